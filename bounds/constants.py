@@ -1,0 +1,62 @@
+"""Constants of losses and linear heads: how fast cross-entropy, margin and ramp loss can change.
+
+Δ is a change of logits, (n × K). Every constant is rounded up, so that a bound built from it errs on the safe side.
+"""
+
+import numpy as np
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.inputs import Float64, Int64
+
+
+def vertex_norm(change: Float64, labels: Int64) -> Float64:
+    """ν_y(Δ) = max_c |Δ_c − Δ_y| for each row (n), in nats.
+
+    C1: |ℓ(a + Δ, y) − ℓ(a, y)| ≤ ν_y(Δ) ≤ √2 ‖Δ‖₂ for cross-entropy, both sharp: the gradient softmax(a) − e_y is a
+    convex combination of the vertices e_c − e_y. C3: the margin moves by at most ν_y(Δ) as well.
+
+    Args:
+        change: n × K changes of logits.
+        labels: n true classes.
+
+    Example:
+        >>> vertex_norm(np.array([[1.0, -2.0, 0.0]]), np.array([0]))
+        array([3.])
+    """
+    own = np.take_along_axis(change, labels[:, None], axis=1)
+    norm: Float64 = np.abs(change - own).max(axis=1)
+    return norm
+
+
+def class_lipschitz(weight: Float64) -> Float64:
+    """L_y = max_c ‖w_c − w_y‖₂ for each class y (K), in nats a unit of feature distance.
+
+    C2: the smallest Lipschitz constant of z ↦ cross-entropy(Wz + b, y) over all of R^d (exact, not only a bound).
+
+    Args:
+        weight: K × d weight of the head.
+    """
+    differences = np.stack([np.linalg.norm(weight - row, axis=1).max() for row in weight])
+    return differences * (1 + (weight.shape[1] + 4) * EPS)
+
+
+def lipschitz(weight: Float64) -> float:
+    """L = max_y L_y = max_{c,c'} ‖w_c − w_c'‖₂, in nats a unit of feature distance (C2)."""
+    return float(class_lipschitz(weight).max())
+
+
+def spectral_lipschitz(weight: Float64) -> float:
+    """√2 ‖W‖_op ≥ L: the constant of a product-of-norms argument, in nats a unit of feature distance (C2)."""
+    return float(np.sqrt(2.0) * np.linalg.norm(weight, 2) * (1 + 4 * sum(weight.shape) * EPS))
+
+
+def ramp_change(change: Float64, labels: Int64, rho: float) -> Float64:
+    """Most that the ramp loss of width ρ can change: min(1, ν_y(Δ)/ρ), for each row (C3).
+
+    Raises:
+        InputError: ρ is not positive.
+    """
+    if not rho > 0:
+        raise InputError(f"the ramp has width rho={rho!r}; give a positive number")
+    return np.minimum(1.0, vertex_norm(change, labels) / rho)

@@ -1,0 +1,36 @@
+"""Losses of logits, one value a sample."""
+
+import numpy as np
+from scipy.special import log_softmax, logsumexp
+
+from kd2m_theory.estimators.inputs import Float64, Int64
+
+
+def cross_entropy(logits: Float64, labels: Int64) -> Float64:
+    """−log softmax(a)_y for each row, in nats. Logits n × K, labels n."""
+    losses: Float64 = -np.take_along_axis(log_softmax(logits, axis=1), labels[:, None], axis=1)[:, 0]
+    return losses
+
+
+def log_partition(logits: Float64) -> Float64:
+    """log Σ_c exp(a_c) for each row."""
+    return np.asarray(logsumexp(logits, axis=1))
+
+
+def errors(logits: Float64, labels: Int64) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Whether the most likely class (the first of equals) is not the true one, for each row."""
+    return logits.argmax(axis=1) != labels
+
+
+def margin(logits: Float64, labels: Int64) -> Float64:
+    """a_y − max_{c≠y} a_c for each row: positive where the prediction is right."""
+    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    others = logits.copy()
+    np.put_along_axis(others, labels[:, None], -np.inf, axis=1)
+    result: Float64 = own - others.max(axis=1)
+    return result
+
+
+def ramp(margins: Float64, rho: float) -> Float64:
+    """Ramp loss clip(1 − m/ρ, 0, 1) of margins: at least the 0–1 loss, (1/ρ)-Lipschitz."""
+    return np.clip(1.0 - margins / rho, 0.0, 1.0)

@@ -1,0 +1,130 @@
+"""What a bound says about one pair, with everything one needs to believe it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kd2m_theory.estimators import Enclosure
+
+Target = Literal["gap", "gap_shared_head", "error_gap"]
+Direction = Literal["two-sided", "upper", "lower"]
+
+TARGETS: Mapping[Target, str] = {
+    "gap_shared_head": "R_S − R_T through the teacher's head, cross-entropy in nats",
+    "gap": "R_S − R_T, each network with its own head, cross-entropy in nats",
+    "error_gap": "err_S − err_T, each network with its own head, probability",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """A hypothesis of a theorem, and how it stands for this pair.
+
+    Attributes:
+        name: short name.
+        state: "met" (checked), "vouched" (only the user can know), or "unmet".
+        evidence: what was checked, or what to do about it.
+    """
+
+    name: str
+    state: Literal["met", "vouched", "unmet"]
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoundResult:
+    """One row of the ladder: lower ≤ target ≤ upper, if the assumptions hold.
+
+    Attributes:
+        name: row name, theorem first ("T2.head_aware").
+        statement: what the row says, as a formula in words and symbols.
+        source: theorem and paper.
+        target: which measured difference it bounds: "gap", "gap_shared_head" (nats) or "error_gap" (probability).
+        lower: lower bound on the target; nan if not applicable.
+        upper: upper bound on the target; nan if not applicable.
+        measured: the target's value on the same sample; None without labels.
+        rounding: how far float64 rounding may have moved `measured`.
+        vacuous_from: an upper bound of at least this says nothing: it allows a student no better than uniform guessing
+            (risk ln K, or error 1).
+        assumptions: every hypothesis and its state.
+        status: "informative", "vacuous", or "not applicable".
+        why: why the status is what it is.
+        level: confidence level 1 − δ; None for a deterministic statement about the sample.
+        seconds: time this row needs, shared distances included.
+        distances: the certified transport values it rests on.
+        details: further numbers, by name.
+    """
+
+    name: str
+    statement: str
+    source: str
+    target: Target
+    lower: float
+    upper: float
+    measured: float | None
+    rounding: float
+    vacuous_from: float
+    assumptions: tuple[Assumption, ...]
+    status: Literal["informative", "vacuous", "not applicable"]
+    why: str
+    seconds: float
+    level: float | None = None
+    distances: Mapping[str, Enclosure] = field(default_factory=dict)
+    details: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def applicable(self) -> bool:
+        """Whether there is a number at all."""
+        return self.status != "not applicable"
+
+    @property
+    def direction(self) -> Direction:
+        """Which sides say something."""
+        if math.isinf(self.lower):
+            return "upper"
+        return "lower" if math.isinf(self.upper) else "two-sided"
+
+    @property
+    def guaranteed(self) -> bool:
+        """Whether a violation would refute theory or code: no assumption is unmet."""
+        return self.applicable and all(assumption.state != "unmet" for assumption in self.assumptions)
+
+    @property
+    def assumed(self) -> Literal["met", "vouched", "unmet"]:
+        """The weakest state among the assumptions."""
+        states = {assumption.state for assumption in self.assumptions}
+        return "unmet" if "unmet" in states else ("vouched" if "vouched" in states else "met")
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the measured value lies inside, up to its own rounding; None if unmeasured or not applicable."""
+        if self.measured is None or not self.applicable:
+            return None
+        return self.lower - self.rounding <= self.measured <= self.upper + self.rounding
+
+    @property
+    def verdict(self) -> str:
+        """`holds` as a word: "yes", "NO" or "–"."""
+        return {True: "yes", False: "NO", None: "–"}[self.holds]
+
+    @property
+    def violated(self) -> bool:
+        """A guaranteed row that does not hold: news."""
+        return self.guaranteed and self.holds is False
+
+    @property
+    def slack(self) -> float | None:
+        """Distance from the measured value to the nearer side, negative when it lies outside."""
+        if self.measured is None or not self.applicable:
+            return None
+        return min(self.upper - self.measured, self.measured - self.lower)
+
+    @property
+    def ratio(self) -> float | None:
+        """Bound over gap on the gap's side of zero: upper/gap if the gap is positive, lower/gap if negative, inf if zero."""
+        if self.measured is None or not self.applicable:
+            return None
+        if self.measured == 0:
+            return math.inf
+        return (self.upper if self.measured > 0 else self.lower) / self.measured

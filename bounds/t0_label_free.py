@@ -1,0 +1,49 @@
+"""T0: bounds that need no labels where they are evaluated.
+
+    E min_y [ℓ(f_S, y) − ℓ(f_T, y)] ≤ R_S − R_T ≤ E max_y [ℓ(f_S, y) − ℓ(f_T, y)],      |err_S − err_T| ≤ P(ŷ_S ≠ ŷ_T)
+
+For cross-entropy ℓ_S(y) − ℓ_T(y) = lse(a_S) − lse(a_T) − Δ_y with Δ = a_S − a_T, so the extremes over y are those of Δ.
+Sharp: labels may be the ones at which each maximum is attained.
+"""
+
+import math
+
+from kd2m_theory.bounds.losses import log_partition
+from kd2m_theory.bounds.theorem import SAME_INPUTS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.view import View
+
+
+def _risk(view: View) -> Sides:
+    change = view.logits_student - view.logits_teacher
+    partition = log_partition(view.logits_student) - log_partition(view.logits_teacher)
+    n = len(change)
+    lower = math.fsum(partition - change.max(axis=1)) / n
+    upper = math.fsum(partition - change.min(axis=1)) / n
+    return Sides(lower - view.rounding, upper + view.rounding)
+
+
+def _error(view: View) -> Sides:
+    differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
+    return both_sides(float(differ.mean()))
+
+
+ROWS = (
+    Row(
+        "T0",
+        "E min_y [ℓ_S(y) − ℓ_T(y)] ≤ R_S − R_T ≤ E max_y [ℓ_S(y) − ℓ_T(y)]",
+        "T0, label-free",
+        "gap",
+        "logits",
+        (VIEW, SAME_INPUTS),
+        _risk,
+    ),
+    Row(
+        "T0.error",
+        "|err_S − err_T| ≤ P(student and teacher predict different classes)",
+        "T0, label-free",
+        "error_gap",
+        "logits",
+        (VIEW, SAME_INPUTS),
+        _error,
+    ),
+)

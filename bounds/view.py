@@ -1,0 +1,216 @@
+"""The two views under which the theorems look at a pair: features under the shared head, and logits under the identity."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from kd2m_theory.bounds.constants import class_lipschitz, lipschitz, spectral_lipschitz
+from kd2m_theory.bounds.losses import cross_entropy
+from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, transport
+from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.inputs import Float64, Int64
+from kd2m_theory.estimators.wasserstein import common_shares
+from kd2m_theory.pair import Pair
+
+T = TypeVar("T")
+Space = Literal["features", "logits"]
+
+
+@dataclass(eq=False)
+class View:
+    """Points z of both networks and one linear head a = Wz + b for both.
+
+    In the features view W is the teacher's head and z are features. In the logits view W is the identity and z are the
+    logits of each network's own head, less their mean over classes: cross-entropy does not see a constant added to all
+    logits, and without it distances are smaller.
+
+    Attributes:
+        space: "features" or "logits".
+        student: n_S × d points.
+        teacher: n_T × d points.
+        weight: K × d.
+        logits_student: n_S × K.
+        logits_teacher: n_T × K.
+        labels_student: n_S classes, or None.
+        labels_teacher: n_T classes, or None.
+        paired: whether row i of both sides is the same input.
+        max_pivots: cap of the network simplex.
+    """
+
+    space: Space
+    student: Float64
+    teacher: Float64
+    weight: Float64
+    logits_student: Float64
+    logits_teacher: Float64
+    labels_student: Int64 | None
+    labels_teacher: Int64 | None
+    paired: bool
+    max_pivots: int
+
+    def __post_init__(self) -> None:
+        self._memory: dict[str, object] = {}
+        self._seconds: dict[str, float] = {}
+        self._used: set[str] = set()
+        self._new: set[str] = set()
+
+    @property
+    def classes(self) -> int:
+        """Number of classes K."""
+        return len(self.weight)
+
+    def timed(self, compute: Callable[["View"], T]) -> tuple[T, float]:
+        """The result, and the seconds it needs: its own, and those of every shared distance it reads."""
+        self._used, self._new = set(), set()
+        start = time.perf_counter()
+        result = compute(self)
+        own = time.perf_counter() - start - sum(self._seconds[key] for key in self._new)
+        return result, own + sum(self._seconds[key] for key in self._used)
+
+    def _shared(self, key: str, compute: Callable[[], T]) -> T:
+        self._used.add(key)
+        if key not in self._memory:
+            start = time.perf_counter()
+            self._memory[key] = compute()
+            self._seconds[key] = time.perf_counter() - start
+            self._new.add(key)
+        return self._memory[key]  # type: ignore[return-value]
+
+    @cached_property
+    def lipschitz(self) -> float:
+        """L of the head, nats a unit of distance."""
+        return lipschitz(self.weight)
+
+    @cached_property
+    def class_lipschitz(self) -> Float64:
+        """L_y of the head for each class."""
+        return class_lipschitz(self.weight)
+
+    @cached_property
+    def spectral(self) -> float:
+        """√2 ‖W‖_op of the head."""
+        return spectral_lipschitz(self.weight)
+
+    @cached_property
+    def shares(self) -> dict[int, float]:
+        """π_y of each class that occurs."""
+        return common_shares(*self._labels())
+
+    def _labels(self) -> tuple[Int64, Int64]:
+        assert self.labels_student is not None
+        assert self.labels_teacher is not None
+        return self.labels_student, self.labels_teacher
+
+    @property
+    def labels(self) -> Int64:
+        """Labels of paired inputs."""
+        return self._labels()[0]
+
+    def lengths(self) -> Float64:
+        """‖z_S − z_T‖ of each input (n), rounded up."""
+        return self._shared(
+            "lengths",
+            lambda: np.linalg.norm(self.student - self.teacher, axis=1) * (1 + (self.student.shape[1] + 4) * EPS),
+        )
+
+    def w1(self) -> dict[int, Enclosure]:
+        """W₁ of each class with the Euclidean cost."""
+        return self._shared(
+            "w1", lambda: class_wasserstein(self.student, self.teacher, *self._labels(), 1, max_pivots=self.max_pivots)
+        )
+
+    def w2(self) -> dict[int, Enclosure]:
+        """W₂ of each class with the Euclidean cost."""
+        return self._shared(
+            "w2", lambda: class_wasserstein(self.student, self.teacher, *self._labels(), 2, max_pivots=self.max_pivots)
+        )
+
+    def w1_head_aware(self) -> dict[int, Enclosure]:
+        """W₁ of each class with the vertex norm of the head, in nats."""
+        # On the logits themselves: the bias cancels and the head is not applied twice.
+        return self._shared(
+            "w1_head_aware",
+            lambda: class_wasserstein(
+                self.logits_student, self.logits_teacher, *self._labels(), 1, VertexNorm(), max_pivots=self.max_pivots
+            ),
+        )
+
+    def class_costs(self, key: str, cost: Callable[[Float64, Float64, int], CostMatrix]) -> dict[int, Enclosure]:
+        """Least transport cost of each class for any cost of (student logits, teacher logits, class)."""
+
+        def compute() -> dict[int, Enclosure]:
+            labels_s, labels_t = self._labels()
+            result = {}
+            for label in self.shares:
+                a, b = self.logits_student[labels_s == label], self.logits_teacher[labels_t == label]
+                uniform = np.full(len(a), 1.0 / len(a)), np.full(len(b), 1.0 / len(b))
+                result[label] = transport(cost(a, b, label), *uniform, max_pivots=self.max_pivots)
+            return result
+
+        return self._shared(key, compute)
+
+    def losses(self) -> tuple[Float64, Float64]:
+        """Cross-entropy of student and teacher for each sample under this view's head, in nats."""
+        labels_s, labels_t = self._labels()
+        return cross_entropy(self.logits_student, labels_s), cross_entropy(self.logits_teacher, labels_t)
+
+    @cached_property
+    def rounding(self) -> float:
+        """How far rounding may have moved the measured gap, in nats."""
+        total = 0.0
+        for points, logits in ((self.student, self.logits_student), (self.teacher, self.logits_teacher)):
+            steps = self.classes + 8
+            total += 4 * steps * EPS * float(np.abs(logits).max(axis=1).mean())
+            if self.space == "features":
+                sums = np.abs(points) @ np.abs(self.weight).T
+                total += (points.shape[1] + 2) * EPS * float(sums.max(axis=1).mean())
+        return total
+
+
+def features_view(pair: Pair, max_pivots: int) -> View | None:
+    """The pair's features under the teacher's head; None if there is no head that fits both."""
+    head = pair.shared_head
+    if head is None or pair.features_student is None or pair.features_teacher is None:
+        return None
+    weight, bias = head
+    return View(
+        "features",
+        pair.features_student,
+        pair.features_teacher,
+        weight,
+        pair.features_student @ weight.T + bias,
+        pair.features_teacher @ weight.T + bias,
+        *_labels(pair),
+        pair.inputs_paired,
+        max_pivots,
+    )
+
+
+def logits_view(pair: Pair, max_pivots: int) -> View | None:
+    """The logits of each network's own head; a student without logits of its own uses the teacher's head."""
+    teacher, student = pair.logits_teacher, pair.logits_student
+    if teacher is None and pair.head_weight is not None and pair.features_teacher is not None:
+        teacher = pair.features_teacher @ pair.head_weight.T + pair.head_bias
+    if student is None and pair.shared_head is not None and pair.features_student is not None:
+        weight, bias = pair.shared_head
+        student = pair.features_student @ weight.T + bias
+    if teacher is None or student is None:
+        return None
+    centred_s, centred_t = _centred(student), _centred(teacher)
+    classes = teacher.shape[1]
+    return View(
+        "logits", centred_s, centred_t, np.eye(classes), centred_s, centred_t, *_labels(pair), pair.inputs_paired, max_pivots
+    )
+
+
+def _labels(pair: Pair) -> tuple[Int64 | None, Int64 | None]:
+    return (pair.labels if pair.inputs_paired else pair.labels_student), pair.labels
+
+
+def _centred(logits: Float64) -> Float64:
+    result: Float64 = logits - logits.mean(axis=1, keepdims=True)
+    return result

@@ -1,0 +1,174 @@
+"""Values that carry their meaning: what kind of number, in which unit, certain in which direction."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from kd2m_theory.errors import InputError
+
+Unit = Literal["distance", "squared distance", "nats", "squared nats"]
+Status = Literal["optimal", "capped", "open"]
+
+_SQUARE_OF: dict[str, Unit] = {"distance": "squared distance", "nats": "squared nats"}
+_ROOT_OF: dict[str, Unit] = {"squared distance": "distance", "squared nats": "nats"}
+
+
+def round_down(value: float) -> float:
+    """The next float64 below: outward rounding of a lower bound after one operation."""
+    return math.nextafter(value, -math.inf)
+
+
+def round_up(value: float) -> float:
+    """The next float64 above: outward rounding of an upper bound after one operation."""
+    return math.nextafter(value, math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosure:
+    """A certified interval about a number that is a function of the *sample*: lower ≤ true value ≤ upper.
+
+    Nothing is random here: the interval covers what the solver and float64 rounding may have got wrong, and no more.
+    What the sample says about the population is a `Confidence`.
+
+    Attributes:
+        lower: certified lower bound (−inf where there is none).
+        upper: certified upper bound (+inf where there is none).
+        unit: "distance", "squared distance", "nats" (a change of cross-entropy), or "squared nats".
+        status: "optimal" if the two sides meet, "capped" if the solver ran into its iteration cap,
+            "open" if they do not meet for another reason (rounding at a value near zero, say).
+        method: how the interval was obtained.
+    """
+
+    lower: float
+    upper: float
+    unit: Unit
+    status: Status
+    method: str
+
+    def __post_init__(self) -> None:
+        if not self.lower <= self.upper:
+            raise ValueError(f"lower {self.lower!r} exceeds upper {self.upper!r}: this enclosure was computed wrongly")
+
+    @property
+    def value(self) -> float:
+        """The upper end: the cost of a plan that exists."""
+        return self.upper
+
+    @property
+    def gap(self) -> float:
+        """Width of the interval, in the value's unit."""
+        return self.upper - self.lower
+
+    @property
+    def relative_gap(self) -> float:
+        """Width divided by the larger end in absolute value; 0 for the interval [0, 0]."""
+        size = max(abs(self.lower), abs(self.upper))
+        return self.gap / size if size > 0 else 0.0
+
+    @property
+    def direction(self) -> Literal["two-sided", "upper", "lower"]:
+        """Which sides say something: an infinite side says nothing."""
+        if math.isinf(self.lower):
+            return "upper"
+        return "lower" if math.isinf(self.upper) else "two-sided"
+
+    def __add__(self, other: "Enclosure") -> "Enclosure":
+        """Sum of two enclosed numbers of the same unit.
+
+        Raises:
+            InputError: the units differ, or one is only an upper and the other only a lower bound.
+        """
+        if not isinstance(other, Enclosure):
+            return NotImplemented
+        if self.unit != other.unit:
+            raise InputError(f"cannot add a {self.unit} to a {other.unit}; take the root or the square of one first")
+        if {self.direction, other.direction} == {"upper", "lower"}:
+            raise InputError("cannot add an upper bound to a lower bound: the sum would be bounded on neither side")
+        status: Status = max(self.status, other.status, key=_SEVERITY.index)
+        return Enclosure(
+            round_down(self.lower + other.lower) if self.lower or other.lower else 0.0,
+            round_up(self.upper + other.upper) if self.upper or other.upper else 0.0,
+            self.unit,
+            status,
+            self.method if self.method == other.method else f"{self.method} + {other.method}",
+        )
+
+    def scaled(self, factor: float, unit: Unit | None = None) -> "Enclosure":
+        """Multiplied by a non-negative constant; `unit` renames the result (a Lipschitz constant turns distance to nats).
+
+        Raises:
+            InputError: the factor is negative or not finite.
+        """
+        if not (factor >= 0 and math.isfinite(factor)):
+            raise InputError(f"an enclosure can be scaled by a finite number ≥ 0, not by {factor!r}")
+        lower, upper = (0.0 if end == 0 or factor == 0 else end * factor for end in (self.lower, self.upper))
+        return replace(
+            self,
+            lower=round_down(lower) if lower else 0.0,
+            upper=round_up(upper) if upper else 0.0,
+            unit=unit or self.unit,
+        )
+
+    def squared(self) -> "Enclosure":
+        """The square of a distance.
+
+        Raises:
+            InputError: the value is a square already, or may be negative.
+        """
+        if self.unit not in _SQUARE_OF or self.lower < 0:
+            raise InputError(f"only a non-negative distance can be squared, not a {self.unit} in {self}")
+        return replace(
+            self,
+            lower=max(0.0, round_down(self.lower**2)),
+            upper=round_up(self.upper**2) if self.upper else 0.0,
+            unit=_SQUARE_OF[self.unit],
+        )
+
+    def root(self) -> "Enclosure":
+        """The distance whose square this is.
+
+        Raises:
+            InputError: the value is not a square, or may be negative.
+        """
+        if self.unit not in _ROOT_OF or self.lower < 0:
+            raise InputError(f"only a non-negative square has a root, not a {self.unit} in {self}")
+        return replace(
+            self,
+            lower=max(0.0, round_down(math.sqrt(self.lower))),
+            upper=round_up(math.sqrt(self.upper)) if self.upper else 0.0,
+            unit=_ROOT_OF[self.unit],
+        )
+
+    def __str__(self) -> str:
+        return f"[{self.lower:.10g}, {self.upper:.10g}] {self.unit} ({self.status})"
+
+
+_SEVERITY: tuple[Status, ...] = ("optimal", "open", "capped")
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """An interval that covers a number of the *population* with probability at least (or about) `level`.
+
+    Attributes:
+        value: the point estimate from the sample.
+        lower: lower end.
+        upper: upper end.
+        level: nominal coverage 1 − δ of this interval alone.
+        unit: "nats" or "probability".
+        method: the interval's name.
+        guaranteed: whether the coverage holds at every n (False: only as n grows).
+        assumptions: what the coverage rests on.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    level: float
+    unit: Literal["nats", "probability"]
+    method: str
+    guaranteed: bool
+    assumptions: str
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.lower:.4g}, {self.upper:.4g}]"

@@ -1,0 +1,165 @@
+"""Ground costs: what it costs to move one unit of mass from a point x_i to a point y_j.
+
+Every cost comes with a bound on its own rounding error, so that the certificate of the transport problem covers the
+exact cost between the given float64 points and not only the computed one.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.enclosure import Unit
+from kd2m_theory.estimators.inputs import Float64, real_array
+
+EPS = float(np.finfo(np.float64).eps)
+# Below this (relative to coordinates scaled to about 1) a squared distance has lost digits to underflow.
+_UNDERFLOW = 2.0**-970
+
+
+@dataclass(frozen=True, slots=True)
+class CostMatrix:
+    """Computed costs and how far they can be from the exact ones.
+
+    Attributes:
+        values: n × m costs c̃_ij.
+        relative_error: ρ in |⟨P, c̃⟩ − ⟨P, c⟩| ≤ ρ⟨P, c⟩ + α for every plan P; positive only for non-negative costs.
+        absolute_error: α in the same bound.
+        unit: unit of the costs.
+    """
+
+    values: Float64
+    relative_error: float
+    absolute_error: float
+    unit: Unit
+
+
+@dataclass(frozen=True, eq=False)
+class VertexNorm:
+    """The head-aware ground cost ν_y(W(z − z′)) = max_c |⟨w_c − w_y, z − z′⟩|.
+
+    It is the sharpest metric that makes z ↦ cross-entropy(Wz + b, y) 1-Lipschitz: how much the worst class margin
+    against the true class y can move. On logits, leave out the weight (W = identity).
+
+    Attributes:
+        weight: head weight, K × d; None when the points are logits.
+        label: the class y, 0 ≤ y < K; `conditional_wasserstein` fills it in class by class.
+
+    Raises:
+        InputError: a weight that is not a finite K × d matrix with K ≥ 2, or a label outside 0..K−1.
+    """
+
+    weight: Float64 | None = None
+    label: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight is not None:
+            weight = real_array(self.weight, "the head weight of the vertex norm", 2)
+            if len(weight) < 2:
+                raise InputError(f"the head weight of the vertex norm has shape {weight.shape}; two classes are needed")
+            object.__setattr__(self, "weight", weight)
+            self._check_label(len(weight))
+
+    def _check_label(self, classes: int) -> None:
+        if self.label is not None and not 0 <= self.label < classes:
+            raise InputError(f"the vertex norm has label {self.label}, outside the head's classes 0..{classes - 1}")
+
+    def at(self, label: int) -> "VertexNorm":
+        """The same norm for another true class."""
+        return VertexNorm(self.weight, label)
+
+    def margins(self, points: Float64) -> tuple[Float64, float]:
+        """Margins ⟨w_c − w_y, z⟩ (n × K), and a bound on the rounding error of a difference of two of them."""
+        if self.label is None:
+            raise InputError("the vertex norm needs the true class: VertexNorm(weight, label=y)")
+        if self.weight is None:
+            logits, scale, steps = points, float(np.abs(points).max()), 2
+            if logits.shape[1] < 2:
+                raise InputError(f"the vertex norm needs logits of at least two classes, got {logits.shape[1]}")
+            self._check_label(logits.shape[1])
+            margins = logits - logits[:, [self.label]]
+        else:
+            if self.weight.shape[1] != points.shape[1]:
+                raise InputError(
+                    f"the head weight has {self.weight.shape[1]} columns and the points have dimension "
+                    f"{points.shape[1]}; they must agree"
+                )
+            difference = self.weight - self.weight[self.label]
+            margins = points @ difference.T
+            scale = float((np.abs(points) @ np.abs(difference).T).max())
+            steps = points.shape[1] + 2
+        return margins, 2.0 * steps * EPS * 2.0 * scale
+
+
+Ground = Literal["euclidean", "sqeuclidean"] | VertexNorm
+NORMS = ("euclidean", "sqeuclidean")
+
+
+def cost_matrix(x: Float64, y: Float64, ground: Ground, p: int) -> CostMatrix:
+    """Costs c(x_i, y_j)^p of every pair, with their error bounds.
+
+    Args:
+        x: n × d points.
+        y: m × d points.
+        ground: "euclidean" ‖x − y‖, "sqeuclidean" ‖x − y‖² (p = 1 only: it is no metric), or a `VertexNorm`.
+        p: 1 or 2.
+
+    Raises:
+        InputError: p is neither 1 nor 2, p = 2 with a squared cost, or costs beyond float64.
+    """
+    if p not in (1, 2):
+        raise InputError(f"p is {p!r}; transport of order 1 and 2 is implemented")
+    if isinstance(ground, VertexNorm):
+        margins_x, error = ground.margins(x)
+        margins_y, error_y = ground.margins(y)
+        error = max(error, error_y)
+        norm = cdist(margins_x, margins_y, "chebyshev")
+        if p == 1:
+            return _finite(CostMatrix(norm, 2 * EPS, error, "nats"))
+        largest = float(norm.max(initial=0.0))
+        return _finite(CostMatrix(norm * norm, 6 * EPS, 2 * largest * error + error * error, "squared nats"))
+    if ground not in NORMS:
+        raise InputError(f"ground is {ground!r}; choose 'euclidean', 'sqeuclidean' or a VertexNorm")
+    if ground == "sqeuclidean" and p == 2:
+        raise InputError("p=2 with ground='sqeuclidean' would square twice; for W2 use p=2 with ground='euclidean'")
+    return _finite(_euclidean(x, y, squared=ground == "sqeuclidean" or p == 2))
+
+
+def _euclidean(x: Float64, y: Float64, squared: bool) -> CostMatrix:
+    # A power of two keeps squares away from overflow and underflow and rounds nothing.
+    largest = max(float(np.abs(x).max()), float(np.abs(y).max()))
+    exponent = math.frexp(largest)[1] if largest > 0 else 0
+    x_unit, y_unit = np.ldexp(x, -exponent), np.ldexp(y, -exponent)
+    # Direct differences: exact zeros on coincident points and full relative accuracy near them.
+    square = cdist(x_unit, y_unit, "sqeuclidean")
+    dimension = x.shape[1]
+    absolute = dimension * _UNDERFLOW if _underflows(square, x_unit, y_unit) else 0.0
+    relative = (dimension + 4) * EPS
+    with np.errstate(over="ignore", under="ignore"):
+        if squared:
+            return CostMatrix(
+                np.ldexp(square, 2 * exponent), relative, float(np.ldexp(absolute, 2 * exponent)), "squared distance"
+            )
+        np.sqrt(square, out=square)
+        return CostMatrix(
+            np.ldexp(square, exponent), relative, float(np.ldexp(math.sqrt(absolute), exponent)), "distance"
+        )
+
+
+def _underflows(square: Float64, x: Float64, y: Float64) -> bool:
+    """Whether some squared distance is tiny without the two points being the same point."""
+    rows, columns = np.nonzero(square < _UNDERFLOW)
+    block = max(1, 10_000_000 // x.shape[1])
+    return any(
+        bool((x[rows[start : start + block]] != y[columns[start : start + block]]).any())
+        for start in range(0, len(rows), block)
+    )
+
+
+def _finite(cost: CostMatrix) -> CostMatrix:
+    if not (np.isfinite(cost.values).all() and math.isfinite(cost.absolute_error)):
+        raise InputError("the ground costs overflow float64; rescale the features (a common factor scales the distance)")
+    return cost

@@ -1,0 +1,35 @@
+"""Distances between feature distributions, bounds for a distilled student, and the tests that try to catch both lying.
+
+The names below load what they need when they are first used: importing the package imports neither NumPy nor torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kd2m_theory.errors import InputError, MissingDependencyError, PairFileError
+    from kd2m_theory.pair import Pair
+    from kd2m_theory.report import AuditReport, audit
+
+__all__ = ["AuditReport", "InputError", "MissingDependencyError", "Pair", "PairFileError", "audit"]
+
+_HOME = {
+    "AuditReport": "kd2m_theory.report",
+    "InputError": "kd2m_theory.errors",
+    "MissingDependencyError": "kd2m_theory.errors",
+    "Pair": "kd2m_theory.pair",
+    "PairFileError": "kd2m_theory.errors",
+    "audit": "kd2m_theory.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

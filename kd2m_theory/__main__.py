@@ -1,0 +1,5 @@
+"""`python -m kd2m_theory` is the `kd2m` command."""
+
+from kd2m_theory.cli import main
+
+main()

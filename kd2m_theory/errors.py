@@ -1,0 +1,13 @@
+"""What the toolkit raises when it refuses an input: one line that says what is wrong and how to mend it."""
+
+
+class InputError(ValueError):
+    """An input that no result can be computed from: the message names the value and the mend."""
+
+
+class PairFileError(InputError):
+    """A file that is not a readable pair: truncated, foreign, or written in an unknown format version."""
+
+
+class MissingDependencyError(InputError):
+    """An optional library that a command needs is not installed."""

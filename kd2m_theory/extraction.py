@@ -1,0 +1,176 @@
+"""Features, logits and labels out of two torch networks."""
+
+import difflib
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sized
+from typing import Any
+
+import torch
+from torch import nn
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.pair import Pair
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of that name; "auto" is CUDA where there is one, else the CPU.
+
+    Raises:
+        InputError: no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used here ({reason}); try 'auto' or 'cpu'") from None
+    return device
+
+
+class _Probe:
+    """One network with a hook on its head: what entered the head in the last forward pass, and what left it."""
+
+    def __init__(self, model: nn.Module, role: str, head: str | None) -> None:
+        self.model, self.role, self.name = model, role, head
+        self.linear = self._find(head) if head is not None else None
+        self.calls: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def _find(self, head: str) -> nn.Linear | None:
+        modules = dict(self.model.named_modules())
+        if head not in modules:
+            linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+            near = difflib.get_close_matches(head, list(modules), 1) or linear[-1:]
+            mend = f"did you mean {near[0]!r}?" if near else "this model has no nn.Linear; pass None for logits only"
+            raise InputError(f"the {self.role} ({type(self.model).__name__}) has no module {head!r}; {mend}")
+        module = modules[head]
+        if isinstance(module, nn.Linear):
+            return module
+        warnings.warn(
+            f"the {self.role}'s head {head!r} is {type(module).__name__}, not nn.Linear: its features are not taken and "
+            "the pair has logits only",
+            stacklevel=5,
+        )
+        return None
+
+    def hook(self, _module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        self.calls.append((inputs[0], output))
+
+    def run(self, inputs: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Logits and features of one batch, on the CPU."""
+        self.calls.clear()
+        logits = self._logits(self.model(inputs))
+        if self.linear is None:
+            return logits.cpu(), None
+        if len(self.calls) != 1:
+            raise InputError(
+                f"the {self.role}'s head {self.name!r} ran {len(self.calls)} times in one forward pass; "
+                "a classifier runs once: name that layer"
+            )
+        features, made = self.calls[0]
+        if features.ndim != 2:
+            raise InputError(
+                f"what enters the {self.role}'s head {self.name!r} has shape {tuple(features.shape)}, not batch × features; "
+                "pool or flatten before the head"
+            )
+        off = (made.double() - logits.double()).abs().max().item() if made.shape == logits.shape else float("inf")
+        if off > 1e-3 * max(1.0, made.double().abs().max().item()):
+            raise InputError(
+                f"the {self.role}'s output is not what its head {self.name!r} makes (they differ by {off:.3g}); "
+                "return the logits themselves, without softmax or scaling"
+            )
+        return logits.cpu(), features.cpu()
+
+    def _logits(self, output: Any) -> torch.Tensor:
+        logits = output if isinstance(output, torch.Tensor) else getattr(output, "logits", None)
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+            found = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(output).__name__
+            raise InputError(f"the {self.role} returns {found}; expected batch × classes logits")
+        return logits
+
+
+def _split(batch: Any) -> tuple[Any, Any]:
+    if isinstance(batch, torch.Tensor):
+        return batch, None
+    if isinstance(batch, list | tuple) and len(batch) in (1, 2):
+        return (batch[0], batch[1]) if len(batch) == 2 else (batch[0], None)
+    raise InputError(f"a batch of the loader is a {type(batch).__name__}; pass unpack=… to turn it into (inputs, labels)")
+
+
+def extract_pair(
+    teacher: nn.Module,
+    student: nn.Module,
+    loader: Iterable[Any],
+    teacher_head: str | None,
+    student_head: str | None,
+    device: str,
+    unpack: Callable[[Any], tuple[Any, Any]] | None,
+    progress: bool,
+) -> Pair:
+    """See `Pair.from_models`."""
+    place = choose_device(device)
+    probes = _Probe(teacher, "teacher", teacher_head), _Probe(student, "student", student_head)
+    linear = all(probe.linear is not None for probe in probes)
+    logits: tuple[list[torch.Tensor], ...] = ([], [])
+    features: tuple[list[torch.Tensor], ...] = ([], [])
+    labels: list[torch.Tensor] = []
+    unlabelled = False
+
+    modes = [(module, module.training) for probe in probes for module in probe.model.modules()]
+    homes = [next(iter(probe.model.parameters()), torch.empty(0)).device for probe in probes]
+    handles = [probe.linear.register_forward_hook(probe.hook) for probe in probes if probe.linear is not None]
+    try:
+        for probe in probes:
+            probe.model.eval().to(place)
+        with torch.inference_mode():
+            for batch in _watched(loader, progress):
+                inputs, target = (unpack or _split)(batch)
+                inputs = inputs.to(place)
+                for k, probe in enumerate(probes):
+                    made, entered = probe.run(inputs)
+                    logits[k].append(made)
+                    if linear and entered is not None:
+                        features[k].append(entered)
+                unlabelled = unlabelled or target is None
+                if target is not None:
+                    labels.append(torch.as_tensor(target).cpu())
+    finally:
+        for handle in handles:
+            handle.remove()
+        for probe, home in zip(probes, homes, strict=True):
+            probe.model.to(home)
+        for module, training in modes:
+            module.training = training
+    if not logits[0]:
+        raise InputError("the loader gave no batch; a pair needs at least two samples")
+    if unlabelled and labels:
+        raise InputError("some batches have labels and some have none; label all of them or none")
+
+    head = probes[0].linear if linear else None
+    return Pair(
+        torch.cat(features[0]) if linear else None,
+        torch.cat(features[1]) if linear else None,
+        labels=torch.cat(labels) if labels else None,
+        logits_teacher=torch.cat(logits[0]),
+        logits_student=torch.cat(logits[1]),
+        head_weight=None if head is None else head.weight,
+        head_bias=None if head is None else head.bias,
+        provenance={
+            "teacher": f"{type(teacher).__name__}, head {teacher_head}",
+            "student": f"{type(student).__name__}, head {student_head}",
+            "device": str(place),
+            "torch": torch.__version__,
+        },
+    )
+
+
+def _watched(loader: Iterable[Any], progress: bool) -> Iterable[Any]:
+    if not progress or not sys.stderr.isatty():
+        return loader
+    from rich.console import Console
+    from rich.progress import track
+
+    total = len(loader) if isinstance(loader, Sized) else None
+    return track(loader, "extracting features", total=total, console=Console(stderr=True), transient=True)

@@ -1,0 +1,39 @@
+"""Files that are either whole or not there."""
+
+import os
+from pathlib import Path
+
+from kd2m_theory.errors import InputError
+
+
+def check_writable(path: str | Path) -> Path:
+    """The path, refused before any work is done if nothing could be written there.
+
+    Raises:
+        InputError: the path is a folder, or its folder does not exist.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} does not exist; create it first")
+    return path
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write beside, then rename: a reader sees the old file or the new one, never a part.
+
+    Raises:
+        InputError: the path is a folder, or its folder does not exist.
+        OSError: the disk refused.
+    """
+    path = check_writable(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

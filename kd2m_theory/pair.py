@@ -1,0 +1,366 @@
+"""A teacher and a student as the theory sees them: features, logits, labels, and the head that both are measured with."""
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kd2m_theory.errors import InputError, PairFileError
+from kd2m_theory.estimators.inputs import Float64, Int64, class_labels, real_array, to_numpy
+from kd2m_theory.files import check_writable, write_atomically
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT = "kd2m-pair"
+FORMAT_VERSION = "1"
+_ARRAYS = (
+    "features_teacher",
+    "features_student",
+    "labels",
+    "labels_student",
+    "logits_teacher",
+    "logits_student",
+    "head_weight",
+    "head_bias",
+)
+# A float32 network and its head replayed in float64 differ by rounding (TF32 included); more means another layer.
+_HEAD_TOLERANCE = 5e-3
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Pair:
+    """What a trained teacher and a trained student make of one sample.
+
+    Args:
+        features_teacher: n × d features z_T that enter the teacher's head; None if only logits are known.
+        features_student: n × d_S features z_S that enter the student's head.
+        labels: n true classes in 0..K−1; None for unlabelled data.
+        logits_teacher: n × K; computed from the head if None.
+        logits_student: n × K of the student's own head; None means that the student uses the teacher's head.
+        head_weight: K × d weight W of the teacher's linear head, the head that feature bounds are about.
+        head_bias: K biases b; zeros if None.
+        inputs_paired: whether row i of both networks comes from the same input. The data cannot show it: the user vouches.
+        labels_student: classes of the student's rows, only when the inputs are not paired.
+        provenance: words about where the pair comes from; saved with it.
+
+    Raises:
+        InputError: shapes that disagree, fewer than two samples, NaN or infinite values, float16, labels outside 0..K−1,
+            or teacher logits that the head does not produce from the teacher's features.
+    """
+
+    features_teacher: Float64 | None
+    features_student: Float64 | None
+    labels: Int64 | None
+    logits_teacher: Float64 | None
+    logits_student: Float64 | None
+    head_weight: Float64 | None
+    head_bias: Float64 | None
+    inputs_paired: bool
+    labels_student: Int64 | None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __init__(
+        self,
+        features_teacher: Any = None,
+        features_student: Any = None,
+        labels: Any = None,
+        logits_teacher: Any = None,
+        logits_student: Any = None,
+        head_weight: Any = None,
+        head_bias: Any = None,
+        inputs_paired: bool = True,
+        labels_student: Any = None,
+        provenance: Mapping[str, str] | None = None,
+    ) -> None:
+        given = {
+            "features_teacher": features_teacher,
+            "features_student": features_student,
+            "logits_teacher": logits_teacher,
+            "logits_student": logits_student,
+            "head_weight": head_weight,
+        }
+        arrays = {name: None if value is None else real_array(value, name, 2) for name, value in given.items()}
+        bias = None if head_bias is None else real_array(head_bias, "head_bias", 1)
+        _check_presence(arrays, bias, inputs_paired, labels, labels_student)
+        n_teacher, n_student = _check_samples(arrays, inputs_paired)
+        weight = arrays["head_weight"]
+        if weight is not None and bias is None:
+            bias = np.zeros(len(weight))
+        classes = _check_head(arrays, bias)
+        labels_t = _check_labels(labels, n_teacher, classes, "labels")
+        labels_s = _check_labels(labels_student, n_student, classes, "labels_student")
+        _check_teacher_logits(arrays, bias)
+        for name, value in {
+            **arrays,
+            "head_bias": bias,
+            "labels": labels_t,
+            "labels_student": labels_s,
+            "inputs_paired": bool(inputs_paired),
+            "provenance": dict(provenance or {}),
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def n(self) -> int:
+        """Number of samples on the teacher's side (on both sides when the inputs are paired)."""
+        return len(next(a for a in (self.features_teacher, self.logits_teacher) if a is not None))
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes K, if a head or logits tell."""
+        sizes = (
+            None if self.head_weight is None else self.head_weight.shape[0],
+            None if self.logits_teacher is None else self.logits_teacher.shape[1],
+        )
+        return next((size for size in sizes if size is not None), None)
+
+    @property
+    def shared_head(self) -> tuple[Float64, Float64] | None:
+        """Weight and bias of the teacher's head if it fits the features of both networks, else None."""
+        if self.head_weight is None or self.features_teacher is None or self.features_student is None:
+            return None
+        if self.features_student.shape[1] != self.head_weight.shape[1]:
+            return None
+        assert self.head_bias is not None
+        return self.head_weight, self.head_bias
+
+    def __repr__(self) -> str:
+        def shape(array: Any) -> str:
+            return "none" if array is None else "×".join(map(str, array.shape))
+
+        return (
+            f"Pair(n={self.n}, classes={self.classes}, features_teacher={shape(self.features_teacher)}, "
+            f"features_student={shape(self.features_student)}, labels={'none' if self.labels is None else 'given'}, "
+            f"head={shape(self.head_weight)}, inputs_paired={self.inputs_paired})"
+        )
+
+    @classmethod
+    def from_models(
+        cls,
+        teacher: "nn.Module",
+        student: "nn.Module",
+        loader: Any,
+        teacher_head: str | None = "fc",
+        student_head: str | None = "fc",
+        device: str = "auto",
+        *,
+        unpack: Callable[[Any], tuple[Any, Any]] | None = None,
+        progress: bool = True,
+    ) -> "Pair":
+        """Run both networks over a loader and keep what enters and leaves their heads.
+
+        Args:
+            teacher: any module whose output is a tensor of logits (or has a `.logits`).
+            student: likewise.
+            loader: iterable of (inputs, labels) or of inputs alone; sized iterables get a progress bar that knows the end.
+            teacher_head: dotted name of the `nn.Linear` that makes the logits; None for logits only.
+            student_head: likewise for the student.
+            device: "auto" (CUDA if there is one), or a torch device name.
+            unpack: turns one batch of the loader into (inputs, labels or None) when it is neither of the two forms above.
+            progress: show a progress bar on the terminal.
+
+        A head that is not an `nn.Linear` is refused by name with a `UserWarning`, and the pair then has logits only.
+
+        Raises:
+            InputError: no such module, a head that the forward pass does not use exactly once, logits that are not what the
+                head makes, an empty loader, or whatever `Pair` refuses.
+        """
+        from kd2m_theory.extraction import extract_pair
+
+        return extract_pair(teacher, student, loader, teacher_head, student_head, device, unpack, progress)
+
+    def save(self, path: str | Path) -> None:
+        """Write the pair as safetensors: the arrays, the format version and the provenance; whole or not at all.
+
+        Raises:
+            InputError: the name does not end in .safetensors, or nothing can be written there.
+        """
+        from safetensors.numpy import save
+
+        path = check_writable(path)
+        if path.suffix != ".safetensors":
+            raise InputError(f"{path.name} does not end in .safetensors, the one format pairs are written in")
+        metadata = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "inputs_paired": json.dumps(self.inputs_paired),
+            "provenance": json.dumps({"kd2m_theory": version("kd2m-theory"), **self.provenance}, sort_keys=True),
+        }
+        tensors = {name: _compact(getattr(self, name)) for name in _ARRAYS if getattr(self, name) is not None}
+        write_atomically(path, save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Pair":
+        """Read a pair from .safetensors, or from an .npz with arrays of the same names. Nothing is ever unpickled.
+
+        Raises:
+            PairFileError: missing, truncated, foreign, or of an unknown format version.
+            InputError: the arrays do not make a pair.
+        """
+        path = Path(path)
+        readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
+        if path.suffix not in readers:
+            raise PairFileError(f"{path.name} is neither .safetensors nor .npz, the two formats pairs are read from")
+        if not path.is_file():
+            raise PairFileError(f"there is no file {path}" if not path.exists() else f"{path} is a folder, not a pair file")
+        arrays, paired, provenance = readers[path.suffix](path)
+        unknown = sorted(set(arrays) - set(_ARRAYS))
+        if unknown:
+            raise PairFileError(f"{path.name} holds {', '.join(unknown)}, which no pair has; names are {', '.join(_ARRAYS)}")
+        return cls(**arrays, inputs_paired=paired, provenance=provenance)
+
+
+def _check_presence(
+    arrays: Mapping[str, Float64 | None], bias: Float64 | None, paired: bool, labels: Any, labels_student: Any
+) -> None:
+    has = {name for name, value in arrays.items() if value is not None}
+    if len(has & {"features_teacher", "features_student"}) == 1:
+        raise InputError("features of one network only; pass both features_teacher and features_student, or neither")
+    if "features_teacher" not in has and not {"logits_teacher", "logits_student"} <= has:
+        raise InputError("a pair needs the features of both networks, or the logits of both networks")
+    if "logits_student" in has and not has & {"logits_teacher", "head_weight"}:
+        raise InputError("logits_student without teacher logits; pass logits_teacher, or head_weight to compute them")
+    if "logits_student" not in has and "logits_teacher" in has and "head_weight" not in has:
+        raise InputError("logits_teacher without student logits; pass logits_student, or the head_weight both share")
+    if bias is not None and "head_weight" not in has:
+        raise InputError("head_bias without head_weight; pass both")
+    if "head_weight" in has and "features_teacher" not in has:
+        raise InputError("head_weight without features; pass the features that enter it")
+    if paired and labels_student is not None:
+        raise InputError("labels_student is for inputs_paired=False; with paired inputs one set of labels serves both")
+    if not paired and (labels is None) != (labels_student is None):
+        raise InputError("with inputs_paired=False give both labels and labels_student, or neither")
+
+
+def _check_samples(arrays: Mapping[str, Float64 | None], paired: bool) -> tuple[int, int]:
+    sizes: dict[str, dict[str, int]] = {"teacher": {}, "student": {}}
+    for name, value in arrays.items():
+        side = name.rsplit("_", 1)[-1]
+        if value is not None and side in sizes:
+            sizes[side][name] = len(value)
+    everything = {**sizes["teacher"], **sizes["student"]}
+    for group in [everything] if paired else list(sizes.values()):
+        if len(set(group.values())) > 1:
+            listed = ", ".join(f"{name} {size}" for name, size in group.items())
+            raise InputError(f"numbers of samples disagree: {listed}; every array needs one row a sample")
+    for name, size in everything.items():
+        if size < 2:
+            raise InputError(f"{name} has {size} sample{'' if size == 1 else 's'}; a pair needs at least two")
+        value = arrays[name]
+        if value is not None and value.shape[1] == 0:
+            raise InputError(f"{name} has no columns (shape {value.shape})")
+    return next(iter(sizes["teacher"].values())), next(iter(sizes["student"].values()))
+
+
+def _check_head(arrays: Mapping[str, Float64 | None], bias: Float64 | None) -> int | None:
+    weight, features = arrays["head_weight"], arrays["features_teacher"]
+    sizes = {name: a.shape[1] for name in ("logits_teacher", "logits_student") if (a := arrays[name]) is not None}
+    if weight is not None:
+        sizes = {"head_weight": len(weight), **sizes}
+        assert features is not None
+        assert bias is not None
+        if weight.shape[1] != features.shape[1]:
+            raise InputError(
+                f"head_weight is {weight.shape[0]}×{weight.shape[1]} (classes × features) but features_teacher have "
+                f"dimension {features.shape[1]}; pass the weight as nn.Linear stores it"
+            )
+        if len(bias) != len(weight):
+            raise InputError(f"head_bias has {len(bias)} entries for {len(weight)} classes of head_weight")
+    if len(set(sizes.values())) > 1:
+        raise InputError("numbers of classes disagree: " + ", ".join(f"{name} {size}" for name, size in sizes.items()))
+    classes = next(iter(sizes.values()), None)
+    if classes is not None and classes < 2:
+        raise InputError(f"there is {classes} class; cross-entropy needs at least two logits")
+    return classes
+
+
+def _check_labels(labels: Any, n: int, classes: int | None, name: str) -> Int64 | None:
+    if labels is None:
+        return None
+    result = class_labels(labels, n, name)
+    outside = np.flatnonzero((result < 0) | ((result >= classes) if classes is not None else False))
+    if len(outside):
+        top = "" if classes is None else f"..{classes - 1}"
+        raise InputError(
+            f"{name} has {len(outside)} value{'s' if len(outside) > 1 else ''} outside 0{top}, first {result[outside[0]]} in "
+            f"row {outside[0]}; number the classes from 0"
+        )
+    return result
+
+
+def _check_teacher_logits(arrays: Mapping[str, Float64 | None], bias: Float64 | None) -> None:
+    weight, features, logits = arrays["head_weight"], arrays["features_teacher"], arrays["logits_teacher"]
+    if weight is None or logits is None or features is None or bias is None:
+        return
+    replayed = features @ weight.T + bias
+    off = np.abs(replayed - logits).max(axis=1)
+    scale = max(1.0, float(np.abs(replayed).max()))
+    if off.max() > _HEAD_TOLERANCE * scale:
+        raise InputError(
+            f"logits_teacher are not what the head makes of features_teacher: they differ by {off.max():.3g} in row "
+            f"{int(off.argmax())}; pass the features that enter this head, and logits without softmax or scaling"
+        )
+
+
+def _compact(array: Any) -> Any:
+    """Float32 where that loses nothing: features of a float32 network need no float64 file."""
+    if array.dtype == np.float64:
+        with np.errstate(over="ignore", under="ignore"):
+            single = array.astype(np.float32)
+        if np.array_equal(single, array):
+            return np.ascontiguousarray(single)
+    return np.ascontiguousarray(array)
+
+
+_Contents = tuple[dict[str, Any], bool, dict[str, str]]
+
+
+def _read_safetensors(path: Path) -> _Contents:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            _check_format(path, metadata.get("format"), metadata.get("format_version"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, TypeError, AttributeError) as error:
+        raise PairFileError(f"{path.name} is not a whole safetensors file ({error}); write it again") from None
+    try:
+        return arrays, bool(json.loads(metadata["inputs_paired"])), dict(json.loads(metadata["provenance"]))
+    except (KeyError, ValueError, TypeError):
+        raise PairFileError(f"{path.name} lacks its metadata; write it again with Pair.save") from None
+
+
+def _read_npz(path: Path) -> _Contents:
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise PairFileError(f"{path.name} is a single array, not an .npz; write it with numpy.savez")
+            arrays = {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        if isinstance(error, PairFileError):
+            raise
+        raise PairFileError(f"{path.name} is not a whole .npz of plain arrays ({error}); write it again") from None
+    written = str(arrays.pop("format_version", FORMAT_VERSION))
+    _check_format(path, FORMAT, written)
+    paired = to_numpy(arrays.pop("inputs_paired", True), "inputs_paired")
+    if paired.size != 1:
+        raise PairFileError(f"{path.name} has inputs_paired of shape {paired.shape}; store one true or false")
+    return arrays, bool(paired), {"source": path.name}
+
+
+def _check_format(path: Path, kind: str | None, written: str | None) -> None:
+    if kind != FORMAT:
+        raise PairFileError(f"{path.name} is a safetensors file of something else, not a pair; write it with Pair.save")
+    if written != FORMAT_VERSION:
+        raise PairFileError(
+            f"{path.name} has pair format version {written}; this kd2m-theory reads version {FORMAT_VERSION}: upgrade it"
+        )

@@ -1,0 +1,283 @@
+"""The audit of a pair: measured differences, the ladder of bounds on them, and ways to show both."""
+
+import io
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kd2m_theory.bounds import BoundResult, Ladder
+from kd2m_theory.bounds.result import TARGETS
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators import Confidence
+from kd2m_theory.files import check_writable, write_atomically
+from kd2m_theory.pair import Pair
+
+SCHEMA = "kd2m-audit/1"
+_WIDTH = 104
+_MEASURED = {
+    "risk_teacher": "teacher risk",
+    "risk_student": "student risk, own head",
+    "gap": "gap R_S − R_T, own heads",
+    "risk_student_shared_head": "student risk, teacher's head",
+    "gap_shared_head": "gap R_S − R_T, teacher's head",
+    "head_mismatch": "head mismatch (own − teacher's)",
+    "accuracy_teacher": "teacher accuracy",
+    "accuracy_student": "student accuracy",
+    "error_gap": "error gap err_S − err_T",
+    "disagreement": "disagreement",
+}
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What an audit found. `report["T2.head_aware"]` is a row; `report.measured["gap"]` a measured value.
+
+    Attributes:
+        measured: risks, gaps, accuracies and disagreement, each with its interval at its own level 1 − δ.
+        rows: the ladder.
+        delta: failure probability of each interval, taken alone.
+        n: samples.
+        classes: classes K.
+        provenance: where the pair came from.
+        environment: versions that computed this.
+        seconds: time of the whole audit.
+    """
+
+    measured: Mapping[str, Confidence]
+    rows: tuple[BoundResult, ...]
+    delta: float
+    n: int
+    classes: int
+    provenance: Mapping[str, str]
+    environment: Mapping[str, str]
+    seconds: float
+
+    def __getitem__(self, name: str) -> BoundResult:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"no row {name!r}; rows are {', '.join(row.name for row in self.rows)}")
+
+    @property
+    def violations(self) -> tuple[BoundResult, ...]:
+        """Rows whose assumptions stand and whose inequality does not: theory, code or a vouched assumption is wrong."""
+        return tuple(row for row in self.rows if row.violated)
+
+    def table(self, width: int = _WIDTH) -> str:
+        """The report as plain text."""
+        console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+        console.print(self)
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return "\n".join(line.rstrip() for line in text.splitlines())
+
+    __str__ = table
+
+    def __rich__(self) -> RenderableType:
+        notes = [
+            Text(note, style="dim")
+            for note in (
+                f"Each interval on its own at {_percent(1 - self.delta)}; * = asymptotic only.  "
+                "ratio = bound / gap on the gap's side.",
+                "A vacuous row allows a student as bad as uniform guessing.  (unmet) = stated without a needed assumption.",
+            )
+        ]
+        return Group(self._measured_table(), *self._ladder_tables(), *notes, self._verdict())
+
+    def _measured_table(self) -> Table:
+        table = Table(box=None, pad_edge=False, title=f"measured on n = {self.n}, K = {self.classes}", title_justify="left")
+        table.add_column("measured", min_width=32)
+        for heading in ("value", "from", "to"):
+            table.add_column(heading, justify="right", min_width=10)
+        table.add_column("interval")
+        for name, value in self.measured.items():
+            cells = [number(x) for x in (value.value, value.lower, value.upper)]
+            table.add_row(_MEASURED[name], *cells, value.method + ("" if value.guaranteed else " *"))
+        return table
+
+    def _ladder_tables(self) -> Iterable[RenderableType]:
+        for target, words in TARGETS.items():
+            rows = [row for row in self.rows if row.target == target]
+            if not rows:
+                continue
+            gap = self.measured.get(target)
+            title = words if gap is None else f"{words}: {number(gap.value)}"
+            table = Table(box=None, pad_edge=False, title=f"\n{title}", title_justify="left")
+            table.add_column("bound", min_width=22, no_wrap=True)
+            for heading in ("lower", "upper", "slack", "ratio"):
+                table.add_column(heading, justify="right", min_width=9, no_wrap=True)
+            table.add_column("holds", no_wrap=True)
+            table.add_column("assumed", min_width=7, no_wrap=True)
+            table.add_column("says", min_width=11, no_wrap=True)
+            table.add_column("seconds", justify="right", no_wrap=True)
+            for row in rows:
+                table.add_row(*_cells(row), style=_style(row))
+            yield table
+            for why in dict.fromkeys(row.why for row in rows if not row.applicable):
+                yield Text(f"n/a: {why}", style="dim")
+
+    def _verdict(self) -> Text:
+        applicable = [row for row in self.rows if row.applicable]
+        guaranteed = [row for row in applicable if row.guaranteed]
+        if self.violations:
+            names = ", ".join(row.name for row in self.violations)
+            return Text(f"VIOLATED: {names}. A vouched assumption, the theory or the code is wrong.", style="bold red")
+        checked = [row for row in guaranteed if row.holds is not None]
+        return Text(
+            f"{len(checked)} of {len(guaranteed)} guaranteed rows checked against the measured gap, none violated; "
+            f"{sum(row.status == 'informative' for row in guaranteed)} informative.  {self.seconds:.1f} s",
+            style="bold",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON: numbers that are not finite are null, and each row's status says why."""
+        return {
+            "schema": SCHEMA,
+            "delta": self.delta,
+            "n": self.n,
+            "classes": self.classes,
+            "provenance": dict(self.provenance),
+            "environment": dict(self.environment),
+            "seconds": self.seconds,
+            "violations": [row.name for row in self.violations],
+            "measured": {name: _plain(value) for name, value in self.measured.items()},
+            "rows": [
+                _plain(row) | {name: _plain(getattr(row, name)) for name in _DERIVED} for row in self.rows
+            ],
+        }
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the report as JSON (schema "kd2m-audit/1"), whole or not at all.
+
+        Raises:
+            InputError: nothing can be written there.
+        """
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomically(path, (text + "\n").encode())
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the ladder; the file's ending (.png, .svg or .pdf) chooses the format.
+
+        Raises:
+            InputError: another ending, or nothing can be written there.
+        """
+        path = check_figure(path)
+        from kd2m_theory.paper_figures.ladder import draw_ladder
+
+        write_atomically(path, draw_ladder(self.to_dict(), path.suffix[1:]))
+
+
+def check_figure(path: str | Path) -> Path:
+    """The path, refused if no picture could be written there.
+
+    Raises:
+        InputError: an unknown ending, a folder, or a folder that does not exist.
+    """
+    path = check_writable(path)
+    formats = (".pdf", ".png", ".svg")
+    if path.suffix not in formats:
+        raise InputError(f"{path.name} ends in {path.suffix or 'nothing'}; a picture ends in {', '.join(formats)}")
+    return path
+
+
+_DERIVED = ("direction", "guaranteed", "assumed", "holds", "slack", "ratio")
+
+
+def audit(
+    pair: Pair,
+    delta: float = 0.05,
+    *,
+    only: Sequence[str] | None = None,
+    watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> AuditReport:
+    """Measure a pair and evaluate every bound on it.
+
+    All rows are deterministic statements about this sample; `delta` is the failure probability of the intervals that say
+    what the measured values are worth for the population.
+
+    Args:
+        pair: the pair; what it lacks (labels, a shared head, the same inputs) makes rows not applicable.
+        delta: failure probability of each interval.
+        only: names of the rows to compute; all if None.
+        watch: wraps the iteration over rows, for a progress display.
+
+    Raises:
+        InputError: the pair has neither head nor logits, delta is outside (0, 1), or `only` names no row.
+
+    Example:
+        >>> import numpy as np
+        >>> from kd2m_theory import Pair, audit
+        >>> z = np.random.default_rng(0).normal(size=(50, 2))
+        >>> pair = Pair(z, 1.1 * z, labels=np.arange(50) % 2, head_weight=np.eye(2))
+        >>> report = audit(pair)
+        >>> report["T1.head_aware"].holds, report.violations
+        (True, ())
+    """
+    start = time.perf_counter()
+    ladder = Ladder(pair)
+    measured = ladder.measure(delta)
+    rows = ladder.rows(only, watch)
+    assert pair.classes is not None
+    return AuditReport(
+        measured,
+        rows,
+        delta,
+        pair.n,
+        pair.classes,
+        pair.provenance,
+        {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            **{name: version(name) for name in ("kd2m-theory", "numpy", "scipy", "POT")},
+        },
+        time.perf_counter() - start,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    return value
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for people: significant digits, a true minus sign, a dash for what is not there."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value + 0.0:.{digits}g}".replace("-", "−")  # + 0.0 turns −0 into 0
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:.6g} %"
+
+
+def _cells(row: BoundResult) -> list[str]:
+    if not row.applicable:
+        return [row.name, *["–"] * 5, row.assumed, "n/a", "–"]
+    numbers = [number(x) for x in (row.lower, row.upper, row.slack, row.ratio)]
+    return [row.name, *numbers, row.verdict, row.assumed, row.status, f"{row.seconds:.2f}"]
+
+
+def _style(row: BoundResult) -> str:
+    if row.violated:
+        return "bold red"
+    if not row.applicable or not row.guaranteed:
+        return "dim"
+    return "" if row.status == "vacuous" else "green"

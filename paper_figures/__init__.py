@@ -1,0 +1,1 @@
+"""Pictures: each a function from stored numbers to a figure."""

@@ -1,0 +1,1 @@
+"""Real networks: data whose origin is known, training, and the demonstration."""

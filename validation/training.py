@@ -1,0 +1,74 @@
+"""Training of the demonstration's networks: Adam, cosine schedule, last epoch."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kd2m_theory.validation.digits import Digits
+from kd2m_theory.validation.networks import Classifier
+from kd2m_theory.validation.objectives import squared_cw2
+
+Watch = Callable[[Iterable[Any], str], Iterable[Any]]
+Objective = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained.
+
+    Attributes:
+        epochs: passes over the training half.
+        batch: images a step.
+        learning_rate: of Adam at the start; annealed to zero by a cosine over all steps.
+        seed: of the order of the images.
+    """
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    seed: int
+
+
+def train(
+    model: nn.Module, data: Digits, objective: Objective, settings: Settings, watch: Watch, words: str
+) -> None:
+    """Minimise objective(images, labels) over the parameters of `model` that require a gradient, in place."""
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.Adam(weights, lr=settings.learning_rate)
+    steps = settings.epochs * -(-len(data) // settings.batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    order = torch.Generator().manual_seed(settings.seed)
+    model.train()
+    for _ in watch(range(settings.epochs), words):
+        for batch in torch.randperm(len(data), generator=order).to(data.labels.device).split(settings.batch):
+            optimiser.zero_grad()
+            objective(data.images[batch], data.labels[batch]).backward()
+            optimiser.step()
+            schedule.step()
+    model.eval()
+
+
+def alone(model: Classifier) -> Objective:
+    """Cross-entropy: λ = 0."""
+
+    def objective(images: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(model(images), labels)
+
+    return objective
+
+
+def through_teacher_head(student: Classifier, teacher: Classifier, weight: float) -> Objective:
+    """Cross-entropy + λ·CW₂² between the features of a batch, the student's logits made by the teacher's frozen head."""
+
+    def objective(images: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            target = teacher.encoder(images)
+        features = student.encoder(images)
+        loss = functional.cross_entropy(teacher.fc(features), labels)
+        return loss + weight * squared_cw2(features, target, labels)
+
+    return objective
