@@ -37,8 +37,9 @@ def class_lipschitz(weight: Float64) -> Float64:
     Args:
         weight: K × d weight of the head.
     """
-    differences = np.stack([np.linalg.norm(weight - row, axis=1).max() for row in weight])
-    return differences * (1 + (weight.shape[1] + 4) * EPS)
+    largest: Float64 = np.stack([np.linalg.norm(weight - row, axis=1).max() for row in weight])
+    dimension: int = weight.shape[1]
+    return largest * (1 + (dimension + 4) * EPS)
 
 
 def lipschitz(weight: Float64) -> float:

@@ -31,7 +31,7 @@ class Ladder:
         features, logits = features_view(pair, max_pivots), logits_view(pair, max_pivots)
         if features is None and logits is None:
             raise InputError(
-                "the pair has no risk to bound: pass head_weight with features of one dimension, or the logits of both networks"
+                "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks"
             )
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
 
@@ -105,9 +105,7 @@ class Ladder:
         if missing or view is None:
             why = "; ".join(assumption.evidence for assumption in missing)
             nan = math.nan
-            return BoundResult(
-                *head, nan, nan, measured, rounding, vacuous_from, assumptions, "not applicable", why, 0.0
-            )
+            return BoundResult(*head, nan, nan, measured, rounding, vacuous_from, assumptions, "not applicable", why, 0.0)
         sides, seconds = view.timed(row.compute)
         vacuous = sides.upper >= vacuous_from
         reference = "an error of 1" if row.target == "error_gap" else f"uniform guessing, risk ln {view.classes}"

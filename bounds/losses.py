@@ -1,6 +1,7 @@
 """Losses of logits, one value a sample."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
 from kd2m_theory.estimators.inputs import Float64, Int64
@@ -17,9 +18,10 @@ def log_partition(logits: Float64) -> Float64:
     return np.asarray(logsumexp(logits, axis=1))
 
 
-def errors(logits: Float64, labels: Int64) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def errors(logits: Float64, labels: Int64) -> NDArray[np.bool_]:
     """Whether the most likely class (the first of equals) is not the true one, for each row."""
-    return logits.argmax(axis=1) != labels
+    wrong: NDArray[np.bool_] = logits.argmax(axis=1) != labels
+    return wrong
 
 
 def margin(logits: Float64, labels: Int64) -> Float64:

@@ -39,8 +39,10 @@ def _rounding(probability: Float64, own: Float64, other: Float64) -> float:
     right to about as many roundings as its logit is far from the largest.
     """
     reach = np.abs(own) + np.abs(other).max(axis=0)
-    roundings = 4 * (own.shape[1] + 16) + 4 * float(reach.max())
-    return roundings * EPS * float((probability * reach).sum(axis=1).mean())
+    others: int = own.shape[1]
+    roundings = 4 * (others + 16) + 4 * float(reach.max())
+    carried: Float64 = (probability * reach).sum(axis=1)
+    return roundings * EPS * float(carried.mean())
 
 
 def _at_teacher(student: Float64, teacher: Float64, label: int) -> tuple[Float64, float]:

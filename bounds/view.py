@@ -176,14 +176,16 @@ def features_view(pair: Pair, max_pivots: int) -> View | None:
     head = pair.shared_head
     if head is None or pair.features_student is None or pair.features_teacher is None:
         return None
-    weight, bias = head
+    student, teacher = pair.apply_head(pair.features_student), pair.apply_head(pair.features_teacher)
+    assert student is not None
+    assert teacher is not None
     return View(
         "features",
         pair.features_student,
         pair.features_teacher,
-        weight,
-        pair.features_student @ weight.T + bias,
-        pair.features_teacher @ weight.T + bias,
+        head,
+        student,
+        teacher,
         *_labels(pair),
         pair.inputs_paired,
         max_pivots,
@@ -193,17 +195,24 @@ def features_view(pair: Pair, max_pivots: int) -> View | None:
 def logits_view(pair: Pair, max_pivots: int) -> View | None:
     """The logits of each network's own head; a student without logits of its own uses the teacher's head."""
     teacher, student = pair.logits_teacher, pair.logits_student
-    if teacher is None and pair.head_weight is not None and pair.features_teacher is not None:
-        teacher = pair.features_teacher @ pair.head_weight.T + pair.head_bias
-    if student is None and pair.shared_head is not None and pair.features_student is not None:
-        weight, bias = pair.shared_head
-        student = pair.features_student @ weight.T + bias
+    if teacher is None:
+        teacher = pair.apply_head(pair.features_teacher)
+    if student is None:
+        student = pair.apply_head(pair.features_student)
     if teacher is None or student is None:
         return None
     centred_s, centred_t = _centred(student), _centred(teacher)
     classes = teacher.shape[1]
     return View(
-        "logits", centred_s, centred_t, np.eye(classes), centred_s, centred_t, *_labels(pair), pair.inputs_paired, max_pivots
+        "logits",
+        centred_s,
+        centred_t,
+        np.eye(classes),
+        centred_s,
+        centred_t,
+        *_labels(pair),
+        pair.inputs_paired,
+        max_pivots,
     )
 
 

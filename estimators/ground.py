@@ -144,9 +144,7 @@ def _euclidean(x: Float64, y: Float64, squared: bool) -> CostMatrix:
                 np.ldexp(square, 2 * exponent), relative, float(np.ldexp(absolute, 2 * exponent)), "squared distance"
             )
         np.sqrt(square, out=square)
-        return CostMatrix(
-            np.ldexp(square, exponent), relative, float(np.ldexp(math.sqrt(absolute), exponent)), "distance"
-        )
+        return CostMatrix(np.ldexp(square, exponent), relative, float(np.ldexp(math.sqrt(absolute), exponent)), "distance")
 
 
 def _underflows(square: Float64, x: Float64, y: Float64) -> bool:

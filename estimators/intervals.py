@@ -31,9 +31,7 @@ def clopper_pearson(successes: int, n: int, delta: float) -> Confidence:
     delta = check_delta(delta)
     lower = float(stats.beta.ppf(delta / 2, successes, n - successes + 1)) if successes > 0 else 0.0
     upper = float(stats.beta.ppf(1 - delta / 2, successes + 1, n - successes)) if successes < n else 1.0
-    return Confidence(
-        successes / n, lower, upper, 1 - delta, "probability", "Clopper–Pearson", True, "independent samples"
-    )
+    return Confidence(successes / n, lower, upper, 1 - delta, "probability", "Clopper–Pearson", True, "independent samples")
 
 
 def paired_difference(only_first: int, only_second: int, n: int, delta: float) -> Confidence:

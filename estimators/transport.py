@@ -59,9 +59,7 @@ def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_P
         return Plan(rows, columns, np.outer(a, b).ravel(), np.zeros(m), False, "product plan")
     if n == m and (a == a[0]).all() and (b == b[0]).all():
         rows, columns = linear_sum_assignment(costs)
-        return Plan(
-            rows.astype(np.int64), columns.astype(np.int64), np.full(n, 1.0 / n), np.zeros(n), False, "assignment"
-        )
+        return Plan(rows.astype(np.int64), columns.astype(np.int64), np.full(n, 1.0 / n), np.zeros(n), False, "assignment")
     return _network_simplex(costs, a, b, max_pivots)
 
 

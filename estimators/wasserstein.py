@@ -83,9 +83,7 @@ def class_wasserstein(
     labels_x, labels_y = class_labels(labels_x, len(x), "labels_x"), class_labels(labels_y, len(y), "labels_y")
     _same_classes(labels_x, labels_y)
     return {
-        label: wasserstein(
-            x[labels_x == label], y[labels_y == label], p, _ground_of(ground, label), max_pivots=max_pivots
-        )
+        label: wasserstein(x[labels_x == label], y[labels_y == label], p, _ground_of(ground, label), max_pivots=max_pivots)
         for label in np.unique(labels_x).tolist()
     }
 
@@ -168,6 +166,3 @@ def _same_classes(labels_x: Int64, labels_y: Int64) -> None:
                 f"class {', '.join(map(str, missing[:5]))} is missing from {name}; a class-conditional distance needs every "
                 "class on both sides: drop it from the other side or sample more"
             )
-
-
-

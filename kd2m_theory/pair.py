@@ -123,14 +123,18 @@ class Pair:
         return next((size for size in sizes if size is not None), None)
 
     @property
-    def shared_head(self) -> tuple[Float64, Float64] | None:
-        """Weight and bias of the teacher's head if it fits the features of both networks, else None."""
-        if self.head_weight is None or self.features_teacher is None or self.features_student is None:
-            return None
-        if self.features_student.shape[1] != self.head_weight.shape[1]:
+    def shared_head(self) -> Float64 | None:
+        """Weight of the teacher's head (K × d) if it fits the features of both networks, else None."""
+        weight, student = self.head_weight, self.features_student
+        return weight if weight is not None and student is not None and student.shape[1] == weight.shape[1] else None
+
+    def apply_head(self, features: Float64 | None) -> Float64 | None:
+        """Logits that the teacher's head makes of n × d features, in float64; None where it does not fit them."""
+        if features is None or self.head_weight is None or features.shape[1] != self.head_weight.shape[1]:
             return None
         assert self.head_bias is not None
-        return self.head_weight, self.head_bias
+        logits: Float64 = features @ self.head_weight.T + self.head_bias
+        return logits
 
     def __repr__(self) -> str:
         def shape(array: Any) -> str:

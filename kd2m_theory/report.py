@@ -150,9 +150,7 @@ class AuditReport:
             "seconds": self.seconds,
             "violations": [row.name for row in self.violations],
             "measured": {name: _plain(value) for name, value in self.measured.items()},
-            "rows": [
-                _plain(row) | {name: _plain(getattr(row, name)) for name in _DERIVED} for row in self.rows
-            ],
+            "rows": [_plain(row) | {name: _plain(getattr(row, name)) for name in _DERIVED} for row in self.rows],
         }
 
     def to_json(self, path: str | Path) -> None:

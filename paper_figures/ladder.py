@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, RC, render
@@ -52,9 +52,7 @@ def _sign(measured: Record | None) -> float:
     return -1.0 if measured is not None and measured["value"] < 0 else 1.0
 
 
-def _panel(
-    axes: Axes, target: str, rows: Sequence[Record], measured: Record | None, limits: tuple[float, float]
-) -> None:
+def _panel(axes: Axes, target: str, rows: Sequence[Record], measured: Record | None, limits: tuple[float, float]) -> None:
     gap = None if measured is None else float(measured["value"])
     sign = _sign(measured)
     left, right = limits
@@ -64,6 +62,9 @@ def _panel(
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_minor_formatter(NullFormatter())
+    if right < 100 * left:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
     axes.set_title(_TITLES[target], loc="left")
     _label(axes, target, sign)
     vacuous = [row["vacuous_from"] for row in rows if row["vacuous_from"] is not None]
@@ -90,7 +91,7 @@ def _band(axes: Axes, interval: Sequence[float], gap: float) -> None:
 
 
 def _row(axes: Axes, k: int, row: Record, sign: float, limits: tuple[float, float], gap: float | None) -> None:
-    left, right = limits
+    left, _ = limits
     if row["status"] == "not applicable":
         axes.text(left * 1.05, k, f"not applicable: {row['why']}", color=MUTED, style="italic", va="center", fontsize=7)
         return
@@ -126,9 +127,7 @@ def _look(row: Record) -> tuple[str, str, str]:
     return colour, "-", colour
 
 
-def _limits(
-    groups: Sequence[tuple[str, Sequence[Record]]], measured: Mapping[str, Record]
-) -> dict[str, tuple[float, float]]:
+def _limits(groups: Sequence[tuple[str, Sequence[Record]]], measured: Mapping[str, Record]) -> dict[str, tuple[float, float]]:
     """Common axis limits of all panels of one unit, with room on the right for the numbers."""
     ends: dict[str, list[float]] = {}
     for target, rows in groups:

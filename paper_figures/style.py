@@ -1,6 +1,7 @@
-"""One look for all figures: colours that colour-blind readers can tell apart (Okabe and Ito), sizes for a paper's column."""
+"""One look for all figures: colours that colour-blind readers can tell apart (Okabe and Ito), sizes for a paper."""
 
 import io
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREEN = "#009E73"
 
-RC = {
+RC: Any = {
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.labelsize": 8.5,

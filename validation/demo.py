@@ -1,4 +1,4 @@
-"""The demonstration: train a teacher and two students on real digits, and audit both students on images never trained on."""
+"""The demonstration: train a teacher and two students on real digits, audit both students on images never seen."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -18,8 +18,8 @@ from kd2m_theory.validation.digits import CLASSES, Digits, load_halves
 from kd2m_theory.validation.training import Settings, Watch, alone, through_teacher_head, train
 
 # Epochs, rates and λ were chosen on splits of the training half; the held-out half chose nothing.
-TEACHER = {"epochs": 30, "batch": 64, "learning_rate": 2e-3}
-STUDENT = {"epochs": 120, "batch": 64, "learning_rate": 5e-3}
+TEACHER = Settings(epochs=30, batch=64, learning_rate=2e-3)
+STUDENT = Settings(epochs=120, batch=64, learning_rate=5e-3)
 CW2_WEIGHT = 1e-3
 
 STUDENTS = {"alone": "student alone", "cw2": "student with CW2"}
@@ -111,7 +111,7 @@ def run(seed: int, device: str, watch: Watch) -> Demonstration:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         teacher = networks.teacher(CLASSES).to(place)
-        train(teacher, seen, alone(teacher), Settings(**TEACHER, seed=seed), watch, "teacher")
+        train(teacher, seen, alone(teacher), TEACHER, seed, watch, "teacher")
 
         students = {}
         for name, words in STUDENTS.items():
@@ -121,7 +121,7 @@ def run(seed: int, device: str, watch: Watch) -> Demonstration:
             if name == "cw2":
                 student.fc = copy.deepcopy(teacher.fc).requires_grad_(False)
                 objective = through_teacher_head(student, teacher, CW2_WEIGHT)
-            train(student, seen, objective, Settings(**STUDENT, seed=seed + 1), watch, words)
+            train(student, seen, objective, STUDENT, seed + 1, watch, words)
             students[name] = student
 
     batches = list(zip(held_out.images.split(256), held_out.labels.split(256), strict=True))

@@ -46,6 +46,5 @@ def load_halves(seed: int) -> tuple[Digits, Digits]:
     for label in range(CLASSES):
         members = generator.permutation(np.flatnonzero(labels == label))
         train[members[: len(members) // 2]] = True
-    halves = (Digits(images[mask], torch.tensor(labels[mask], dtype=torch.int64)) for mask in (train, ~train))
-    first, second = halves
-    return first, second
+    seen, held_out = (Digits(images[mask], torch.tensor(labels[mask], dtype=torch.int64)) for mask in (train, ~train))
+    return seen, held_out

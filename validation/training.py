@@ -24,24 +24,22 @@ class Settings:
         epochs: passes over the training half.
         batch: images a step.
         learning_rate: of Adam at the start; annealed to zero by a cosine over all steps.
-        seed: of the order of the images.
     """
 
     epochs: int
     batch: int
     learning_rate: float
-    seed: int
 
 
 def train(
-    model: nn.Module, data: Digits, objective: Objective, settings: Settings, watch: Watch, words: str
+    model: nn.Module, data: Digits, objective: Objective, settings: Settings, seed: int, watch: Watch, words: str
 ) -> None:
-    """Minimise objective(images, labels) over the parameters of `model` that require a gradient, in place."""
+    """Minimise objective(images, labels) over the trainable parameters of `model`, in place; `seed` orders the images."""
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(weights, lr=settings.learning_rate)
     steps = settings.epochs * -(-len(data) // settings.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    order = torch.Generator().manual_seed(settings.seed)
+    order = torch.Generator().manual_seed(seed)
     model.train()
     for _ in watch(range(settings.epochs), words):
         for batch in torch.randperm(len(data), generator=order).to(data.labels.device).split(settings.batch):

@@ -1,0 +1,58 @@
+# Every target sets up what it needs: a virtual environment in .venv with the versions of constraints.txt, and the wheel
+# of this checkout installed in it. Tests run on that wheel, from a folder where the rooms cannot be imported by bare name.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+ELSEWHERE := build/elsewhere
+ROOMS := kd2m_theory estimators bounds validation paper_figures
+SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') kd2m_theory/py.typed pyproject.toml README.md LICENSE
+
+.PHONY: help demo test lint types format benchmark clean
+
+help:
+	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
+	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
+	@echo "make format     let ruff rewrite the sources"
+	@echo "make benchmark  time an audit at the size of CIFAR's test sets, beside POT"
+
+demo: $(VENV)/.installed
+	$(BIN)/kd2m demo
+
+test: lint types
+	cd $(ELSEWHERE) && $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
+		--pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	mkdir -p $(ELSEWHERE)
+	cd $(ELSEWHERE) && $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p kd2m_theory
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python validation/benchmarks/audit_scale.py --save validation/benchmarks/audit_scale.md
+
+$(VENV)/.environment: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt pip setuptools
+	touch $@
+
+# setuptools would carry deleted modules over from its own build folder; wheels of older versions would be picked up.
+$(VENV)/.installed: $(VENV)/.environment $(SOURCES)
+	rm -rf build/lib build/bdist.* build/wheel *.egg-info
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w build/wheel .
+	$(BIN)/python -m pip install -q -c constraints.txt "$$(echo build/wheel/*.whl)[train,test]"
+	$(BIN)/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
+	mkdir -p $(ELSEWHERE)
+	touch $@
+
+clean:
+	rm -rf build $(VENV) *.egg-info
