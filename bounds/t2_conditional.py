@@ -14,8 +14,8 @@ import math
 from kd2m_theory.bounds.theorem import CLASS_SHARES, LABELS, VIEW, Row, Sides, both_sides
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import Enclosure
+from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
-from kd2m_theory.estimators.wasserstein import combine_classes
 
 
 def _sides(distance: Enclosure, constant: float = 1.0, **details: float) -> Sides:

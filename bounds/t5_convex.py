@@ -16,9 +16,9 @@ from scipy.special import softmax
 from kd2m_theory.bounds.theorem import CLASS_SHARES, LABELS, VIEW, Row, Sides
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import CostMatrix, Enclosure
+from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.inputs import Float64
-from kd2m_theory.estimators.wasserstein import combine_classes
 
 
 def _margins(logits: Float64, label: int) -> Float64:

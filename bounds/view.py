@@ -10,10 +10,10 @@ import numpy as np
 
 from kd2m_theory.bounds.constants import class_lipschitz, lipschitz, spectral_lipschitz
 from kd2m_theory.bounds.losses import cross_entropy
-from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, transport
+from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, optimal_cost
+from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.inputs import Float64, Int64
-from kd2m_theory.estimators.wasserstein import common_shares
 from kd2m_theory.pair import Pair
 
 T = TypeVar("T")
@@ -148,7 +148,7 @@ class View:
             for label in self.shares:
                 a, b = self.logits_student[labels_s == label], self.logits_teacher[labels_t == label]
                 uniform = np.full(len(a), 1.0 / len(a)), np.full(len(b), 1.0 / len(b))
-                result[label] = transport(cost(a, b, label), *uniform, max_pivots=self.max_pivots)
+                result[label] = optimal_cost(cost(a, b, label), *uniform, max_pivots=self.max_pivots)
             return result
 
         return self._shared(key, compute)

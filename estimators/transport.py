@@ -76,7 +76,7 @@ def _network_simplex(costs: Float64, a: Float64, b: Float64, max_pivots: int) ->
     return Plan(rows, columns, matrix[rows, columns], potential, log["warning"] is not None, "network simplex")
 
 
-def transport(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> Enclosure:
+def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> Enclosure:
     """Enclosure of the optimal transport cost min_P ⟨C, P⟩ between weights a (n) and b (m).
 
     Args:
@@ -147,8 +147,7 @@ def _dual_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[flo
     order = np.argsort(plan.rows, kind="stable")
     rows, columns = plan.rows[order], plan.columns[order]
     support = costs[rows, columns]
-    starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
-    covered = rows[starts]
+    covered, starts = np.unique(rows, return_index=True)
     every_row = len(covered) == len(a)
     tolerance = EPS * float(np.abs(costs).max())
     g = plan.potential

@@ -345,14 +345,12 @@ def _read_safetensors(path: Path) -> _Contents:
 
 def _read_npz(path: Path) -> _Contents:
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise PairFileError(f"{path.name} is a single array, not an .npz; write it with numpy.savez")
-            arrays = {name: file[name] for name in file.files}
+        file = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        arrays = {name: file[name] for name in file.files} if isinstance(file, np.lib.npyio.NpzFile) else None
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        if isinstance(error, PairFileError):
-            raise
         raise PairFileError(f"{path.name} is not a whole .npz of plain arrays ({error}); write it again") from None
+    if arrays is None:
+        raise PairFileError(f"{path.name} is a single array, not an .npz; write it with numpy.savez")
     written = str(arrays.pop("format_version", FORMAT_VERSION))
     _check_format(path, FORMAT, written)
     paired = to_numpy(arrays.pop("inputs_paired", True), "inputs_paired")

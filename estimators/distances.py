@@ -17,7 +17,7 @@ from kd2m_theory.estimators.inputs import (
     probability_weights,
     same_dimension,
 )
-from kd2m_theory.estimators.transport import MAX_PIVOTS, transport
+from kd2m_theory.estimators.transport import MAX_PIVOTS, optimal_cost
 
 
 def wasserstein(
@@ -59,7 +59,7 @@ def wasserstein(
     same_dimension(x, y)
     cost = cost_matrix(x, y, ground, p)
     weights = probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
-    value = transport(cost, *weights, max_pivots=max_pivots)
+    value = optimal_cost(cost, *weights, max_pivots=max_pivots)
     return value.root() if p == 2 else value
 
 

@@ -1,0 +1,95 @@
+"""C1–C3: every constant bounds what it must, and is attained."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kd2m_theory import InputError
+from kd2m_theory.bounds import (
+    class_lipschitz,
+    cross_entropy,
+    lipschitz,
+    margin,
+    ramp,
+    ramp_change,
+    spectral_lipschitz,
+    vertex_norm,
+)
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def draw(seed, classes=4, n=30):
+    rng = np.random.default_rng(seed)
+    scale = 10.0 ** rng.uniform(-2, 2)
+    logits, change = scale * rng.normal(size=(n, classes)), 10.0 ** rng.uniform(-2, 2) * rng.normal(size=(n, classes))
+    return logits, change, rng.integers(0, classes, n)
+
+
+def test_cross_entropy_by_hand():
+    logits = np.log(np.array([[0.2, 0.5, 0.3], [0.7, 0.2, 0.1]]))
+    np.testing.assert_allclose(cross_entropy(logits, np.array([1, 2])), -np.log([0.5, 0.1]), rtol=1e-14)
+    assert cross_entropy(np.array([[1e4, -1e4]]), np.array([1]))[0] == 2e4
+
+
+@given(seeds, st.integers(2, 6))
+def test_c1_cross_entropy_moves_by_at_most_the_vertex_norm(seed, classes):
+    logits, change, labels = draw(seed, classes)
+    moved = np.abs(cross_entropy(logits + change, labels) - cross_entropy(logits, labels))
+    norm = vertex_norm(change, labels)
+    slack = 1e-12 * (1 + np.abs(logits).max() + np.abs(change).max())
+    assert (moved <= norm + slack).all()
+    assert (norm <= np.sqrt(2) * np.linalg.norm(change, axis=1) * (1 + 1e-12)).all()
+
+
+def test_c1_is_attained():
+    """From a confident wrong answer towards a more confident one, the loss moves by the whole vertex norm."""
+    logits, change = np.array([[0.0, 60.0, 0.0]]), np.array([[-1.0, 1.0, 0.0]])
+    labels = np.array([0])
+    moved = cross_entropy(logits + change, labels) - cross_entropy(logits, labels)
+    assert moved[0] == pytest.approx(vertex_norm(change, labels)[0], rel=1e-12)
+    assert vertex_norm(change, labels)[0] == pytest.approx(np.sqrt(2) * np.linalg.norm(change), rel=1e-12)
+
+
+@given(seeds, st.integers(2, 6), st.integers(1, 6))
+def test_c2_ladder_of_lipschitz_constants(seed, classes, dimension):
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(classes, dimension))
+    per_class = class_lipschitz(weight)
+    assert lipschitz(weight) == per_class.max()
+    assert lipschitz(weight) <= spectral_lipschitz(weight) * (1 + 1e-12)
+    x, y = rng.normal(size=(2, 40, dimension)) * 3
+    labels = rng.integers(0, classes, 40)
+    moved = np.abs(cross_entropy(x @ weight.T, labels) - cross_entropy(y @ weight.T, labels))
+    assert (moved <= per_class[labels] * np.linalg.norm(x - y, axis=1) + 1e-12).all()
+
+
+@pytest.mark.parametrize("label", range(4))
+def test_c2_is_the_smallest_constant(label):
+    """Where another class has all the probability the gradient is w_c − w_y itself."""
+    weight = np.random.default_rng(label).normal(size=(4, 5))
+    worst = int(np.linalg.norm(weight - weight[label], axis=1).argmax())
+    logits = np.full(4, -40.0)
+    logits[worst] = 40.0
+    point = np.linalg.lstsq(weight, logits, rcond=None)[0]
+    step = 1e-3 * (weight[worst] - weight[label])
+    points = np.stack((point, point + step))
+    moved = np.diff(cross_entropy(points @ weight.T, np.array([label] * 2)))[0]
+    assert moved / np.linalg.norm(step) == pytest.approx(class_lipschitz(weight)[label], rel=1e-6)
+
+
+@given(seeds, st.floats(0.01, 100))
+def test_c3_margin_and_ramp(seed, rho):
+    logits, change, labels = draw(seed)
+    before, after = margin(logits, labels), margin(logits + change, labels)
+    slack = 1e-12 * (1 + np.abs(logits).max() + np.abs(change).max())
+    assert (np.abs(after - before) <= vertex_norm(change, labels) + slack).all()
+    assert (np.abs(ramp(after, rho) - ramp(before, rho)) <= ramp_change(change, labels, rho) + slack / rho).all()
+    wrong = logits.argmax(axis=1) != labels
+    assert (wrong <= ramp(before, rho) + 1e-12).all()
+
+
+def test_ramp_refuses_a_width_that_is_none():
+    with pytest.raises(InputError, match="rho=0"):
+        ramp_change(np.eye(2), np.array([0, 1]), 0)

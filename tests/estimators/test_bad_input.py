@@ -1,0 +1,98 @@
+"""What cannot be computed is refused in one line that names the value and the mend."""
+
+import numpy as np
+import pytest
+import torch
+
+from kd2m_theory import InputError
+from kd2m_theory.estimators import VertexNorm, clopper_pearson, conditional_wasserstein, cost_matrix, wasserstein
+
+GOOD = np.arange(6.0).reshape(3, 2)
+
+
+def with_bad(value, *rows):
+    array = GOOD.copy()
+    array[list(rows), 0] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("x", "keywords", "message"),
+    [
+        (with_bad(np.nan, 1), {}, "x holds 1 NaN or infinite value in row 1"),
+        (with_bad(np.inf, 0, 2), {}, "x holds 2 NaN or infinite values in rows 0, 2"),
+        (GOOD.astype(np.float16), {}, "x is float16"),
+        (GOOD > 1, {}, "x has dtype bool"),
+        (GOOD.astype(complex), {}, "x has dtype complex128"),
+        (GOOD.astype(object), {}, "x has dtype object"),
+        ([[1.0], [1.0, 2.0]], {}, "x cannot be read as an array"),
+        (GOOD[:, 0], {}, r"x has shape \(3,\), expected 2 axes; write x\[:, None\]"),
+        (GOOD[None], {}, r"x has shape \(1, 3, 2\)"),
+        (GOOD[:0], {}, r"x is empty \(shape \(0, 2\)\)"),
+        (GOOD[:, :0], {}, "x is empty"),
+        (GOOD[:, :1], {}, "x has dimension 1 and y has dimension 2"),
+        (GOOD, {"p": 3}, "p is 3"),
+        (GOOD, {"p": 2, "ground": "sqeuclidean"}, "square twice"),
+        (GOOD, {"ground": "manhattan"}, "ground is 'manhattan'"),
+        (GOOD, {"ground": VertexNorm(np.eye(2))}, "the vertex norm needs the true class"),
+        (GOOD, {"ground": VertexNorm(np.eye(3), 0)}, "3 columns and the points have dimension 2"),
+        (GOOD, {"ground": VertexNorm(label=2)}, "label 2, outside the head's classes 0..1"),
+        (GOOD, {"weights_x": [0.5, 0.5]}, "weights_x has 2 weights for 3 points"),
+        (GOOD, {"weights_x": [0.5, 0.7, -0.2]}, "weights_x has a negative weight -0.2 at index 2"),
+        (GOOD, {"weights_x": [1.0, 1.0, 1.0]}, "weights_x sums to 3, not to 1"),
+        (GOOD, {"weights_x": [np.nan, 0.5, 0.5]}, "weights_x holds 1 NaN"),
+        (GOOD * 1e200, {"p": 2}, "overflow float64; rescale"),
+    ],
+)
+def test_wasserstein_refuses(x, keywords, message):
+    with pytest.raises(InputError, match=message) as caught:
+        wasserstein(x, GOOD, **keywords)
+    assert "\n" not in str(caught.value)
+
+
+def test_vertex_norm_refuses_a_head_that_is_none():
+    with pytest.raises(InputError, match="two classes are needed"):
+        VertexNorm(np.ones((1, 3)))
+    with pytest.raises(InputError, match=r"label 5, outside the head's classes 0\.\.2"):
+        VertexNorm(np.eye(3), 5)
+    with pytest.raises(InputError, match="at least two classes"):
+        wasserstein(GOOD[:, :1], GOOD[:, :1], ground=VertexNorm(label=0))
+
+
+@pytest.mark.parametrize(
+    ("labels_x", "labels_y", "keywords", "message"),
+    [
+        ([0, 0, 1], [0, 0, 0], {}, "class 1 is missing from labels_y"),
+        ([0, 0, 0], [0, 2, 0], {}, "class 2 is missing from labels_x"),
+        ([0, 0, 1], [0, 1, 1], {}, "class 0 has share 2/3 on one side and 1/3"),
+        ([0, 1], [0, 1, 1], {}, "labels_x has 2 entries for 3 samples"),
+        ([[1, 0]] * 3, [0, 1, 1], {}, "one integer class a sample, not one-hot"),
+        ([0.5, 0, 0], [0, 1, 1], {}, "not class numbers"),
+        ([0, 0, 1], [0, 0, 1], {"weighting": "none"}, "weighting is 'none'; choose one of 'frequency', 'uniform'"),
+    ],
+)
+def test_conditional_wasserstein_refuses(labels_x, labels_y, keywords, message):
+    with pytest.raises(InputError, match=message):
+        conditional_wasserstein(GOOD, GOOD, labels_x, labels_y, **keywords)
+
+
+def test_integers_tensors_and_lists_are_float64():
+    expected = wasserstein(GOOD, GOOD + 1).value
+    for form in (GOOD.astype(int), GOOD.astype(np.float32), torch.tensor(GOOD, requires_grad=True), GOOD.tolist()):
+        assert wasserstein(form, GOOD + 1).value == expected
+    with pytest.raises(InputError, match="cannot be read as an array"):
+        wasserstein(torch.tensor(GOOD, dtype=torch.bfloat16), GOOD)
+
+
+def test_intervals_refuse_a_failure_probability_that_is_none():
+    for delta in (0.0, 1.0, -0.1, 5.0):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            clopper_pearson(1, 10, delta)
+
+
+def test_costs_beyond_float64_are_refused_and_tiny_ones_are_not_zero():
+    tiny = np.array([[0.0], [1e-300]])
+    assert cost_matrix(tiny, tiny, "euclidean", 1).values[0, 1] == pytest.approx(1e-300)
+    assert wasserstein([[0.0]], [[5e-324]]).upper >= 5e-324
+    mixed = wasserstein([[1.0, 0.0]], [[1.0, 1e-200]])
+    assert mixed.lower <= 1e-200 <= mixed.upper
