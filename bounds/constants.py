@@ -3,11 +3,21 @@
 Δ is a change of logits, (n × K). Every constant is rounded up, so that a bound built from it errs on the safe side.
 """
 
+import math
+
 import numpy as np
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.inputs import Float64, Int64
+
+
+def row_norms(rows: Float64) -> Float64:
+    """‖·‖₂ of each row, rounded up, at any scale: squares of tiny or huge entries are never formed."""
+    exponent = np.frexp(np.abs(rows).max(axis=1))[1]
+    norms: Float64 = np.ldexp(np.linalg.norm(np.ldexp(rows, -exponent[:, None]), axis=1), exponent)
+    dimension: int = rows.shape[1]
+    return norms * (1 + (dimension + 4) * EPS) + np.where(norms > 0, 2 * TINY, 0.0)
 
 
 def vertex_norm(change: Float64, labels: Int64) -> Float64:
@@ -37,9 +47,8 @@ def class_lipschitz(weight: Float64) -> Float64:
     Args:
         weight: K × d weight of the head.
     """
-    largest: Float64 = np.stack([np.linalg.norm(weight - row, axis=1).max() for row in weight])
-    dimension: int = weight.shape[1]
-    return largest * (1 + (dimension + 4) * EPS)
+    largest: Float64 = np.stack([row_norms(weight - row).max() for row in weight])
+    return largest
 
 
 def lipschitz(weight: Float64) -> float:
@@ -49,7 +58,9 @@ def lipschitz(weight: Float64) -> float:
 
 def spectral_lipschitz(weight: Float64) -> float:
     """√2 ‖W‖_op ≥ L: the constant of a product-of-norms argument, in nats a unit of feature distance (C2)."""
-    return float(np.sqrt(2.0) * np.linalg.norm(weight, 2) * (1 + 4 * sum(weight.shape) * EPS))
+    exponent = int(np.frexp(np.abs(weight).max())[1])
+    operator_norm = float(np.ldexp(np.linalg.norm(np.ldexp(weight, -exponent), 2), exponent))
+    return math.sqrt(2.0) * operator_norm * (1 + 4 * sum(weight.shape) * EPS)
 
 
 def ramp_change(change: Float64, labels: Int64, rho: float) -> Float64:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 
 from kd2m_theory.bounds import t0_label_free, t1_paired, t2_conditional, t5_convex
 from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import BoundResult
-from kd2m_theory.bounds.theorem import Row
+from kd2m_theory.bounds.theorem import Row, Sides
 from kd2m_theory.bounds.view import View, features_view, logits_view
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence, clopper_pearson, paired_difference, student_t
@@ -66,6 +67,7 @@ class Ladder:
             InputError: a name that is no row.
         """
         known = [row.name for row in ROWS]
+        only = [only] if isinstance(only, str) else only
         unknown = sorted(set(only or ()) - set(known))
         if unknown:
             raise InputError(f"there is no row {', '.join(unknown)}; rows are {', '.join(known)}")
@@ -107,8 +109,7 @@ class Ladder:
             nan = math.nan
             return BoundResult(*head, nan, nan, measured, rounding, vacuous_from, assumptions, "not applicable", why, 0.0)
         sides, seconds = view.timed(row.compute)
-        vacuous = sides.upper >= vacuous_from
-        reference = "an error of 1" if row.target == "error_gap" else f"uniform guessing, risk ln {view.classes}"
+        status, why = _judge(sides, vacuous_from, self.pair.labels is not None, row.target, view.classes)
         return BoundResult(
             *head,
             sides.lower,
@@ -117,12 +118,26 @@ class Ladder:
             rounding,
             vacuous_from,
             assumptions,
-            "vacuous" if vacuous else "informative",
-            f"{'allows' if vacuous else 'excludes'} a student as bad as {reference}",
+            status,
+            why,
             seconds,
             distances=sides.distances,
             details=sides.details,
         )
+
+
+def _judge(
+    sides: Sides, vacuous_from: float, labelled: bool, target: str, classes: int
+) -> tuple[Literal["informative", "vacuous"], str]:
+    """Status of a row and the reason for it."""
+    worst = "an error of 1" if target == "error_gap" else f"the risk of uniform guessing, ln {classes}"
+    if sides.lower > 0 or sides.upper < 0:
+        return "informative", f"shows that the student is {'worse' if sides.lower > 0 else 'better'} than the teacher"
+    if sides.upper >= vacuous_from:
+        return "vacuous", f"allows a student with {worst}"
+    if labelled:
+        return "informative", f"excludes a student with {worst}"
+    return "informative", f"the gap is less than {worst}; the teacher's own is unknown without labels"
 
 
 def _mean_difference(student: np.ndarray, teacher: np.ndarray, paired: bool, delta: float) -> Confidence:

@@ -45,10 +45,11 @@ class BoundResult:
         upper: upper bound on the target; nan if not applicable.
         measured: the target's value on the same sample; None without labels.
         rounding: how far float64 rounding may have moved `measured`.
-        vacuous_from: an upper bound of at least this says nothing: it allows a student no better than uniform guessing
-            (risk ln K, or error 1).
+        vacuous_from: an upper bound of at least this allows a student no better than uniform guessing (risk ln K), or
+            an error of 1.
         assumptions: every hypothesis and its state.
-        status: "informative", "vacuous", or "not applicable".
+        status: "informative" if the upper bound excludes that, or the interval excludes a gap of zero; else "vacuous";
+            or "not applicable".
         why: why the status is what it is.
         level: confidence level 1 − δ; None for a deterministic statement about the sample.
         seconds: time this row needs, shared distances included.
@@ -122,9 +123,12 @@ class BoundResult:
 
     @property
     def ratio(self) -> float | None:
-        """Bound over gap on the gap's side of zero: upper/gap if the gap is positive, lower/gap if negative, inf if zero."""
+        """Bound over gap on the gap's side of zero: upper/gap if the gap is positive, lower/gap if negative.
+
+        Where the gap is zero: 1 if the bound is, else inf.
+        """
         if self.measured is None or not self.applicable:
             return None
         if self.measured == 0:
-            return math.inf
+            return 1.0 if self.upper == 0 else math.inf
         return (self.upper if self.measured > 0 else self.lower) / self.measured

@@ -8,18 +8,24 @@ Sharp: labels may be the ones at which each maximum is attained.
 
 import math
 
+import numpy as np
+
 from kd2m_theory.bounds.losses import log_partition
 from kd2m_theory.bounds.theorem import SAME_INPUTS, VIEW, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
+from kd2m_theory.estimators.ground import EPS
 
 
 def _risk(view: View) -> Sides:
     change = view.logits_student - view.logits_teacher
-    partition = log_partition(view.logits_student) - log_partition(view.logits_teacher)
+    student, teacher = log_partition(view.logits_student), log_partition(view.logits_teacher)
     n = len(change)
-    lower = math.fsum(partition - change.max(axis=1)) / n
-    upper = math.fsum(partition - change.min(axis=1)) / n
-    return Sides(lower - view.rounding, upper + view.rounding)
+    extremes = np.maximum(np.abs(change.min(axis=1)), np.abs(change.max(axis=1)))
+    size = np.abs(student) + np.abs(teacher) + extremes
+    rounding = 4 * EPS * (math.fsum(size) / n + view.classes + 8)
+    lower = math.fsum(student - teacher - change.max(axis=1)) / n
+    upper = math.fsum(student - teacher - change.min(axis=1)) / n
+    return Sides(lower - rounding, upper + rounding)
 
 
 def _error(view: View) -> Sides:

@@ -30,12 +30,14 @@ def _l1(view: View) -> float:
 
 
 def _l2(view: View) -> float:
-    return math.sqrt(_mean(view.lengths() ** 2)) * (1 + 2 * EPS)
+    lengths = view.lengths()
+    largest = float(lengths.max())
+    return largest * math.sqrt(_mean((lengths / largest) ** 2)) * (1 + 4 * EPS) if largest else 0.0
 
 
 def _head_aware(view: View) -> Sides:
     change = view.logits_student - view.logits_teacher
-    return both_sides(_mean(vertex_norm(change, view.labels)) + view.rounding)
+    return both_sides(_mean(vertex_norm(change, view.labels)) * (1 + 4 * EPS))
 
 
 def _class_lipschitz(view: View) -> Sides:

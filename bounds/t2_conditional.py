@@ -18,9 +18,9 @@ from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
 
 
-def _sides(distance: Enclosure, constant: float = 1.0, **details: float) -> Sides:
-    value = distance.scaled(constant, "nats")
-    return both_sides(value.upper, {"distance": distance}, {"constant": constant, **details})
+def _sides(distance: Enclosure, constant: float = 1.0, error: float = 0.0, **details: float) -> Sides:
+    value = distance.scaled(constant, "nats").upper + constant * error * (1 + 2 * EPS)
+    return both_sides(value, {"distance": distance}, {"constant": constant, **details})
 
 
 def _head_aware(view: View) -> Sides:
@@ -34,7 +34,7 @@ def _class_lipschitz(view: View) -> Sides:
 
 
 def _lipschitz(view: View) -> Sides:
-    return _sides(combine_classes(view.w1(), view.shares, 1), view.lipschitz)
+    return _sides(combine_classes(view.w1(), view.shares, 1), view.lipschitz, view.point_error)
 
 
 def _spectral(view: View) -> Sides:
@@ -42,14 +42,15 @@ def _spectral(view: View) -> Sides:
 
 
 def _w2(view: View) -> Sides:
-    return _sides(combine_classes(view.w2(), view.shares, 2), view.lipschitz)
+    return _sides(combine_classes(view.w2(), view.shares, 2), view.lipschitz, view.point_error)
 
 
 def _cw2(view: View) -> Sides:
     count = len(view.shares)
     distance = combine_classes(view.w2(), dict.fromkeys(view.shares, 1.0 / count), 2)
     imbalance = math.sqrt(count * max(view.shares.values())) * (1 + 4 * EPS)
-    return _sides(distance, view.lipschitz * imbalance * (1 + EPS), L=view.lipschitz, imbalance=imbalance)
+    constant = view.lipschitz * imbalance * (1 + EPS)
+    return _sides(distance, constant, view.point_error, L=view.lipschitz, imbalance=imbalance)
 
 
 def _rows(space: Space, prefix: str) -> tuple[Row, ...]:

@@ -17,7 +17,7 @@ from kd2m_theory.bounds.theorem import CLASS_SHARES, LABELS, VIEW, Row, Sides
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
-from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.inputs import Float64
 
 
@@ -32,24 +32,25 @@ def _others(logits: Float64, label: int) -> Float64:
     return np.delete(softmax(logits, axis=1), label, axis=1)
 
 
-def _rounding(probability: Float64, own: Float64, other: Float64) -> float:
+def _rounding(logits: Float64, label: int, own: Float64, other: Float64) -> float:
     """Bound on the mean rounding error of Σ_c p_c (m_c − m'_c), for p and m of one side and any m' of the other.
 
     It depends on the side of p alone, so its mean over that side bounds the error of any plan's cost. A probability is
     right to about as many roundings as its logit is far from the largest.
     """
+    probability = _others(logits, label)
+    depth = np.delete(logits.max(axis=1, keepdims=True) - logits, label, axis=1)
     reach = np.abs(own) + np.abs(other).max(axis=0)
-    others: int = own.shape[1]
-    roundings = 4 * (others + 16) + 4 * float(reach.max())
-    carried: Float64 = (probability * reach).sum(axis=1)
-    return roundings * EPS * float(carried.mean())
+    roundings = 2.0 * (own.shape[1] + 8) + 2.0 * depth
+    carried: Float64 = ((probability * roundings * EPS + 2 * TINY) * reach).sum(axis=1)
+    return float(carried.mean())
 
 
 def _at_teacher(student: Float64, teacher: Float64, label: int) -> tuple[Float64, float]:
     probability = _others(teacher, label)
     margins_s, margins_t = _margins(student, label), _margins(teacher, label)
     values = margins_s @ probability.T - (margins_t * probability).sum(axis=1)
-    return values, _rounding(probability, margins_t, margins_s)
+    return values, _rounding(teacher, label, margins_t, margins_s)
 
 
 def _negative_lower(student: Float64, teacher: Float64, label: int) -> CostMatrix:
@@ -61,15 +62,17 @@ def _upper_convex(student: Float64, teacher: Float64, label: int) -> CostMatrix:
     probability = _others(student, label)
     margins_s, margins_t = _margins(student, label), _margins(teacher, label)
     values = (margins_s * probability).sum(axis=1)[:, None] - probability @ margins_t.T
-    return CostMatrix(values, 0.0, _rounding(probability, margins_s, margins_t), "nats")
+    return CostMatrix(values, 0.0, _rounding(student, label, margins_s, margins_t), "nats")
 
 
 def _upper_smooth(student: Float64, teacher: Float64, label: int) -> CostMatrix:
     values, error = _at_teacher(student, teacher, label)
     student, teacher = (logits - logits.mean(axis=1, keepdims=True) for logits in (student, teacher))
-    quadratic = 0.25 * cdist(student, teacher, "sqeuclidean")
-    size = float(np.abs(student).max() + np.abs(teacher).max())
-    error += (student.shape[1] + 8) * EPS * float(quadratic.max() + size * np.sqrt(quadratic.max()))
+    length = cdist(student, teacher)
+    quadratic = 0.25 * length**2
+    # Any constant may be subtracted from a row; the rounding of the subtraction moves a point by an ulp of its size.
+    moved = EPS * float(np.linalg.norm(student, axis=1).max() + np.linalg.norm(teacher, axis=1).max())
+    error += (student.shape[1] + 8) * EPS * float(quadratic.max()) + moved * (float(length.max()) + moved)
     return CostMatrix(values + quadratic, 0.0, error, "nats")
 
 

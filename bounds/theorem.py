@@ -93,8 +93,10 @@ def _view(pair: Pair, view: View | None) -> Assumption:
 
 
 def _class_shares(pair: Pair, view: View | None) -> Assumption:
-    if pair.inputs_paired or view is None or view.labels_student is None or view.labels_teacher is None:
+    if pair.inputs_paired:
         return Assumption("same class shares", "met", "the same labels on both sides")
+    if view is None or view.labels_student is None or view.labels_teacher is None:
+        return Assumption("same class shares", "unmet", "unknown without labels of both sides")
     size = view.classes
     counts = [np.bincount(labels, minlength=size) for labels in (view.labels_student, view.labels_teacher)]
     if np.array_equal(counts[0] * len(view.labels_teacher), counts[1] * len(view.labels_student)):

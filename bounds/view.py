@@ -1,5 +1,6 @@
 """The two views under which the theorems look at a pair: features under the shared head, and logits under the identity."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from kd2m_theory.bounds.constants import class_lipschitz, lipschitz, spectral_lipschitz
+from kd2m_theory.bounds.constants import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
 from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, optimal_cost
 from kd2m_theory.estimators.distances import common_shares
@@ -22,11 +23,11 @@ Space = Literal["features", "logits"]
 
 @dataclass(eq=False)
 class View:
-    """Points z of both networks and one linear head a = Wz + b for both.
+    """Points z of both networks and one linear head for both.
 
-    In the features view W is the teacher's head and z are features. In the logits view W is the identity and z are the
-    logits of each network's own head, less their mean over classes: cross-entropy does not see a constant added to all
-    logits, and without it distances are smaller.
+    In the features view z are features and the logits are Wz + b with the teacher's head. In the logits view W is the
+    identity, the logits are those of each network's own head, and z are the logits less their mean over classes:
+    cross-entropy does not see a constant added to all logits, and without it distances are smaller.
 
     Attributes:
         space: "features" or "logits".
@@ -39,6 +40,7 @@ class View:
         labels_teacher: n_T classes, or None.
         paired: whether row i of both sides is the same input.
         max_pivots: cap of the network simplex.
+        point_error: how far rounding moved a pair of points, root mean square of student plus that of teacher.
     """
 
     space: Space
@@ -51,6 +53,7 @@ class View:
     labels_teacher: Int64 | None
     paired: bool
     max_pivots: int
+    point_error: float = 0.0
 
     def __post_init__(self) -> None:
         self._memory: dict[str, object] = {}
@@ -112,10 +115,7 @@ class View:
 
     def lengths(self) -> Float64:
         """‖z_S − z_T‖ of each input (n), rounded up."""
-        return self._shared(
-            "lengths",
-            lambda: np.linalg.norm(self.student - self.teacher, axis=1) * (1 + (self.student.shape[1] + 4) * EPS),
-        )
+        return self._shared("lengths", lambda: row_norms(self.student - self.teacher) + self.point_error)
 
     def w1(self) -> dict[int, Enclosure]:
         """W₁ of each class with the Euclidean cost."""
@@ -160,14 +160,14 @@ class View:
 
     @cached_property
     def rounding(self) -> float:
-        """How far rounding may have moved the measured gap, in nats."""
-        total = 0.0
-        for points, logits in ((self.student, self.logits_student), (self.teacher, self.logits_teacher)):
-            steps = self.classes + 8
-            total += 4 * steps * EPS * float(np.abs(logits).max(axis=1).mean())
+        """How far rounding may have moved the measured gap, in nats: of the losses, and of Wz + b that enters them."""
+        # log Σ exp(a − max a) is summed from K terms ≤ 1; max a − a_y is right to a rounding of itself, at most ℓ + ln K.
+        total = 8 * (self.classes + 8) * EPS * (1 + math.log(self.classes))
+        for points, losses in zip((self.student, self.teacher), self.losses(), strict=True):
+            total += 8 * EPS * float(losses.mean())
             if self.space == "features":
                 sums = np.abs(points) @ np.abs(self.weight).T
-                total += (points.shape[1] + 2) * EPS * float(sums.max(axis=1).mean())
+                total += 2 * (points.shape[1] + 2) * EPS * float(sums.max(axis=1).mean())
         return total
 
 
@@ -202,17 +202,19 @@ def logits_view(pair: Pair, max_pivots: int) -> View | None:
     if teacher is None or student is None:
         return None
     centred_s, centred_t = _centred(student), _centred(teacher)
-    classes = teacher.shape[1]
+    # Any constant may be subtracted from a row; only the rounding of the subtraction moves the point.
+    moved = EPS * sum(float(np.sqrt((row_norms(points) ** 2).mean())) for points in (centred_s, centred_t))
     return View(
         "logits",
         centred_s,
         centred_t,
-        np.eye(classes),
-        centred_s,
-        centred_t,
+        np.eye(teacher.shape[1]),
+        student,
+        teacher,
         *_labels(pair),
         pair.inputs_paired,
         max_pivots,
+        moved,
     )
 
 

@@ -116,11 +116,15 @@ def conditional_wasserstein(
         InputError: as `wasserstein`; a class missing on one side; class shares that differ under "frequency".
     """
     weighting_ = one_of(weighting, ("frequency", "uniform"), "weighting")
-    parts = class_wasserstein(x, y, labels_x, labels_y, p, ground, max_pivots=max_pivots)
+    x, y = cloud(x, "x"), cloud(y, "y")
+    labels_x, labels_y = class_labels(labels_x, len(x), "labels_x"), class_labels(labels_y, len(y), "labels_y")
+    _same_classes(labels_x, labels_y)
+    shares: Mapping[int, float]
     if weighting_ == "uniform":
-        shares: Mapping[int, float] = dict.fromkeys(parts, 1.0 / len(parts))
+        shares = dict.fromkeys(np.unique(labels_x).tolist(), 1.0 / len(np.unique(labels_x)))
     else:
-        shares = common_shares(np.asarray(labels_x), np.asarray(labels_y))
+        shares = common_shares(labels_x, labels_y)
+    parts = class_wasserstein(x, y, labels_x, labels_y, p, ground, max_pivots=max_pivots)
     return combine_classes(parts, shares, p)
 
 

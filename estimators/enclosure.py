@@ -1,6 +1,7 @@
 """Values that carry their meaning: what kind of number, in which unit, certain in which direction."""
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -8,6 +9,9 @@ from kd2m_theory.errors import InputError
 
 Unit = Literal["distance", "squared distance", "nats", "squared nats"]
 Status = Literal["optimal", "capped", "open"]
+
+# The two sides count as one number up to this relative gap.
+CLOSED = 1e-9
 
 _SQUARE_OF: dict[str, Unit] = {"distance": "squared distance", "nats": "squared nats"}
 _ROOT_OF: dict[str, Unit] = {"squared distance": "distance", "squared nats": "nats"}
@@ -34,16 +38,15 @@ class Enclosure:
         lower: certified lower bound (−inf where there is none).
         upper: certified upper bound (+inf where there is none).
         unit: "distance", "squared distance", "nats" (a change of cross-entropy), or "squared nats".
-        status: "optimal" if the two sides meet, "capped" if the solver ran into its iteration cap,
-            "open" if they do not meet for another reason (rounding at a value near zero, say).
         method: how the interval was obtained.
+        capped: whether a solver stopped at its iteration cap on the way.
     """
 
     lower: float
     upper: float
     unit: Unit
-    status: Status
     method: str
+    capped: bool = False
 
     def __post_init__(self) -> None:
         if not self.lower <= self.upper:
@@ -66,6 +69,16 @@ class Enclosure:
         return self.gap / size if size > 0 else 0.0
 
     @property
+    def status(self) -> Status:
+        """Whether the two sides meet to nine digits ("optimal"), and if not, why.
+
+        "capped": a solver ran into its iteration cap; "open": another reason, such as rounding at a value near zero.
+        """
+        if self.relative_gap <= CLOSED:
+            return "optimal"
+        return "capped" if self.capped else "open"
+
+    @property
     def direction(self) -> Literal["two-sided", "upper", "lower"]:
         """Which sides say something: an infinite side says nothing."""
         if math.isinf(self.lower):
@@ -84,13 +97,12 @@ class Enclosure:
             raise InputError(f"cannot add a {self.unit} to a {other.unit}; take the root or the square of one first")
         if {self.direction, other.direction} == {"upper", "lower"}:
             raise InputError("cannot add an upper bound to a lower bound: the sum would be bounded on neither side")
-        status: Status = max(self.status, other.status, key=_SEVERITY.index)
         return Enclosure(
             round_down(self.lower + other.lower) if self.lower or other.lower else 0.0,
             round_up(self.upper + other.upper) if self.upper or other.upper else 0.0,
             self.unit,
-            status,
             self.method if self.method == other.method else f"{self.method} + {other.method}",
+            self.capped or other.capped,
         )
 
     def scaled(self, factor: float, unit: Unit | None = None) -> "Enclosure":
@@ -101,11 +113,10 @@ class Enclosure:
         """
         if not (factor >= 0 and math.isfinite(factor)):
             raise InputError(f"an enclosure can be scaled by a finite number ≥ 0, not by {factor!r}")
-        lower, upper = (0.0 if end == 0 or factor == 0 else end * factor for end in (self.lower, self.upper))
         return replace(
             self,
-            lower=round_down(lower) if lower else 0.0,
-            upper=round_up(upper) if upper else 0.0,
+            lower=round_down(self.lower * factor) if self.lower and factor else 0.0,
+            upper=round_up(self.upper * factor) if self.upper and factor else 0.0,
             unit=unit or self.unit,
         )
 
@@ -119,8 +130,8 @@ class Enclosure:
             raise InputError(f"only a non-negative distance can be squared, not a {self.unit} in {self}")
         return replace(
             self,
-            lower=max(0.0, round_down(self.lower**2)),
-            upper=round_up(self.upper**2) if self.upper else 0.0,
+            lower=max(0.0, round_down(min(self.lower * self.lower, sys.float_info.max))),
+            upper=round_up(self.upper * self.upper) if self.upper else 0.0,
             unit=_SQUARE_OF[self.unit],
         )
 
@@ -141,9 +152,6 @@ class Enclosure:
 
     def __str__(self) -> str:
         return f"[{self.lower:.10g}, {self.upper:.10g}] {self.unit} ({self.status})"
-
-
-_SEVERITY: tuple[Status, ...] = ("optimal", "open", "capped")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from kd2m_theory.estimators.enclosure import Unit
 from kd2m_theory.estimators.inputs import Float64, real_array
 
 EPS = float(np.finfo(np.float64).eps)
-# Below this (relative to coordinates scaled to about 1) a squared distance has lost digits to underflow.
+# The smallest positive float64: what one operation may lose to underflow.
+TINY = 2.0**-1074
+# Below this a product of two numbers of about its root's size has lost digits to underflow.
 _UNDERFLOW = 2.0**-970
 
 
@@ -76,22 +78,20 @@ class VertexNorm:
         if self.label is None:
             raise InputError("the vertex norm needs the true class: VertexNorm(weight, label=y)")
         if self.weight is None:
-            logits, scale, steps = points, float(np.abs(points).max()), 2
-            if logits.shape[1] < 2:
-                raise InputError(f"the vertex norm needs logits of at least two classes, got {logits.shape[1]}")
-            self._check_label(logits.shape[1])
-            margins = logits - logits[:, [self.label]]
-        else:
-            if self.weight.shape[1] != points.shape[1]:
-                raise InputError(
-                    f"the head weight has {self.weight.shape[1]} columns and the points have dimension "
-                    f"{points.shape[1]}; they must agree"
-                )
-            difference = self.weight - self.weight[self.label]
-            margins = points @ difference.T
-            scale = float((np.abs(points) @ np.abs(difference).T).max())
-            steps = points.shape[1] + 2
-        return margins, 2.0 * steps * EPS * 2.0 * scale
+            if points.shape[1] < 2:
+                raise InputError(f"the vertex norm needs logits of at least two classes, got {points.shape[1]}")
+            self._check_label(points.shape[1])
+            margins: Float64 = points - points[:, [self.label]]
+            return margins, 2.0 * EPS * float(np.abs(margins).max())
+        if self.weight.shape[1] != points.shape[1]:
+            raise InputError(
+                f"the head weight has {self.weight.shape[1]} columns and the points have dimension "
+                f"{points.shape[1]}; they must agree"
+            )
+        difference = self.weight - self.weight[self.label]
+        dimension: int = points.shape[1]
+        largest = float((np.abs(points) @ np.abs(difference).T).max())
+        return points @ difference.T, 2 * (dimension + 2) * (EPS * largest + TINY)
 
 
 Ground = Literal["euclidean", "sqeuclidean"] | VertexNorm
@@ -120,7 +120,10 @@ def cost_matrix(x: Float64, y: Float64, ground: Ground, p: int) -> CostMatrix:
         if p == 1:
             return _finite(CostMatrix(norm, 2 * EPS, error, "nats"))
         largest = float(norm.max(initial=0.0))
-        return _finite(CostMatrix(norm * norm, 6 * EPS, 2 * largest * error + error * error, "squared nats"))
+        with np.errstate(over="ignore", under="ignore"):
+            square = norm * norm
+        error = 2 * largest * error + error * error + (TINY if error or _lost(square, norm) else 0.0)
+        return _finite(CostMatrix(square, 6 * EPS, error, "squared nats"))
     if ground not in NORMS:
         raise InputError(f"ground is {ground!r}; choose 'euclidean', 'sqeuclidean' or a VertexNorm")
     if ground == "sqeuclidean" and p == 2:
@@ -129,32 +132,36 @@ def cost_matrix(x: Float64, y: Float64, ground: Ground, p: int) -> CostMatrix:
 
 
 def _euclidean(x: Float64, y: Float64, squared: bool) -> CostMatrix:
-    # A power of two keeps squares away from overflow and underflow and rounds nothing.
+    # Scaling by a power of two keeps squares away from overflow and, near the largest distances, from underflow.
     largest = max(float(np.abs(x).max()), float(np.abs(y).max()))
     exponent = math.frexp(largest)[1] if largest > 0 else 0
-    x_unit, y_unit = np.ldexp(x, -exponent), np.ldexp(y, -exponent)
-    # Direct differences: exact zeros on coincident points and full relative accuracy near them.
-    square = cdist(x_unit, y_unit, "sqeuclidean")
-    dimension = x.shape[1]
-    absolute = dimension * _UNDERFLOW if _underflows(square, x_unit, y_unit) else 0.0
-    relative = (dimension + 4) * EPS
     with np.errstate(over="ignore", under="ignore"):
-        if squared:
-            return CostMatrix(
-                np.ldexp(square, 2 * exponent), relative, float(np.ldexp(absolute, 2 * exponent)), "squared distance"
-            )
-        np.sqrt(square, out=square)
-        return CostMatrix(np.ldexp(square, exponent), relative, float(np.ldexp(math.sqrt(absolute), exponent)), "distance")
+        # Direct differences: exact zeros on coincident points and full relative accuracy near them.
+        square = cdist(np.ldexp(x, -exponent), np.ldexp(y, -exponent), "sqeuclidean")
+        dimension: int = x.shape[1]
+        lost = math.sqrt(dimension * _UNDERFLOW) if _underflows(square, x, y) else 0.0
+        scaled = square if squared else np.sqrt(square)
+        power = 2 * exponent if squared else exponent
+        values = np.ldexp(scaled, power)
+        absolute = float(np.ldexp(lost * lost if squared else lost, power))
+    if _lost(values, scaled):
+        absolute += 2 * TINY
+    return CostMatrix(values, (dimension + 4) * EPS, absolute, "squared distance" if squared else "distance")
 
 
 def _underflows(square: Float64, x: Float64, y: Float64) -> bool:
-    """Whether some squared distance is tiny without the two points being the same point."""
+    """Whether some scaled squared distance is tiny without the two points being the same point."""
     rows, columns = np.nonzero(square < _UNDERFLOW)
     block = max(1, 10_000_000 // x.shape[1])
     return any(
         bool((x[rows[start : start + block]] != y[columns[start : start + block]]).any())
         for start in range(0, len(rows), block)
     )
+
+
+def _lost(result: Float64, operand: Float64) -> bool:
+    """Whether some result of a positive operand is so small that underflow took digits from it."""
+    return bool(((result < _UNDERFLOW) & (operand > 0)).any())
 
 
 def _finite(cost: CostMatrix) -> CostMatrix:

@@ -18,6 +18,11 @@ def to_numpy(value: Any, name: str) -> NDArray[Any]:
     Raises:
         InputError: the value is ragged, holds objects, or has a type NumPy does not know (bfloat16).
     """
+    kind = str(getattr(value, "dtype", ""))
+    if "bfloat16" in kind or "float8" in kind:
+        raise InputError(f"{name} is {kind.removeprefix('torch.')}, too coarse to certify; extract it in float32 or float64")
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array; drop the masked rows and pass a plain array")
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     try:
@@ -90,7 +95,7 @@ def probability_weights(value: Any, n: int, name: str) -> Float64:
     """Weights of n points as a probability vector; uniform when `value` is None.
 
     Raises:
-        InputError: wrong length, a negative or non-finite weight, or a sum further than 1e-9 from one.
+        InputError: wrong length, a negative or non-finite weight, or a sum further than 1e-6 from one.
     """
     if value is None:
         return np.full(n, 1.0 / n)
@@ -101,7 +106,7 @@ def probability_weights(value: Any, n: int, name: str) -> Float64:
         worst = int(weights.argmin())
         raise InputError(f"{name} has a negative weight {weights[worst]:g} at index {worst}; weights are ≥ 0")
     total = float(weights.sum())
-    if abs(total - 1.0) > 1e-9:
+    if abs(total - 1.0) > 1e-6:  # float32 weights sum to one no better
         raise InputError(f"{name} sums to {total:.12g}, not to 1; divide the weights by their sum")
     return weights / total
 
@@ -122,6 +127,8 @@ def class_labels(value: Any, n: int, name: str) -> Int64:
             whole = np.isfinite(array) & (array == np.floor(array))
         if array.dtype.kind != "f" or not whole.all():
             raise InputError(f"{name} has dtype {array.dtype} with values that are not class numbers; pass integers")
+    if array.size and (np.abs(array.astype(np.float64)) >= 2.0**31).any():
+        raise InputError(f"{name} has values beyond 2^31, up to {array.max()}; number the classes from 0")
     return array.astype(np.int64)
 
 

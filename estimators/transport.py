@@ -15,15 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from kd2m_theory.estimators.enclosure import Enclosure, Status
-from kd2m_theory.estimators.ground import EPS, CostMatrix
-from kd2m_theory.estimators.inputs import Float64, Int64
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.enclosure import Enclosure
+from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix
+from kd2m_theory.estimators.inputs import Float64, Int64, probability_weights
 
 MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
 _SWEEPS = 200
-# The two sides count as one number below this share of the mean transported cost.
-_CLOSED = 1e-9
 _BLOCK = 4_000_000
 
 
@@ -84,31 +83,37 @@ def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX
         a: probability weights of the first cloud.
         b: probability weights of the second cloud.
         max_pivots: cap of the network simplex; the assignment solver has none.
+
+    Raises:
+        InputError: costs that are not finite, weights that are no probabilities of the right length, or no pivot allowed.
     """
     values = cost.values
+    if not np.isfinite(values).all():
+        raise InputError("the costs hold NaN or infinite values; no transport cost is defined")
+    if max_pivots < 1:
+        raise InputError(f"max_pivots is {max_pivots}; allow at least one")
+    a, b = probability_weights(a, len(values), "a"), probability_weights(b, values.shape[1], "b")
     if not (a.all() and b.all()):
         values, a, b = values[np.ix_(a > 0, b > 0)], a[a > 0], b[b > 0]
     plan = optimal_plan(values, a, b, max_pivots)
-    upper, upper_slack = _primal_value(plan, values, a, b)
-    lower, lower_slack, converged = _dual_value(plan, values, a, b)
+    upper = _primal_value(plan, values, a, b)
+    lower, converged = _dual_value(plan, values, a, b)
     if plan.method == "assignment" and not converged:
         # Long augmenting paths (points on a line, say): the simplex keeps its potentials, start from those.
         simplex = _network_simplex(values, a, b, max_pivots)
         start = Plan(plan.rows, plan.columns, plan.mass, simplex.potential, simplex.capped, "assignment")
-        lower, lower_slack, _ = max((lower, lower_slack, converged), _dual_value(start, values, a, b))
-
-    carried = math.fsum(plan.mass * np.abs(values[plan.rows, plan.columns]))
-    closed = upper - lower <= max(_CLOSED * carried, 2 * (upper_slack + lower_slack))
-    status: Status = "optimal" if closed else ("capped" if plan.capped else "open")
-    upper = (upper + upper_slack + cost.absolute_error) / (1 - cost.relative_error)
-    lower = (lower - lower_slack - cost.absolute_error) / (1 + cost.relative_error)
+        lower = max(lower, _dual_value(start, values, a, b)[0])
+    # Products of masses and costs may have lost a TINY each; a sum of exact zeros has not.
+    flushed = (len(a) + len(b)) * TINY if upper else 0.0
+    upper = (upper + flushed + cost.absolute_error) / (1 - 2 * cost.relative_error)
+    lower = (lower - flushed - cost.absolute_error) / (1 + 2 * cost.relative_error)
     if cost.relative_error:  # only non-negative costs have one
         lower = max(lower, 0.0)
-    return Enclosure(lower, max(upper, lower), cost.unit, status, plan.method)
+    return Enclosure(lower, max(upper, lower), cost.unit, plan.method, plan.capped)
 
 
-def _primal_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[float, float]:
-    """Cost of the plan after its marginals were repaired, and the rounding allowance on it.
+def _primal_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> float:
+    """Cost of the plan after its marginals were repaired, rounded up.
 
     Repair (Altschuler, Weed, Rigollet 2017, Alg. 2): scale rows and columns down to their weight, then send what is
     missing along the product of the residuals.
@@ -116,8 +121,7 @@ def _primal_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[f
     rows, columns = plan.rows, plan.columns
     support = costs[rows, columns]
     if plan.method == "assignment":
-        value = math.fsum(support) / len(a)
-        return value, 2 * EPS * math.fsum(np.abs(support)) / len(a)
+        return (math.fsum(support) + 2 * EPS * math.fsum(np.abs(support))) / len(a)
     n, m = costs.shape
     mass = plan.mass
     row_sum = np.bincount(rows, mass, n)
@@ -126,19 +130,24 @@ def _primal_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[f
     mass = mass * np.minimum(1.0, np.divide(b, column_sum, out=np.ones(m), where=column_sum > 0))[columns]
     left_a = np.maximum(a - np.bincount(rows, mass, n), 0.0)
     left_b = np.maximum(b - np.bincount(columns, mass, m), 0.0)
-    left = max(math.fsum(left_a), math.fsum(left_b))
-    moved = mass * support
+    total_a, total_b = math.fsum(left_a), math.fsum(left_b)
+    left = max(total_a, total_b)
+    size = np.abs(costs)
+    row_size, column_size = size.max(axis=1), size.max(axis=0)
     fill = float(left_a @ costs @ left_b) / left if left > 0 else 0.0
-    largest = float(np.abs(costs).max())
-    # Row sums of k terms are right to k roundings; mass misplaced by them is re-sent at no more than the largest cost.
-    terms = int(np.bincount(rows, minlength=n).max() + np.bincount(columns, minlength=m).max())
-    misplaced = 2 * (terms + 4) * EPS + 2 * abs(math.fsum(left_a) - math.fsum(left_b))
-    slack = misplaced * largest + 4 * EPS * math.fsum(np.abs(moved)) + (n + m) * EPS * left * largest
-    return math.fsum(moved) + fill, slack
+    fill_rounding = (n + m) * EPS * float(left_a @ row_size)
+    # A sum of k terms is right to k roundings; the mass these misplace at a point costs at most that point's largest cost.
+    terms_a, terms_b = np.bincount(rows, minlength=n) + 4, np.bincount(columns, minlength=m) + 4
+    misplaced = EPS * math.fsum(np.concatenate((terms_a * a * row_size, terms_b * b * column_size)))
+    misplaced += 2 * abs(total_a - total_b) * float(row_size.max())
+    moved = mass * support
+    # All weights share the twenty-odd roundings of their normalisation: that scales the cost and misplaces nothing.
+    rounding = 24 * EPS * math.fsum(np.abs(moved))
+    return float(math.fsum(moved) + rounding + fill + fill_rounding + misplaced)
 
 
-def _dual_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[float, float, bool]:
-    """Value of feasible potentials near the plan, the rounding allowance on it, and whether the search converged.
+def _dual_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[float, bool]:
+    """Value of feasible potentials near the plan, rounded down, and whether the search for them converged.
 
     Shortest paths in the residual graph of the plan (Bellman–Ford): f must be at least C_ij − g_j on the support, g_j at
     most C_ij − f_i everywhere. A fixed point satisfies complementary slackness, so it is optimal if the plan is. If the
@@ -152,6 +161,7 @@ def _dual_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[flo
     tolerance = EPS * float(np.abs(costs).max())
     g = plan.potential
     best = _feasible_value(costs, a, b, g)
+    converged = False
     for _ in range(_SWEEPS):
         f = np.full(len(a), -np.inf) if every_row else _c_transform(costs.T, g)
         f[covered] = np.maximum.reduceat(support - g[columns], starts)
@@ -159,18 +169,19 @@ def _dual_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[flo
         drop = float((g - lowered).max())
         g = lowered
         if drop <= tolerance:
-            return *max(best, _feasible_value(costs, a, b, g)), True
-    return *max(best, _feasible_value(costs, a, b, g)), False
+            converged = True
+            break
+    return max(best, _feasible_value(costs, a, b, g)), converged
 
 
-def _feasible_value(costs: Float64, a: Float64, b: Float64, g: Float64) -> tuple[float, float]:
-    """⟨a, f⟩ + ⟨b, g⟩ for the c-transform f of g, and the rounding allowance on it."""
+def _feasible_value(costs: Float64, a: Float64, b: Float64, g: Float64) -> float:
+    """⟨a, f⟩ + ⟨b, g⟩ for the c-transform f of g, rounded down."""
+    # Centre first: f is then computed at the size it is summed at. Rounding is monotone, so f_i is infeasible by no more
+    # than an ulp of itself, and the weights are right to the twenty-odd roundings of their normalisation.
+    g = g - np.median(g)
     f = _c_transform(costs.T, g)
-    shift = float(np.median(g))
-    f, g = f + shift, g - shift
     terms = np.concatenate((a * f, b * g))
-    # Rounding is monotone, so f_i is infeasible by an ulp of itself at most; weights are normalised to about 20 roundings.
-    return math.fsum(terms), 16 * EPS * math.fsum(np.abs(terms))
+    return math.fsum(terms) - 24 * EPS * math.fsum(np.abs(terms))
 
 
 def _c_transform(costs: Float64, f: Float64) -> Float64:

@@ -1,5 +1,6 @@
 """The `kd2m` command: a thin front that loads a room only when it is called."""
 
+import io
 import os
 import sys
 from collections.abc import Iterable
@@ -33,11 +34,12 @@ def audit(
 
     Exit status: 0 if every guaranteed bound holds, 1 if one is violated, 2 if the input is at fault.
     """
-    from kd2m_theory.files import check_writable
+    from kd2m_theory.files import check_distinct, check_writable
     from kd2m_theory.pair import Pair
     from kd2m_theory.report import audit as run_audit
     from kd2m_theory.report import check_figure
 
+    check_distinct(PAIR=pair, json=json, figure=figure)
     if json is not None:
         check_writable(json)
     if figure is not None:
@@ -55,7 +57,7 @@ def audit(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where pair, report and picture go.")] = Path("kd2m-demo"),
-    seed: Annotated[int, typer.Option(help="Of the halves, the weights and the order of images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the halves, the weights and the order of images.")] = 0,
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
 ) -> None:
     """Train a teacher and two students on handwritten digits, and audit both on images never trained on."""
@@ -97,8 +99,12 @@ def main() -> None:
     """Run the command; an input at fault is one line on standard error and exit status 2."""
     from kd2m_theory.errors import InputError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without π or − still gets its table
     try:
         app()
-    except (InputError, OSError) as error:
-        print(f"kd2m: {' '.join(str(error).split())}", file=sys.stderr)
+    except (InputError, OSError, MemoryError) as error:
+        words = " ".join(str(error).split()) or "there is not enough memory"
+        print(f"kd2m: {words}", file=sys.stderr)
         raise SystemExit(2) from None

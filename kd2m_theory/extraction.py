@@ -23,10 +23,12 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        usable = device.type in ("cpu", "cuda", "mps", "xpu")
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used here ({reason}); try 'auto' or 'cpu'") from None
+    except (RuntimeError, AssertionError, TypeError):
+        usable = False
+    if not usable:
+        raise InputError(f"device {name!r} cannot be used here; try 'auto' or 'cpu'")
     return device
 
 
@@ -55,8 +57,11 @@ class _Probe:
         )
         return None
 
-    def hook(self, _module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        self.calls.append((inputs[0], output))
+    def hook(
+        self, _module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor], output: torch.Tensor
+    ) -> None:
+        # Copies: the model may go on to change either in place.
+        self.calls.append((inputs[0].clone() if inputs else named["input"].clone(), output.clone()))
 
     def run(self, inputs: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Logits and features of one batch, on the CPU."""
@@ -99,6 +104,23 @@ def _split(batch: Any) -> tuple[Any, Any]:
     raise InputError(f"a batch of the loader is a {type(batch).__name__}; pass unpack=… to turn it into (inputs, labels)")
 
 
+def _to(inputs: Any, place: torch.device) -> Any:
+    """Every tensor of a batch on the device; other things as they are."""
+    if isinstance(inputs, dict):
+        return {key: _to(value, place) for key, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        return type(inputs)(_to(value, place) for value in inputs)
+    return inputs.to(place) if hasattr(inputs, "to") else inputs
+
+
+def _label_batch(target: Any) -> torch.Tensor:
+    try:
+        labels = torch.as_tensor(target).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"the labels of a batch are {type(target).__name__}; pass integer classes as a tensor") from None
+    return labels.reshape(1) if labels.ndim == 0 else labels
+
+
 def extract_pair(
     teacher: nn.Module,
     student: nn.Module,
@@ -119,15 +141,17 @@ def extract_pair(
     unlabelled = False
 
     modes = [(module, module.training) for probe in probes for module in probe.model.modules()]
-    homes = [next(iter(probe.model.parameters()), torch.empty(0)).device for probe in probes]
-    handles = [probe.linear.register_forward_hook(probe.hook) for probe in probes if probe.linear is not None]
+    homes = [{parameter.device for parameter in probe.model.parameters()} for probe in probes]
+    handles = [probe.linear.register_forward_hook(probe.hook, with_kwargs=True) for probe in probes if probe.linear is not None]
     try:
-        for probe in probes:
-            probe.model.eval().to(place)
+        for probe, home in zip(probes, homes, strict=True):
+            probe.model.eval()
+            if len(home) == 1:  # a model spread over devices stays as its owner spread it
+                probe.model.to(place)
         with torch.inference_mode():
             for batch in _watched(loader, progress):
                 inputs, target = (unpack or _split)(batch)
-                inputs = inputs.to(place)
+                inputs = _to(inputs, place)
                 for k, probe in enumerate(probes):
                     made, entered = probe.run(inputs)
                     logits[k].append(made)
@@ -135,12 +159,13 @@ def extract_pair(
                         features[k].append(entered)
                 unlabelled = unlabelled or target is None
                 if target is not None:
-                    labels.append(torch.as_tensor(target).cpu())
+                    labels.append(_label_batch(target))
     finally:
         for handle in handles:
             handle.remove()
         for probe, home in zip(probes, homes, strict=True):
-            probe.model.to(home)
+            if len(home) == 1:
+                probe.model.to(next(iter(home)))
         for module, training in modes:
             module.training = training
     if not logits[0]:

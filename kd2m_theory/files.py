@@ -10,14 +10,30 @@ def check_writable(path: str | Path) -> Path:
     """The path, refused before any work is done if nothing could be written there.
 
     Raises:
-        InputError: the path is a folder, or its folder does not exist.
+        InputError: the path is a folder or a device, or its folder does not exist.
     """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no regular file; name one that may be replaced")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     return path
+
+
+def check_distinct(**paths: Path | None) -> None:
+    """Refuse two names for one file, of which one would overwrite the other.
+
+    Raises:
+        InputError: naming both.
+    """
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is not None:
+            other = seen.setdefault(path.resolve(), name)
+            if other != name:
+                raise InputError(f"{other} and {name} are both {path}; give each a file of its own")
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -27,7 +43,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         InputError: the path is a folder, or its folder does not exist.
         OSError: the disk refused.
     """
-    path = check_writable(path)
+    path = check_writable(path).resolve()  # what a link points to is replaced, not the link
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(beside, "xb") as file:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kd2m_theory.errors import InputError, PairFileError
-from kd2m_theory.estimators.inputs import Float64, Int64, class_labels, real_array, to_numpy
+from kd2m_theory.estimators.inputs import Float64, Int64, class_labels, real_array
 from kd2m_theory.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _ARRAYS = (
     "head_weight",
     "head_bias",
 )
+# Beyond this squares and products of features, weights and logits leave float64.
+_LARGEST = 1e150
 # A float32 network and its head replayed in float64 differ by rounding (TF32 included); more means another layer.
 _HEAD_TOLERANCE = 5e-3
 
@@ -87,8 +90,10 @@ class Pair:
             "logits_student": logits_student,
             "head_weight": head_weight,
         }
-        arrays = {name: None if value is None else real_array(value, name, 2) for name, value in given.items()}
-        bias = None if head_bias is None else real_array(head_bias, "head_bias", 1)
+        arrays = {name: None if value is None else _owned(value, name, 2) for name, value in given.items()}
+        bias = None if head_bias is None else _owned(head_bias, "head_bias", 1)
+        if not isinstance(inputs_paired, bool | np.bool_):
+            raise InputError(f"inputs_paired is {inputs_paired!r}; pass True or False")
         _check_presence(arrays, bias, inputs_paired, labels, labels_student)
         n_teacher, n_student = _check_samples(arrays, inputs_paired)
         weight = arrays["head_weight"]
@@ -104,7 +109,7 @@ class Pair:
             "labels": labels_t,
             "labels_student": labels_s,
             "inputs_paired": bool(inputs_paired),
-            "provenance": dict(provenance or {}),
+            "provenance": {str(key): str(value) for key, value in (provenance or {}).items()},
         }.items():
             object.__setattr__(self, name, value)
 
@@ -302,16 +307,31 @@ def _check_labels(labels: Any, n: int, classes: int | None, name: str) -> Int64 
 
 def _check_teacher_logits(arrays: Mapping[str, Float64 | None], bias: Float64 | None) -> None:
     weight, features, logits = arrays["head_weight"], arrays["features_teacher"], arrays["logits_teacher"]
-    if weight is None or logits is None or features is None or bias is None:
+    if weight is None or features is None or bias is None:
         return
     replayed = features @ weight.T + bias
-    off = np.abs(replayed - logits).max(axis=1)
-    scale = max(1.0, float(np.abs(replayed).max()))
-    if off.max() > _HEAD_TOLERANCE * scale:
+    if np.abs(replayed).max() > _LARGEST:
+        raise InputError(f"the head makes logits up to {np.abs(replayed).max():.3g}, beyond {_LARGEST:g}; rescale it")
+    if logits is None:
+        return
+    # The terms that were summed, not their sum, say how large a rounding may be.
+    scale = np.maximum(1.0, (np.abs(features) @ np.abs(weight).T + np.abs(bias)).max(axis=1))
+    off = np.abs(replayed - logits).max(axis=1) / scale
+    if off.max() > _HEAD_TOLERANCE:
+        row = int(off.argmax())
         raise InputError(
-            f"logits_teacher are not what the head makes of features_teacher: they differ by {off.max():.3g} in row "
-            f"{int(off.argmax())}; pass the features that enter this head, and logits without softmax or scaling"
+            f"logits_teacher are not what the head makes of features_teacher: they differ by {off[row] * scale[row]:.3g} in "
+            f"row {row}; pass the features that enter this head, and logits without softmax or scaling"
         )
+
+
+def _owned(value: Any, name: str, ndim: int) -> Float64:
+    """The pair's own read-only copy."""
+    array = np.array(real_array(value, name, ndim))
+    if array.size and np.abs(array).max() > _LARGEST:
+        raise InputError(f"{name} has values up to {np.abs(array).max():.3g}, beyond {_LARGEST:g}; rescale the features")
+    array.setflags(write=False)
+    return array
 
 
 def _compact(array: Any) -> Any:
@@ -324,7 +344,7 @@ def _compact(array: Any) -> Any:
     return np.ascontiguousarray(array)
 
 
-_Contents = tuple[dict[str, Any], bool, dict[str, str]]
+_Contents = tuple[dict[str, Any], Any, dict[str, Any]]
 
 
 def _read_safetensors(path: Path) -> _Contents:
@@ -335,10 +355,12 @@ def _read_safetensors(path: Path) -> _Contents:
             metadata = file.metadata() or {}
             _check_format(path, metadata.get("format"), metadata.get("format_version"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, TypeError, AttributeError) as error:
+    except SafetensorError as error:
         raise PairFileError(f"{path.name} is not a whole safetensors file ({error}); write it again") from None
+    except (TypeError, AttributeError):
+        raise PairFileError(f"{path.name} holds a number format coarser than float32 (bfloat16?); write float32") from None
     try:
-        return arrays, bool(json.loads(metadata["inputs_paired"])), dict(json.loads(metadata["provenance"]))
+        return arrays, json.loads(metadata["inputs_paired"]), dict(json.loads(metadata["provenance"]))
     except (KeyError, ValueError, TypeError):
         raise PairFileError(f"{path.name} lacks its metadata; write it again with Pair.save") from None
 
@@ -347,16 +369,14 @@ def _read_npz(path: Path) -> _Contents:
     try:
         file = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
         arrays = {name: file[name] for name in file.files} if isinstance(file, np.lib.npyio.NpzFile) else None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError) as error:
         raise PairFileError(f"{path.name} is not a whole .npz of plain arrays ({error}); write it again") from None
     if arrays is None:
         raise PairFileError(f"{path.name} is a single array, not an .npz; write it with numpy.savez")
     written = str(arrays.pop("format_version", FORMAT_VERSION))
     _check_format(path, FORMAT, written)
-    paired = to_numpy(arrays.pop("inputs_paired", True), "inputs_paired")
-    if paired.size != 1:
-        raise PairFileError(f"{path.name} has inputs_paired of shape {paired.shape}; store one true or false")
-    return arrays, bool(paired), {"source": path.name}
+    paired: Any = arrays.pop("inputs_paired", None)
+    return arrays, True if paired is None else paired[()], {"source": path.name}
 
 
 def _check_format(path: Path, kind: str | None, written: str | None) -> None:

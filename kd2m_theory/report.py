@@ -5,7 +5,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -68,6 +68,13 @@ class AuditReport:
                 return row
         raise KeyError(f"no row {name!r}; rows are {', '.join(row.name for row in self.rows)}")
 
+    def __contains__(self, name: object) -> bool:
+        return any(row.name == name for row in self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the rows, as a mapping has keys."""
+        return (row.name for row in self.rows)
+
     @property
     def violations(self) -> tuple[BoundResult, ...]:
         """Rows whose assumptions stand and whose inequality does not: theory, code or a vouched assumption is wrong."""
@@ -88,7 +95,7 @@ class AuditReport:
             for note in (
                 f"Each interval on its own at {_percent(1 - self.delta)}; * = asymptotic only.  "
                 "ratio = bound / gap on the gap's side.",
-                "A vacuous row allows a student as bad as uniform guessing.  (unmet) = stated without a needed assumption.",
+                "vacuous: allows a student as bad as uniform guessing.  unmet: the row stands without an assumption it needs.",
             )
         ]
         return Group(self._measured_table(), *self._ladder_tables(), *notes, self._verdict())

@@ -104,7 +104,7 @@ def _row(axes: Axes, k: int, row: Record, sign: float, limits: tuple[float, floa
     axes.plot([start, upper], [k, k], color=colour, lw=1.6, ls=dashes, solid_capstyle="butt")
     axes.plot([upper], [k], marker="o", ms=5, mfc=face, mec=colour, mew=1.2, clip_on=False)
     if lower > left:
-        axes.plot([lower], [k], marker="o", ms=5, mfc=face, mec=colour, mew=1.2)
+        axes.plot([lower], [k], marker="o", ms=5, mfc=colour, mec=colour, mew=1.2)
     else:
         axes.plot([left], [k], marker="<", ms=4, color=colour, mew=0, clip_on=False)
     ratio = f"  (×{_short(upper / (sign * gap))})" if gap else ""
@@ -124,7 +124,8 @@ def _look(row: Record) -> tuple[str, str, str]:
     if row["status"] == "vacuous":
         return MUTED, "-", "white"
     colour = GREEN if row["lower"] > 0 or row["upper"] < 0 else BLUE
-    return colour, "-", colour
+    beyond = row["vacuous_from"] is not None and row["upper"] >= row["vacuous_from"]
+    return colour, "-", "white" if beyond else colour
 
 
 def _limits(groups: Sequence[tuple[str, Sequence[Record]]], measured: Mapping[str, Record]) -> dict[str, tuple[float, float]]:

@@ -6,8 +6,8 @@ from kd2m_theory import InputError
 from kd2m_theory.estimators import Enclosure
 
 
-def enclosure(lower, upper, unit="distance", status="optimal"):
-    return Enclosure(float(lower), float(upper), unit, status, "by hand")
+def enclosure(lower, upper, unit="distance", capped=False):
+    return Enclosure(float(lower), float(upper), unit, "by hand", capped)
 
 
 def test_an_empty_interval_cannot_be_made():
@@ -17,12 +17,26 @@ def test_an_empty_interval_cannot_be_made():
         enclosure(math.nan, 1)
 
 
-def test_sums_round_outward_and_keep_the_worst_status():
-    total = enclosure(0.1, 0.1) + enclosure(0.2, 0.2, status="capped")
+def test_sums_round_outward_and_remember_a_cap():
+    total = enclosure(0.1, 0.1) + enclosure(0.2, 0.2, capped=True)
     assert total.lower < 0.1 + 0.2 < total.upper
     assert total.gap < 1e-15
-    assert total.status == "capped"
+    assert total.capped
     assert (enclosure(0, 0) + enclosure(0, 0)).upper == 0.0
+
+
+def test_status_is_read_off_the_interval():
+    assert enclosure(1, 1 + 1e-10, capped=True).status == "optimal"
+    assert enclosure(1, 1.1, capped=True).status == "capped"
+    assert enclosure(0, 1e-16).status == "open"
+    assert enclosure(0, 0).status == "optimal"
+    assert str(enclosure(1, 1)) == "[1, 1] distance (optimal)"
+
+
+def test_tiny_and_huge_values_stay_enclosed():
+    assert enclosure(0, 1e-200).scaled(1e-200).upper > 0
+    assert enclosure(0, 1e200).squared().upper == math.inf
+    assert enclosure(1e200, 1e200).squared().lower < math.inf
 
 
 def test_a_square_is_not_a_distance():

@@ -96,6 +96,15 @@ BAD = {
     "figure is a folder": (["audit", "good.safetensors", "--figure", "taken"], "taken is a folder"),
     "json in no folder": (["audit", "good.safetensors", "--json", "no/r.json"], "the folder no does not exist"),
     "figure of unknown kind": (["audit", "good.safetensors", "--figure", "l.bmp"], "l.bmp ends in .bmp; a picture ends in"),
+    "json over the pair": (
+        ["audit", "good.safetensors", "--json", "good.safetensors"],
+        "PAIR and json are both good.safetensors",
+    ),
+    "json and figure": (
+        ["audit", "good.safetensors", "--json", "a.png", "--figure", "./a.png"],
+        "json and figure are both a.png",
+    ),
+    "json is a device": (["audit", "good.safetensors", "--json", "/dev/null"], "/dev/null is no regular file"),
     "demo over a file": (["demo", "--out", "foreign.safetensors"], "the folder foreign.safetensors cannot be made"),
     "demo on no device": (["demo", "--out", "made", "--device", "abacus"], "device 'abacus' cannot be used here"),
 }

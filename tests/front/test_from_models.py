@@ -147,6 +147,51 @@ def test_heads_over_tokens_are_refused():
         Pair.from_models(Tokens(), Tokens(), loader())
 
 
+def test_what_the_model_changes_in_place_afterwards_is_not_taken(nets):
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x):
+            h = x * 2
+            out = self.fc(input=h)
+            h.zero_()
+            return out
+
+    class Scaled(InPlace):
+        def forward(self, x):
+            out = self.fc(x)
+            out /= 4
+            return out
+
+    pair = Pair.from_models(InPlace(), InPlace(), loader())
+    assert np.abs(pair.features_teacher).min() > 0
+    with pytest.raises(InputError, match="the student's output is not what its head"):
+        Pair.from_models(nets[0], Scaled(), loader())
+
+
+def test_a_model_is_never_sent_where_it_cannot_come_back_from(nets):
+    with pytest.raises(InputError, match="device 'meta' cannot be used here"):
+        Pair.from_models(*nets, loader(), device="meta")
+    assert next(nets[0].parameters()).device.type == "cpu"
+
+
+def test_inputs_of_several_tensors_and_labels_of_one():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.fc(x["a"] + x["b"][0])
+
+    batches = [({"a": torch.zeros(1, 4), "b": [torch.ones(1, 4)]}, k % 3) for k in range(4)]
+    assert Pair.from_models(Two(), Two(), batches).n == 4
+    with pytest.raises(InputError, match="the labels of a batch are str; pass integer classes"):
+        Pair.from_models(Two(), Two(), [(batches[0][0], "cat")])
+
+
 def test_empty_loader(nets):
     with pytest.raises(InputError, match="the loader gave no batch"):
         Pair.from_models(*nets, [])

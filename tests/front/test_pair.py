@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 import safetensors.numpy
+import safetensors.torch
 import torch
 
 from kd2m_theory import InputError, Pair, PairFileError, audit
@@ -50,6 +51,19 @@ def changed(name, *index, value):
         ({"features_student": None, "features_teacher": None}, "a pair needs the features of both"),
         ({"logits_student": RNG.normal(size=(N, 5))}, "numbers of classes disagree: head_weight 3, logits_student 5"),
         ({"logits_teacher": RNG.normal(size=(N, K))}, "logits_teacher are not what the head makes of features_teacher"),
+        ({"inputs_paired": "no"}, "inputs_paired is 'no'; pass True or False"),
+        ({"features_teacher": 1e200 * GOOD["features_teacher"]}, r"features_teacher has values up to .*e\+200, beyond 1e\+150"),
+        (
+            {
+                "head_weight": 1e100 * GOOD["head_weight"],
+                "features_student": 1e100 * GOOD["features_student"],
+                "features_teacher": 1e100 * GOOD["features_teacher"],
+            },
+            "the head makes logits up to",
+        ),
+        ({"features_teacher": np.ma.masked_array(GOOD["features_teacher"])}, "features_teacher is a masked array"),
+        ({"features_teacher": torch.ones(6, 4, dtype=torch.bfloat16)}, "features_teacher is bfloat16, too coarse"),
+        ({"labels": np.full(6, 1e300)}, r"labels has values beyond 2\^31"),
         ({"labels_student": np.zeros(N, int)}, "labels_student is for inputs_paired=False"),
         ({"inputs_paired": False}, "give both labels and labels_student"),
         (
@@ -91,6 +105,25 @@ def test_integers_and_tensors_become_float64():
     assert pair.labels.dtype == np.int64
     assert pair.classes is None
     assert "n=6" in repr(pair)
+
+
+def test_a_pair_is_its_own():
+    features = np.zeros((4, 2))
+    pair = Pair(features, features)
+    features += 1
+    assert pair.features_teacher.max() == 0
+    with pytest.raises(ValueError, match="read-only"):
+        pair.features_teacher[0, 0] = 5
+
+
+def test_one_large_sample_does_not_excuse_the_others():
+    """The tolerance of the head check belongs to the row."""
+    features = np.array(GOOD["features_teacher"])
+    features[0] *= 1e6
+    logits = features @ GOOD["head_weight"].T + GOOD["head_bias"]
+    logits[1:] = 0.0
+    with pytest.raises(InputError, match="not what the head makes"):
+        made(features_teacher=features, logits_teacher=logits)
 
 
 def test_round_trip_keeps_every_value_and_the_provenance(tmp_path):
@@ -179,6 +212,9 @@ FILES = {
     "NaN features": ("p.npz", write_npz(**(GOOD | {"features_teacher": np.full((N, D), np.nan)})), "holds 24 NaN"),
     "wrong ending": ("p.pt", lambda path: path.write_text("x"), "neither .safetensors nor .npz"),
     "missing": ("p.npz", lambda path: None, "there is no file"),
+    "a word for true": ("p.safetensors", write_safetensors(KIND | {"inputs_paired": '"false"'}, **GOOD), "inputs_paired is 'false'"),
+    "a number for true": ("p.npz", write_npz(**GOOD, inputs_paired=np.nan), "inputs_paired is nan|inputs_paired is np.float64"),
+    "bfloat16": ("p.safetensors", lambda path: safetensors.torch.save_file({"features_teacher": torch.ones(2, 2, dtype=torch.bfloat16)}, path, KIND), "coarser than float32"),
     "a folder": ("p.safetensors", lambda path: path.mkdir(), "is a folder, not a pair file"),
 }  # fmt: skip
 
@@ -197,7 +233,12 @@ def test_bad_files_are_refused_in_one_line(case, tmp_path):
     with pytest.raises(InputError, match=message) as caught:
         Pair.load(path)
     assert "\n" not in str(caught.value)
-    assert isinstance(caught.value, PairFileError) or case in ("not a pair", "NaN features")
+    assert isinstance(caught.value, PairFileError) or case in (
+        "not a pair",
+        "NaN features",
+        "a word for true",
+        "a number for true",
+    )
 
 
 def test_saving_refuses_what_cannot_be_written_and_leaves_nothing(tmp_path):
@@ -262,3 +303,6 @@ def test_table_shows_every_row_with_its_numbers():
     assert max(map(len, text.splitlines())) <= 104
     assert "n/a: the pair is unlabelled; pass labels" in audit(made(labels=None)).table()
     assert str(report) == text
+    assert "T0" in report
+    assert "T99" not in report
+    assert list(report) == [row.name for row in report.rows]
