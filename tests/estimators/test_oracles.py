@@ -4,9 +4,19 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import BRANCHES, WEIGHTINGS, brute_force, clouds, costs_of, ground_of, linear_program, quantile_distance
+from problems import (
+    BRANCHES,
+    WEIGHTINGS,
+    brute_force,
+    clouds,
+    costs_of,
+    exact_line,
+    ground_of,
+    linear_program,
+    quantile_distance,
+)
 from scipy import stats
 
 from kd2m_theory import InputError
@@ -70,19 +80,51 @@ def test_gaussians_on_the_line(n):
         assert second == pytest.approx(np.hypot(1.5, 1.3), rel=1e-2)
 
 
-def exact_line(x, y):
-    """n·W₁ of equal-size samples on the line in rational arithmetic."""
-    return sum(abs(Fraction(a) - Fraction(b)) for a, b in zip(sorted(x), sorted(y), strict=True))
+def wild_points(rng, n):
+    """Points that rounding, cancellation, overflow or ties would trip over."""
+    kind = rng.integers(6)
+    if kind == 0:
+        return rng.normal(size=n)
+    if kind == 1:
+        return rng.integers(-3, 4, n).astype(float)
+    if kind == 2:
+        return rng.normal(size=n) * 10.0 ** rng.integers(-18, 18, n)
+    if kind == 3:
+        return 1e12 + rng.normal(size=n)
+    if kind == 4:
+        return rng.choice([0.0, 1.0, 1 + 2**-52, 1e16], n)
+    return rng.standard_cauchy(n) ** 3
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-200, 1e-3, 1.0, 1e8, 1e200]), st.sampled_from([0.0, 1.0, 1e6]))
-def test_the_exact_value_lies_inside_at_any_scale_and_offset(seed, scale, offset):
+def wild_weights(rng, n):
+    kind = rng.integers(4)
+    if kind == 0:
+        return None
+    weights = [rng.random(n), 10.0 ** rng.uniform(-20, 0, n), rng.choice([0.0, 1.0, 1e-300], n)][kind - 1]
+    weights[rng.integers(n)] = 1.0
+    return weights / weights.sum()
+
+
+@settings(max_examples=1500)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    scale=st.sampled_from([1.0, 1e-60, 1e60, 1e-200]),
+    p=st.sampled_from([1, 2]),
+    pivots=st.sampled_from([1, 2, 3, 10_000]),
+    vertex=st.booleans(),
+)
+def test_the_exact_value_lies_inside_whatever_the_scale_weights_and_cap(seed, scale, p, pivots, vertex):
     rng = np.random.default_rng(seed)
-    n = int(rng.integers(2, 20))
-    x, y = (offset + rng.normal(size=(2, n))) * scale
-    distance = wasserstein(x[:, None], y[:, None])
-    exact = exact_line(x.tolist(), y.tolist()) / n
-    assert Fraction(distance.lower) <= exact <= Fraction(distance.upper)
+    n = int(rng.integers(1, 9))
+    m = n if rng.random() < 0.3 else int(rng.integers(1, 9))
+    x, y = wild_points(rng, n) * scale, wild_points(rng, m) * scale
+    a, b = wild_weights(rng, n), wild_weights(rng, m)
+    exact = exact_line(x, y, a, b, p)
+    # As logits of two classes, (0, v) has margin v against class 0: the vertex norm is the distance on the line.
+    forms = [np.stack((0 * v, v), axis=1) if vertex else v[:, None] for v in (x, y)]
+    ground = VertexNorm(label=0) if vertex else "euclidean"
+    distance = wasserstein(*forms, p, ground, a, b, max_pivots=pivots)
+    assert Fraction(distance.lower) ** p <= exact <= Fraction(distance.upper) ** p
 
 
 def test_a_capped_solver_widens_the_interval_and_never_lies():

@@ -1,6 +1,7 @@
 """Random problems, and answers that do not come from the code under test."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import permutations
 from typing import Any
 
@@ -106,6 +107,30 @@ def quantile_distance(x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray
     at_x = x[order_x][np.searchsorted(steps_x, middle).clip(max=len(x) - 1)]
     at_y = y[order_y][np.searchsorted(steps_y, middle).clip(max=len(y) - 1)]
     return float((np.diff(steps) * np.abs(at_x - at_y) ** p).sum() ** (1 / p))
+
+
+def exact_line(x: Any, y: Any, a: Any, b: Any, p: int) -> Fraction:
+    """W_p^p on the line in rational arithmetic, the weights divided by their exact sum: no rounding at all."""
+    sides = []
+    for points, weights in ((x, a), (y, b)):
+        masses = [Fraction(1)] * len(points) if weights is None else [Fraction(float(w)) for w in weights]
+        total = sum(masses)
+        sides.append(sorted((Fraction(float(v)), mass / total) for v, mass in zip(points, masses, strict=True)))
+    cost, (i, j), left = Fraction(0), (0, 0), [sides[0][0][1], sides[1][0][1]]
+    while True:
+        moved = min(left)
+        cost += moved * abs(sides[0][i][0] - sides[1][j][0]) ** p
+        left = [left[0] - moved, left[1] - moved]
+        if left[0] == 0:
+            i += 1
+            if i == len(sides[0]):
+                return cost
+            left[0] = sides[0][i][1]
+        if left[1] == 0:
+            j += 1
+            if j == len(sides[1]):
+                return cost
+            left[1] = sides[1][j][1]
 
 
 @st.composite
