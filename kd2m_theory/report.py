@@ -24,7 +24,8 @@ from kd2m_theory.pair import Pair
 
 SCHEMA = "kd2m-audit/1"
 _WIDTH = 104
-_MEASURED = {
+# What a measured value is called in tables.
+MEASURED = {
     "risk_teacher": "teacher risk",
     "risk_student": "student risk, own head",
     "gap": "gap R_S − R_T, own heads",
@@ -108,7 +109,7 @@ class AuditReport:
         table.add_column("interval")
         for name, value in self.measured.items():
             cells = [number(x) for x in (value.value, value.lower, value.upper)]
-            table.add_row(_MEASURED[name], *cells, value.method + ("" if value.guaranteed else " *"))
+            table.add_row(MEASURED[name], *cells, value.method + ("" if value.guaranteed else " *"))
         return table
 
     def _ladder_tables(self) -> Iterable[RenderableType]:

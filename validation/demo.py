@@ -12,7 +12,7 @@ from rich.table import Table
 from kd2m_theory.errors import InputError
 from kd2m_theory.extraction import choose_device
 from kd2m_theory.pair import Pair
-from kd2m_theory.report import AuditReport, audit, number
+from kd2m_theory.report import MEASURED, AuditReport, audit, number
 from kd2m_theory.validation import networks
 from kd2m_theory.validation.digits import CLASSES, Digits, load_halves
 from kd2m_theory.validation.training import Settings, Watch, alone, through_teacher_head, train
@@ -54,13 +54,13 @@ class Demonstration:
     def table(self) -> Table:
         """Both students side by side: measured values, then upper bound, ratio to the gap, and whether it holds."""
         table = Table(box=None, pad_edge=False)
-        table.add_column("", min_width=22, no_wrap=True)
+        table.add_column("measured", no_wrap=True)
         for words in STUDENTS.values():
             table.add_column(words, justify="right", no_wrap=True)
             table.add_column("interval", justify="right", no_wrap=True)
         for name in _MEASURED:
             values = [report.measured[name] for report in self.reports.values()]
-            table.add_row(name, *(cell for v in values for cell in (number(v.value), _interval(v.lower, v.upper))))
+            table.add_row(MEASURED[name], *(cell for v in values for cell in (number(v.value), _interval(v.lower, v.upper))))
         table.add_section()
         table.add_row("[bold]upper bound on the gap", *["", "[bold]× gap  holds"] * 2)
         for name in _SHOWN:
