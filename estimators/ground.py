@@ -20,6 +20,11 @@ EPS = float(np.finfo(np.float64).eps)
 TINY = 2.0**-1074
 # Below this a product of two numbers of about its root's size has lost digits to underflow.
 _UNDERFLOW = 2.0**-970
+# Multiplications from which on a matrix product is worth its rounding.
+_WORK = 20_000_000
+# A squared distance is short when it is less than a sixteenth of the largest that its points' norms allow.
+_SHORT = 16.0
+_BLOCK = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +141,58 @@ def _euclidean(x: Float64, y: Float64, squared: bool) -> CostMatrix:
     largest = max(float(np.abs(x).max()), float(np.abs(y).max()))
     exponent = math.frexp(largest)[1] if largest > 0 else 0
     with np.errstate(over="ignore", under="ignore"):
-        # Direct differences: exact zeros on coincident points and full relative accuracy near them.
-        square = cdist(np.ldexp(x, -exponent), np.ldexp(y, -exponent), "sqeuclidean")
-        dimension: int = x.shape[1]
-        lost = math.sqrt(dimension * _UNDERFLOW) if _underflows(square, x, y) else 0.0
-        scaled = square if squared else np.sqrt(square)
+        values, relative = _squared_distances(np.ldexp(x, -exponent), np.ldexp(y, -exponent))
+        lost = math.sqrt(x.shape[1] * _UNDERFLOW) if _underflows(values, x, y) else 0.0
+        if not squared:
+            np.sqrt(values, out=values)
         power = 2 * exponent if squared else exponent
-        values = np.ldexp(scaled, power)
         absolute = float(np.ldexp(lost * lost if squared else lost, power))
-    if _lost(values, scaled):
-        absolute += 2 * TINY
-    return CostMatrix(values, (dimension + 4) * EPS, absolute, "squared distance" if squared else "distance")
+        if power < -800:  # the way back may lose digits of the smallest
+            absolute += 2 * TINY if values.any() else 0.0
+        np.ldexp(values, power, out=values)
+    return CostMatrix(values, relative, absolute, "squared distance" if squared else "distance")
+
+
+def _squared_distances(x: Float64, y: Float64) -> tuple[Float64, float]:
+    """Squared distances of every pair, and a bound on their relative error.
+
+    Direct differences give exact zeros on coincident points and full relative accuracy near them. Large problems go
+    through one matrix product of the centred points instead; where a distance is short against the norms that it is a
+    difference of, it is computed again directly, so that every entry keeps its relative accuracy.
+    """
+    (n, dimension), m = x.shape, len(y)
+    direct = (dimension + 4) * EPS
+    if n * m * dimension < _WORK or dimension < 16:
+        return cdist(x, y, "sqeuclidean"), direct
+    centre = (x.mean(axis=0) + y.mean(axis=0)) / 2
+    xc, yc = x - centre, y - centre
+    norm_x, norm_y = np.linalg.norm(xc, axis=1), np.linalg.norm(yc, axis=1)
+    # |x|² + |y|² − 2⟨x, y⟩ as one product of extended points.
+    left = np.column_stack((-2.0 * xc, norm_x**2, np.ones(n)))
+    right = np.column_stack((yc, np.ones(m), norm_y**2)).T
+    values = np.empty((n, m))
+    again = 0
+    step = max(1, _BLOCK // m)
+    for start in range(0, n, step):
+        rows = slice(start, min(n, start + step))
+        block = np.matmul(left[rows], right, out=values[rows])
+        if _SHORT * block.min() >= (norm_x[rows].max() + norm_y.max()) ** 2:
+            continue
+        i, j = np.nonzero(_SHORT * block < (norm_x[rows, None] + norm_y) ** 2)
+        again += len(i)
+        if again > 0.05 * n * m:
+            return cdist(x, y, "sqeuclidean"), direct
+        part = max(1, _BLOCK // dimension)
+        for first in range(0, len(i), part):
+            at = slice(first, first + part)
+            block[i[at], j[at]] = ((x[rows][i[at]] - y[j[at]]) ** 2).sum(axis=1)
+    return values, _SHORT * (dimension + 16) * EPS
 
 
 def _underflows(square: Float64, x: Float64, y: Float64) -> bool:
     """Whether some scaled squared distance is tiny without the two points being the same point."""
+    if square.min() >= _UNDERFLOW:
+        return False
     rows, columns = np.nonzero(square < _UNDERFLOW)
     block = max(1, 10_000_000 // x.shape[1])
     return any(
@@ -165,6 +207,6 @@ def _lost(result: Float64, operand: Float64) -> bool:
 
 
 def _finite(cost: CostMatrix) -> CostMatrix:
-    if not (np.isfinite(cost.values).all() and math.isfinite(cost.absolute_error)):
+    if not (math.isfinite(cost.values.max()) and math.isfinite(cost.absolute_error)):
         raise InputError("the ground costs overflow float64; rescale the features (a common factor scales the distance)")
     return cost

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.assignment import c_transform, c_transform_rows, sparse_assignment, subsample
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix
 from kd2m_theory.estimators.inputs import Float64, Int64, probability_weights
@@ -23,7 +24,8 @@ from kd2m_theory.estimators.inputs import Float64, Int64, probability_weights
 MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
 _SWEEPS = 200
-_BLOCK = 4_000_000
+# From this size on the subsample and the candidate pairs pay for themselves.
+_LARGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +52,43 @@ class Plan:
 def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> Plan:
     """An optimal plan for costs n × m and positive weights a (n), b (m).
 
-    Equal-size uniform problems go to SciPy's assignment solver, the others to POT's network simplex.
+    Equal-size uniform problems are assignments: SciPy's dense solver for small ones, column generation for large ones of
+    at least about four dimensions. Everything else goes to POT's network simplex.
     """
     n, m = costs.shape
     if n == 1 or m == 1:
         rows, columns = np.nonzero(np.ones((n, m), dtype=bool))
         return Plan(rows, columns, np.outer(a, b).ravel(), np.zeros(m), False, "product plan")
     if n == m and (a == a[0]).all() and (b == b[0]).all():
-        rows, columns = linear_sum_assignment(costs)
-        return Plan(rows.astype(np.int64), columns.astype(np.int64), np.full(n, 1.0 / n), np.zeros(n), False, "assignment")
+        if n < _LARGE:
+            _, columns = linear_sum_assignment(costs)
+            return _assignment(columns.astype(np.int64), np.zeros(n))
+        rows, sample = subsample(n)
+        uniform = np.full(len(sample), 1.0 / len(sample))
+        small = _network_simplex(costs[np.ix_(rows, sample)], uniform, uniform, max_pivots)
+        found = sparse_assignment(costs, small.potential, sample)
+        if found is not None:
+            return _assignment(*found)
     return _network_simplex(costs, a, b, max_pivots)
+
+
+def _assignment(columns: Int64, potential: Float64) -> Plan:
+    n = len(columns)
+    return Plan(np.arange(n), columns, np.full(n, 1.0 / n), potential, False, "assignment")
 
 
 def _network_simplex(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
     from ot.lp import emd  # deferred: POT loads every array library it finds, torch among them
 
-    largest = float(np.abs(costs).max())
+    largest = max(abs(float(costs.max())), abs(float(costs.min())))
     exponent = math.frexp(largest)[1] if largest > 0 else 0
+    scaled = costs if abs(exponent) < 60 else np.ldexp(costs, -exponent)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # its warnings come back in the log; the certificate judges
-        matrix, log = emd(a, b, np.ldexp(costs, -exponent), numItermax=max_pivots, log=True)
+        matrix, log = emd(a, b, scaled, numItermax=max_pivots, log=True)
     rows, columns = np.nonzero(matrix > 0)
-    potential = np.nan_to_num(np.ldexp(log["v"], exponent), posinf=0.0, neginf=0.0)
+    potential = log["v"] if scaled is costs else np.ldexp(log["v"], exponent)
+    potential = np.nan_to_num(potential, posinf=0.0, neginf=0.0)
     return Plan(rows, columns, matrix[rows, columns], potential, log["warning"] is not None, "network simplex")
 
 
@@ -88,7 +105,7 @@ def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX
         InputError: costs that are not finite, weights that are no probabilities of the right length, or no pivot allowed.
     """
     values = cost.values
-    if not np.isfinite(values).all():
+    if not (math.isfinite(values.max()) and math.isfinite(values.min())):
         raise InputError("the costs hold NaN or infinite values; no transport cost is defined")
     if max_pivots < 1:
         raise InputError(f"max_pivots is {max_pivots}; allow at least one")
@@ -132,8 +149,8 @@ def _primal_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> float:
     left_b = np.maximum(b - np.bincount(columns, mass, m), 0.0)
     total_a, total_b = math.fsum(left_a), math.fsum(left_b)
     left = max(total_a, total_b)
-    size = np.abs(costs)
-    row_size, column_size = size.max(axis=1), size.max(axis=0)
+    row_size = np.maximum(np.abs(costs.max(axis=1)), np.abs(costs.min(axis=1)))
+    column_size = np.maximum(np.abs(costs.max(axis=0)), np.abs(costs.min(axis=0)))
     fill = float(left_a @ costs @ left_b) / left if left > 0 else 0.0
     fill_rounding = (n + m) * EPS * float(left_a @ row_size)
     # A sum of k terms is right to k roundings; the mass these misplace at a point costs at most that point's largest cost.
@@ -158,14 +175,14 @@ def _dual_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[flo
     support = costs[rows, columns]
     covered, starts = np.unique(rows, return_index=True)
     every_row = len(covered) == len(a)
-    tolerance = EPS * float(np.abs(costs).max())
+    tolerance = EPS * max(abs(float(costs.max())), abs(float(costs.min())))
     g = plan.potential
     best = _feasible_value(costs, a, b, g)
     converged = False
     for _ in range(_SWEEPS):
-        f = np.full(len(a), -np.inf) if every_row else _c_transform(costs.T, g)
+        f = np.full(len(a), -np.inf) if every_row else c_transform_rows(costs, g)
         f[covered] = np.maximum.reduceat(support - g[columns], starts)
-        lowered = np.minimum(g, _c_transform(costs, f))
+        lowered = np.minimum(g, c_transform(costs, f))
         drop = float((g - lowered).max())
         g = lowered
         if drop <= tolerance:
@@ -179,17 +196,6 @@ def _feasible_value(costs: Float64, a: Float64, b: Float64, g: Float64) -> float
     # Centre first: f is then computed at the size it is summed at. Rounding is monotone, so f_i is infeasible by no more
     # than an ulp of itself, and the weights are right to the twenty-odd roundings of their normalisation.
     g = g - np.median(g)
-    f = _c_transform(costs.T, g)
+    f = c_transform_rows(costs, g)
     terms = np.concatenate((a * f, b * g))
     return math.fsum(terms) - 24 * EPS * math.fsum(np.abs(terms))
-
-
-def _c_transform(costs: Float64, f: Float64) -> Float64:
-    """g_j = min_i (C_ij − f_i), in blocks of rows so that no second n × m array is stored."""
-    n, m = costs.shape
-    block = max(1, _BLOCK // m)
-    result = np.full(m, np.inf)
-    for start in range(0, n, block):
-        rows = slice(start, start + block)
-        np.minimum(result, (costs[rows] - f[rows, None]).min(axis=0), out=result)
-    return result

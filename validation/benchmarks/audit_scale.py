@@ -8,16 +8,14 @@ process that only makes the data. POT's column is `ot.emd2` on `ot.dist` class b
 """
 
 import argparse
-import multiprocessing
 import os
 import platform
-import resource
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from harness import measure, save
 from scipy.special import softmax
 
 from kd2m_theory import Pair
@@ -95,28 +93,6 @@ def _pot_costs(ot, name, kind, x, y, a, b, label):  # type: ignore[no-untyped-de
         yield ot.dist(x, y, metric="sqeuclidean" if kind in ("w2", "cw2") else "euclidean")
 
 
-def _child(job: Callable[..., tuple[float, float]], name: str | None, shape: tuple[int, int, int], pipe) -> None:  # type: ignore[no-untyped-def]
-    seconds, value = job(name, shape)
-    pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, value))
-
-
-def measure(
-    job: Callable[..., tuple[float, float]], name: str | None, shape: tuple[int, int, int]
-) -> tuple[float, float, float]:
-    """Seconds, peak MiB of the process, and the value, in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(job, name, shape, send))
-    process.start()
-    send.close()
-    try:
-        return receive.recv()  # type: ignore[no-any-return]
-    except EOFError:
-        raise SystemExit(f"{job.__name__} {name} died") from None
-    finally:
-        process.join()
-
-
 def table(shape: tuple[int, int, int]) -> list[str]:
     """One line a row of the audit, the whole audit last, as Markdown."""
     n, d, classes = shape
@@ -125,19 +101,19 @@ def table(shape: tuple[int, int, int]) -> list[str]:
         "| row | seconds | peak MiB | POT seconds | POT peak MiB | POT / ours |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    _, peak, _ = measure(idle, None, shape)
+    _, peak = measure(idle, None, shape)
     lines.append(f"| (pair) | | {peak:.0f} | | | |")
     for row in ROWS:
-        seconds, peak, _ = measure(ours, row.name, shape)
+        (seconds, _), peak = measure(ours, row.name, shape)
         line = f"| {row.name} | {seconds:.2f} | {peak:.0f} |"
         if row.name.startswith(("T2", "T5")):
-            pot_seconds, pot_peak, _ = measure(pot, row.name, shape)
+            (pot_seconds, _), pot_peak = measure(pot, row.name, shape)
             line += f" {pot_seconds:.2f} | {pot_peak:.0f} | {pot_seconds / seconds:.1f} |"
         else:
             line += " | | |"
         print(line, flush=True)
         lines.append(line)
-    seconds, peak, _ = measure(ours, None, shape)
+    (seconds, _), peak = measure(ours, None, shape)
     lines.append(f"| **whole audit** | **{seconds:.2f}** | **{peak:.0f}** | | | |")
     print(lines[-1], flush=True)
     return lines
@@ -161,8 +137,7 @@ def main() -> None:
     for classes in options.classes:
         print(f"n = {options.n}, d = {options.d}, K = {classes}", flush=True)
         lines += ["", *table((options.n, options.d, classes))]
-    if options.save:
-        options.save.write_text("\n".join(lines) + "\n")
+    save(options.save, lines)
 
 
 if __name__ == "__main__":

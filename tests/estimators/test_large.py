@@ -1,0 +1,92 @@
+"""The fast paths of large problems: the same numbers as the slow ones, certified."""
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from kd2m_theory.estimators import optimal_plan, wasserstein
+from kd2m_theory.estimators.assignment import sparse_assignment, subsample
+from kd2m_theory.estimators.ground import cost_matrix
+
+N = 600
+RNG = np.random.default_rng(0)
+
+
+def gaussians(d):
+    return RNG.normal(size=(N, d)), 0.3 + 1.2 * RNG.normal(size=(N, d))
+
+
+def unbalanced(d):
+    x, y = RNG.normal(size=(2, N, d))
+    x[: N // 2] += 9.0
+    y[: N // 4] += 9.0
+    return x, y
+
+
+CLOUDS = {
+    "one dimension": gaussians(1),
+    "two dimensions": gaussians(2),
+    "five dimensions": gaussians(5),
+    "many dimensions": gaussians(64),
+    "unbalanced clusters": unbalanced(20),
+    "a curve in many dimensions": tuple(np.outer(RNG.normal(size=N), RNG.normal(size=30)) for _ in range(2)),
+    "a noisy copy": (lambda x: (x, x + 0.2 * RNG.normal(size=x.shape)))(RNG.normal(size=(N, 40))),
+    "an exact copy": (lambda x: (x, x[RNG.permutation(N)]))(RNG.normal(size=(N, 40))),
+    "duplicates": tuple(np.repeat(RNG.normal(size=(N // 30, 12)), 30, axis=0) for _ in range(2)),
+    "a grid": tuple(RNG.integers(0, 4, size=(N, 6)).astype(float) for _ in range(2)),
+    "one constant cloud": (np.ones((N, 8)), RNG.normal(size=(N, 8))),
+    "one far point": (lambda x: (x, np.vstack((x[1:] + 0.1, 1e6 * np.ones((1, 8))))))(RNG.normal(size=(N, 8))),
+}
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("case", CLOUDS)
+def test_large_assignments_equal_the_dense_solver(case, p):
+    x, y = CLOUDS[case]
+    costs = cdist(x, y, "sqeuclidean" if p == 2 else "euclidean")
+    rows, columns = linear_sum_assignment(costs)
+    expected = costs[rows, columns].mean() ** (1 / p)
+    distance = wasserstein(x, y, p)
+    assert distance.value == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert distance.lower <= expected * (1 + 1e-12)
+    assert distance.relative_gap <= 1e-9 or distance.upper < 1e-12
+
+
+@pytest.mark.parametrize("case", ["many dimensions", "unbalanced clusters", "a noisy copy"])
+def test_column_generation_is_what_solves_clouds_of_many_dimensions(case):
+    costs = cdist(*CLOUDS[case])
+    uniform = np.full(N, 1 / N)
+    assert optimal_plan(costs, uniform, uniform).method == "assignment"
+
+
+@pytest.mark.parametrize("case", ["one dimension", "two dimensions", "duplicates", "a curve in many dimensions"])
+def test_chains_and_ties_are_left_to_the_network_simplex(case):
+    costs = cdist(*CLOUDS[case])
+    uniform = np.full(N, 1 / N)
+    assert optimal_plan(costs, uniform, uniform).method == "network simplex"
+
+
+def test_poor_potentials_cost_rounds_and_not_the_optimum():
+    """The subsample only suggests candidates: with potentials of no use at all the plan is still optimal."""
+    costs = cdist(*CLOUDS["many dimensions"])
+    _, sample = subsample(N)
+    permutation, potential = sparse_assignment(costs, np.zeros(len(sample)), sample)
+    rows, columns = linear_sum_assignment(costs)
+    assert costs[rows, permutation].sum() == pytest.approx(costs[rows, columns].sum(), rel=1e-12)
+    f = (costs - potential).min(axis=1)
+    assert f.sum() + potential.sum() == pytest.approx(costs[rows, columns].sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_distances_through_one_product_keep_their_relative_accuracy(offset):
+    """Short distances are computed again directly; the claimed error is kept entry by entry, and zeros stay zeros."""
+    rng = np.random.default_rng(1)
+    x = offset + rng.normal(size=(700, 64))
+    y = np.vstack((x[:300], x[300:350] + 1e-9, offset + rng.normal(size=(350, 64))))
+    cost = cost_matrix(x, y, "sqeuclidean", 1)
+    exact = ((x.astype(np.longdouble)[:, None, :40] - y[None, :, :40]) ** 2).sum(-1)
+    exact += ((x.astype(np.longdouble)[:, None, 40:] - y[None, :, 40:]) ** 2).sum(-1)
+    assert 0 < cost.relative_error < 1e-9
+    assert (np.abs(cost.values - exact) <= cost.relative_error * exact).all()
+    assert (cost.values[np.arange(300), np.arange(300)] == 0).all()
