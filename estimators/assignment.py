@@ -62,23 +62,24 @@ def sparse_assignment(costs: Float64, sample_potential: Float64, sample: Int64) 
         f[rows] = (costs[rows][:, sample] - sample_potential).min(axis=1)
     g = c_transform(costs, f)
     f = c_transform_rows(costs, g)
-    found = _cheapest(costs, f, g)
-    if found is None:
+    cheapest = _cheapest(costs, f, g)
+    if cheapest is None:
         return None
-    keys = np.unique(np.concatenate((found, np.arange(n) * (n + 1))))  # the diagonal: some full assignment must exist
+    keys = np.unique(np.concatenate((cheapest, np.arange(n) * (n + 1))))  # the diagonal: some full assignment must exist
     everyone = np.arange(n)
     tolerance = 4 * EPS * float(max(abs(costs.max()), abs(costs.min())))
     for _ in range(_ROUNDS):
-        rows, columns = np.divmod(keys, n)
-        weights = costs[rows, columns] - f[rows] - g[columns]
+        i, j = np.divmod(keys, n)
+        weights = costs[i, j] - f[i] - g[j]
         weights -= weights.min()
         weights += 0.01 * weights.max() + np.finfo(np.float64).tiny  # the solver takes a zero for a missing pair
-        _, permutation = min_weight_full_bipartite_matching(csr_array((weights, (rows, columns)), shape=(n, n)))
+        _, matched = min_weight_full_bipartite_matching(csr_array((weights, (i, j)), shape=(n, n)))
+        permutation = matched.astype(np.int64)
         g = _potential(costs, keys, permutation, g, tolerance)
         f = costs[everyone, permutation] - g[permutation]
         overcharged = _overcharged(costs, f, g, tolerance)
         if not len(overcharged):
-            return permutation.astype(np.int64), g
+            return permutation, g
         keys = np.unique(np.concatenate((keys, overcharged)))
     return None
 
@@ -140,7 +141,7 @@ def _overcharged(costs: Float64, f: Float64, g: Float64, tolerance: float) -> In
 
 
 def subsample(n: int) -> tuple[Int64, Int64]:
-    """Rows and columns of the subsample: a quarter of the points, at most 800, always the same ones."""
+    """Rows and columns of the subsample: a sixth of the points, at most 800, always the same ones."""
     rng = np.random.default_rng(n)
-    size = min(n // 4, _SAMPLE)
+    size = min(n // 6, _SAMPLE)
     return rng.permutation(n)[:size], rng.permutation(n)[:size]

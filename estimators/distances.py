@@ -81,7 +81,7 @@ def class_wasserstein(
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
     labels_x, labels_y = class_labels(labels_x, len(x), "labels_x"), class_labels(labels_y, len(y), "labels_y")
-    _same_classes(labels_x, labels_y)
+    same_classes(labels_x, labels_y)
     return {
         label: wasserstein(x[labels_x == label], y[labels_y == label], p, _ground_of(ground, label), max_pivots=max_pivots)
         for label in np.unique(labels_x).tolist()
@@ -118,7 +118,7 @@ def conditional_wasserstein(
     weighting_ = one_of(weighting, ("frequency", "uniform"), "weighting")
     x, y = cloud(x, "x"), cloud(y, "y")
     labels_x, labels_y = class_labels(labels_x, len(x), "labels_x"), class_labels(labels_y, len(y), "labels_y")
-    _same_classes(labels_x, labels_y)
+    same_classes(labels_x, labels_y)
     shares: Mapping[int, float]
     if weighting_ == "uniform":
         shares = dict.fromkeys(np.unique(labels_x).tolist(), 1.0 / len(np.unique(labels_x)))
@@ -162,7 +162,12 @@ def _ground_of(ground: Ground, label: int) -> Ground:
     return ground.at(label) if isinstance(ground, VertexNorm) else ground
 
 
-def _same_classes(labels_x: Int64, labels_y: Int64) -> None:
+def same_classes(labels_x: Int64, labels_y: Int64) -> None:
+    """Refuse a class that is missing on one side.
+
+    Raises:
+        InputError: naming the classes.
+    """
     for have, lack, name in ((labels_x, labels_y, "labels_y"), (labels_y, labels_x, "labels_x")):
         missing = np.setdiff1d(have, lack)
         if len(missing):

@@ -8,6 +8,7 @@ from typing import Literal
 from kd2m_theory.errors import InputError
 
 Unit = Literal["distance", "squared distance", "nats", "squared nats"]
+PopulationUnit = Literal["nats", "probability", "distance", "squared distance"]
 Status = Literal["optimal", "capped", "open"]
 
 # The two sides count as one number up to this relative gap.
@@ -163,7 +164,7 @@ class Confidence:
         lower: lower end.
         upper: upper end.
         level: nominal coverage 1 − δ of this interval alone.
-        unit: "nats" or "probability".
+        unit: "nats", "probability", "distance" or "squared distance".
         method: the interval's name.
         guaranteed: whether the coverage holds at every n (False: only as n grows).
         assumptions: what the coverage rests on.
@@ -173,7 +174,7 @@ class Confidence:
     lower: float
     upper: float
     level: float
-    unit: Literal["nats", "probability"]
+    unit: PopulationUnit
     method: str
     guaranteed: bool
     assumptions: str

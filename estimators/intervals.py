@@ -1,13 +1,32 @@
-"""Confidence intervals for population quantities."""
+"""Confidence intervals for population quantities.
+
+The mean of n independent values has an interval by `mean_interval`, or by the function of each method. Those that hold at
+every n need a range [low, high] of the *variable*, known before the data: by its nature (a probability) or by clipping.
+"""
 
 import math
+import sys
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy import stats
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.enclosure import Confidence
-from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.estimators.enclosure import Confidence, PopulationUnit, round_down, round_up
+from kd2m_theory.estimators.inputs import Float64, one_of, real_array, to_numpy
+
+Method = Literal["betting", "empirical_bernstein", "hoeffding", "clopper_pearson", "student_t", "percentile_bootstrap"]
+
+_BOUNDED = "independent samples with values in [{low:g}, {high:g}]"
+
+# Lower ends of the betting interval lie on a grid of 2^20 steps over the range; c of Waudby-Smith and Ramdas: the largest
+# share of the capital that one sample can lose.
+_STEPS = 2**20
+_LARGEST_STAKE = 0.75
+
+# Entries of the bootstrap's index matrix held at a time (32 MiB).
+_BLOCK = 2**22
 
 
 def check_delta(delta: float) -> float:
@@ -68,8 +87,8 @@ def difference(first: Confidence, second: Confidence) -> Confidence:
     )
 
 
-def student_t(values: Float64, delta: float) -> Confidence:
-    """Student's t interval for a mean in nats.
+def student_t(values: Float64, delta: float, unit: PopulationUnit = "nats") -> Confidence:
+    """Student's t interval for the mean of n values.
 
     Cross-entropy has no upper bound, so no interval for its mean is guaranteed at a fixed n: the coverage is asymptotic,
     and the result says so.
@@ -83,8 +102,251 @@ def student_t(values: Float64, delta: float) -> Confidence:
         mean - half,
         mean + half,
         1 - delta,
-        "nats",
+        unit,
         "Student t",
         False,
         "independent samples, finite variance; coverage only as n grows",
     )
+
+
+def hoeffding(
+    values: Any, low: float, high: float, delta: float, unit: PopulationUnit = "nats", *, range_known: bool = False
+) -> Confidence:
+    """Two-sided interval for a bounded mean: mean ± (high − low) √(ln(2/δ) / 2n) (Hoeffding 1963, Theorem 2).
+
+    Args:
+        values: n independent values in [low, high].
+        low: least value that the variable can take, known before the data.
+        high: largest value that it can take, known before the data.
+        delta: failure probability.
+        unit: of the values.
+        range_known: vouches for a range that looks taken from the sample (see `InputError` below).
+
+    Raises:
+        InputError: no values, NaN, a value outside [low, high], delta outside (0, 1), or a range that looks taken from
+            this sample: of more than two distinct values, both ends are the extremes, or one end is an extreme that occurs
+            once and is no whole number.
+
+    Example:
+        >>> print(hoeffding([0.2, 0.4, 0.6, 0.8] * 25, 0, 1, 0.05))
+        0.5 [0.3642, 0.6358]
+    """
+    values, delta = _bounded(values, low, high, range_known), check_delta(delta)
+    half = (high - low) * math.sqrt(math.log(2 / delta) / (2 * len(values)))
+    return _within(values, half, low, high, delta, unit, "Hoeffding")
+
+
+def empirical_bernstein(
+    values: Any, low: float, high: float, delta: float, unit: PopulationUnit = "nats", *, range_known: bool = False
+) -> Confidence:
+    """Two-sided interval for a bounded mean that adapts to the sample variance V (Maurer and Pontil 2009, Theorem 4).
+
+    mean ± √(2V ln(4/δ)/n) + 7 (high − low) ln(4/δ)/(3(n − 1)): their one-sided bound at δ/2 on each side. Arguments as
+    `hoeffding`.
+
+    Raises:
+        InputError: as `hoeffding`, or fewer than two values.
+    """
+    values, delta = _bounded(values, low, high, range_known, least=2), check_delta(delta)
+    n, log = len(values), math.log(4 / delta)
+    half = math.sqrt(2 * float(np.var(values, ddof=1)) * log / n) + 7 * (high - low) * log / (3 * (n - 1))
+    return _within(values, half, low, high, delta, unit, "empirical Bernstein")
+
+
+def betting(
+    values: Any,
+    low: float,
+    high: float,
+    delta: float,
+    unit: PopulationUnit = "nats",
+    *,
+    range_known: bool = False,
+    seed: int = 0,
+) -> Confidence:
+    """Two-sided interval for a bounded mean: those m against which no bettor multiplied the capital by 2/δ.
+
+    Hedged capital with predictable plug-in stakes (Waudby-Smith and Ramdas 2023, Theorem 3 with θ = 1/2, c = 3/4, and the
+    stakes for a fixed n). Capital against m falls as m grows, so the rejected m below the sample are an interval; its end
+    is rounded outward to a grid of 2⁻²⁰ of the range. The interval is widened to hold the sample mean if it does not.
+
+    The bettor sees one value after another, so a file sorted by class would break independence; the values are taken in
+    an order shuffled by `seed`, which mends that. Other arguments as `hoeffding`.
+
+    Raises:
+        InputError: as `hoeffding`.
+    """
+    values, delta = _bounded(values, low, high, range_known), check_delta(delta)
+    values = np.random.default_rng(seed).permutation(values)
+    mean = math.fsum(values) / len(values)
+    below = _rejected_share((values - low) / (high - low), delta)
+    above = _rejected_share((high - values) / (high - low), delta)
+    return Confidence(
+        mean,
+        min(mean, max(low, round_down(low + round_down(below * (high - low))))),
+        max(mean, min(high, round_up(high - round_down(above * (high - low))))),
+        1 - delta,
+        unit,
+        "betting",
+        True,
+        _BOUNDED.format(low=low, high=high),
+    )
+
+
+def percentile_bootstrap(
+    values: Any, delta: float, resamples: int = 2000, seed: int = 0, unit: PopulationUnit = "nats"
+) -> Confidence:
+    """Percentile bootstrap interval for a mean (Efron 1979): quantiles δ/2 and 1 − δ/2 of the means of resamples.
+
+    Nothing is guaranteed at a fixed n; with few or skewed values it covers less than it says.
+
+    Raises:
+        InputError: fewer than two values, NaN, or too few resamples to have a δ/2 quantile (fewer than 2/δ).
+    """
+    values, delta = _sample(values, least=2), check_delta(delta)
+    if resamples < 2 / delta:
+        raise InputError(f"resamples is {resamples}, too few for delta = {delta:g}; take at least {math.ceil(2 / delta)}")
+    rng, n = np.random.default_rng(seed), len(values)
+    rows = max(1, _BLOCK // n)
+    sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    means = np.concatenate([values[rng.integers(0, n, (size, n))].mean(axis=1) for size in sizes])
+    lower, upper = np.quantile(means, [delta / 2, 1 - delta / 2])
+    return Confidence(
+        math.fsum(values) / n,
+        float(lower),
+        float(upper),
+        1 - delta,
+        unit,
+        f"percentile bootstrap, {resamples} resamples",
+        False,
+        "independent samples, finite variance; coverage only as n grows",
+    )
+
+
+def mean_interval(
+    values: Any,
+    method: Method = "betting",
+    low: float | None = None,
+    high: float | None = None,
+    delta: float = 0.05,
+    unit: PopulationUnit | None = None,
+    *,
+    range_known: bool = False,
+) -> Confidence:
+    """Interval for the mean of the population from n independent values.
+
+    Args:
+        values: n values.
+        method: "betting", "empirical_bernstein", "hoeffding" (guaranteed at every n; need low and high),
+            "clopper_pearson" (guaranteed; values 0 and 1), "student_t", "percentile_bootstrap" (only as n grows).
+        low: least value that the variable can take, known before the data; only for the methods that need it.
+        high: largest value that it can take.
+        delta: failure probability.
+        unit: of the values; None is "probability" for Clopper–Pearson and "nats" otherwise.
+        range_known: as `hoeffding`.
+
+    Raises:
+        InputError: an unknown method, a range that is missing or that the method does not use, values other than 0 and 1
+            for Clopper–Pearson, and as the method's own function.
+
+    Example:
+        >>> print(mean_interval([0.2, 0.4, 0.6, 0.8] * 25, "betting", low=0, high=1))
+        0.5 [0.4419, 0.5569]
+    """
+    one_of(method, get_args(Method), "method")
+    bounded: dict[str, Callable[..., Confidence]] = {
+        "betting": betting,
+        "empirical_bernstein": empirical_bernstein,
+        "hoeffding": hoeffding,
+    }
+    if method in bounded:
+        if low is None or high is None:
+            raise InputError(f"{method} needs the range of the variable; pass low and high, or take method='student_t'")
+        return bounded[method](values, low, high, delta, unit or "nats", range_known=range_known)
+    natural = method == "clopper_pearson" and (low, high) == (0, 1)
+    if not natural and (low is not None or high is not None):
+        raise InputError(f"{method} does not use the range [{low}, {high}]; leave out low and high")
+    if method == "student_t":
+        return student_t(_sample(values, least=2), delta, unit or "nats")
+    if method == "percentile_bootstrap":
+        return percentile_bootstrap(values, delta, unit=unit or "nats")
+    if unit not in (None, "probability"):
+        raise InputError(f"unit is {unit!r}, but Clopper–Pearson bounds a probability; leave it out")
+    values = _sample(values)
+    other = values[(values != 0) & (values != 1)]
+    if len(other):
+        raise InputError(f"values holds {other[0]:g}; Clopper–Pearson takes 0 and 1, take method='betting' otherwise")
+    return clopper_pearson(int(values.sum()), len(values), delta)
+
+
+def _within(
+    values: Float64, half: float, low: float, high: float, delta: float, unit: PopulationUnit, method: str
+) -> Confidence:
+    """Mean ± half, cut to the range, which holds the mean for certain."""
+    mean = math.fsum(values) / len(values)
+    lower, upper = max(low, round_down(mean - round_up(half))), min(high, round_up(mean + round_up(half)))
+    return Confidence(mean, lower, upper, 1 - delta, unit, method, True, _BOUNDED.format(low=low, high=high))
+
+
+def _rejected_share(shares: Float64, delta: float) -> float:
+    """Largest m on the grid such that every mean ≤ m of [0, 1]-valued `shares` is rejected at δ/2; 0 if there is none.
+
+    The stakes λ_i = √(2 ln(2/δ) / (n σ̂²_{i−1})), capped at c/m, depend on earlier values only.
+    """
+    n, target = len(shares), math.log(2 / delta)
+    seen = np.arange(1, n + 1)
+    means = (0.5 + np.cumsum(shares)) / (seen + 1)
+    variances = (0.25 + np.cumsum((shares - means) ** 2)) / (seen + 1)
+    stakes = np.sqrt(2 * target / (n * np.concatenate(([0.25], variances[:-1]))))
+
+    def rejected(m: float) -> bool:
+        capital = np.cumsum(np.log1p(np.minimum(stakes, _LARGEST_STAKE / m) * (shares - m)))
+        # What rounding may have added: a few ulps for each logarithm, one ulp of the sum for each addition.
+        rounding = sys.float_info.epsilon * n * (1000 + float(np.abs(capital).max()))
+        return float(capital.max()) >= target + rounding
+
+    best, failed = 0, _STEPS
+    while failed - best > 1:
+        middle = (best + failed) // 2
+        best, failed = (middle, failed) if rejected(middle / _STEPS) else (best, middle)
+    return best / _STEPS
+
+
+def _sample(values: Any, least: int = 1) -> Float64:
+    array = to_numpy(values, "values")
+    sample = real_array(array.astype(np.float64) if array.dtype.kind == "b" else array, "values", 1)
+    if len(sample) < least:
+        raise InputError(f"values has {len(sample)} entries; this interval needs at least {least}")
+    return sample
+
+
+def _bounded(values: Any, low: float, high: float, range_known: bool, least: int = 1) -> Float64:
+    sample = _sample(values, least)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high and math.isfinite(high - low)):
+        raise InputError(f"[{low!r}, {high!r}] is no range; give finite low < high between which every value must lie")
+    outside = sample[(sample < low) | (sample > high)]
+    if len(outside):
+        raise InputError(
+            f"values holds {outside[0]:g}, outside [{low:g}, {high:g}]; clip the variable or give the range it really has"
+        )
+    if not range_known:
+        _refuse_the_range_of_the_sample(sample, low, high)
+    return sample
+
+
+def _refuse_the_range_of_the_sample(sample: Float64, low: float, high: float) -> None:
+    """Refuse ends that are the sample's own extremes, unless the values are two-valued, or clipped there, or whole numbers.
+
+    A largest loss that was seen is not the largest that there is: with it for `high`, the interval misses the rare large
+    losses that it is there for. A bound on the nature of the variable is reached by no value, by many, or is a whole number.
+    """
+    least, largest = float(sample.min()), float(sample.max())
+    at_both = (least, largest) == (low, high)
+    at_one = any(
+        end == extreme and not float(end).is_integer() and np.count_nonzero(sample == extreme) == 1
+        for end, extreme in ((low, least), (high, largest))
+    )
+    if (at_both or at_one) and len(np.unique(sample)) > 2:
+        raise InputError(
+            f"the range [{low:g}, {high:g}] ends at the sample's own extremes, and a range taken from the sample voids the "
+            "guarantee; give the range of the variable, or range_known=True if it was known before the data"
+        )

@@ -25,7 +25,7 @@ MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
 _SWEEPS = 200
 # From this size on the subsample and the candidate pairs pay for themselves.
-_LARGE = 500
+_LARGE = 900
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kd2m_theory.estimators.transport_losses import squared_cw2
 from kd2m_theory.validation.digits import Digits
 from kd2m_theory.validation.networks import Classifier
-from kd2m_theory.validation.objectives import squared_cw2
 
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]
 Objective = Callable[[Tensor, Tensor], Tensor]

@@ -9,7 +9,7 @@ from kd2m_theory.estimators import optimal_plan, wasserstein
 from kd2m_theory.estimators.assignment import sparse_assignment, subsample
 from kd2m_theory.estimators.ground import cost_matrix
 
-N = 600
+N = 960
 RNG = np.random.default_rng(0)
 
 

@@ -139,6 +139,47 @@ def test_bad_input_is_one_line_and_status_two(case, folder, monkeypatch, capsys)
     assert set(os.listdir()) - {"made"} == set(before)
 
 
+DISTANCES = """
+import numpy as np
+
+def good(x, y):
+    return abs(x.mean() - y.mean())
+
+def squared(x, y):
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum())
+"""
+
+
+def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys):
+    (folder / "mine.py").write_text(DISTANCES)
+    status, out, err = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--examples", "60")
+    assert (status, err) == (1, "")
+    assert "triangle" in out
+    assert "np.array" in out
+    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--expect", "squared", "--examples", "60")
+    assert status in (0, None)
+    assert not (folder / ".hypothesis").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mine"], "mine"),
+        (["absent_module:f"], "absent_module"),
+        (["math:absent"], "absent"),
+        (["math:pi"], "pi"),
+        (["math:dist", "--expect", "magic"], "magic"),
+        (["math:dist", "--examples", "0"], "examples"),
+    ],
+)
+def test_metric_check_refuses_what_is_no_metric(folder, monkeypatch, capsys, arguments, message):
+    status, _, err = kd2m(monkeypatch, capsys, "metric", "check", *arguments)
+    assert status == 2
+    assert err.startswith("kd2m: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
 def test_usage_errors_have_status_two_and_no_traceback(folder, monkeypatch, capsys):
     for arguments in (
         ["audit"],

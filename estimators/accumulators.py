@@ -1,0 +1,218 @@
+"""Distances that can be fed batch by batch, on several machines, and merged: the same answer as in one go.
+
+Each accumulator has `update(x, y)`, `merge(other)` and `compute()`. All sums are float64, and covariances are kept as
+triangular factors: nothing is a difference of large squares.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.inputs import Float64, cloud, one_of, same_dimension
+from kd2m_theory.estimators.mixture import bures_squared, compact
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Count, mean and scatter of a cloud.
+
+    Attributes:
+        count: number of points.
+        mean: d.
+        factor: r × d with FᵀF = Σ (x − mean)(x − mean)ᵀ, r ≤ max(d, number of points).
+    """
+
+    count: int
+    mean: Float64
+    factor: Float64
+
+    @classmethod
+    def of(cls, points: Float64) -> "Moments":
+        """Moments of n × d points."""
+        mean = points.mean(axis=0)
+        return cls(len(points), mean, compact(points - mean))
+
+    def merge(self, other: "Moments") -> "Moments":
+        """Moments of both clouds together."""
+        count = self.count + other.count
+        shift = other.mean - self.mean
+        between = math.sqrt(self.count * other.count / count) * shift
+        mean = self.mean + shift * (other.count / count)
+        return Moments(count, mean, compact(np.vstack((self.factor, other.factor, between))))
+
+
+class GaussianAccumulator:
+    """Gaussian W₂ of two streams (a distance; a lower bound on their W₂): mergeable `gaussian_wasserstein`.
+
+    Args:
+        covariance: "full" or "diagonal".
+
+    Raises:
+        InputError: another covariance.
+    """
+
+    def __init__(self, covariance: str = "full") -> None:
+        self.covariance = one_of(covariance, ("full", "diagonal"), "covariance")
+        self.x: Moments | None = None
+        self.y: Moments | None = None
+
+    def update(self, x: Any, y: Any) -> None:
+        """Add points n × d of the first and m × d of the second stream; n and m may differ.
+
+        Raises:
+            InputError: as `wasserstein`, or a dimension other than before.
+        """
+        x, y = cloud(x, "x"), cloud(y, "y")
+        same_dimension(x, y)
+        if self.x is not None:
+            same_dimension(self.x.mean[None], x, names=("what came before", "x"))
+        self._add(Moments.of(x), Moments.of(y))
+
+    def merge(self, other: "GaussianAccumulator") -> None:
+        """Add everything that another accumulator has seen.
+
+        Raises:
+            InputError: the other is of another kind or dimension.
+        """
+        if self.covariance != other.covariance:
+            raise InputError(f"cannot merge covariance={other.covariance!r} into covariance={self.covariance!r}")
+        if other.x is not None and other.y is not None:
+            if self.x is not None:
+                same_dimension(self.x.mean[None], other.x.mean[None], names=("this accumulator", "the other"))
+            self._add(other.x, other.y)
+
+    def _add(self, x: Moments, y: Moments) -> None:
+        self.x = x if self.x is None else self.x.merge(x)
+        self.y = y if self.y is None else self.y.merge(y)
+
+    def compute(self) -> float:
+        """The distance of all points so far.
+
+        Raises:
+            InputError: nothing was added.
+        """
+        if self.x is None or self.y is None:
+            raise InputError("nothing was added yet; call update first")
+        return gaussian_distance(self.x, self.y, self.covariance)
+
+
+def gaussian_distance(x: Moments, y: Moments, covariance: str) -> float:
+    """Gaussian W₂, a distance, from moments."""
+    shift = x.mean - y.mean
+    first, second = x.factor / math.sqrt(x.count), y.factor / math.sqrt(y.count)
+    if covariance == "diagonal":
+        spreads = (np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=0))
+        bures = float(np.square(spreads[0] - spreads[1]).sum())
+    else:
+        bures = bures_squared(first, second)
+    return math.sqrt(float(shift @ shift) + max(bures, 0.0))
+
+
+class RandomFeatureMMD:
+    """MMD of two streams with an RBF kernel of σ = `bandwidth`, through random Fourier features (Rahimi and Recht 2007).
+
+    The features are a pure function of (dimension, bandwidth, features, seed), so accumulators made alike can be merged. The
+    value is a distance, biased up by about √(2/n); its square has a standard error of about 1/√features from the features.
+
+    Args:
+        dimension: d of the points.
+        bandwidth: σ > 0.
+        features: number of frequencies; each gives a cosine and a sine.
+        seed: of the frequencies.
+
+    Raises:
+        InputError: a bandwidth or number of features that is not positive.
+    """
+
+    def __init__(self, dimension: int, bandwidth: float, features: int = 1024, seed: int = 0) -> None:
+        if not (bandwidth > 0 and math.isfinite(bandwidth)):
+            raise InputError(f"bandwidth is {bandwidth!r}; give a positive number")
+        if features < 1 or dimension < 1:
+            raise InputError(f"features is {features} and dimension {dimension}; both are at least 1")
+        self.settings = (dimension, float(bandwidth), features, seed)
+        self.frequencies = np.random.default_rng(seed).normal(size=(dimension, features)) / bandwidth
+        self.counts = np.zeros(2)
+        self.sums = np.zeros((2, 2 * features))
+
+    def embed(self, points: Float64) -> Float64:
+        """Mean feature map times count: Σ φ(x), with ⟨φ(x), φ(x')⟩ ≈ k(x, x')."""
+        phases = points @ self.frequencies
+        total: Float64 = np.concatenate((np.cos(phases).sum(axis=0), np.sin(phases).sum(axis=0)))
+        return total / math.sqrt(self.settings[2])
+
+    def update(self, x: Any, y: Any) -> None:
+        """Add points n × d of the first and m × d of the second stream.
+
+        Raises:
+            InputError: as `wasserstein`, or another dimension.
+        """
+        for side, (value, name) in enumerate(((x, "x"), (y, "y"))):
+            points = cloud(value, name)
+            if points.shape[1] != self.settings[0]:
+                raise InputError(f"{name} has dimension {points.shape[1]}, the features were made for {self.settings[0]}")
+            self.counts[side] += len(points)
+            self.sums[side] += self.embed(points)
+
+    def merge(self, other: "RandomFeatureMMD") -> None:
+        """Add everything that another accumulator has seen.
+
+        Raises:
+            InputError: the other's features differ.
+        """
+        if self.settings != other.settings:
+            raise InputError(f"cannot merge features made from {other.settings} into features made from {self.settings}")
+        self.counts += other.counts
+        self.sums += other.sums
+
+    def compute(self) -> float:
+        """The distance of all points so far.
+
+        Raises:
+            InputError: nothing was added.
+        """
+        if not self.counts.all():
+            raise InputError("nothing was added yet; call update first")
+        means = self.sums / self.counts[:, None]
+        return float(np.linalg.norm(means[0] - means[1]))
+
+
+class PairedDistance:
+    """‖g_S − g_T‖ in L₁ and L₂ over a stream of same-input pairs: what T1 multiplies with the head's constant."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums = np.zeros(2)
+
+    def update(self, x: Any, y: Any) -> None:
+        """Add n × d rows of both networks on the same inputs.
+
+        Raises:
+            InputError: as `wasserstein`, or different numbers of rows.
+        """
+        x, y = cloud(x, "x"), cloud(y, "y")
+        same_dimension(x, y)
+        if len(x) != len(y):
+            raise InputError(f"x has {len(x)} rows and y {len(y)}; paired features come row by row from the same inputs")
+        lengths = np.linalg.norm(x - y, axis=1)
+        self.count += len(x)
+        self.sums += (math.fsum(lengths), math.fsum(lengths**2))
+
+    def merge(self, other: "PairedDistance") -> None:
+        """Add everything that another accumulator has seen."""
+        self.count += other.count
+        self.sums += other.sums
+
+    def compute(self, p: int = 2) -> float:
+        """L_p distance, p = 1 or 2, of all rows so far.
+
+        Raises:
+            InputError: nothing was added, or another p.
+        """
+        if p not in (1, 2):
+            raise InputError(f"p is {p!r}; L1 and L2 are accumulated")
+        if not self.count:
+            raise InputError("nothing was added yet; call update first")
+        return float((self.sums[p - 1] / self.count) ** (1 / p))

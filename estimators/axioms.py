@@ -1,0 +1,211 @@
+"""Property tests of any callable that measures how far apart two clouds are: `check_metric(f).assert_ok()`.
+
+Each axiom is one relation between two expressions, such as `d(x, z) <= d(x, y) + d(y, z)`. Hypothesis looks for clouds that
+break it and shrinks them.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal, get_args
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.axiom_search import (
+    AxiomResult,
+    Options,
+    axiom_table,
+    name_of,
+    no_files,
+    one_line,
+    refusal_of_tensors,
+    search,
+)
+from kd2m_theory.estimators.inputs import one_of
+
+Expect = Literal["metric", "squared", "divergence"]
+Scaling = Literal["homogeneous", "quadratic", "by expectation"]
+
+_COMMON = ("finite", "non_negativity", "identity", "permutation", "repeatability", "purity", "dtype", "array_type")
+
+# The axioms of each expectation. "translation" and "separation" (a pseudo-metric has none) are asked for by name:
+# `axioms=(*AXIOMS_OF["metric"], "separation")`.
+AXIOMS_OF: dict[str, tuple[str, ...]] = {
+    "metric": (*_COMMON, "symmetry", "triangle", "scaling"),
+    "squared": (*_COMMON, "symmetry", "scaling"),
+    "divergence": _COMMON,
+}
+ALL_AXIOMS = (*AXIOMS_OF["metric"], "translation", "separation")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricReport:
+    """Every axiom's result. `str()` is a table, followed by the counterexamples.
+
+    Attributes:
+        subject: the callable's name.
+        expect: what it was tested as.
+        seed: of the search.
+        results: one a tested axiom.
+    """
+
+    subject: str
+    expect: str
+    seed: int
+    results: tuple[AxiomResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no axiom failed."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[AxiomResult, ...]:
+        """The axioms that failed."""
+        return tuple(result for result in self.results if result.passed is False)
+
+    def __getitem__(self, name: str) -> AxiomResult:
+        """The result of one axiom.
+
+        Raises:
+            KeyError: the axiom was not tested.
+        """
+        return {result.name: result for result in self.results}[name]
+
+    def assert_ok(self) -> None:
+        """Do nothing if no axiom failed: `check_metric(f).assert_ok()` is a test.
+
+        Raises:
+            AssertionError: with the table and the counterexamples.
+        """
+        if not self.passed:
+            raise AssertionError(f"\n{self}")
+
+    def __str__(self) -> str:
+        words = {True: "holds", False: "FAILS", None: "n/a"}
+        rows = [("axiom", "result", "examples", "measured")]
+        for result in self.results:
+            values = result.error or ", ".join(f"{text} = {value:.6g}" for text, value in result.measured)
+            rows.append((result.name, words[result.passed], str(result.examples), values or result.statement))
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        lines = ["  ".join((*(row[k].ljust(widths[k]) for k in range(3)), row[3])).rstrip() for row in rows]
+        parts = [f"{self.subject} as a {self.expect}: {len(self.failures)} of {len(self.results)} axioms fail", *lines]
+        for result in self.failures:
+            parts += ["", f"# {result.name} fails:", str(result.counterexample)]
+        return "\n".join(parts)
+
+
+def check_metric(
+    distance: Callable[..., Any],
+    *,
+    expect: Expect = "metric",
+    axioms: Sequence[str] | None = None,
+    dimension: tuple[int, int] = (1, 5),
+    points: tuple[int, int] = (1, 8),
+    equal_sizes: bool = False,
+    paired: bool = False,
+    labels: bool = False,
+    tolerance: float = 1e-6,
+    dtypes: Sequence[str] = ("float64",),
+    scaling: Scaling | None = "by expectation",
+    examples: int = 200,
+    seed: int = 0,
+) -> MetricReport:
+    """Look for clouds on which a distance breaks the axioms that it should obey, and report the smallest found.
+
+    Coordinates are 0, ±1, … and float32 numbers up to 10; points repeat within and between clouds. A pass means that the
+    search found nothing, not that there is nothing. The same seed gives the same report with the same version of hypothesis
+    and the same modules loaded (hypothesis also tries constants that it reads in the user's own modules).
+
+    Args:
+        distance: called as distance(x, y) with an n × d and an m × d array; returns a number, a 0-d tensor, or an object
+            with `.value` such as an `Enclosure`. An exception counts as a failure.
+        expect: "metric"; "squared", without the triangle inequality; or "divergence", which may also be asymmetric and +∞.
+        axioms: names from `ALL_AXIOMS`; None takes `AXIOMS_OF[expect]`, less what does not apply.
+        dimension: least and largest d.
+        points: least and largest number of points in a cloud.
+        equal_sizes: whether the distance demands n = m.
+        paired: whether row i of x belongs to row i of y: equal sizes, and only both together may be reordered.
+        labels: whether it is called as distance(x, y, labels_x, labels_y), integer classes; clouds then share one label
+            vector, so that sizes and class shares agree.
+        tolerance: relative to the largest of the compared values, the clouds' coordinates (squared for a square), and 1;
+            at least 1e-4 where float32 takes part.
+        dtypes: "float64", "float32", or both: the dtypes of the clouds, the first preferred; "dtype" compares the two.
+        scaling: "homogeneous": d(cx, cy) = |c| d(x, y); "quadratic": c² d(x, y); None: nothing is demanded;
+            "by expectation": homogeneous for a metric, quadratic for a square.
+        examples: clouds tried for each axiom.
+        seed: of the search.
+
+    Raises:
+        InputError: an argument is not as described.
+
+    Example:
+        >>> report = check_metric(lambda x, y: (x.mean() - y.mean()) ** 2)
+        >>> [failure.name for failure in report.failures]
+        ['triangle', 'scaling']
+    """
+    _require(callable(distance), "distance", distance, "pass a function of two clouds")
+    for name, span in (("dimension", dimension), ("points", points)):
+        whole = isinstance(span, tuple | list) and len(span) == 2 and all(isinstance(end, int) for end in span)
+        _require(whole and 1 <= span[0] <= span[1], name, span, "give the least and the largest, such as (1, 5)")
+    for name, names in (("dtypes", dtypes), ("axioms", AXIOMS_OF["metric"] if axioms is None else axioms)):
+        _require(not isinstance(names, str) and len(names) > 0, name, names, "give a list of names with at least one entry")
+    _require(isinstance(examples, int) and examples >= 1, "examples", examples, "give a whole number ≥ 1")
+    _require(isinstance(seed, int), "seed", seed, "give a whole number")
+    _require(0 <= tolerance < 1, "tolerance", tolerance, "give a relative error ≥ 0 and below 1, such as 1e-6")
+    one_of(expect, get_args(Expect), "expect")
+    one_of(str(scaling), (*get_args(Scaling), "None"), "scaling")
+    preset = {"metric": 1, "squared": 2}.get(expect)
+    degree = preset if scaling == "by expectation" else {"homogeneous": 1, "quadratic": 2}.get(str(scaling))
+    kinds = tuple(one_of(name, ("float64", "float32"), "dtypes") for name in dtypes)
+    same = equal_sizes or paired or labels
+    options = Options(dimension, points, same, labels, kinds, tolerance, degree or 1, examples, seed)
+    known = axiom_table(labels, paired, degree, infinite=expect == "divergence")
+    wanted = tuple(one_of(name, ALL_AXIOMS, "axioms") for name in (AXIOMS_OF[expect] if axioms is None else axioms))
+    if axioms is None and degree is not None:
+        wanted = tuple(dict.fromkeys((*wanted, "scaling")))
+    reasons: dict[str, str | None] = {
+        "dtype": None if len(set(options.dtypes)) > 1 else "dtypes names one dtype only",
+        "scaling": None if degree is not None else "no scaling is demanded",
+        "array_type": refusal_of_tensors(distance, known["array_type"], options) if "array_type" in wanted else None,
+    }
+    with no_files():
+        results = tuple(
+            AxiomResult(name, known[name].statement, None, 0, error=reason)
+            if (reason := reasons.get(name))
+            else search(name, known[name], distance, options)
+            for name in wanted
+        )
+    return MetricReport(name_of(distance), expect, seed, results)
+
+
+def load_callable(target: str) -> Callable[..., Any]:
+    """The callable that "module:name" names; modules of the working folder are found too.
+
+    Raises:
+        InputError: not of that form, no such module or name, a module that fails when imported, or not callable.
+    """
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name):
+        raise InputError(f"{target!r} names no callable; write module:function, such as my_distances:energy")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a console script, unlike `python -m`, does not look there
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module does at import
+        raise InputError(
+            f"module {module_name} cannot be imported ({one_line(error)}); is it in this folder or installed?"
+        ) from None
+    try:
+        found = attrgetter(name)(found)
+    except AttributeError:
+        raise InputError(f"module {module_name} has no {name}; check the spelling after the colon") from None
+    _require(callable(found), target, found, "name a function of two clouds")
+    return found  # type: ignore[no-any-return]
+
+
+def _require(holds: bool, name: str, value: object, mend: str) -> None:
+    if not holds:
+        raise InputError(f"{name} is {value!r}; {mend}")

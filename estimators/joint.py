@@ -1,0 +1,104 @@
+"""Transport of features and labels together."""
+
+from typing import Any
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.enclosure import Enclosure
+from kd2m_theory.estimators.ground import EPS, CostMatrix, cost_matrix
+from kd2m_theory.estimators.inputs import (
+    Float64,
+    class_labels,
+    cloud,
+    probability_weights,
+    real_array,
+    same_dimension,
+    to_numpy,
+)
+from kd2m_theory.estimators.transport import MAX_PIVOTS, optimal_cost
+
+
+def joint_wasserstein(
+    x: Any,
+    y: Any,
+    labels_x: Any = None,
+    labels_y: Any = None,
+    p: int = 2,
+    beta: float = 1.0,
+    *,
+    label_cost: Any = None,
+    weights_x: Any = None,
+    weights_y: Any = None,
+    max_pivots: int = MAX_PIVOTS,
+) -> Enclosure:
+    """JW_p: transport with the cost ‖x_i − y_j‖^p + β·c(ℓ_i, ℓ_j)^p, and the p-th root of its least mean. A distance.
+
+    With p = 2 and predictions as labels it is the JW₂ of KD²M (arXiv 2504.01757), student against *teacher*. With p = 1,
+    β = 1, features multiplied by the head's Lipschitz constant, and `label_cost` the matrix |a_j[ℓ_j] − a_j[ℓ_i]| of teacher
+    logits, it is the transport problem of the joint bound T3.
+
+    Args:
+        x: n × d points.
+        y: m × d points.
+        labels_x: n integer classes (c is 0 or 1), or n × K predictions (c is the Euclidean distance of rows).
+        labels_y: m integer classes or m × K predictions, as `labels_x`.
+        p: order, 1 or 2.
+        beta: weight β ≥ 0 of the label cost.
+        label_cost: n × m costs ≥ 0 that stand for c(ℓ_i, ℓ_j)^p, instead of labels.
+        weights_x: as `wasserstein`.
+        weights_y: as `wasserstein`.
+        max_pivots: as `wasserstein`.
+
+    Raises:
+        InputError: as `wasserstein`; β negative; labels of two kinds, or both labels and a label cost, or neither.
+
+    Example:
+        >>> joint_wasserstein([[0.0], [1.0]], [[0.0], [1.0]], [0, 1], [1, 0], p=1, beta=0.25).value
+        0.25
+    """
+    x, y = cloud(x, "x"), cloud(y, "y")
+    same_dimension(x, y)
+    if not (beta >= 0 and np.isfinite(beta)):
+        raise InputError(f"beta is {beta!r}; the label cost has a finite weight ≥ 0")
+    labels, relative = _label_costs(labels_x, labels_y, label_cost, (len(x), len(y)), p)
+    features = cost_matrix(x, y, "euclidean", p)
+    cost = CostMatrix(
+        features.values + beta * labels,
+        max(features.relative_error, relative) + 3 * EPS,
+        features.absolute_error,
+        features.unit,
+    )
+    weights = probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
+    value = optimal_cost(cost, *weights, max_pivots=max_pivots)
+    return value.root() if p == 2 else value
+
+
+def _label_costs(labels_x: Any, labels_y: Any, given: Any, shape: tuple[int, int], p: int) -> tuple[Float64, float]:
+    """c(ℓ_i, ℓ_j)^p, n × m, and a bound on their relative rounding error."""
+    if given is not None:
+        if labels_x is not None or labels_y is not None:
+            raise InputError("both labels and label_cost are given; pass one of them")
+        costs = real_array(given, "label_cost", 2)
+        if costs.shape != shape:
+            raise InputError(f"label_cost has shape {costs.shape}, expected {shape}: one cost for every pair of points")
+        if costs.min() < 0:
+            raise InputError(f"label_cost has a negative entry {costs.min():g}; costs are ≥ 0")
+        return costs, 0.0
+    if labels_x is None or labels_y is None:
+        raise InputError("joint transport needs labels_x and labels_y, or label_cost")
+    first, second = to_numpy(labels_x, "labels_x"), to_numpy(labels_y, "labels_y")
+    if first.ndim != second.ndim:
+        raise InputError(
+            f"labels_x has {first.ndim} axes and labels_y {second.ndim}; pass classes on both sides or predictions"
+        )
+    if first.ndim == 1:
+        classes = class_labels(first, shape[0], "labels_x"), class_labels(second, shape[1], "labels_y")
+        return (classes[0][:, None] != classes[1]).astype(np.float64), 0.0
+    predictions = real_array(first, "labels_x", 2), real_array(second, "labels_y", 2)
+    for array, n, name in zip(predictions, shape, ("labels_x", "labels_y"), strict=True):
+        if len(array) != n:
+            raise InputError(f"{name} has {len(array)} rows for {n} points")
+    same_dimension(*predictions, names=("labels_x", "labels_y"))
+    return cdist(*predictions, "sqeuclidean" if p == 2 else "euclidean"), (predictions[0].shape[1] + 4) * EPS

@@ -1,0 +1,140 @@
+"""The accumulators as `torchmetrics.Metric`s: they log in a Lightning run and reduce across processes.
+
+States are gathered from every process and merged as the accumulators merge. This module imports torch and torchmetrics
+(the `train` extra); import it by name.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from kd2m_theory.estimators.accumulators import (
+    GaussianAccumulator,
+    Moments,
+    PairedDistance,
+    RandomFeatureMMD,
+    gaussian_distance,
+)
+from kd2m_theory.estimators.inputs import one_of
+
+
+class GaussianW2Metric(Metric):
+    """Gaussian W₂ of student and teacher features, a distance.
+
+    Args:
+        dimension: d of the features.
+        covariance: "full" or "diagonal".
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    count: Tensor
+    mean: Tensor
+    factor: Tensor
+
+    def __init__(self, dimension: int, covariance: str = "full", **options: Any) -> None:
+        super().__init__(**options)
+        self.covariance = one_of(covariance, ("full", "diagonal"), "covariance")
+        self.add_state("count", torch.zeros(1, 2, dtype=torch.float64), dist_reduce_fx="cat")
+        self.add_state("mean", torch.zeros(1, 2, dimension, dtype=torch.float64), dist_reduce_fx="cat")
+        self.add_state("factor", torch.zeros(1, 2, dimension, dimension, dtype=torch.float64), dist_reduce_fx="cat")
+
+    def update(self, student: Tensor, teacher: Tensor) -> None:
+        """Add n × d features of both networks."""
+        batch = GaussianAccumulator(self.covariance)
+        batch.update(student, teacher)
+        for side, new in enumerate((batch.x, batch.y)):
+            assert new is not None
+            self._store(side, _merged([*self._moments(side), new]))
+
+    def compute(self) -> Tensor:
+        """The distance over all batches of all processes."""
+        sides = [self._moments(side) for side in (0, 1)]
+        if not all(sides):
+            return torch.tensor(float("nan"), dtype=torch.float64)
+        value = gaussian_distance(_merged(sides[0]), _merged(sides[1]), self.covariance)
+        return torch.tensor(value, dtype=torch.float64)
+
+    def _moments(self, side: int) -> list[Moments]:
+        # torchmetrics stacks what it gathers: processes × 1 × 2 × … after a reduction, 1 × 2 × … before.
+        dimension = self.mean.shape[-1]
+        states = (
+            self.count.reshape(-1, 2),
+            self.mean.reshape(-1, 2, dimension),
+            self.factor.reshape(-1, 2, dimension, dimension),
+        )
+        parts = zip(*(state[:, side] for state in states), strict=True)
+        return [Moments(int(n), mean.cpu().numpy(), factor.cpu().numpy()) for n, mean, factor in parts if n > 0]
+
+    def _store(self, side: int, moments: Moments) -> None:
+        square = np.zeros((moments.factor.shape[1],) * 2)
+        square[: len(moments.factor)] = moments.factor
+        self.count[0, side] = moments.count
+        self.mean[0, side] = torch.from_numpy(moments.mean)
+        self.factor[0, side] = torch.from_numpy(square)
+
+
+def _merged(parts: list[Moments]) -> Moments:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total.merge(part)
+    return total
+
+
+class RandomFeatureMMDMetric(Metric):
+    """MMD of student and teacher features with random Fourier features, a distance; arguments as `RandomFeatureMMD`."""
+
+    full_state_update = False
+    higher_is_better = False
+    counts: Tensor
+    sums: Tensor
+
+    def __init__(self, dimension: int, bandwidth: float, features: int = 1024, seed: int = 0, **options: Any) -> None:
+        super().__init__(**options)
+        self.settings = dimension, bandwidth, features, seed
+        self.add_state("counts", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(2, 2 * features, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, student: Tensor, teacher: Tensor) -> None:
+        """Add n × d features of both networks."""
+        batch = RandomFeatureMMD(*self.settings)
+        batch.update(student, teacher)
+        self.counts += torch.from_numpy(batch.counts).to(self.counts)
+        self.sums += torch.from_numpy(batch.sums).to(self.sums)
+
+    def compute(self) -> Tensor:
+        """The distance over all batches of all processes."""
+        means = self.sums / self.counts[:, None]
+        distance: Tensor = torch.linalg.vector_norm(means[0] - means[1])
+        return distance
+
+
+class PairedDistanceMetric(Metric):
+    """L_p distance of same-input features, p = 1 or 2."""
+
+    full_state_update = False
+    higher_is_better = False
+    count: Tensor
+    sums: Tensor
+
+    def __init__(self, p: int = 2, **options: Any) -> None:
+        super().__init__(**options)
+        self.p = p
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, student: Tensor, teacher: Tensor) -> None:
+        """Add n × d features of both networks on the same inputs."""
+        batch = PairedDistance()
+        batch.update(student, teacher)
+        self.count += batch.count
+        self.sums += torch.from_numpy(batch.sums).to(self.sums)
+
+    def compute(self) -> Tensor:
+        """The distance over all batches of all processes."""
+        mean = self.sums[self.p - 1] / self.count
+        distance: Tensor = mean if self.p == 1 else mean.sqrt()
+        return distance
