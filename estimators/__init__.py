@@ -27,8 +27,8 @@ from kd2m_theory.estimators.intervals import (
     student_t,
 )
 from kd2m_theory.estimators.joint import joint_wasserstein
+from kd2m_theory.estimators.kernel_distances import conditional_mmd, energy_distance, mmd
 from kd2m_theory.estimators.mixture import mixture_wasserstein
-from kd2m_theory.estimators.mmd import conditional_mmd, energy_distance, mmd
 from kd2m_theory.estimators.sliced import max_sliced_wasserstein, sliced_wasserstein
 from kd2m_theory.estimators.transport import Plan, optimal_cost, optimal_plan
 

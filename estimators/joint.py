@@ -55,7 +55,7 @@ def joint_wasserstein(
         InputError: as `wasserstein`; β negative; labels of two kinds, or both labels and a label cost, or neither.
 
     Example:
-        >>> joint_wasserstein([[0.0], [1.0]], [[0.0], [1.0]], [0, 1], [1, 0], p=1, beta=0.25).value
+        >>> round(joint_wasserstein([[0.0], [1.0]], [[0.0], [1.0]], [0, 1], [1, 0], p=1, beta=0.25).value, 12)
         0.25
     """
     x, y = cloud(x, "x"), cloud(y, "y")

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.kernel_distances import mmd
 from kd2m_theory.estimators.kernel_losses import squared_conditional_mmd, squared_mmd
 from kd2m_theory.estimators.kernels import RBF, Energy, Laplace, Linear, Polynomial, RBFMixture
-from kd2m_theory.estimators.mmd import mmd
 
 EVERY = {
     "linear": Linear(),

@@ -18,8 +18,8 @@ from statistics import median
 
 import numpy as np
 
+from kd2m_theory.estimators.kernel_distances import mmd
 from kd2m_theory.estimators.kernels import RBF
-from kd2m_theory.estimators.mmd import mmd
 
 SEED = 20250402
 STRIP = 2048

@@ -17,10 +17,9 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators import clopper_pearson, kernels, wasserstein
-from kd2m_theory.estimators import mmd as mmd_module
+from kd2m_theory.estimators import clopper_pearson, kernel_distances, kernels, wasserstein
+from kd2m_theory.estimators.kernel_distances import conditional_mmd, energy_distance, mmd, mmd_radius
 from kd2m_theory.estimators.kernels import RBF, Energy, Kernel, Laplace, Linear, Polynomial, RBFMixture, median_bandwidth
-from kd2m_theory.estimators.mmd import conditional_mmd, energy_distance, mmd, mmd_radius
 
 EVERY = {
     "linear": Linear(),
@@ -189,8 +188,8 @@ def test_blocks_of_any_size_give_one_answer(name, monkeypatch):
     x, y = rng.normal(size=(53, 4)), rng.normal(size=(38, 4)) + 0.3
     whole = [mmd(x, y, EVERY[name], estimator=e, permutations=50, seed=1) for e in ("v", "u")]
     for rows, columns, strip in ((1, 1, 1), (7, 13, 3), (53, 38, 64), (16, 5, 5)):
-        monkeypatch.setattr(mmd_module, "ROWS", rows)
-        monkeypatch.setattr(mmd_module, "COLUMNS", columns)
+        monkeypatch.setattr(kernel_distances, "ROWS", rows)
+        monkeypatch.setattr(kernel_distances, "COLUMNS", columns)
         monkeypatch.setattr(kernels, "STRIP", strip)
         for before in whole:
             after = mmd(x, y, EVERY[name], estimator=before.estimator, permutations=50, seed=1)
@@ -528,7 +527,9 @@ def test_n_squared_memory_aborts():
 
 
 def test_torch_stays_out():
-    code = "import sys, kd2m_theory.estimators.mmd, kd2m_theory.estimators.kernels; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, kd2m_theory.estimators.kernel_distances, kd2m_theory.estimators.kernels; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
