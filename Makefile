@@ -14,7 +14,7 @@ help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
 	@echo "make format     let ruff rewrite the sources"
-	@echo "make benchmark  time an audit at the size of CIFAR's test sets, beside POT"
+	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
 
 demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
@@ -36,7 +36,8 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/.installed
-	$(BIN)/python validation/benchmarks/audit_scale.py --save validation/benchmarks/audit_scale.md
+	for name in transport losses mmd gaussian audit_scale; do \
+		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
 
 $(VENV)/.environment: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -5,6 +5,7 @@ exact cost between the given float64 points and not only the computed one.
 """
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,6 +104,21 @@ Ground = Literal["euclidean", "sqeuclidean"] | VertexNorm
 NORMS = ("euclidean", "sqeuclidean")
 
 
+def _check_memory(n: int, m: int) -> None:
+    """Refuse a cost matrix that this machine cannot hold, before the operating system kills the process.
+
+    Raises:
+        InputError: naming the size.
+    """
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if 8 * n * m > 0.8 * memory:
+            raise InputError(
+                f"{n} × {m} costs need {8e-9 * n * m:.0f} GB and this machine has {memory * 1e-9:.0f} GB; take fewer points, "
+                "or sliced_wasserstein or mmd, which store no matrix"
+            )
+
+
 def cost_matrix(x: Float64, y: Float64, ground: Ground, p: int) -> CostMatrix:
     """Costs c(x_i, y_j)^p of every pair, with their error bounds.
 
@@ -113,8 +129,9 @@ def cost_matrix(x: Float64, y: Float64, ground: Ground, p: int) -> CostMatrix:
         p: 1 or 2.
 
     Raises:
-        InputError: p is neither 1 nor 2, p = 2 with a squared cost, or costs beyond float64.
+        InputError: p is neither 1 nor 2, p = 2 with a squared cost, costs beyond float64, or more than memory holds.
     """
+    _check_memory(len(x), len(y))
     if p not in (1, 2):
         raise InputError(f"p is {p!r}; transport of order 1 and 2 is implemented")
     if isinstance(ground, VertexNorm):

@@ -50,6 +50,13 @@ def test_wasserstein_refuses(x, keywords, message):
     assert "\n" not in str(caught.value)
 
 
+def test_n_squared_memory_is_refused_before_it_is_asked_for():
+    """PythonOT/POT#117, alibi-detect#597: a process that aborts, or an out-of-memory kill, instead of a word."""
+    huge = np.broadcast_to(np.zeros((1, 1)), (3_000_000, 1))
+    with pytest.raises(InputError, match=r"3000000 × 3000000 costs need 72000 GB"):
+        wasserstein(huge, huge)
+
+
 def test_vertex_norm_refuses_a_head_that_is_none():
     with pytest.raises(InputError, match="two classes are needed"):
         VertexNorm(np.ones((1, 3)))
