@@ -48,20 +48,24 @@ def row_blocks(costs: Float64) -> list[slice]:
     return [slice(start, min(n, start + step)) for start in range(0, n, step)]
 
 
-def sparse_assignment(costs: Float64, sample_potential: Float64, sample: Int64) -> tuple[Int64, Float64] | None:
+def extended_potentials(costs: Float64, potential: Float64, sample: Int64) -> tuple[Float64, Float64]:
+    """Feasible potentials f, g of all rows and columns from those of the columns in a sample."""
+    f = np.empty(len(costs))
+    for rows in row_blocks(costs):
+        f[rows] = (costs[rows][:, sample] - potential).min(axis=1)
+    g = c_transform(costs, f)
+    return c_transform_rows(costs, g), g
+
+
+def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Float64] | None:
     """An optimal permutation for n × n costs and a dual potential of the columns, or None where another solver is faster.
 
     Args:
         costs: n × n.
-        sample_potential: potentials of the columns in `sample`, from the problem restricted to a subsample.
-        sample: indices of those columns.
+        f: potentials of the rows, to choose the candidates by.
+        g: potentials of the columns.
     """
     n = len(costs)
-    f = np.empty(n)
-    for rows in row_blocks(costs):
-        f[rows] = (costs[rows][:, sample] - sample_potential).min(axis=1)
-    g = c_transform(costs, f)
-    f = c_transform_rows(costs, g)
     cheapest = _cheapest(costs, f, g)
     if cheapest is None:
         return None

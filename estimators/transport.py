@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.assignment import c_transform, c_transform_rows, sparse_assignment, subsample
+from kd2m_theory.estimators.assignment import c_transform, c_transform_rows, extended_potentials, sparse_assignment, subsample
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix
 from kd2m_theory.estimators.inputs import Float64, Int64, probability_weights
@@ -24,8 +24,8 @@ from kd2m_theory.estimators.inputs import Float64, Int64, probability_weights
 MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
 _SWEEPS = 200
-# From this size on the subsample and the candidate pairs pay for themselves.
-_LARGE = 900
+# From these sizes on potentials of a subsample, and candidate pairs, pay for themselves.
+_MEDIUM, _LARGE = 600, 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +52,28 @@ class Plan:
 def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> Plan:
     """An optimal plan for costs n × m and positive weights a (n), b (m).
 
-    Equal-size uniform problems are assignments: SciPy's dense solver for small ones, column generation for large ones of
-    at least about four dimensions. Everything else goes to POT's network simplex.
+    Equal-size uniform problems are assignments: SciPy's dense solver for small ones (after a reduction for medium ones),
+    column generation for large ones of at least about four dimensions. Everything else goes to POT's network simplex.
     """
     n, m = costs.shape
     if n == 1 or m == 1:
         rows, columns = np.nonzero(np.ones((n, m), dtype=bool))
         return Plan(rows, columns, np.outer(a, b).ravel(), np.zeros(m), False, "product plan")
     if n == m and (a == a[0]).all() and (b == b[0]).all():
-        if n < _LARGE:
+        if n < _MEDIUM:
             _, columns = linear_sum_assignment(costs)
             return _assignment(columns.astype(np.int64), np.zeros(n))
         rows, sample = subsample(n)
         uniform = np.full(len(sample), 1.0 / len(sample))
         small = _network_simplex(costs[np.ix_(rows, sample)], uniform, uniform, max_pivots)
-        found = sparse_assignment(costs, small.potential, sample)
+        f, g = extended_potentials(costs, small.potential, sample)
+        if n < _LARGE:
+            # The solver starts from zero potentials; paying good ones first leaves it short searches.
+            reduced = costs - f[:, None]
+            reduced -= g
+            _, columns = linear_sum_assignment(reduced)
+            return _assignment(columns.astype(np.int64), g)
+        found = sparse_assignment(costs, f, g)
         if found is not None:
             return _assignment(*found)
     return _network_simplex(costs, a, b, max_pivots)

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from kd2m_theory.estimators import optimal_plan, wasserstein
-from kd2m_theory.estimators.assignment import sparse_assignment, subsample
+from kd2m_theory.estimators import optimal_plan, transport, wasserstein
+from kd2m_theory.estimators.assignment import extended_potentials, sparse_assignment, subsample
 from kd2m_theory.estimators.ground import cost_matrix
 
 N = 960
@@ -40,9 +40,18 @@ CLOUDS = {
 }
 
 
+@pytest.fixture
+def large(monkeypatch):
+    """Column generation already at this size."""
+    monkeypatch.setattr(transport, "_LARGE", 900)
+
+
+@pytest.mark.parametrize("route", ["medium", "large"])
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("case", CLOUDS)
-def test_large_assignments_equal_the_dense_solver(case, p):
+def test_large_assignments_equal_the_dense_solver(case, p, route, request):
+    if route == "large":
+        request.getfixturevalue("large")
     x, y = CLOUDS[case]
     costs = cdist(x, y, "sqeuclidean" if p == 2 else "euclidean")
     rows, columns = linear_sum_assignment(costs)
@@ -53,6 +62,7 @@ def test_large_assignments_equal_the_dense_solver(case, p):
     assert distance.relative_gap <= 1e-9 or distance.upper < 1e-12
 
 
+@pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("case", ["many dimensions", "unbalanced clusters", "a noisy copy"])
 def test_column_generation_is_what_solves_clouds_of_many_dimensions(case):
     costs = cdist(*CLOUDS[case])
@@ -60,6 +70,7 @@ def test_column_generation_is_what_solves_clouds_of_many_dimensions(case):
     assert optimal_plan(costs, uniform, uniform).method == "assignment"
 
 
+@pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("case", ["one dimension", "two dimensions", "duplicates", "a curve in many dimensions"])
 def test_chains_and_ties_are_left_to_the_network_simplex(case):
     costs = cdist(*CLOUDS[case])
@@ -71,7 +82,7 @@ def test_poor_potentials_cost_rounds_and_not_the_optimum():
     """The subsample only suggests candidates: with potentials of no use at all the plan is still optimal."""
     costs = cdist(*CLOUDS["many dimensions"])
     _, sample = subsample(N)
-    permutation, potential = sparse_assignment(costs, np.zeros(len(sample)), sample)
+    permutation, potential = sparse_assignment(costs, *extended_potentials(costs, np.zeros(len(sample)), sample))
     rows, columns = linear_sum_assignment(costs)
     assert costs[rows, permutation].sum() == pytest.approx(costs[rows, columns].sum(), rel=1e-12)
     f = (costs - potential).min(axis=1)
