@@ -1,17 +1,26 @@
-"""The theorems as numbers: constants of heads and losses, rows, and the ladder they make."""
+"""The theorems as numbers: constants of heads and losses, rows, and the ladder they make.
 
+`layers.network_lipschitz` (constants of nonlinear heads) imports torch and is not imported here.
+"""
+
+from kd2m_theory.bounds.affine import AffineMap, aligned, fit_affine
 from kd2m_theory.bounds.constants import class_lipschitz, lipschitz, ramp_change, spectral_lipschitz, vertex_norm
 from kd2m_theory.bounds.ladder import ROWS, Ladder
 from kd2m_theory.bounds.losses import cross_entropy, margin, ramp
 from kd2m_theory.bounds.result import Assumption, BoundResult
+from kd2m_theory.bounds.settings import Settings
 
 __all__ = [
     "ROWS",
+    "AffineMap",
     "Assumption",
     "BoundResult",
     "Ladder",
+    "Settings",
+    "aligned",
     "class_lipschitz",
     "cross_entropy",
+    "fit_affine",
     "lipschitz",
     "margin",
     "ramp",

@@ -2,142 +2,206 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from kd2m_theory.bounds import t0_label_free, t1_paired, t2_conditional, t5_convex
+from kd2m_theory.bounds import (
+    f1_means,
+    f2_anchored,
+    f3_per_sample,
+    f4_mmd,
+    f5_transport,
+    t0_label_free,
+    t1_paired,
+    t2_conditional,
+    t3_joint,
+    t4_marginal,
+    t5_convex,
+    t6_kernel,
+    t7_divergence,
+    t8_accuracy,
+    t9_predictions,
+    t10_moments,
+)
 from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import BoundResult
-from kd2m_theory.bounds.theorem import Row, Sides
+from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
+from kd2m_theory.bounds.theorem import Row, Sides, Situation
 from kd2m_theory.bounds.view import View, features_view, logits_view
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence, clopper_pearson, paired_difference, student_t
 from kd2m_theory.estimators.intervals import check_delta, difference
-from kd2m_theory.estimators.transport import MAX_PIVOTS
 from kd2m_theory.pair import Pair
 
-ROWS: tuple[Row, ...] = (*t0_label_free.ROWS, *t1_paired.ROWS, *t2_conditional.ROWS, *t5_convex.ROWS)
+ROWS: tuple[Row, ...] = (
+    *t0_label_free.ROWS,
+    *t1_paired.ROWS,
+    *t2_conditional.ROWS,
+    *t3_joint.ROWS,
+    *t4_marginal.ROWS,
+    *t5_convex.ROWS,
+    *t6_kernel.ROWS,
+    *t7_divergence.ROWS,
+    *t8_accuracy.ROWS,
+    *t9_predictions.ROWS,
+    *t10_moments.ROWS,
+    *f1_means.ROWS,
+    *f2_anchored.ROWS,
+    *f3_per_sample.ROWS,
+    *f4_mmd.ROWS,
+    *f5_transport.ROWS,
+)
+
+Measurement = Callable[[float], Confidence]
 
 
 class Ladder:
     """A pair ready to be measured and bounded.
 
+    Everything that may fail by chance (the interval of each measured value, and the event behind each row about the
+    population) gets an equal share of δ, so that all of it holds together with probability 1 − δ.
+
+    Args:
+        pair: the pair.
+        delta: failure probability of everything together.
+        only: names of the rows to compute; all if None.
+        settings: what else was decided before looking at the sample.
+
+    Attributes:
+        share: failure probability of each probabilistic claim.
+
     Raises:
-        InputError: the pair has neither logits nor a head, so there is no risk to speak of.
+        InputError: the pair has neither logits nor a head, so there is no risk to speak of; an unknown row; a head constant
+            for a pair whose head is known.
     """
 
-    def __init__(self, pair: Pair, max_pivots: int = MAX_PIVOTS) -> None:
-        self.pair = pair
-        features, logits = features_view(pair, max_pivots), logits_view(pair, max_pivots)
+    def __init__(self, pair: Pair, delta: float, only: Sequence[str] | None = None, settings: Settings | None = None) -> None:
+        check_delta(delta)
+        self.pair, self.settings = pair, settings or Settings()
+        if self.settings.head_lipschitz is not None and pair.head_weight is not None:
+            raise InputError("head_lipschitz is for a head that is not linear, and this pair has head_weight; leave one out")
+        features, logits = features_view(pair, self.settings), logits_view(pair, self.settings)
         if features is None and logits is None:
             raise InputError(
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks"
             )
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
+        self.rows = _chosen(only)
+        self._measurements = self._list_measurements()
+        # Rows that read an interval of a measured value add no event of their own.
+        events = {row.event for row in self.rows if row.event and not self._missing(row)}
+        self.share = delta / len(events | set(self._measurements)) if events or self._measurements else delta
+        for view in (features, logits):
+            if view is not None:
+                view.delta = self.share
 
-    def measure(self, delta: float) -> dict[str, Confidence]:
-        """Risks, gaps, accuracies and disagreement of the sample, each with an interval at its own level 1 − δ.
+    def measure(self) -> dict[str, Confidence]:
+        """Risks, gaps, accuracies and disagreement of the sample, each with an interval at its share of δ.
 
         Keys, as far as the pair has what they need: risk_teacher, risk_student, gap, risk_student_shared_head,
         gap_shared_head, head_mismatch (nats); accuracy_teacher, accuracy_student, error_gap, disagreement (probability).
         """
-        check_delta(delta)
-        result: dict[str, Confidence] = {}
+        return {name: measurement(self.share) for name, measurement in self._measurements.items()}
+
+    def evaluate(self, watch: Callable[[Iterable[Row]], Iterable[Row]] = iter) -> tuple[BoundResult, ...]:
+        """The chosen rows, in ladder order."""
+        values: dict[Target, Value] = {}
+        return tuple(self._evaluate(row, values) for row in watch(self.rows))
+
+    def _list_measurements(self) -> dict[str, Measurement]:
+        result: dict[str, Measurement] = {}
         features, logits = self._views["features"], self._views["logits"]
         for view, suffix in ((logits, ""), (features, "_shared_head")):
             if view is not None and self.pair.labels is not None:
                 student, teacher = view.losses()
-                result.setdefault("risk_teacher", student_t(teacher, delta))
-                result[f"risk_student{suffix}"] = student_t(student, delta)
-                result[f"gap{suffix}"] = _mean_difference(student, teacher, view.paired, delta)
+                result.setdefault("risk_teacher", partial(student_t, teacher))
+                result[f"risk_student{suffix}"] = partial(student_t, student)
+                result[f"gap{suffix}"] = partial(_mean_difference, student, teacher, view.paired)
         if logits is not None:
             if features is not None and logits.labels_student is not None:
                 own, shared = (cross_entropy(v.logits_student, logits.labels_student) for v in (logits, features))
-                result["head_mismatch"] = student_t(own - shared, delta)
-            result |= _accuracies(logits, delta)
+                result["head_mismatch"] = partial(student_t, own - shared)
+            result |= _accuracies(logits)
         return result
 
-    def rows(
-        self, only: Sequence[str] | None = None, watch: Callable[[Iterable[Row]], Iterable[Row]] = iter
-    ) -> tuple[BoundResult, ...]:
-        """Every row, or the named ones, in ladder order.
+    def _missing(self, row: Row) -> str:
+        """Why there can be no number; empty if there can."""
+        situation = Situation(self.pair, self.settings, self._views[row.space])
+        checked = [(need, need.check(situation)) for need in row.needs]
+        return "; ".join(found.evidence for need, found in checked if need.blocking and found.state == "unmet")
 
-        Raises:
-            InputError: a name that is no row.
-        """
-        known = [row.name for row in ROWS]
-        only = [only] if isinstance(only, str) else only
-        unknown = sorted(set(only or ()) - set(known))
-        if unknown:
-            raise InputError(f"there is no row {', '.join(unknown)}; rows are {', '.join(known)}")
-        chosen = [row for row in ROWS if only is None or row.name in only]
-        values = self._targets()
-        return tuple(self._evaluate(row, values) for row in watch(chosen))
+    def _value(self, target: Target, values: dict[Target, Value]) -> Value:
+        if target not in values:
+            view = self._views[SUBJECTS[target].space]
+            labelled = self.pair.labels is not None
+            values[target] = Value(None, 0.0, math.inf) if view is None else SUBJECTS[target].value(view, labelled)
+        return values[target]
 
-    def _targets(self) -> dict[str, tuple[float | None, float, float]]:
-        """For each target: measured value, its rounding, and where an upper bound becomes vacuous."""
-        result: dict[str, tuple[float | None, float, float]] = {}
-        for target, view in (("gap", self._views["logits"]), ("gap_shared_head", self._views["features"])):
-            if view is None:
-                result[target] = None, 0.0, math.inf
-            elif self.pair.labels is None:
-                result[target] = None, 0.0, math.log(view.classes)
-            else:
-                student, teacher = view.losses()
-                risk = math.fsum(teacher) / len(teacher)
-                gap = math.fsum(student) / len(student) - risk
-                result[target] = gap, view.rounding, math.log(view.classes) - risk
-        logits = self._views["logits"]
-        if logits is None or logits.labels_student is None or logits.labels_teacher is None:
-            result["error_gap"] = None, 0.0, 1.0
-        else:
-            wrong_s = float(errors(logits.logits_student, logits.labels_student).mean())
-            wrong_t = float(errors(logits.logits_teacher, logits.labels_teacher).mean())
-            result["error_gap"] = wrong_s - wrong_t, 1e-15, 1.0 - wrong_t
-        return result
-
-    def _evaluate(self, row: Row, values: dict[str, tuple[float | None, float, float]]) -> BoundResult:
+    def _evaluate(self, row: Row, values: dict[Target, Value]) -> BoundResult:
         view = self._views[row.space]
-        measured, rounding, vacuous_from = values[row.target]
-        checked = [(need, need.check(self.pair, view)) for need in row.needs]
-        assumptions = tuple(assumption for _, assumption in checked)
+        situation = Situation(self.pair, self.settings, view)
+        assumptions = tuple(need.check(situation) for need in row.needs)
         head = (row.name, row.statement, row.source, row.target)
-        missing = [assumption for need, assumption in checked if need.blocking and assumption.state == "unmet"]
+        missing = self._missing(row)
         if missing or view is None:
-            why = "; ".join(assumption.evidence for assumption in missing)
             nan = math.nan
-            return BoundResult(*head, nan, nan, measured, rounding, vacuous_from, assumptions, "not applicable", why, 0.0)
+            return BoundResult(*head, nan, nan, None, 0.0, nan, assumptions, "not applicable", missing, 0.0)
         sides, seconds = view.timed(row.compute)
-        status, why = _judge(sides, vacuous_from, self.pair.labels is not None, row.target, view.classes)
+        value = self._value(row.target, values)
+        status, why = _judge(sides, value, self.pair.labels is not None, row.target, view.classes)
         return BoundResult(
             *head,
             sides.lower,
             sides.upper,
-            measured,
-            rounding,
-            vacuous_from,
+            value.measured,
+            value.rounding,
+            value.vacuous_from,
             assumptions,
             status,
             why,
             seconds,
+            level=None if row.event is None else 1 - self.share,
             distances=sides.distances,
             details=sides.details,
         )
 
 
+def _chosen(only: Sequence[str] | None) -> tuple[Row, ...]:
+    known = [row.name for row in ROWS]
+    only = [only] if isinstance(only, str) else only
+    unknown = sorted(set(only or ()) - set(known))
+    if unknown:
+        raise InputError(f"there is no row {', '.join(unknown)}; rows are {', '.join(known)}")
+    return tuple(row for row in ROWS if only is None or row.name in only)
+
+
 def _judge(
-    sides: Sides, vacuous_from: float, labelled: bool, target: str, classes: int
+    sides: Sides, value: Value, labelled: bool, target: Target, classes: int
 ) -> tuple[Literal["informative", "vacuous"], str]:
     """Status of a row and the reason for it."""
-    worst = "an error of 1" if target == "error_gap" else f"the risk of uniform guessing, ln {classes}"
+    subject = SUBJECTS[target]
+    worst = subject.worst + (f", ln {classes}" if subject.unit == "nats" else "")
+    if target == "class_w2":
+        positive = sides.lower > 0 or sides.upper < math.inf
+        return ("informative", "bounds a distance") if positive else ("vacuous", "any distance is at least 0")
+    if target in ("error_student", "population_risk", "population_error"):  # a risk, not a difference of two
+        if sides.upper >= value.vacuous_from and sides.lower <= 0:
+            return "vacuous", f"allows a student with {worst}"
+        return (
+            "informative",
+            f"excludes a student with {worst}" if sides.upper < value.vacuous_from else "excludes a perfect student",
+        )
     if sides.lower > 0 or sides.upper < 0:
         return "informative", f"shows that the student is {'worse' if sides.lower > 0 else 'better'} than the teacher"
-    if sides.upper >= vacuous_from:
+    if sides.upper >= value.vacuous_from:
         return "vacuous", f"allows a student with {worst}"
-    if labelled:
+    if value.measured is not None:
         return "informative", f"excludes a student with {worst}"
-    return "informative", f"the gap is less than {worst}; the teacher's own is unknown without labels"
+    unknown = "without labels" if not labelled else "on the population"
+    return "informative", f"the gap is less than {worst}; the teacher's own is unknown {unknown}"
 
 
 def _mean_difference(student: np.ndarray, teacher: np.ndarray, paired: bool, delta: float) -> Confidence:
@@ -146,20 +210,24 @@ def _mean_difference(student: np.ndarray, teacher: np.ndarray, paired: bool, del
     return difference(student_t(student, delta / 2), student_t(teacher, delta / 2))
 
 
-def _accuracies(view: View, delta: float) -> dict[str, Confidence]:
-    result: dict[str, Confidence] = {}
+def _accuracies(view: View) -> dict[str, Measurement]:
+    result: dict[str, Measurement] = {}
     if view.labels_student is not None and view.labels_teacher is not None:
         wrong_s = errors(view.logits_student, view.labels_student)
         wrong_t = errors(view.logits_teacher, view.labels_teacher)
-        result["accuracy_teacher"] = clopper_pearson(int((~wrong_t).sum()), len(wrong_t), delta)
-        result["accuracy_student"] = clopper_pearson(int((~wrong_s).sum()), len(wrong_s), delta)
+        result["accuracy_teacher"] = partial(clopper_pearson, int((~wrong_t).sum()), len(wrong_t))
+        result["accuracy_student"] = partial(clopper_pearson, int((~wrong_s).sum()), len(wrong_s))
         if view.paired:
             first, second = int((wrong_s & ~wrong_t).sum()), int((wrong_t & ~wrong_s).sum())
-            result["error_gap"] = paired_difference(first, second, len(wrong_s), delta)
+            result["error_gap"] = partial(paired_difference, first, second, len(wrong_s))
         else:
-            sides = (clopper_pearson(int(w.sum()), len(w), delta / 2) for w in (wrong_s, wrong_t))
-            result["error_gap"] = difference(*sides)
+            result["error_gap"] = partial(_error_difference, wrong_s, wrong_t)
     if view.paired:
         differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
-        result["disagreement"] = clopper_pearson(int(differ.sum()), len(differ), delta)
+        result["disagreement"] = partial(clopper_pearson, int(differ.sum()), len(differ))
     return result
+
+
+def _error_difference(wrong_s: np.ndarray, wrong_t: np.ndarray, delta: float) -> Confidence:
+    first, second = (clopper_pearson(int(wrong.sum()), len(wrong), delta / 2) for wrong in (wrong_s, wrong_t))
+    return difference(first, second)

@@ -18,6 +18,24 @@ def log_partition(logits: Float64) -> Float64:
     return np.asarray(logsumexp(logits, axis=1))
 
 
+def clipped(losses: Float64, bound: float) -> Float64:
+    """min(ℓ, B): a bounded loss, and one that moves no more than ℓ does."""
+    return np.minimum(losses, bound)
+
+
+def squared_error(outputs: Float64, labels: Int64) -> Float64:
+    """‖a − e_y‖² for each row; of predicted probabilities it is Brier's score."""
+    distance = outputs.copy()
+    distance[np.arange(len(labels)), labels] -= 1.0
+    result: Float64 = (distance**2).sum(axis=1)
+    return result
+
+
+def true_probability(logits: Float64, labels: Int64) -> Float64:
+    """softmax(a)_y for each row: the accuracy of a predictor that draws its answer from softmax(a)."""
+    return np.exp(-cross_entropy(logits, labels))
+
+
 def errors(logits: Float64, labels: Int64) -> NDArray[np.bool_]:
     """Whether the most likely class (the first of equals) is not the true one, for each row."""
     wrong: NDArray[np.bool_] = logits.argmax(axis=1) != labels

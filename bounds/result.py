@@ -5,16 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kd2m_theory.bounds.targets import Target
 from kd2m_theory.estimators import Enclosure
 
-Target = Literal["gap", "gap_shared_head", "error_gap"]
 Direction = Literal["two-sided", "upper", "lower"]
-
-TARGETS: Mapping[Target, str] = {
-    "gap_shared_head": "R_S − R_T through the teacher's head, cross-entropy in nats",
-    "gap": "R_S − R_T, each network with its own head, cross-entropy in nats",
-    "error_gap": "err_S − err_T, each network with its own head, probability",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +34,10 @@ class BoundResult:
         name: row name, theorem first ("T2.head_aware").
         statement: what the row says, as a formula in words and symbols.
         source: theorem and paper.
-        target: which measured difference it bounds: "gap", "gap_shared_head" (nats) or "error_gap" (probability).
+        target: what it bounds, of `targets.SUBJECTS`: "gap", "gap_shared_head" (nats), "error_gap" (probability), …
         lower: lower bound on the target; nan if not applicable.
         upper: upper bound on the target; nan if not applicable.
-        measured: the target's value on the same sample; None without labels.
+        measured: the target's value on the same sample; None without labels, and for targets of the population.
         rounding: how far float64 rounding may have moved `measured`.
         vacuous_from: an upper bound of at least this allows a student no better than uniform guessing (risk ln K), or
             an error of 1.
@@ -51,7 +45,7 @@ class BoundResult:
         status: "informative" if the upper bound excludes that, or the interval excludes a gap of zero; else "vacuous";
             or "not applicable".
         why: why the status is what it is.
-        level: confidence level 1 − δ; None for a deterministic statement about the sample.
+        level: confidence level 1 − δ of this row alone; None for a deterministic statement about the sample.
         seconds: time this row needs, shared distances included.
         distances: the certified transport values it rests on.
         details: further numbers, by name.
@@ -125,10 +119,12 @@ class BoundResult:
     def ratio(self) -> float | None:
         """Bound over gap on the gap's side of zero: upper/gap if the gap is positive, lower/gap if negative.
 
-        Where the gap is zero: 1 if the bound is, else inf.
+        Where the gap is zero: 1 if the bound is, else inf. A row that bounds from below alone: lower/gap.
         """
         if self.measured is None or not self.applicable:
             return None
         if self.measured == 0:
             return 1.0 if self.upper == 0 else math.inf
+        if self.direction == "lower":
+            return self.lower / self.measured
         return (self.upper if self.measured > 0 else self.lower) / self.measured

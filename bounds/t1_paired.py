@@ -13,11 +13,10 @@ import numpy as np
 
 from kd2m_theory.bounds.constants import vertex_norm
 from kd2m_theory.bounds.result import Assumption
-from kd2m_theory.bounds.theorem import LABELS, SAME_INPUTS, VIEW, Requirement, Row, Sides, both_sides
+from kd2m_theory.bounds.theorem import LABELS, LINEAR, SAME_INPUTS, VIEW, Requirement, Row, Sides, Situation, both_sides
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.inputs import Float64
-from kd2m_theory.pair import Pair
 
 
 def _mean(values: Float64) -> float:
@@ -56,12 +55,12 @@ def _literal(view: View) -> Sides:
     return both_sides(_l2(view), details={"L": view.lipschitz})
 
 
-def _unit_ball(_pair: Pair, view: View | None) -> Assumption:
+def _unit_ball(situation: Situation) -> Assumption:
     """‖loss‖_H · Lip(φ) ≤ 1 makes z ↦ loss 1-Lipschitz, and 1-Lipschitz is all that the proof then uses."""
     name = "loss in the unit ball of a 1-Lipschitz RKHS"
-    if view is None:
+    if situation.view is None:
         return Assumption(name, "unmet", "no shared head to check it on")
-    constant = view.lipschitz
+    constant = situation.view.lipschitz
     if constant <= 1:
         return Assumption(name, "met", f"the loss is {constant:.3g}-Lipschitz in the features, which is enough")
     return Assumption(name, "unmet", f"the loss has Lipschitz constant {constant:.3g} > 1 in the features")
@@ -72,7 +71,7 @@ def _chain(space: Space, prefix: str) -> tuple[Row, ...]:
     source = "T1, repair of the theorem of arXiv 2504.01757"
     rows = (
         ("head_aware", "|R_S − R_T| ≤ E ν_Y(a_S − a_T)", (VIEW, SAME_INPUTS, LABELS), _head_aware),
-        ("class_lipschitz", "|R_S − R_T| ≤ E[L_Y ‖z_S − z_T‖]", (VIEW, SAME_INPUTS, LABELS), _class_lipschitz),
+        ("class_lipschitz", "|R_S − R_T| ≤ E[L_Y ‖z_S − z_T‖]", (VIEW, LINEAR, SAME_INPUTS, LABELS), _class_lipschitz),
         ("l1", "|R_S − R_T| ≤ L ‖g_S − g_T‖_L₁", (VIEW, SAME_INPUTS), _lipschitz_l1),
         ("l2", "|R_S − R_T| ≤ L ‖g_S − g_T‖_L₂", (VIEW, SAME_INPUTS), _lipschitz_l2),
     )

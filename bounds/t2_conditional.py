@@ -11,7 +11,7 @@ The same inputs are not needed. Primal costs are used, so a capped solver loosen
 
 import math
 
-from kd2m_theory.bounds.theorem import CLASS_SHARES, LABELS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.theorem import CLASS_SHARES, LABELS, LINEAR, VIEW, Row, Sides, both_sides
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.estimators.distances import combine_classes
@@ -65,8 +65,17 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
     )
     # On logits W is the identity and L_y = L = √2 ‖W‖_op = √2: three costs are one.
     one = {"class_lipschitz", "spectral"} if space == "logits" else set()
+    linear = {"class_lipschitz": (LINEAR,), "spectral": (LINEAR,)}
     return tuple(
-        Row(prefix + name, statement, "T2", target, space, (VIEW, LABELS, CLASS_SHARES), compute)  # type: ignore[arg-type]
+        Row(
+            prefix + name,
+            statement,
+            "T2",
+            target,
+            space,
+            (VIEW, *linear.get(name, ()), LABELS, CLASS_SHARES),
+            compute,
+        )  # type: ignore[arg-type]
         for name, statement, compute in rows
         if name not in one
     )

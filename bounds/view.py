@@ -11,6 +11,7 @@ import numpy as np
 
 from kd2m_theory.bounds.constants import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
 from kd2m_theory.bounds.losses import cross_entropy
+from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, optimal_cost
 from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
@@ -33,27 +34,31 @@ class View:
         space: "features" or "logits".
         student: n_S × d points.
         teacher: n_T × d points.
-        weight: K × d.
+        weight: K × d; None for a head that is not linear.
         logits_student: n_S × K.
         logits_teacher: n_T × K.
         labels_student: n_S classes, or None.
         labels_teacher: n_T classes, or None.
         paired: whether row i of both sides is the same input.
-        max_pivots: cap of the network simplex.
+        settings: what the audit was told.
         point_error: how far rounding moved a pair of points, root mean square of student plus that of teacher.
+        bias: K, of a linear head on features.
+        delta: failure probability that each probabilistic claim may spend.
     """
 
     space: Space
     student: Float64
     teacher: Float64
-    weight: Float64
+    weight: Float64 | None
     logits_student: Float64
     logits_teacher: Float64
     labels_student: Int64 | None
     labels_teacher: Int64 | None
     paired: bool
-    max_pivots: int
+    settings: Settings
     point_error: float = 0.0
+    bias: Float64 | None = None
+    delta: float = math.nan
 
     def __post_init__(self) -> None:
         self._memory: dict[str, object] = {}
@@ -64,7 +69,19 @@ class View:
     @property
     def classes(self) -> int:
         """Number of classes K."""
-        return len(self.weight)
+        return self.logits_teacher.shape[1]
+
+    @property
+    def linear(self) -> Float64:
+        """Weight of a linear head."""
+        assert self.weight is not None
+        return self.weight
+
+    @property
+    def loss_bound(self) -> float:
+        """B: where rows that need a bounded loss clip cross-entropy."""
+        given = self.settings.loss_bound
+        return 2 * math.log(self.classes) if given is None else given
 
     def timed(self, compute: Callable[["View"], T]) -> tuple[T, float]:
         """The result, and the seconds it needs: its own, and those of every shared distance it reads."""
@@ -74,7 +91,8 @@ class View:
         own = time.perf_counter() - start - sum(self._seconds[key] for key in self._new)
         return result, own + sum(self._seconds[key] for key in self._used)
 
-    def _shared(self, key: str, compute: Callable[[], T]) -> T:
+    def shared(self, key: str, compute: Callable[[], T]) -> T:
+        """A value that several rows read: computed once, its time counted for each row that reads it."""
         self._used.add(key)
         if key not in self._memory:
             start = time.perf_counter()
@@ -86,24 +104,35 @@ class View:
     @cached_property
     def lipschitz(self) -> float:
         """L of the head, nats a unit of distance."""
+        if self.weight is None:  # ℓ is √2-Lipschitz in the logits
+            assert self.settings.head_lipschitz is not None
+            return math.sqrt(2.0) * self.settings.head_lipschitz * (1 + 4 * EPS)
         return lipschitz(self.weight)
 
     @cached_property
     def class_lipschitz(self) -> Float64:
         """L_y of the head for each class."""
-        return class_lipschitz(self.weight)
+        return class_lipschitz(self.linear)
 
     @cached_property
     def spectral(self) -> float:
         """√2 ‖W‖_op of the head."""
-        return spectral_lipschitz(self.weight)
+        return spectral_lipschitz(self.linear)
 
     @cached_property
     def shares(self) -> dict[int, float]:
         """π_y of each class that occurs."""
-        return common_shares(*self._labels())
+        return common_shares(*self.both_labels())
 
-    def _labels(self) -> tuple[Int64, Int64]:
+    @property
+    def same_shares(self) -> bool:
+        """Whether classes are as frequent on both sides."""
+        labels_s, labels_t = self.both_labels()
+        counts = [np.bincount(labels, minlength=self.classes) for labels in (labels_s, labels_t)]
+        return np.array_equal(counts[0] * len(labels_t), counts[1] * len(labels_s))
+
+    def both_labels(self) -> tuple[Int64, Int64]:
+        """Labels of student and teacher."""
         assert self.labels_student is not None
         assert self.labels_teacher is not None
         return self.labels_student, self.labels_teacher
@@ -111,31 +140,38 @@ class View:
     @property
     def labels(self) -> Int64:
         """Labels of paired inputs."""
-        return self._labels()[0]
+        return self.both_labels()[0]
 
     def lengths(self) -> Float64:
         """‖z_S − z_T‖ of each input (n), rounded up."""
-        return self._shared("lengths", lambda: row_norms(self.student - self.teacher) + self.point_error)
+        return self.shared("lengths", lambda: row_norms(self.student - self.teacher) + self.point_error)
 
     def w1(self) -> dict[int, Enclosure]:
         """W₁ of each class with the Euclidean cost."""
-        return self._shared(
-            "w1", lambda: class_wasserstein(self.student, self.teacher, *self._labels(), 1, max_pivots=self.max_pivots)
+        return self.shared(
+            "w1",
+            lambda: class_wasserstein(self.student, self.teacher, *self.both_labels(), 1, max_pivots=self.settings.max_pivots),
         )
 
     def w2(self) -> dict[int, Enclosure]:
         """W₂ of each class with the Euclidean cost."""
-        return self._shared(
-            "w2", lambda: class_wasserstein(self.student, self.teacher, *self._labels(), 2, max_pivots=self.max_pivots)
+        return self.shared(
+            "w2",
+            lambda: class_wasserstein(self.student, self.teacher, *self.both_labels(), 2, max_pivots=self.settings.max_pivots),
         )
 
     def w1_head_aware(self) -> dict[int, Enclosure]:
         """W₁ of each class with the vertex norm of the head, in nats."""
         # On the logits themselves: the bias cancels and the head is not applied twice.
-        return self._shared(
+        return self.shared(
             "w1_head_aware",
             lambda: class_wasserstein(
-                self.logits_student, self.logits_teacher, *self._labels(), 1, VertexNorm(), max_pivots=self.max_pivots
+                self.logits_student,
+                self.logits_teacher,
+                *self.both_labels(),
+                1,
+                VertexNorm(),
+                max_pivots=self.settings.max_pivots,
             ),
         )
 
@@ -143,19 +179,19 @@ class View:
         """Least transport cost of each class for any cost of (student logits, teacher logits, class)."""
 
         def compute() -> dict[int, Enclosure]:
-            labels_s, labels_t = self._labels()
+            labels_s, labels_t = self.both_labels()
             result = {}
             for label in self.shares:
                 a, b = self.logits_student[labels_s == label], self.logits_teacher[labels_t == label]
                 uniform = np.full(len(a), 1.0 / len(a)), np.full(len(b), 1.0 / len(b))
-                result[label] = optimal_cost(cost(a, b, label), *uniform, max_pivots=self.max_pivots)
+                result[label] = optimal_cost(cost(a, b, label), *uniform, max_pivots=self.settings.max_pivots)
             return result
 
-        return self._shared(key, compute)
+        return self.shared(key, compute)
 
     def losses(self) -> tuple[Float64, Float64]:
         """Cross-entropy of student and teacher for each sample under this view's head, in nats."""
-        labels_s, labels_t = self._labels()
+        labels_s, labels_t = self.both_labels()
         return cross_entropy(self.logits_student, labels_s), cross_entropy(self.logits_teacher, labels_t)
 
     @cached_property
@@ -165,20 +201,33 @@ class View:
         total = 8 * (self.classes + 8) * EPS * (1 + math.log(self.classes))
         for points, losses in zip((self.student, self.teacher), self.losses(), strict=True):
             total += 8 * EPS * float(losses.mean())
-            if self.space == "features":
+            if self.space == "features" and self.weight is not None:
                 sums = np.abs(points) @ np.abs(self.weight).T
                 total += 2 * (points.shape[1] + 2) * EPS * float(sums.max(axis=1).mean())
+        if self.space == "features" and self.weight is None:  # somebody else's arithmetic, in float32 at worst
+            single = float(np.finfo(np.float32).eps)
+            total += 8 * single * sum(float(np.abs(a).max(axis=1).mean()) for a in (self.logits_student, self.logits_teacher))
         return total
 
 
-def features_view(pair: Pair, max_pivots: int) -> View | None:
-    """The pair's features under the teacher's head; None if there is no head that fits both."""
+def features_view(pair: Pair, settings: Settings) -> View | None:
+    """The pair's features under the teacher's head; None if there is no head that fits both.
+
+    A nonlinear head is known by its logits alone: those of the pair, if the user says that both networks share it.
+    """
     head = pair.shared_head
-    if head is None or pair.features_student is None or pair.features_teacher is None:
+    if pair.features_student is None or pair.features_teacher is None:
         return None
-    student, teacher = pair.apply_head(pair.features_student), pair.apply_head(pair.features_teacher)
-    assert student is not None
-    assert teacher is not None
+    if head is not None:
+        student, teacher = pair.apply_head(pair.features_student), pair.apply_head(pair.features_teacher)
+    elif settings.head_lipschitz is not None and pair.head_weight is None:
+        if pair.features_student.shape[1] != pair.features_teacher.shape[1]:
+            return None
+        student, teacher = pair.logits_student, pair.logits_teacher
+    else:
+        return None
+    if student is None or teacher is None:
+        return None
     return View(
         "features",
         pair.features_student,
@@ -188,11 +237,12 @@ def features_view(pair: Pair, max_pivots: int) -> View | None:
         teacher,
         *_labels(pair),
         pair.inputs_paired,
-        max_pivots,
+        settings,
+        bias=pair.head_bias,
     )
 
 
-def logits_view(pair: Pair, max_pivots: int) -> View | None:
+def logits_view(pair: Pair, settings: Settings) -> View | None:
     """The logits of each network's own head; a student without logits of its own uses the teacher's head."""
     teacher, student = pair.logits_teacher, pair.logits_student
     if teacher is None:
@@ -213,7 +263,7 @@ def logits_view(pair: Pair, max_pivots: int) -> View | None:
         teacher,
         *_labels(pair),
         pair.inputs_paired,
-        max_pivots,
+        settings,
         moved,
     )
 

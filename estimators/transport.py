@@ -10,7 +10,7 @@ what rounding may have done. A capped solver therefore widens the interval and n
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -111,21 +111,31 @@ def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX
     Raises:
         InputError: costs that are not finite, weights that are no probabilities of the right length, or no pivot allowed.
     """
+    return certified_plan(cost, a, b, max_pivots)[0]
+
+
+def certified_plan(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> tuple[Enclosure, Plan]:
+    """Enclosure of the optimal transport cost, and the plan whose cost is its upper end. Arguments as `optimal_cost`.
+
+    Raises:
+        InputError: as `optimal_cost`.
+    """
     values = cost.values
     if not (math.isfinite(values.max()) and math.isfinite(values.min())):
         raise InputError("the costs hold NaN or infinite values; no transport cost is defined")
     if max_pivots < 1:
         raise InputError(f"max_pivots is {max_pivots}; allow at least one")
     a, b = probability_weights(a, len(values), "a"), probability_weights(b, values.shape[1], "b")
-    if not (a.all() and b.all()):
-        values, a, b = values[np.ix_(a > 0, b > 0)], a[a > 0], b[b > 0]
+    rows, columns = np.flatnonzero(a), np.flatnonzero(b)
+    if len(rows) < len(a) or len(columns) < len(b):
+        values, a, b = values[np.ix_(rows, columns)], a[rows], b[columns]
     plan = optimal_plan(values, a, b, max_pivots)
     upper = _primal_value(plan, values, a, b)
     lower, converged = _dual_value(plan, values, a, b)
     if plan.method == "assignment" and not converged:
         # Long augmenting paths (points on a line, say): the simplex keeps its potentials, start from those.
         simplex = _network_simplex(values, a, b, max_pivots)
-        start = Plan(plan.rows, plan.columns, plan.mass, simplex.potential, simplex.capped, "assignment")
+        start = replace(plan, potential=simplex.potential, capped=simplex.capped)
         lower = max(lower, _dual_value(start, values, a, b)[0])
     # Products of masses and costs may have lost a TINY each; a sum of exact zeros has not.
     flushed = (len(a) + len(b)) * TINY if upper else 0.0
@@ -133,7 +143,16 @@ def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX
     lower = (lower - flushed - cost.absolute_error) / (1 + 2 * cost.relative_error)
     if cost.relative_error:  # only non-negative costs have one
         lower = max(lower, 0.0)
-    return Enclosure(lower, max(upper, lower), cost.unit, plan.method, plan.capped)
+    enclosure = Enclosure(lower, max(upper, lower), cost.unit, plan.method, plan.capped)
+    return enclosure, replace(plan, rows=rows[plan.rows], columns=columns[plan.columns])
+
+
+def plan_cost(plan: Plan, costs: Float64, a: Float64, b: Float64) -> float:
+    """Cost of a plan between positive weights under other costs (n × m) than those it was made for, rounded up.
+
+    The plan is first repaired to have exactly these weights as marginals, in a way that does not depend on the costs.
+    """
+    return _primal_value(plan, costs, a, b)
 
 
 def _primal_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> float:

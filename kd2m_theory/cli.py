@@ -26,7 +26,19 @@ def _root() -> None:
 @app.command()
 def audit(
     pair: Annotated[Path, typer.Argument(metavar="PAIR", help="A pair as .safetensors or .npz.", show_default=False)],
-    delta: Annotated[float, typer.Option(help="Failure probability of each interval.")] = 0.05,
+    delta: Annotated[float, typer.Option(help="Failure probability of everything printed, together.")] = 0.05,
+    align: Annotated[
+        Path | None,
+        typer.Option(metavar="PAIR", help="Fit an affine map of student features on this other pair, for another dimension."),
+    ] = None,
+    loss_bound: Annotated[float | None, typer.Option(help="Clip cross-entropy here in rows about the population.")] = None,
+    head_lipschitz: Annotated[float | None, typer.Option(help="Lipschitz constant of a shared nonlinear head.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the transformed teacher in T9.ttm.")] = None,
+    vouch: Annotated[list[str] | None, typer.Option(help="'gaussian classes' or 'teacher labels'.")] = None,
+    whole_cloud: Annotated[
+        bool | None,
+        typer.Option("--whole-cloud/--no-whole-cloud", help="Solve T3 and T4; by default up to 2,000 samples.", show_default=False),
+    ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,
 ) -> None:
@@ -39,12 +51,22 @@ def audit(
     from kd2m_theory.report import audit as run_audit
     from kd2m_theory.report import check_figure
 
-    check_distinct(PAIR=pair, json=json, figure=figure)
+    check_distinct(PAIR=pair, align=align, json=json, figure=figure)
     if json is not None:
         check_writable(json)
     if figure is not None:
         check_figure(figure)
-    report = run_audit(Pair.load(pair), delta, watch=lambda rows: _watched(rows, "auditing"))
+    report = run_audit(
+        Pair.load(pair),
+        delta,
+        align=None if align is None else Pair.load(align),
+        loss_bound=loss_bound,
+        head_lipschitz=head_lipschitz,
+        temperature=temperature,
+        vouch=vouch or (),
+        whole_cloud=whole_cloud,
+        watch=lambda rows: _watched(rows, "auditing"),
+    )
     if json is not None:
         report.to_json(json)
     if figure is not None:
@@ -116,6 +138,77 @@ def metric_check(
         labels=labels,
     )
     typer.echo(str(report))
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+theory = typer.Typer(no_args_is_help=True, help="The theorems: what they say, whether they hold, whether they are sharp.")
+app.add_typer(theory, name="theory")
+_Seed = Annotated[int, typer.Option(help="Of every search.")]
+
+
+@theory.command("list")
+def theory_list() -> None:
+    """List the theorems."""
+    from kd2m_theory.validation.theory_pages import listing
+
+    _console().print(listing())
+
+
+@theory.command("show")
+def theory_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A theorem, such as T2.", show_default=False)],
+) -> None:
+    """Print one theorem: statement, proof idea, forms with their witness, hypotheses with their counterexample, mutants."""
+    from kd2m_theory.theory.catalogue import theorem
+    from kd2m_theory.validation.theory_pages import page
+
+    typer.echo(page(theorem(name)))
+
+
+@theory.command("check")
+def theory_check(seed: _Seed = 0) -> None:
+    """Check every witness, hypothesis, mutant, identity, and the audit's rows against the catalogue.
+
+    Exit status: 0 if nothing is wrong, 1 if something is.
+    """
+    from kd2m_theory.validation.theory_check import check
+
+    report = check(seed=seed, watch=lambda items: _watched(items, "checking"))
+    _console().print(report)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@theory.command("falsify")
+def theory_falsify(
+    seconds: Annotated[float, typer.Option(help="Of search, shared by all forms.")] = 60.0,
+    seed: _Seed = 0,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="One theorem (T2) or one form (T2.cw2).")] = None,
+) -> None:
+    """Let an optimiser look for instances that violate a theorem, and put the worst through the audit.
+
+    Exit status: 0 if no form is violated, 1 if one is (its instance is printed), 2 if the input is at fault.
+    """
+    from kd2m_theory.validation.hunt import hunt
+
+    report = hunt(seconds, seed, only, watch=lambda items: _watched(items, "falsifying"))
+    _console().print(report)
+    if not report.passed:
+        typer.echo(report.details)
+        raise typer.Exit(1)
+
+
+@theory.command("power")
+def theory_power(seed: _Seed = 0) -> None:
+    """List every mutant of every theorem and what killed it.
+
+    Exit status: 0 if all died, 1 if one survives.
+    """
+    from kd2m_theory.validation.power import power
+
+    report = power(seed=seed, watch=lambda items: _watched(items, "hunting"))
+    _console().print(report)
     if not report.passed:
         raise typer.Exit(1)
 

@@ -16,13 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from kd2m_theory.bounds import BoundResult, Ladder
-from kd2m_theory.bounds.result import TARGETS
+from kd2m_theory.bounds.affine import aligned
+from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
 from kd2m_theory.files import check_writable, write_atomically
 from kd2m_theory.pair import Pair
 
-SCHEMA = "kd2m-audit/1"
+SCHEMA = "kd2m-audit/2"
 _WIDTH = 104
 # What a measured value is called in tables.
 MEASURED = {
@@ -46,7 +48,8 @@ class AuditReport:
     Attributes:
         measured: risks, gaps, accuracies and disagreement, each with its interval at its own level 1 − δ.
         rows: the ladder.
-        delta: failure probability of each interval, taken alone.
+        delta: failure probability of all intervals and rows about the population together.
+        share: failure probability of each of them.
         n: samples.
         classes: classes K.
         provenance: where the pair came from.
@@ -57,6 +60,7 @@ class AuditReport:
     measured: Mapping[str, Confidence]
     rows: tuple[BoundResult, ...]
     delta: float
+    share: float
     n: int
     classes: int
     provenance: Mapping[str, str]
@@ -94,8 +98,8 @@ class AuditReport:
         notes = [
             Text(note, style="dim")
             for note in (
-                f"Each interval on its own at {_percent(1 - self.delta)}; * = asymptotic only.  "
-                "ratio = bound / gap on the gap's side.",
+                f"Intervals and rows about the population hold together at {_percent(1 - self.delta)}, each at "
+                f"{_percent(1 - self.share)}; * = asymptotic only.  ratio = bound / gap on the gap's side.",
                 "vacuous: allows a student as bad as uniform guessing.  unmet: the row stands without an assumption it needs.",
             )
         ]
@@ -113,12 +117,12 @@ class AuditReport:
         return table
 
     def _ladder_tables(self) -> Iterable[RenderableType]:
-        for target, words in TARGETS.items():
+        for target, subject in SUBJECTS.items():
             rows = [row for row in self.rows if row.target == target]
             if not rows:
                 continue
-            gap = self.measured.get(target)
-            title = words if gap is None else f"{words}: {number(gap.value)}"
+            value = next((row.measured for row in rows if row.measured is not None), None)
+            title = subject.words if value is None else f"{subject.words}: {number(value)}"
             table = Table(box=None, pad_edge=False, title=f"\n{title}", title_justify="left")
             table.add_column("bound", min_width=22, no_wrap=True)
             for heading in ("lower", "upper", "slack", "ratio"):
@@ -151,6 +155,7 @@ class AuditReport:
         return {
             "schema": SCHEMA,
             "delta": self.delta,
+            "share": self.share,
             "n": self.n,
             "classes": self.classes,
             "provenance": dict(self.provenance),
@@ -162,7 +167,7 @@ class AuditReport:
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON (schema "kd2m-audit/1"), whole or not at all.
+        """Write the report as JSON (schema "kd2m-audit/2"), whole or not at all.
 
         Raises:
             InputError: nothing can be written there.
@@ -203,21 +208,36 @@ def audit(
     delta: float = 0.05,
     *,
     only: Sequence[str] | None = None,
+    align: Pair | None = None,
+    loss_bound: float | None = None,
+    head_lipschitz: float | None = None,
+    temperature: float | None = None,
+    vouch: Iterable[str] = (),
+    whole_cloud: bool | None = None,
     watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> AuditReport:
     """Measure a pair and evaluate every bound on it.
 
-    All rows are deterministic statements about this sample; `delta` is the failure probability of the intervals that say
-    what the measured values are worth for the population.
+    Rows T0 to T10 are deterministic statements about this sample. Intervals of measured values and rows F1 to F5 are about the
+    population; they share `delta` equally, so that everything printed holds together with probability 1 − δ (asymptotic
+    intervals, which are marked, as far as they do).
 
     Args:
         pair: the pair; what it lacks (labels, a shared head, the same inputs) makes rows not applicable.
-        delta: failure probability of each interval.
+        delta: failure probability of everything together.
         only: names of the rows to compute; all if None.
+        align: a pair of the same two networks on *other* inputs; an affine map from student to teacher features is fitted
+            on it, and with it the teacher's head fits student features of another dimension.
+        loss_bound: B in nats; rows about the population clip cross-entropy there. 2 ln K if None.
+        head_lipschitz: Lipschitz constant of a nonlinear head that both networks share, from features to logits.
+        temperature: T of the transformed teacher in T9.ttm.
+        vouch: assumptions that you make: "gaussian classes" (T7.gaussian), "teacher labels" (T9.kl without labels).
+        whole_cloud: whether to solve transport problems of all samples at once (T3, T4); up to 2,000 samples if None.
         watch: wraps the iteration over rows, for a progress display.
 
     Raises:
-        InputError: the pair has neither head nor logits, delta is outside (0, 1), or `only` names no row.
+        InputError: the pair has neither head nor logits, delta is outside (0, 1), `only` names no row, a setting is out of
+            range, or `align` shares inputs with the pair.
 
     Example:
         >>> import numpy as np
@@ -229,14 +249,18 @@ def audit(
         (True, ())
     """
     start = time.perf_counter()
-    ladder = Ladder(pair)
-    measured = ladder.measure(delta)
-    rows = ladder.rows(only, watch)
+    settings = Settings(
+        loss_bound, head_lipschitz, temperature, frozenset([vouch] if isinstance(vouch, str) else vouch), whole_cloud
+    )
+    ladder = Ladder(pair if align is None else aligned(pair, align), delta, only, settings)
+    measured = ladder.measure()
+    rows = ladder.evaluate(watch)
     assert pair.classes is not None
     return AuditReport(
         measured,
         rows,
         delta,
+        ladder.share,
         pair.n,
         pair.classes,
         pair.provenance,

@@ -15,6 +15,12 @@ from kd2m_theory.bounds import ROWS, cross_entropy, vertex_norm
 from kd2m_theory.bounds.t1_paired import literal_counterexample
 
 NAMES = [row.name for row in ROWS]
+# Rows whose target is measured on the sample, without a setting of the user's.
+ON_SAMPLE = [row.name for row in ROWS if not row.target.startswith("population") and row.name != "T9.ttm"]
+
+
+def on_sample(report):
+    return [report[name] for name in ON_SAMPLE]
 
 
 def upper(report, name):
@@ -26,10 +32,15 @@ def test_no_guaranteed_row_is_violated(pair):
     report = audit(pair)
     assert [row.name for row in report.rows] == NAMES
     assert report.violations == ()
-    for row in report.rows:
+    for row in on_sample(report):
         assert row.holds is not None
         assert row.lower <= row.upper
         assert row.guaranteed or row.name == "T1.literal"
+        assert row.level is None
+    for row in report.rows:
+        if row.name not in ON_SAMPLE:
+            assert row.holds is None
+            assert row.name in ("T9.ttm", "T7.gaussian") or row.level == pytest.approx(1 - report.share)
 
 
 @given(pairs())
@@ -80,6 +91,8 @@ def test_the_ladder_is_in_order(pair):
 def test_every_distance_is_certified_to_nine_digits(pair):
     size = 1 + np.abs(pair.logits_student).max() + np.abs(pair.features_student).max()
     for row in audit(pair).rows:
+        if row.name == "T10.risk" or row.name == "T10.logits.risk":
+            continue  # Gelbrich's and the independent coupling's bounds are apart by nature
         # Near zero only rounding is left: of points; in T5 of probabilities, right to about |logit| roundings, times logits.
         floor = 1e-14 * size**2 if row.name.startswith("T5") else 1e-13 * size
         for distance in row.distances.values():
@@ -182,12 +195,17 @@ def test_without_labels_only_what_needs_none_is_left():
         "T1.literal",
         "T1.logits.l1",
         "T1.logits.l2",
+        "T9.tv",
+        "T9.pinsker",
+        "T9.bretagnolle_huber",
+        "F3.T0",
+        "F3.T0.error",
     }
     assert list(report.measured) == ["disagreement"]
     for row in report.rows:
         assert row.holds is None
         assert row.slack is None
-        assert row.applicable or row.why == "the pair is unlabelled; pass labels"
+        assert row.applicable or "the pair is unlabelled; pass labels" in row.why or row.name in ("T9.ttm", "T9.kl")
     assert report["T0"].vacuous_from == pytest.approx(math.log(3))
 
 
@@ -197,7 +215,8 @@ def test_logits_only():
         Pair(logits_teacher=rng.normal(size=(30, 4)), logits_student=rng.normal(size=(30, 4)), labels=rng.integers(0, 4, 30))
     )
     for row in report.rows:
-        assert row.applicable == (row.target != "gap_shared_head")
+        if row.name not in ("T9.ttm", "T7.gaussian"):
+            assert row.applicable == (row.target not in ("gap_shared_head", "squared_gap", "class_w2"))
     assert "pass features and head_weight" in report["T2.cw2"].why
     assert report.violations == ()
 
@@ -212,7 +231,7 @@ def test_features_of_another_dimension_have_no_shared_head():
         logits_student=rng.normal(size=(30, 3)),
     )
     report = audit(pair)
-    assert report["T2.head_aware"].why == "student features have dimension 6, the head takes 4"
+    assert report["T2.head_aware"].why == "student features have dimension 6, the head takes 4; fit a map between them on another split (align)"
     assert report["T2.logits.head_aware"].holds
 
 
@@ -229,7 +248,8 @@ def test_inputs_that_are_not_the_same():
     report = audit(Pair(**arguments, labels_student=np.repeat(labels, 2)))
     assert report.violations == ()
     for row in report.rows:
-        assert row.applicable == row.name.startswith(("T2", "T5"))
+        paired_only = row.name.startswith(("T0", "T1.", "T9", "F2.T0", "F2.T1", "F3", "F1.gap", "F1.error_gap"))
+        assert row.applicable == (not paired_only), row.name
     assert "inputs_paired=False" in report["T0"].why
     assert "disagreement" not in report.measured
     uneven = audit(Pair(**arguments, labels_student=np.repeat([0, 1, 2], [30, 20, 10])))
@@ -242,10 +262,11 @@ def test_identical_networks_have_no_gap_and_bounds_of_nothing():
     rng = np.random.default_rng(6)
     features = rng.normal(size=(40, 5))
     report = audit(Pair(features, features, rng.integers(0, 3, 40), head_weight=rng.normal(size=(3, 5))))
-    for row in report.rows:
+    for row in on_sample(report):
         assert row.holds
-        assert row.upper <= 1e-9
-        assert row.ratio in (1.0, math.inf)
+        if not row.name.startswith(("T8", "T10")):
+            assert row.upper <= (1e-6 if row.name in ("T9.pinsker", "T9.bretagnolle_huber") else 1e-9)
+            assert row.measured == 0
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, 1, 2, 3], [1, 1, 1, 0]])
@@ -253,7 +274,7 @@ def test_one_class_and_classes_of_one_sample(labels):
     rng = np.random.default_rng(7)
     report = audit(Pair(rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), labels, head_weight=rng.normal(size=(4, 3))))
     assert report.violations == ()
-    assert all(row.holds is not None for row in report.rows)
+    assert all(row.holds is not None for row in on_sample(report))
 
 
 def test_vacuous_is_what_uniform_guessing_would_do():
@@ -263,6 +284,8 @@ def test_vacuous_is_what_uniform_guessing_would_do():
     report = audit(pair)
     risk = report.measured["risk_teacher"].value
     for row in report.rows:
+        if row.target not in ("gap", "gap_shared_head", "error_gap"):
+            continue
         limit = 1.0 if row.target == "error_gap" else math.log(3) - risk
         assert row.vacuous_from == pytest.approx(limit)
         assert (row.status == "vacuous") == (row.upper >= row.vacuous_from and row.lower <= 0 <= row.upper)
@@ -288,7 +311,7 @@ def test_extreme_logits(scale):
     pair = Pair(logits_teacher=scale * rng.normal(size=(40, 3)), logits_student=scale * rng.normal(size=(40, 3)), labels=labels)
     report = audit(pair)
     assert report.violations == ()
-    assert all(row.holds for row in report.rows if row.applicable)
+    assert all(row.holds for row in on_sample(report) if row.applicable)
 
 
 @pytest.mark.parametrize("move", [0.0, 1e-8, 1e-12])
@@ -330,7 +353,7 @@ def test_features_and_heads_of_opposite_scale(scale):
     scaled = audit(Pair(teacher * scale, student * scale, labels, head_weight=weight / scale))
     assert scaled.violations == ()
     for row in plain.rows:
-        if row.name != "T1.literal":
+        if row.name != "T1.literal" and row.target != "class_w2" and row.applicable:
             assert scaled[row.name].upper == pytest.approx(row.upper, rel=1e-8)
 
 

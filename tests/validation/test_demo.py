@@ -39,9 +39,11 @@ def test_no_row_is_violated_and_the_enclosures_are_tight(result):
     for report in result.reports.values():
         assert report.violations == ()
         for row in report.rows:
-            assert row.holds is not None
-            for distance in row.distances.values():
-                assert distance.relative_gap <= 1e-9
+            measurable = not row.target.startswith("population") and row.name != "T9.ttm"
+            assert (row.holds is True) == measurable
+            if "risk" not in row.name:  # T10.risk rests on moments, not on transport
+                for distance in row.distances.values():
+                    assert distance.relative_gap <= 1e-9
 
 
 def test_convexity_beats_the_paper_type_bound_fivefold(result):
@@ -62,7 +64,7 @@ def test_files_are_written_and_audit_to_the_same_numbers(result, tmp_path):
     ]  # fmt: skip
     again = audit(Pair.load(tmp_path / "pair.safetensors"))
     for row in again.rows:
-        assert row.upper == result.reports["cw2"][row.name].upper
+        assert not row.applicable or row.upper == result.reports["cw2"][row.name].upper
     assert np.isfinite(again["T5"].upper)
 
 

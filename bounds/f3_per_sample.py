@@ -1,0 +1,89 @@
+"""F3: population forms of T0, T1 and T8. Each is the mean of a bounded variable of one input, so F1 applies; T0 needs no labels.
+
+E min_y U_y ≤ R_S − R_T ≤ E max_y U_y,  U_y = min(ℓ_S(y), B) − min(ℓ_T(y), B) ∈ [−B, B]
+|R_S − R_T| ≤ E min(B, ν_Y(Δ)),         |err_S − err_T| ≤ P(ŷ_S ≠ ŷ_T),         err_S ≤ P(m_T ≤ ν_Y(Δ))
+"""
+
+import numpy as np
+from scipy.special import log_softmax
+
+from kd2m_theory.bounds.constants import vertex_norm
+from kd2m_theory.bounds.f1_means import mean_of
+from kd2m_theory.bounds.losses import clipped, margin
+from kd2m_theory.bounds.theorem import INDEPENDENT, LABELS, SAME_INPUTS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.view import View
+from kd2m_theory.estimators import clopper_pearson
+from kd2m_theory.estimators.ground import EPS
+
+
+def _label_free(view: View) -> Sides:
+    bound = view.loss_bound
+    student, teacher = (clipped(-log_softmax(a, axis=1), bound) for a in (view.logits_student, view.logits_teacher))
+    change = student - teacher
+    # Each end is one side of a two-sided interval at δ, so both together fail with probability at most δ.
+    lower = mean_of(view, change.min(axis=1), -bound, bound).lower
+    upper = mean_of(view, change.max(axis=1), -bound, bound).upper
+    return Sides(lower, upper, details={"B": bound})
+
+
+def _disagreement(view: View) -> Sides:
+    differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
+    return both_sides(clopper_pearson(int(differ.sum()), len(differ), view.delta).upper)
+
+
+def _head_aware(view: View) -> Sides:
+    bound = view.loss_bound
+    change = vertex_norm(view.logits_student - view.logits_teacher, view.labels) * (1 + 4 * EPS)
+    return both_sides(mean_of(view, clipped(change, bound), 0.0, bound).upper, details={"B": bound})
+
+
+def _margin(view: View) -> Sides:
+    change = vertex_norm(view.logits_student - view.logits_teacher, view.labels)
+    slack = 8 * EPS * np.maximum(np.abs(view.logits_student).max(axis=1), np.abs(view.logits_teacher).max(axis=1))
+    near = margin(view.logits_teacher, view.labels) <= change + slack
+    return Sides(0.0, clopper_pearson(int(near.sum()), len(near), view.delta).upper)
+
+
+_UNLABELLED, _LABELLED = (VIEW, SAME_INPUTS, INDEPENDENT), (VIEW, SAME_INPUTS, LABELS, INDEPENDENT)
+ROWS = (
+    Row(
+        "F3.T0",
+        "E min_y U_y ≤ R_S − R_T ≤ E max_y U_y, betting; no labels",
+        "F3, T0 of the population",
+        "population_gap",
+        "logits",
+        _UNLABELLED,
+        _label_free,
+        "F3.T0",
+    ),
+    Row(
+        "F3.T1",
+        "|R_S − R_T| ≤ E min(B, ν_Y(Δ)), betting",
+        "F3, T1 of the population",
+        "population_gap",
+        "logits",
+        _LABELLED,
+        _head_aware,
+        "F3.T1",
+    ),
+    Row(
+        "F3.T0.error",
+        "|err_S − err_T| ≤ P(ŷ_S ≠ ŷ_T), Clopper–Pearson; no labels",
+        "F3, T0 of the population",
+        "population_error_gap",
+        "logits",
+        _UNLABELLED,
+        _disagreement,
+        "disagreement",
+    ),
+    Row(
+        "F3.T8",
+        "err_S ≤ P(m_T ≤ ν_Y(Δ)), Clopper–Pearson",
+        "F3, T8 of the population",
+        "population_error",
+        "logits",
+        _LABELLED,
+        _margin,
+        "F3.T8",
+    ),
+)

@@ -1,0 +1,63 @@
+"""F4: a kernel bound for the population, without anything vouched for: Brier's score of predicted probabilities.
+
+Let q = p − 1/K. On (q, Y) take the kernel 1{y = y'} (⟨q, q'⟩ + c)², which lies between 0 and κ = (1 − 1/K + c)². Brier's score
+‖q + 1/K − e_y‖² = ‖q‖² + 2⟨q, 1/K − e_y⟩ + 1 − 1/K lies in its RKHS up to the constant, with squared norm
+F² = K (K − 1) + 2 (K − 1)/c. So |R_S − R_T| ≤ F · MMD, and MMD ≤ its plug-in value plus the radius of F4. c is chosen from K alone:
+the minimum of F² κ.
+"""
+
+import math
+
+import numpy as np
+from scipy.special import softmax
+
+from kd2m_theory.bounds.theorem import INDEPENDENT, LABELS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.view import View
+from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.inputs import Float64, Int64
+from kd2m_theory.estimators.kernel_distances import mmd_radius
+
+
+def offset(classes: int) -> float:
+    """The c that minimises F² κ."""
+    quadratic, linear, size = classes * (classes - 1), 2 * (classes - 1), 1 - 1 / classes
+    return (math.sqrt(linear**2 + 8 * quadratic * linear * size) - linear) / (4 * quadratic)
+
+
+def _moments(logits: Float64, labels: Int64, c: float) -> Float64:
+    """Mean feature of (q, Y): per class the parts q qᵀ, √(2c) q and c, each summed over the class and divided by n."""
+    points = softmax(logits, axis=1) - 1.0 / logits.shape[1]
+    parts = []
+    for label in range(logits.shape[1]):
+        mine = points[labels == label]
+        parts += [(mine.T @ mine).ravel(), math.sqrt(2 * c) * mine.sum(axis=0), np.array([c * len(mine)])]
+    mean: Float64 = np.concatenate(parts) / len(points)
+    return mean
+
+
+def _brier(view: View) -> Sides:
+    labels_s, labels_t = view.both_labels()
+    size, n, m = view.classes, len(labels_s), len(labels_t)
+    c = offset(size)
+    norm = math.sqrt(size * (size - 1) + 2 * (size - 1) / c)
+    moments = _moments(view.logits_student, labels_s, c), _moments(view.logits_teacher, labels_t, c)
+    depth = max(float(np.abs(logits).max()) for logits in (view.logits_student, view.logits_teacher))
+    rounding = 8 * EPS * (n + m + depth) * (1 + c)
+    plug_in = float(np.linalg.norm(moments[0] - moments[1])) + rounding
+    radius = mmd_radius(n, m, view.delta, (1 - 1 / size + c) ** 2, paired=view.paired)
+    details = {"MMD": plug_in, "r(δ)": radius, "‖f‖_H": norm, "c": c}
+    return both_sides(norm * (plug_in + radius) * (1 + 4 * EPS), details=details)
+
+
+ROWS = (
+    Row(
+        "F4.brier",
+        "|R_S − R_T| ≤ ‖f‖_H (MMD + r(δ)), Brier's score",
+        "F4, MMD of the population",
+        "population_brier_gap",
+        "logits",
+        (VIEW, LABELS, INDEPENDENT),
+        _brier,
+        "F4.brier",
+    ),
+)

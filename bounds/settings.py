@@ -1,0 +1,60 @@
+"""What an audit is told besides the pair."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.transport import MAX_PIVOTS
+
+# Assumptions that no sample can show and no file can say: the user may vouch for them by name.
+VOUCHABLE = {
+    "gaussian classes": "the logits of each class follow a Gaussian law with the sample's moments",
+    "teacher labels": "labels are drawn from the teacher's predictive distribution",
+}
+# Problems on the whole cloud (T3, T4) are solved without being asked for up to this many samples.
+WHOLE_CLOUD = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Choices that must be made before looking at the sample.
+
+    Attributes:
+        loss_bound: B > 0 nats; rows that need a bounded loss are about min(cross-entropy, B). Twice the risk of uniform
+            guessing, 2 ln K, if None.
+        head_lipschitz: Lipschitz constant of the head (features to logits, Euclidean norms) when it is not linear and both
+            networks use it; `bounds.layers.network_lipschitz` computes one.
+        temperature: T ≥ 1 of the power-transformed teacher softmax(logits/T) in T9.ttm.
+        vouched: names of assumptions that the user vouches for, of `VOUCHABLE`.
+        whole_cloud: whether to solve the transport problems on all samples at once; up to 2,000 samples if None.
+        max_pivots: cap of the network simplex.
+
+    Raises:
+        InputError: a number out of range, or an unknown assumption.
+    """
+
+    loss_bound: float | None = None
+    head_lipschitz: float | None = None
+    temperature: float | None = None
+    vouched: frozenset[str] = frozenset()
+    whole_cloud: bool | None = None
+    max_pivots: int = MAX_PIVOTS
+
+    def __post_init__(self) -> None:
+        for name, unit in (("loss_bound", "nats"), ("head_lipschitz", "logits a unit of feature distance")):
+            value = getattr(self, name)
+            if value is not None and not (0 < value < math.inf):
+                raise InputError(f"{name} is {value!r}; give a positive number of {unit}")
+        if self.temperature is not None and not 1 <= self.temperature < math.inf:
+            raise InputError(f"temperature is {self.temperature!r}; give a number ≥ 1")
+        object.__setattr__(self, "vouched", _vouched(self.vouched))
+
+
+def _vouched(names: Iterable[str] | str) -> frozenset[str]:
+    chosen = frozenset([names] if isinstance(names, str) else names)
+    unknown = sorted(chosen - set(VOUCHABLE))
+    if unknown:
+        listed = "; ".join(f"{name!r} ({words})" for name, words in VOUCHABLE.items())
+        raise InputError(f"{unknown[0]!r} is no assumption that one can vouch for; there are {listed}")
+    return chosen

@@ -1,0 +1,44 @@
+"""T4: transport of the marginals, and how false a common labelling is. With γ optimal for the features alone,
+
+    |R_S − R_T| ≤ L W₁(P_S, P_T) + λ_γ,      λ_γ = E_γ|ℓ(h(Z_T), Y) − ℓ(h(Z_T), Y')| = E_γ|a^T_{Y'} − a^T_Y|.
+
+λ_γ is zero when γ never moves mass between classes: then the paper's common ground truth is true of it. It is printed
+beside the row. γ need not be unique; any plan gives a valid row.
+"""
+
+import numpy as np
+
+from kd2m_theory.bounds.t3_joint import label_changes
+from kd2m_theory.bounds.theorem import ASKED_FOR, LABELS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.estimators import cost_matrix
+from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.transport import certified_plan, plan_cost
+
+
+def _compute(view: View) -> Sides:
+    n, m = len(view.student), len(view.teacher)
+    a, b = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
+    distance, plan = certified_plan(cost_matrix(view.student, view.teacher, "euclidean", 1), a, b, view.settings.max_pivots)
+    mismatch = plan_cost(plan, label_changes(view), a, b) * (1 + 4 * EPS)
+    transport = distance.scaled(view.lipschitz, "nats").upper + view.lipschitz * view.point_error * (1 + 2 * EPS)
+    return both_sides(
+        (transport + mismatch) * (1 + EPS),
+        {"distance": distance},
+        {"L": view.lipschitz, "L·W₁": transport, "λ": mismatch},
+    )
+
+
+def _row(name: str, space: Space) -> Row:
+    return Row(
+        name,
+        "|R_S − R_T| ≤ L W₁ + λ, λ the label mismatch of the best plan",
+        "T4, marginal transport",
+        "gap_shared_head" if space == "features" else "gap",
+        space,
+        (VIEW, LABELS, ASKED_FOR),
+        _compute,
+    )
+
+
+ROWS = (_row("T4", "features"), _row("T4.logits", "logits"))

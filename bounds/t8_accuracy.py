@@ -1,0 +1,103 @@
+"""T8: the student's error from the teacher's margins m_T = a_y − max_{c≠y} a_c and transport, class by class.
+
+A margin moves by at most ν_y(Δ) (C3). So for every coupling γ of student and teacher points of one class
+
+    P_γ(m_T < −ν_y(Δ)) ≤ err_S ≤ P_γ(m_T ≤ ν_y(Δ)),
+
+each side tightened over γ: one transport problem with costs 0 and 1. With a ramp loss r_ρ and any ρ > 0,
+
+    err_S ≤ E r_ρ(m_T) + Σ_y π_y W_{min(1, ν_y/ρ)}(P_S^y, P_T^y),
+
+which is never less than the first upper side: where m_T ≤ ν_y, r_ρ(m_T) ≥ 1 − ν_y/ρ. The row takes the best ρ of a grid; on
+one sample that costs nothing.
+"""
+
+import math
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from kd2m_theory.bounds.losses import margin, ramp
+from kd2m_theory.bounds.theorem import CLASS_SHARES, LABELS, VIEW, Row, Sides
+from kd2m_theory.bounds.view import View
+from kd2m_theory.estimators import CostMatrix, Enclosure
+from kd2m_theory.estimators.distances import combine_classes
+from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.inputs import Float64
+
+# Widths of the ramp, in medians of the teacher's positive margins.
+_WIDTHS = (0.5, 1.0, 2.0, 4.0)
+
+
+def _changes(student: Float64, teacher: Float64, label: int) -> Float64:
+    """ν_y of every pair of logits."""
+    return np.asarray(cdist(student - student[:, [label]], teacher - teacher[:, [label]], "chebyshev"))
+
+
+def _slack(student: Float64, teacher: Float64) -> float:
+    """How far rounding moves ν_y or a margin."""
+    return 8 * EPS * float(max(np.abs(student).max(), np.abs(teacher).max()))
+
+
+def _margins(teacher: Float64, label: int) -> Float64:
+    return margin(teacher, np.full(len(teacher), label))
+
+
+def _may_err(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    near = _margins(teacher, label) <= _changes(student, teacher, label) + _slack(student, teacher)
+    return CostMatrix(near.astype(np.float64), 0.0, 0.0, "nats")
+
+
+def _must_err(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    far = _margins(teacher, label) < -_changes(student, teacher, label) - _slack(student, teacher)
+    return CostMatrix(-far.astype(np.float64), 0.0, 0.0, "nats")
+
+
+def _margin(view: View) -> Sides:
+    parts = {"may err": view.class_costs("t8_may_err", _may_err), "minus must err": view.class_costs("t8_must_err", _must_err)}
+    sums: dict[str, Enclosure] = {name: combine_classes(part, view.shares, 1) for name, part in parts.items()}
+    return Sides(max(0.0, -sums["minus must err"].upper), min(1.0, sums["may err"].upper), sums)
+
+
+def _ramp(view: View) -> Sides:
+    _, labels_t = view.both_labels()
+    margins = margin(view.logits_teacher, labels_t)
+    right = margins[margins > 0]
+    unit = float(np.median(right)) if len(right) else 1.0
+    sides = []
+    for width in _WIDTHS:
+        rho = width * unit
+
+        def cost(student: Float64, teacher: Float64, label: int, rho: float = rho) -> CostMatrix:
+            values = _changes(student, teacher, label)
+            values /= rho
+            np.minimum(values, 1.0, out=values)
+            return CostMatrix(values, 8 * EPS, _slack(student, teacher) / rho, "nats")
+
+        distance = combine_classes(view.class_costs(f"t8_ramp_{width}", cost), view.shares, 1)
+        teacher = math.fsum(ramp(margins, rho)) / len(margins) + _slack(margins, margins) / rho + 2 * EPS
+        details = {"ρ": rho, "E r_ρ(m_T)": teacher}
+        sides.append(Sides(0.0, min(1.0, teacher + distance.upper), {"distance": distance}, details))
+    return min(sides, key=lambda side: side.upper)
+
+
+ROWS = (
+    Row(
+        "T8.margin",
+        "max_γ P(m_T < −ν_y) ≤ err_S ≤ min_γ P(m_T ≤ ν_y)",
+        "T8, accuracy from features",
+        "error_student",
+        "logits",
+        (VIEW, LABELS, CLASS_SHARES),
+        _margin,
+    ),
+    Row(
+        "T8.ramp",
+        "err_S ≤ E r_ρ(m_T) + Σ_y π_y W_min(1, ν_y/ρ), best ρ of four",
+        "T8, accuracy from features",
+        "error_student",
+        "logits",
+        (VIEW, LABELS, CLASS_SHARES),
+        _ramp,
+    ),
+)

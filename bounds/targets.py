@@ -1,0 +1,193 @@
+"""What rows are about: each target with its words, its unit, and its value on the sample."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import softmax
+
+from kd2m_theory.bounds.losses import errors, squared_error, true_probability
+from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.estimators.distances import combine_classes
+from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.inputs import Float64
+
+Target = Literal[
+    "gap",
+    "gap_shared_head",
+    "error_gap",
+    "error_student",
+    "probability_gap",
+    "tempered_gap",
+    "squared_gap",
+    "brier_gap",
+    "class_w2",
+    "population_gap",
+    "population_risk",
+    "population_error_gap",
+    "population_error",
+    "population_brier_gap",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A target on one sample.
+
+    Attributes:
+        measured: its value; None without labels, and for a population's.
+        rounding: how far float64 may have moved it.
+        vacuous_from: an upper bound of at least this says no more than that the student may be uniform guessing.
+    """
+
+    measured: float | None
+    rounding: float
+    vacuous_from: float
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a target is.
+
+    Attributes:
+        words: for people.
+        unit: "nats", "probability", "squared" (squared loss), or "distance".
+        space: the view it is measured in.
+        worst: what a vacuous upper bound allows.
+        value: its value on a sample; labels are there if `labelled`.
+    """
+
+    words: str
+    unit: Literal["nats", "probability", "squared", "distance"]
+    space: Space
+    worst: str
+    value: Callable[[View, bool], Value]
+
+
+def _mean(values: Float64) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _gap(view: View, labelled: bool) -> Value:
+    if not labelled:
+        return Value(None, 0.0, math.log(view.classes))
+    student, teacher = view.losses()
+    risk = _mean(teacher)
+    return Value(_mean(student) - risk, view.rounding, math.log(view.classes) - risk)
+
+
+def _wrong(view: View) -> tuple[float, float]:
+    assert view.labels_student is not None
+    assert view.labels_teacher is not None
+    student = errors(view.logits_student, view.labels_student)
+    return float(student.mean()), float(errors(view.logits_teacher, view.labels_teacher).mean())
+
+
+def _error_gap(view: View, labelled: bool) -> Value:
+    if not labelled:
+        return Value(None, 0.0, 1.0)
+    student, teacher = _wrong(view)
+    return Value(student - teacher, 1e-15, 1.0 - teacher)
+
+
+def _error_student(view: View, labelled: bool) -> Value:
+    return Value(_wrong(view)[0] if labelled else None, 1e-15, 1.0)
+
+
+def _probabilities(view: View, temperature: float) -> Value:
+    labels_s, labels_t = view.both_labels()
+    student = true_probability(view.logits_student, labels_s)
+    teacher = true_probability(view.logits_teacher / temperature, labels_t)
+    # An exponent is right to a few roundings of the logits that it is a difference of.
+    depth = sum(float(np.abs(a).max()) for a in (view.logits_student, view.logits_teacher))
+    return Value(_mean(student) - _mean(teacher), 8 * EPS * (view.classes + 8 + depth), 1.0)
+
+
+def _probability_gap(view: View, labelled: bool) -> Value:
+    return _probabilities(view, 1.0) if labelled else Value(None, 0.0, 1.0)
+
+
+def _tempered_gap(view: View, labelled: bool) -> Value:
+    temperature = view.settings.temperature
+    return _probabilities(view, temperature) if labelled and temperature else Value(None, 0.0, 1.0)
+
+
+def _squared(view: View, student: Float64, teacher: Float64, depth: float) -> Value:
+    labels_s, labels_t = view.both_labels()
+    losses = squared_error(student, labels_s), squared_error(teacher, labels_t)
+    risks = [_mean(values) for values in losses]
+    guessing = 1.0 - 1.0 / view.classes
+    rounding = 16 * EPS * (view.classes + 8 + depth) * (sum(risks) + 2.0)
+    return Value(risks[0] - risks[1], rounding, guessing - risks[1])
+
+
+def _squared_gap(view: View, labelled: bool) -> Value:
+    if not labelled:
+        return Value(None, 0.0, 1.0)
+    # Relative to a residual, rounding of Wz + b weighs as much as the terms that were summed.
+    terms = sum(float((np.abs(points) @ np.abs(view.linear).T).max()) for points in (view.student, view.teacher))
+    return _squared(view, view.logits_student, view.logits_teacher, view.linear.shape[1] * (1.0 + terms))
+
+
+def _brier_gap(view: View, labelled: bool) -> Value:
+    if not labelled:
+        return Value(None, 0.0, 1.0)
+    depth = sum(float(np.abs(a).max()) for a in (view.logits_student, view.logits_teacher))
+    return _squared(view, softmax(view.logits_student, axis=1), softmax(view.logits_teacher, axis=1), depth)
+
+
+def _class_w2(view: View, _labelled: bool) -> Value:
+    if view.labels_student is None or not view.same_shares:
+        return Value(None, 0.0, math.inf)
+    distance = combine_classes(view.w2(), view.shares, 2)
+    return Value(distance.upper, distance.gap, math.inf)
+
+
+def _population(vacuous_from: Callable[[View], float]) -> Callable[[View, bool], Value]:
+    return lambda view, _labelled: Value(None, 0.0, vacuous_from(view))
+
+
+def _guessing(view: View) -> float:
+    return min(view.loss_bound, math.log(view.classes))
+
+
+_OWN, _SHARED = "each network with its own head", "through the teacher's head"
+_UNIFORM = "the risk of uniform guessing"
+SUBJECTS: Mapping[Target, Subject] = {
+    "gap_shared_head": Subject(f"R_S − R_T {_SHARED}, cross-entropy in nats", "nats", "features", _UNIFORM, _gap),
+    "gap": Subject(f"R_S − R_T, {_OWN}, cross-entropy in nats", "nats", "logits", _UNIFORM, _gap),
+    "error_gap": Subject(f"err_S − err_T, {_OWN}, probability", "probability", "logits", "an error of 1", _error_gap),
+    "error_student": Subject("err_S, own head, probability", "probability", "logits", "an error of 1", _error_student),
+    "probability_gap": Subject(
+        "E p_S(Y) − E p_T(Y), probability of the true class", "probability", "logits", "any change", _probability_gap
+    ),
+    "tempered_gap": Subject(
+        "E p_S(Y) − E p̂_T(Y), teacher softened by the temperature", "probability", "logits", "any change", _tempered_gap
+    ),
+    "squared_gap": Subject(
+        f"gap of the squared loss ‖Wz + b − e_y‖², {_SHARED}", "squared", "features", _UNIFORM, _squared_gap
+    ),
+    "brier_gap": Subject(f"gap of Brier's score ‖p − e_y‖², {_OWN}", "squared", "logits", _UNIFORM, _brier_gap),
+    "class_w2": Subject("W₂ between the features, root mean square over classes", "distance", "features", "any", _class_w2),
+    "population_gap": Subject(
+        f"population: R_S − R_T, {_OWN}, clipped cross-entropy", "nats", "logits", _UNIFORM, _population(_guessing)
+    ),
+    "population_risk": Subject(
+        "population: R_S, own head, clipped cross-entropy", "nats", "logits", _UNIFORM, _population(_guessing)
+    ),
+    "population_error_gap": Subject(
+        f"population: err_S − err_T, {_OWN}", "probability", "logits", "an error of 1", _population(lambda _: 1.0)
+    ),
+    "population_error": Subject(
+        "population: err_S, own head", "probability", "logits", "an error of 1", _population(lambda _: 1.0)
+    ),
+    "population_brier_gap": Subject(
+        f"population: gap of Brier's score, {_OWN}",
+        "squared",
+        "logits",
+        _UNIFORM,
+        _population(lambda view: 1.0 - 1.0 / view.classes),
+    ),
+}
