@@ -1,11 +1,15 @@
-"""T3: transport of features and labels together. For every coupling γ of (Z_S, Y) and (Z_T, Y'), with teacher logits a^T,
+"""T3: transport of features and labels together. For every coupling γ of (Z_S, Y) and (Z_T, Y'), with Δ = a_S − a_T,
 
-    |R_S − R_T| ≤ E_γ[ ν_Y(a_S − a_T) + |a^T_{Y'} − a^T_Y| ] ≤ E_γ[ L ‖Z_S − Z_T‖ + |a^T_{Y'} − a^T_Y| ]
+    |R_S − R_T| ≤ E_γ[ ν_Y(Δ) + |a^T_{Y'} − a^T_Y| ] ≤ E_γ[ L ‖Z_S − Z_T‖ + |a^T_{Y'} − a^T_Y| ]
 
 The loss of the pair changes by at most ν_Y from (Z_S, Y) to (Z_T, Y), and by a^T_{Y'} − a^T_Y exactly from there to
 (Z_T, Y'): cross-entropies of one input differ by its logits. So no class shares are needed, and the sign of the second term
 is known: with the plan that is optimal for the absolute value, each side is then added up with its sign, which can only
-tighten it.
+tighten it. `directed` is sharper still. ℓ = lse(a) − a_Y, and lse(a_S) − lse(a_T) lies between min_c Δ_c and max_c Δ_c, so
+
+    max_γ E_γ[min_c Δ_c] ≤ R_S − R_T − (E a^T_{Y'} − E a^S_Y) ≤ min_γ E_γ[max_c Δ_c]:
+
+labels need no transport at all, and no coupling of T1, T2 or T3 gives a smaller interval.
 """
 
 import math

@@ -22,6 +22,8 @@ _SAMPLE = 800
 # Ratio of the spreads of the 16 and of the 4 cheapest alternatives of a point. Near 3 in four dimensions and more; larger
 # near a line or a plane and infinite among ties, where the sparse solver's price wars do not end in sensible time.
 _SPREAD = (1.0, 3.5)
+# Binary digits of the weights in one round of the matching, and of the step at which it ends.
+_STEPS, _DIGITS = 20, 48
 _BLOCK = 4_000_000
 
 
@@ -74,11 +76,7 @@ def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Fl
     tolerance = 4 * EPS * float(max(abs(costs.max()), abs(costs.min())))
     for _ in range(_ROUNDS):
         i, j = np.divmod(keys, n)
-        weights = costs[i, j] - f[i] - g[j]
-        weights -= weights.min()
-        weights += 0.01 * weights.max() + np.finfo(np.float64).tiny  # the solver takes a zero for a missing pair
-        _, matched = min_weight_full_bipartite_matching(csr_array((weights, (i, j)), shape=(n, n)))
-        permutation = matched.astype(np.int64)
+        permutation = _matching(costs[i, j] - f[i] - g[j], i, j, n)
         g = _potential(costs, keys, permutation, g, tolerance)
         f = costs[everyone, permutation] - g[permutation]
         overcharged = _overcharged(costs, f, g, tolerance)
@@ -86,6 +84,34 @@ def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Fl
             return permutation, g
         keys = np.unique(np.concatenate((keys, overcharged)))
     return None
+
+
+def _matching(weights: Float64, i: Int64, j: Int64, n: int) -> Int64:
+    """Optimal permutation for weights of the pairs (i, j), in rounds of integer problems.
+
+    On float64 weights the solver's bids can differ by one rounding and go on for ever. So weights are rounded to 2²⁰ steps
+    of the largest. Potentials of the rounded problem leave reduced weights w ≥ 0 whose sum over the permutation found is
+    small, and a pair with w above that sum is in no optimal permutation: it is dropped, and the next round's step is finer.
+    """
+    smallest = float(weights.max() - weights.min()) * 2.0**-_DIGITS
+    while True:
+        weights = weights - weights.min()
+        step = float(weights.max()) * 2.0**-_STEPS
+        rounded = np.rint(weights / step) if step else np.zeros(len(weights))
+        graph = csr_array((rounded + 1.0, (i, j)), shape=(n, n))  # the solver takes a zero for a missing pair
+        matched: Int64 = min_weight_full_bipartite_matching(graph)[1].astype(np.int64)
+        if step <= smallest:
+            return matched
+        order = np.argsort(j, kind="stable")
+        mine = np.flatnonzero(matched[i] == j)
+        paid = np.empty(n)
+        paid[i[mine]] = rounded[mine]
+        g = _shortest_paths(rounded[order], i[order], np.searchsorted(j[order], np.arange(n)), paid, matched, np.zeros(n), 0.0)
+        f = paid - g[matched]
+        weights = weights - step * (f[i] + g[j])
+        weights -= weights.min()
+        kept = weights <= float(weights[mine].sum()) * (1 + 1e-9)
+        weights, i, j = weights[kept], i[kept], j[kept]
 
 
 def _cheapest(costs: Float64, f: Float64, g: Float64) -> Int64 | None:
@@ -114,11 +140,17 @@ def _potential(costs: Float64, keys: Int64, permutation: Int64, g: Float64, tole
     n = len(costs)
     rows, columns = np.divmod(keys, n)
     order = np.argsort(columns, kind="stable")
-    rows, values = rows[order], costs[rows[order], columns[order]]
-    starts = np.searchsorted(columns[order], np.arange(n))
-    matched = costs[np.arange(n), permutation]
+    rows, columns = rows[order], columns[order]
+    starts = np.searchsorted(columns, np.arange(n))
+    return _shortest_paths(costs[rows, columns], rows, starts, costs[np.arange(n), permutation], permutation, g, tolerance)
+
+
+def _shortest_paths(
+    values: Float64, rows: Int64, starts: Int64, paid: Float64, permutation: Int64, g: Float64, tolerance: float
+) -> Float64:
+    """Lower g until no pair undercuts it: g_j ≤ value − f_i with f_i = paid_i − g of i's partner. Pairs sorted by column."""
     for _ in range(_SWEEPS):
-        f = matched - g[permutation]
+        f = paid - g[permutation]
         lowered = np.minimum(g, np.minimum.reduceat(values - f[rows], starts))
         drop = float((g - lowered).max())
         g = lowered

@@ -1,0 +1,52 @@
+"""All theorems, in the order T0 … T10, F1 … F6, and what the KD²M paper states."""
+
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.theory.statement import Theorem
+
+MODULES = (
+    "t0_label_free",
+    "t1_paired",
+    "t2_conditional",
+    "t3_joint",
+    "t4_marginal",
+    "t5_convex",
+    "t6_kernel",
+    "t7_divergence",
+    "t8_accuracy",
+    "t9_predictions",
+    "t10_moments",
+    "f1_means",
+    "f2_anchored",
+    "f3_per_sample",
+    "f4_mmd",
+    "f5_transport",
+    "f6_selection",
+    "kd2m_lemma",
+    "kd2m_theorem",
+)
+
+
+@cache
+def theorems() -> tuple[Theorem, ...]:
+    """The catalogue."""
+    return tuple(import_module(f"kd2m_theory.theory.{module}").THEOREM for module in MODULES)
+
+
+def theorem(name: str) -> Theorem:
+    """The theorem of that name, in any case of letters.
+
+    Raises:
+        InputError: there is none; the message names the nearest.
+    """
+    known = {candidate.name.lower(): candidate for candidate in theorems()}
+    if name.lower() in known:
+        return known[name.lower()]
+    # "T2.head_aware" is a form, not a theorem, and its owner is what was meant.
+    owner = name.lower().rpartition(".")[0]
+    near = [owner] if owner in known else get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    guess = f"did you mean {known[near[0]].name}? " if near else ""
+    raise InputError(f"there is no theorem {name!r}; {guess}theorems are {', '.join(t.name for t in theorems())}")

@@ -1,0 +1,352 @@
+"""F1: means of bounded variables. A law has two values, so that the probability that a statement fails is a finite sum.
+
+Each limit is one-sided at δ; two of them at δ/2 make the interval that ships. Betting is stated as it ships, for both sides.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from kd2m_theory.theory.chance import SLACK, Floats, clopper_pearson_upper, failing, hoeffding_radius
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+
+# The largest share of the capital that one value can cost the bettor (c of Waudby-Smith and Ramdas).
+LARGEST_STAKE = 0.75
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A sample of a variable that is `top` with probability p and `base` otherwise.
+
+    Attributes:
+        n: size of the sample.
+        p: probability of the top value.
+        delta: failure probability allowed.
+        base: lower value.
+        top: upper value.
+        bound: the variable is said to lie in [0, bound]; None: the sample's largest value is taken for the bound.
+        copies: the sample is one draw n times.
+        stopped: the least of the limits at all sizes 1, …, n is reported.
+        seen: probability of the top value where the sample is drawn, if that is another population.
+    """
+
+    n: int
+    p: float
+    delta: float
+    base: float = 0.0
+    top: float = 1.0
+    bound: float | None = 1.0
+    copies: bool = False
+    stopped: bool = False
+    seen: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Of the population."""
+        return self.base + (self.top - self.base) * self.p
+
+    def means(self, n: int, k: Floats) -> Floats:
+        """Of samples with k top values among n."""
+        return self.base + (self.top - self.base) * k / n
+
+    def width(self, k: Floats) -> Floats:
+        """Of the range [0, bound]."""
+        return np.full(len(k), self.bound) if self.bound is not None else np.where(k > 0, self.top, self.base)
+
+
+Limit = Callable[[Trials, int, Floats], Floats]
+
+
+def bernstein_radius(n: int, variance: Floats, delta: float, width: Floats) -> Floats:
+    """One-sided empirical Bernstein radius (Maurer and Pontil 2009) for variances with divisor n − 1; infinite for n = 1."""
+    if n < 2:
+        return np.full(len(variance), np.inf)
+    log = math.log(2 / delta)
+    return np.asarray(np.sqrt(2 * variance * log / n) + 7 * width * log / (3 * (n - 1)))
+
+
+def sharp_bernstein_radius(n: int, variance: Floats, delta: float, width: Floats) -> Floats:
+    """The same before its last two estimates: at most `bernstein_radius`, and about 4/3 for 7/3 where V ≫ ln(2/δ)/n."""
+    if n < 2:
+        return np.full(len(variance), np.inf)
+    log = math.log(2 / delta)
+    spread = np.sqrt(2 * variance * log / n + (width * log) ** 2 / (n * (n - 1)))
+    return np.asarray(spread + width * log * (1 / math.sqrt(n * (n - 1)) + 1 / (3 * n)))
+
+
+def shortfall(x: Trials, limit: Limit) -> float:
+    """P(mean > limit of the sample)."""
+    draw = x.p if x.seen is None else x.seen
+    if x.copies:
+        missed = x.mean > limit(x, x.n, np.array([0.0, x.n])) + SLACK
+        return float(missed @ np.array([1 - draw, draw]))
+    if not x.stopped:
+        k = np.arange(x.n + 1.0)
+        return float(stats.binom.pmf(k, x.n, draw) @ (x.mean > limit(x, x.n, k) + SLACK))
+    # Law of k among the samples none of whose limits has failed so far.
+    failed, alive = 0.0, np.ones(1)
+    for n in range(1, x.n + 1):
+        alive = np.append(alive * (1 - draw), 0.0) + np.append(0.0, alive * draw)
+        missed = x.mean > limit(x, n, np.arange(n + 1.0)) + SLACK
+        failed += float(alive @ missed)
+        alive = np.where(missed, 0.0, alive)
+    return failed
+
+
+def above(limit: Limit) -> Formula:
+    """The statement "the mean is at most the limit"."""
+    return lambda x: failing(shortfall(x, limit), x.delta)
+
+
+def variances(x: Trials, n: int, k: Floats) -> Floats:
+    """Sample variances, divisor n − 1; 0 for one value."""
+    return np.asarray((x.top - x.base) ** 2 * k * (n - k) / (n * max(n - 1, 1)))
+
+
+def _hoeffding(x: Trials, n: int, k: Floats) -> Floats:
+    return x.means(n, k) + x.width(k) * hoeffding_radius(n, x.delta)
+
+
+def _bernstein(x: Trials, n: int, k: Floats) -> Floats:
+    return x.means(n, k) + bernstein_radius(n, variances(x, n, k), x.delta, x.width(k))
+
+
+def _sharp_bernstein(x: Trials, n: int, k: Floats) -> Floats:
+    return x.means(n, k) + sharp_bernstein_radius(n, variances(x, n, k), x.delta, x.width(k))
+
+
+def _clopper_pearson(x: Trials, n: int, k: Floats) -> Floats:
+    # Values other than 0 and 1 are rounded to them.
+    return clopper_pearson_upper(np.rint(x.top) * k + np.rint(x.base) * (n - k), n, x.delta)
+
+
+def rejects(shares: Floats, m: float, delta: float, threshold: float = 2.0, capped: bool = True) -> NDArray[np.bool_]:
+    """Whether a bettor against the mean m reaches capital 2/δ on each row of values in [0, 1].
+
+    Stakes λ_i = √(2 ln(2/δ)/(n σ̂²_{i−1})), at most c/m, from the values before the i-th. The last two arguments make mutants.
+    """
+    n = shares.shape[1]
+    seen = np.arange(1, n + 1)
+    means = (0.5 + np.cumsum(shares, axis=1)) / (seen + 1)
+    spread = (0.25 + np.cumsum((shares - means) ** 2, axis=1)) / (seen + 1)
+    earlier = np.hstack((np.full((len(shares), 1), 0.25), spread[:, :-1]))
+    stakes = np.sqrt(2 * math.log(2 / delta) / (n * earlier))
+    stakes = np.minimum(stakes, LARGEST_STAKE / m) if capped else stakes
+    capital = np.cumprod(1 + stakes * (shares - m), axis=1)
+    return np.asarray(capital.max(axis=1) >= threshold / delta * (1 + SLACK))
+
+
+def betting(threshold: float = 2.0, capped: bool = True) -> Formula:
+    """The statement "no bettor, on high values or on low ones, reaches the threshold over δ against the mean"."""
+
+    def formula(x: Trials) -> Sides:
+        draw = x.p if x.seen is None else x.seen
+        high = (np.arange(2**x.n)[:, None] >> np.arange(x.n)) & 1
+        high = high[[0, -1]] if x.copies else high
+        counts, length = high.sum(axis=1), 1 if x.copies else x.n
+        weights = draw ** np.minimum(counts, length) * (1 - draw) ** (length - np.minimum(counts, length))
+        values, width = np.where(high, x.top, x.base), x.width(counts.astype(np.float64))
+        # A sample without range (None, and all values zero) says that the mean is zero.
+        shares = values / np.where(width > 0, width, 1.0)[:, None]
+        missed = (width == 0) & (x.mean > 0)
+        for i in np.flatnonzero(~missed):
+            m = x.mean / width[i]
+            missed[i] = not 0 < m < 1 or any(
+                rejects(row, centre, x.delta, threshold, capped)[0]
+                for row, centre in ((shares[[i]], m), (1 - shares[[i]], 1 - m))
+            )
+        return failing(float(weights @ missed), x.delta)
+
+    return formula
+
+
+def _beyond(limit: Limit, n: int, delta: float, k: int) -> float:
+    # A mean just above the limit of a sample with k top values.
+    return float(limit(Trials(n, 0.5, delta), n, np.array([float(k)]))[0]) + 1e-9
+
+
+def _at_the_limit(limit: Limit, n: int, delta: float, k: int = 0) -> Callable[[], Trials]:
+    return lambda: Trials(n, _beyond(limit, n, delta, k), delta)
+
+
+def _scaled_hoeffding(factor: float) -> Limit:
+    return lambda x, n, k: x.means(n, k) + factor * x.width(k) * hoeffding_radius(n, x.delta)
+
+
+def _root_forgotten(x: Trials, n: int, k: Floats) -> Floats:
+    return x.means(n, k) + x.width(k) * math.log(1 / x.delta) / (2 * n)
+
+
+def _both_sides(x: Trials) -> Sides:
+    k, radius = np.arange(x.n + 1.0), hoeffding_radius(x.n, x.delta, x.bound or 1.0)
+    missed = np.abs(x.means(x.n, k) - x.mean) > radius + SLACK
+    return failing(float(stats.binom.pmf(k, x.n, x.p) @ missed), x.delta)
+
+
+def _no_range_term(x: Trials, n: int, k: Floats) -> Floats:
+    return np.asarray(x.means(n, k) + np.sqrt(2 * variances(x, n, k) * math.log(2 / x.delta) / n))
+
+
+def _variance_of_the_mean(x: Trials, n: int, k: Floats) -> Floats:
+    return x.means(n, k) + bernstein_radius(n, variances(x, n, k) / n, x.delta, x.width(k))
+
+
+def _no_variance_term(x: Trials, n: int, k: Floats) -> Floats:
+    return x.means(n, k) + x.width(k) * math.log(2 / x.delta) / (3 * n)
+
+
+def _posterior(x: Trials, n: int, k: Floats) -> Floats:
+    return np.asarray(stats.beta.ppf(1 - x.delta, k + 1, n - k + 1))
+
+
+def _wald(x: Trials, n: int, k: Floats) -> Floats:
+    share = k / n
+    return np.asarray(share + stats.norm.ppf(1 - x.delta) * np.sqrt(share * (1 - share) / n))
+
+
+_FAR = "Bernoulli variables in the least favourable of all n ≤ 400 and p searched; "
+_NAMES = ("F1.hoeffding", "F1.bernstein", "F1.bernstein_sharp", "F1.betting", "F1.clopper_pearson")
+
+THEOREM = Theorem(
+    name="F1",
+    title="means of bounded variables",
+    plain="The mean of a population exceeds the mean of n independent values from it by no more than a radius, except with "
+    "probability δ; the values must lie in a range known before the sample.",
+    latex=r"P\bigl(\mu > \bar X + r(\delta)\bigr) \le \delta",
+    hypotheses=(
+        Hypothesis(
+            "independent values",
+            "the n values are independent draws",
+            None,
+            Counterexample("one draw, copied 100 times", _NAMES[0], lambda: Trials(100, 0.2, 0.05, copies=True)),
+        ),
+        Hypothesis(
+            "same population",
+            "the values come from the population that the statement is about",
+            None,
+            Counterexample(
+                "the top value is rarer where the sample is drawn", _NAMES[4], lambda: Trials(50, 0.2, 0.05, seen=0.05)
+            ),
+        ),
+        Hypothesis(
+            "values in the range",
+            "every value lies in [0, B]",
+            lambda x: x.base >= 0 and (x.bound is None or x.top <= x.bound),
+            Counterexample("values up to 1 where B = 0.1", _NAMES[0], lambda: Trials(100, 0.5, 0.05, bound=0.1)),
+        ),
+        Hypothesis(
+            "range known before",
+            "B does not depend on the sample",
+            None,
+            Counterexample(
+                "the sample's largest value for B, rare large values", _NAMES[1], lambda: Trials(50, 0.01, 0.05, bound=None)
+            ),
+        ),
+        Hypothesis(
+            "size fixed before",
+            "n does not depend on the values (betting alone would allow it)",
+            None,
+            Counterexample("sampling until the limit looks best", _NAMES[0], lambda: Trials(1000, 0.5, 0.05, stopped=True)),
+        ),
+        Hypothesis(
+            "events, for Clopper–Pearson",
+            "every value is 0 or 1",
+            lambda x: {x.base, x.top} <= {0.0, 1.0},
+            Counterexample("values 0.4, rounded", _NAMES[4], lambda: Trials(50, 0.5, 0.05, base=0.4, top=0.45)),
+        ),
+    ),
+    direction="upper",
+    source="Hoeffding 1963; Maurer and Pontil 2009; Waudby-Smith and Ramdas 2023; Clopper and Pearson 1934",
+    proof="Hoeffding: the logarithm of the moment generating function of a value in [0, B] is at most B²s²/8; Chernoff. "
+    "Bernstein, with L = ln(2/δ) and B = 1: μ ≤ X̄ + √(2σ²L/n) + L/(3n) and σ² − V ≤ √(2σ²L/(n−1)) fail with probability "
+    "δ/2 each (Bernstein's inequality; nV is self-bounding with constant n/(n−1)). The second, solved for σ, is "
+    "σ ≤ √(V + s²) + s with s² = L/(2(n−1)): that is the sharp form. "
+    "√(V + s²) ≤ √V + s and 1/√(n(n−1)) ≤ 1/(n−1) give Maurer and Pontil's 7/3. For "
+    "both sides the event of σ is needed once only: L = ln(3/δ) in place of ln(4/δ). "
+    "Betting: the capital against the true mean is a nonnegative martingale that starts at 1, and by Ville it reaches 2/δ with "
+    "probability at most δ/2, on either side. Clopper–Pearson: P(Bin(n, p) ≤ k) falls in p, so p > U(k) only where that "
+    "probability is below δ.",
+    forms=(
+        Form(
+            _NAMES[0],
+            r"\mu \le \bar X + B\sqrt{\ln(1/\delta)/(2n)}",
+            "B/√2",
+            above(_hoeffding),
+            Witness(
+                "one value, δ close to 1: p just above the radius, and the value is 0; at δ = 0.05 the best is 0.505 (n = 3)",
+                _at_the_limit(_hoeffding, 1, 0.9999),
+            ),
+            row=False,
+        ),
+        Form(
+            _NAMES[1],
+            r"\mu \le \bar X + \sqrt{2V\ln(2/\delta)/n} + 7B\ln(2/\delta)/(3(n-1))",
+            "√2 and 7/3",
+            above(_bernstein),
+            Witness(
+                "rare events, none of which is seen: (δ/2)^(7/3)",
+                _at_the_limit(_bernstein, 400, 0.99),
+                0.19,
+                _FAR + "the union of two events and Bernstein's constants are not attained together; 0.006 at δ = 0.05",
+            ),
+            row=False,
+        ),
+        Form(
+            _NAMES[2],
+            r"\mu \le \bar X + \sqrt{2V L/n + L^2B^2/(n(n-1))} + LB/\sqrt{n(n-1)} + LB/(3n),\quad L = \ln(2/\delta)",
+            "√2 and 4/3",
+            above(_sharp_bernstein),
+            Witness(
+                "rare events, none of which is seen",
+                _at_the_limit(_sharp_bernstein, 400, 0.99),
+                0.19,
+                _FAR + "as above; 0.022 at δ = 0.05",
+            ),
+            row=False,
+        ),
+        Form(
+            _NAMES[3],
+            r"\max_i \prod_{j\le i}(1 + \lambda_j(X_j - \mu)) < 2/\delta \text{ and the same for } 1 - X, 1 - \mu",
+            "2/δ",
+            betting(),
+            Witness(
+                "two coins, δ close to 1",
+                lambda: Trials(2, 0.37, 0.964),
+                0.79,
+                "the capital jumps over 2/δ and what is lost before is not regained; 0.45 at δ = 0.05 (n = 10, p = 0.455)",
+            ),
+            row=False,
+        ),
+        Form(
+            _NAMES[4],
+            r"\mu \le U(k), \quad P(\mathrm{Bin}(n, U) \le k) = \delta",
+            "1",
+            above(_clopper_pearson),
+            Witness(
+                "p just above the limit of a sample: then the failure probability is δ",
+                _at_the_limit(_clopper_pearson, 20, 0.05, 3),
+            ),
+            row=False,
+        ),
+    ),
+    mutants=(
+        Mutant("radius × 0.9", _NAMES[0], above(_scaled_hoeffding(0.9)), _at_the_limit(_scaled_hoeffding(0.9), 1, 0.278)),
+        Mutant("√ forgotten", _NAMES[0], above(_root_forgotten), _at_the_limit(_root_forgotten, 50, 0.05, 25)),
+        Mutant("both sides claimed with ln(1/δ)", _NAMES[0], _both_sides, lambda: Trials(1, 0.5, 0.7)),
+        Mutant("range term forgotten", _NAMES[1], above(_no_range_term), lambda: Trials(50, 0.01, 0.05)),
+        Mutant(
+            "variance of the mean for that of a value", _NAMES[1], above(_variance_of_the_mean), lambda: Trials(400, 0.5, 0.05)
+        ),
+        Mutant("variance term forgotten", _NAMES[2], above(_no_variance_term), lambda: Trials(400, 0.5, 0.05)),
+        Mutant("capital 1/δ for 2/δ", _NAMES[3], betting(threshold=1.0), lambda: Trials(1, 0.5, 0.9)),
+        Mutant("stake not capped: capital below zero", _NAMES[3], betting(capped=False), lambda: Trials(4, 0.5, 0.05)),
+        Mutant("Beta(k + 1, n − k + 1), a posterior", _NAMES[4], above(_posterior), _at_the_limit(_posterior, 20, 0.05, 3)),
+        Mutant("normal approximation", _NAMES[4], above(_wald), lambda: Trials(50, 0.01, 0.05)),
+    ),
+    level="with probability 1 − δ",
+    scale_mutants=False,
+)

@@ -1,0 +1,256 @@
+"""F2: the student's risk in the population, from the teacher's in a sample and a deterministic bound on the same sample."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kd2m_theory.theory.chance import (
+    SLACK,
+    Floats,
+    best_of,
+    clopper_pearson_upper,
+    failing,
+    hoeffding_radius,
+    outcomes,
+)
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A population of a few inputs with known losses.
+
+    Attributes:
+        shares: probability of each input.
+        student: its losses.
+        teacher: its losses.
+        cost: what the deterministic bound of a sample is the mean of (a paired coupling, say).
+        n: size of the sample.
+        delta: failure probability allowed.
+        bound: the student's loss is said to lie in [0, bound]; None: the largest loss of the sample is taken.
+        copies: the sample is one input, copied.
+        other: the deterministic bound comes from another sample than the teacher's risk.
+        students: number of students, with losses of this law, independently; the one with the least limit is reported.
+        seen: probability of each input where the sample is drawn, if that is another population.
+    """
+
+    shares: Floats
+    student: Floats
+    teacher: Floats
+    cost: Floats
+    n: int
+    delta: float
+    bound: float | None = 1.0
+    copies: bool = False
+    other: bool = False
+    students: int = 1
+    seen: Floats | None = None
+
+    @property
+    def risk(self) -> float:
+        """The student's in the population."""
+        return float(self.shares @ self.student)
+
+    def frequencies(self) -> tuple[Floats, Floats]:
+        """Of the inputs in every sample that can occur, and its probability."""
+        size = 1 if self.copies else self.n
+        counts, weights = outcomes(size, self.shares if self.seen is None else self.seen)
+        return counts / size, weights
+
+
+# From the inputs' frequencies in the sample, and the sample's R̂_T + D̂: the limit on the student's risk.
+Limit = Callable[[Inputs, Floats, Floats], Floats]
+
+
+def below(limit: Limit, sign: float = 1.0, teacher_of_population: bool = False) -> Formula:
+    """The statement "the student's risk is at most the limit". The last two arguments make mutants."""
+
+    def formula(x: Inputs) -> Sides:
+        frequencies, weights = x.frequencies()
+        teacher, cost = frequencies @ x.teacher, sign * (frequencies @ x.cost)
+        if teacher_of_population:
+            teacher = np.full(len(teacher), float(x.shares @ x.teacher))
+        if x.other:
+            size = len(weights)
+            teacher, cost = np.repeat(teacher, size), np.tile(cost, size)
+            frequencies, weights = np.repeat(frequencies, size, axis=0), np.outer(weights, weights).ravel()
+        missed = float(weights @ (x.risk > limit(x, frequencies, teacher + cost) + SLACK))
+        return failing(best_of(missed, x.students), x.delta)
+
+    return formula
+
+
+def _width(x: Inputs, frequencies: Floats) -> Floats:
+    if x.bound is not None:
+        return np.full(len(frequencies), x.bound)
+    return np.asarray(np.where(frequencies > 0, x.student, 0.0).max(axis=1))
+
+
+def _hoeffding(x: Inputs, frequencies: Floats, anchor: Floats) -> Floats:
+    return anchor + _width(x, frequencies) * hoeffding_radius(x.n, x.delta)
+
+
+def _errors(x: Inputs, _frequencies: Floats, anchor: Floats) -> Floats:
+    # An anchor between two counts may be rounded down: the student's count is whole. The allowance is for rounding.
+    return clopper_pearson_upper(np.clip(np.floor(x.n * anchor + 1e-9), 0, x.n), x.n, x.delta)
+
+
+def _scaled(factor: float) -> Limit:
+    return lambda x, frequencies, anchor: anchor + factor * _width(x, frequencies) * hoeffding_radius(x.n, x.delta)
+
+
+def _teachers_range(x: Inputs, _frequencies: Floats, anchor: Floats) -> Floats:
+    return anchor + hoeffding_radius(x.n, x.delta, float(x.teacher.max()))
+
+
+def _no_radius(_x: Inputs, _frequencies: Floats, anchor: Floats) -> Floats:
+    return anchor
+
+
+def _teachers_count(x: Inputs, frequencies: Floats, _anchor: Floats) -> Floats:
+    return _errors(x, frequencies, frequencies @ x.teacher)
+
+
+def rare(p: float, n: int, delta: float, loss: float = 1.0, bound: float | None = 1.0) -> Inputs:
+    """Where the student errs, with probability p, the teacher does not; the deterministic bound is exact."""
+    cost = np.array([0.0, loss])
+    return Inputs(np.array([1 - p, p]), cost, np.zeros(2), cost, n, delta, bound)
+
+
+def _one_input() -> Inputs:
+    return rare(hoeffding_radius(1, 0.9999) + 1e-9, 1, 0.9999)
+
+
+def _at_the_limit() -> Inputs:
+    return rare(float(clopper_pearson_upper(np.array([3.0]), 20, 0.05)[0]) + 1e-9, 20, 0.05)
+
+
+def _copies() -> Inputs:
+    return Inputs(np.array([0.8, 0.2]), np.array([0.0, 1.0]), np.zeros(2), np.array([0.0, 1.0]), 100, 0.05, copies=True)
+
+
+def _two_samples() -> Inputs:
+    # The student always errs: where the teacher does, too, and where it does not, at a cost of 1.
+    flags = np.array([1.0, 0.0])
+    return Inputs(np.array([0.5, 0.5]), np.ones(2), flags, 1 - flags, 30, 0.001, other=True)
+
+
+def _invalid_bound() -> Inputs:
+    return Inputs(np.array([0.5, 0.5]), np.array([0.0, 1.0]), np.zeros(2), np.zeros(2), 30, 0.05)
+
+
+def _best_student() -> Inputs:
+    cost = np.array([0.0, 1.0])
+    return Inputs(np.array([0.4, 0.6]), cost, np.zeros(2), cost, 1, 0.5, students=20)
+
+
+def _elsewhere() -> Inputs:
+    cost = np.array([0.0, 1.0])
+    return Inputs(np.array([0.5, 0.5]), cost, np.zeros(2), cost, 50, 0.05, seen=np.array([0.95, 0.05]))
+
+
+def _opposite() -> Inputs:
+    return Inputs(np.array([0.7, 0.3]), np.array([0.0, 1.0]), np.array([1.0, 0.0]), np.array([-1.0, 1.0]), 1, 0.5)
+
+
+_NAMES = ("F2.hoeffding", "F2.error")
+
+THEOREM = Theorem(
+    name="F2",
+    title="sample-anchored risk",
+    plain="The student's risk in the population is at most the teacher's risk in a sample, plus any deterministic bound on "
+    "the gap in "
+    "that same sample, plus the radius of a bounded mean. No dimension enters.",
+    latex=r"R_S(P) \le \hat R_T + \hat D + B\sqrt{\ln(1/\delta)/(2n)}",
+    hypotheses=(
+        Hypothesis(
+            "same sample",
+            "the teacher's risk and the bound come from one sample",
+            None,
+            Counterexample("the bound from a second sample", _NAMES[0], _two_samples),
+        ),
+        Hypothesis(
+            "valid bound",
+            "D̂ is at least the gap of every sample (T1–T8), here cost by cost",
+            lambda x: bool(np.all(x.student - x.teacher <= x.cost)),
+            Counterexample("zero for the bound where the gap is not", _NAMES[0], _invalid_bound),
+        ),
+        Hypothesis(
+            "bounded loss",
+            "the student's loss lies in [0, B], by its nature or by clipping",
+            lambda x: bool(np.all(x.student >= 0)) and (x.bound is None or bool(np.all(x.student <= x.bound))),
+            Counterexample("losses of 1 where B = 0.1", _NAMES[0], lambda: rare(0.5, 50, 0.05, bound=0.1)),
+        ),
+        Hypothesis(
+            "range known before",
+            "B does not depend on the sample",
+            None,
+            Counterexample("the sample's largest loss for B", _NAMES[0], lambda: rare(0.01, 50, 0.05, bound=None)),
+        ),
+        Hypothesis(
+            "independent draws",
+            "the inputs are independent draws from the population",
+            None,
+            Counterexample("one input, copied 100 times", _NAMES[0], _copies),
+        ),
+        Hypothesis(
+            "same population",
+            "the inputs come from the population that the statement is about",
+            None,
+            Counterexample("hard inputs are rarer where the sample is drawn", _NAMES[0], _elsewhere),
+        ),
+        Hypothesis(
+            "student fixed before",
+            "the student was neither trained nor chosen on the sample",
+            None,
+            Counterexample("the best of 20 students on one input", _NAMES[0], _best_student),
+        ),
+        Hypothesis(
+            "0–1 loss, for the second form",
+            "losses are 0 or 1",
+            lambda x: bool(np.all(np.isin(x.student, (0.0, 1.0)))),
+            Counterexample(
+                "rare losses of 10, counted as none", _NAMES[1], lambda: rare(0.01, 50, 0.05, loss=10.0, bound=10.0)
+            ),
+        ),
+    ),
+    direction="upper",
+    source="Hoeffding 1963 or Clopper and Pearson 1934 for the student's loss, and any of T1–T8 on the sample",
+    proof="R_S(P) ≤ R̂_S + radius with probability 1 − δ, and R̂_S ≤ R̂_T + D̂ for every sample. D̂ costs no confidence, for "
+    "it is not "
+    "compared with a population. Any limit of F1 that grows with the sample mean serves: for errors Clopper–Pearson at the "
+    "count "
+    "⌊n(R̂_T + D̂)⌋ is sharper than Hoeffding, and exact. Two sides at δ/2 each.",
+    forms=(
+        Form(
+            _NAMES[0],
+            r"R_S(P) \le \hat R_T + \hat D + B\sqrt{\ln(1/\delta)/(2n)}",
+            "B/√2",
+            below(_hoeffding),
+            Witness(
+                "one input, δ close to 1: the student's error is not seen; at δ = 0.05 the best is 0.505 (n = 3)", _one_input
+            ),
+            row=False,
+        ),
+        Form(
+            _NAMES[1],
+            r"\mathrm{err}_S(P) \le U(\lfloor n(\hat R_T + \hat D)\rfloor), \quad P(\mathrm{Bin}(n, U(k)) \le k) = \delta",
+            "1",
+            below(_errors),
+            Witness("an exact bound on the sample, and an error rate just above the limit of a count", _at_the_limit),
+            row=False,
+        ),
+    ),
+    mutants=(
+        Mutant("radius × 0.9", _NAMES[0], below(_scaled(0.9)), lambda: rare(0.9 * hoeffding_radius(1, 0.278) + 1e-9, 1, 0.278)),
+        Mutant("bound subtracted", _NAMES[0], below(_hoeffding, sign=-1.0), lambda: rare(0.5, 50, 0.05)),
+        Mutant("the teacher's risk in the population", _NAMES[0], below(_hoeffding, teacher_of_population=True), _opposite),
+        Mutant("range of the teacher's losses", _NAMES[0], below(_teachers_range), lambda: rare(0.5, 50, 0.05)),
+        Mutant("radius forgotten", _NAMES[0], below(_no_radius), lambda: rare(0.5, 50, 0.05)),
+        Mutant("Clopper–Pearson for the teacher's errors", _NAMES[1], below(_teachers_count), lambda: rare(0.5, 50, 0.05)),
+        Mutant("errors without limit", _NAMES[1], below(_no_radius), lambda: rare(0.5, 50, 0.05)),
+    ),
+    level="with probability 1 − δ",
+    scale_mutants=False,
+)

@@ -1,0 +1,334 @@
+"""F3: T0 and T1 in the population: the gap is at most the mean of a bounded variable that is measured on every input."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.special import logsumexp
+
+from kd2m_theory.theory.chance import (
+    SLACK,
+    Floats,
+    best_of,
+    clopper_pearson_upper,
+    failing,
+    hoeffding_radius,
+    outcomes,
+)
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+@dataclass(frozen=True)
+class Logits:
+    """A population of a few inputs with known logits of both networks.
+
+    Attributes:
+        shares: probability of each input.
+        student: logits, one row an input.
+        teacher: logits.
+        labels: class of each input.
+        n: size of the sample.
+        delta: failure probability allowed.
+        bound: losses are clipped at it; None: in the radius the sample's largest value stands for it.
+        clipped: the gap is that of the clipped loss.
+        loss: cross-entropy, at temperature ½ if "steep"; or the spread of the two logits, whatever the class.
+        copies: the sample is one input, copied.
+        pairing: which input's teacher logits stand beside the student's.
+        seen: probability of each input where the sample is drawn, if that is another population.
+        students: number of students with outputs of this law, independently; the one with the least limit is reported.
+    """
+
+    shares: Floats
+    student: Floats
+    teacher: Floats
+    labels: tuple[int, ...]
+    n: int
+    delta: float
+    bound: float | None = 1.0
+    clipped: bool = True
+    loss: Literal["cross-entropy", "steep", "spread"] = "cross-entropy"
+    copies: bool = False
+    pairing: tuple[int, ...] | None = None
+    seen: Floats | None = None
+    students: int = 1
+
+    def losses(self, logits: Floats, clipped: bool = True) -> Floats:
+        """Of every input and class."""
+        if self.loss == "spread":
+            values = np.ptp(logits, axis=1, keepdims=True) * np.ones_like(logits)
+        else:
+            logits = 2 * logits if self.loss == "steep" else logits
+            values = logsumexp(logits, axis=1, keepdims=True) - logits
+        return np.asarray(np.minimum(values, math.inf if self.bound is None or not clipped else self.bound))
+
+    @property
+    def gap(self) -> float:
+        """R_S − R_T in the population."""
+        rows = np.arange(len(self.labels))
+        change = self.losses(self.student, self.clipped) - self.losses(self.teacher, self.clipped)
+        return float(self.shares @ change[rows, list(self.labels)])
+
+    @property
+    def error_gap(self) -> float:
+        """err_S − err_T in the population."""
+        wrong = [(logits.argmax(axis=1) != self.labels).astype(np.float64) for logits in (self.student, self.teacher)]
+        return float(self.shares @ (wrong[0] - wrong[1]))
+
+    @property
+    def beside(self) -> Floats:
+        """Teacher logits as they stand beside the student's."""
+        return self.teacher if self.pairing is None else self.teacher[list(self.pairing)]
+
+    def limits(self, values: Floats, limit: Callable[[Floats, Floats], Floats]) -> tuple[Floats, Floats]:
+        """Of every sample that can occur, from the mean of a value of each input and B; and its probability."""
+        size = 1 if self.copies else self.n
+        counts, weights = outcomes(size, self.shares if self.seen is None else self.seen)
+        seen = np.where(counts > 0, values, 0.0).max(axis=1)
+        return limit(counts @ values / size, seen if self.bound is None else np.full(len(counts), self.bound)), weights
+
+
+def statement(
+    gap: Callable[[Logits], float],
+    values: Callable[[Logits], Floats],
+    limit: Callable[[Logits, Floats, Floats], Floats],
+) -> Formula:
+    """The statement "the gap is at most the limit", from the mean of a value of each input and B."""
+
+    def formula(x: Logits) -> Sides:
+        limits, weights = x.limits(values(x), lambda means, bound: limit(x, means, bound))
+        return failing(best_of(float(weights @ (gap(x) > limits + SLACK)), x.students), x.delta)
+
+    return formula
+
+
+def _signed(x: Logits) -> float:
+    return x.gap
+
+
+def _absolute(x: Logits) -> float:
+    return abs(x.gap)
+
+
+def _absolute_errors(x: Logits) -> float:
+    return abs(x.error_gap)
+
+
+def worst_label(x: Logits) -> Floats:
+    """max_y [ℓ_S(y) − ℓ_T(y)] of clipped losses; in [0, B] for cross-entropy."""
+    return np.asarray((x.losses(x.student) - x.losses(x.beside)).max(axis=1))
+
+
+def _mean_label(x: Logits) -> Floats:
+    return np.asarray((x.losses(x.student) - x.losses(x.beside)).mean(axis=1))
+
+
+def disagreement(x: Logits) -> Floats:
+    """Whether the two networks predict different classes."""
+    return np.asarray(x.student.argmax(axis=1) != x.beside.argmax(axis=1), dtype=np.float64)
+
+
+def clipped_change(x: Logits) -> Floats:
+    """min(B, ν_y(Δ)), Δ the change of logits."""
+    change = x.student - x.beside
+    own = change[np.arange(len(change)), list(x.labels)][:, None]
+    return np.asarray(np.minimum(np.abs(change - own).max(axis=1), math.inf if x.bound is None else x.bound))
+
+
+def _euclidean_change(x: Logits) -> Floats:
+    return np.asarray(np.minimum(np.linalg.norm(x.student - x.beside, axis=1), math.inf if x.bound is None else x.bound))
+
+
+def _largest_change(x: Logits) -> Floats:
+    return np.asarray(np.minimum(np.abs(x.student - x.beside).max(axis=1), math.inf if x.bound is None else x.bound))
+
+
+def _radius(factor: float) -> Callable[[Logits, Floats, Floats], Floats]:
+    return lambda x, means, bound: means + factor * bound * hoeffding_radius(x.n, x.delta)
+
+
+def _clopper_pearson(x: Logits, means: Floats, _bound: Floats) -> Floats:
+    return clopper_pearson_upper(np.rint(means * x.n), x.n, x.delta)
+
+
+def _no_limit(_x: Logits, means: Floats, _bound: Floats) -> Floats:
+    return means
+
+
+def rare_change(p: float, n: int, delta: float) -> Logits:
+    """With probability p the student moves from sure and right to sure and wrong; elsewhere it is the teacher. B = 1."""
+    sure = np.array([[50.0, 0.0], [50.0, 0.0]])
+    moved = np.array([[50.0, 0.0], [0.0, 50.0]])
+    return Logits(np.array([1 - p, p]), moved, sure, (0, 0), n, delta)
+
+
+def _one_input(factor: float = 1.0, delta: float = 0.99999) -> Logits:
+    return rare_change(factor * hoeffding_radius(1, delta) + 1e-9, 1, delta)
+
+
+def _at_the_limit() -> Logits:
+    return rare_change(float(clopper_pearson_upper(np.array([3.0]), 20, 0.05)[0]) + 1e-9, 20, 0.05)
+
+
+def _rows_shuffled() -> Logits:
+    right, wrong = np.array([[9.0, 0.0], [0.0, 9.0]]), np.array([[0.0, 9.0], [9.0, 0.0]])
+    return Logits(np.array([0.5, 0.5]), wrong, right, (0, 1), 20, 0.05, pairing=(1, 0))
+
+
+def _spread() -> Logits:
+    # For every class the loss is 0 at one network and B = 1 at the other.
+    near, far = np.array([0.0, 0.0]), np.array([0.0, 1.0])
+    student, teacher = np.stack((near, far)), np.stack((far, near))
+    return Logits(np.array([0.7, 0.3]), student, teacher, (0, 0), 1, 0.5, loss="spread")
+
+
+def _moderate_change() -> Logits:
+    # Sure and wrong: the loss changes by 2 = ν, ‖Δ‖ by √2, the largest logit by 1; every input is the same.
+    return Logits(np.ones(1), np.array([[-21.0, 21.0]]), np.array([[-20.0, 20.0]]), (0,), 5000, 0.05, bound=100.0)
+
+
+_NAMES = ("F3.risk", "F3.any_loss", "F3.error", "F3.paired")
+
+THEOREM = Theorem(
+    name="F3",
+    title="per-sample bounds in the population",
+    plain="The gap of clipped losses in the population is at most the sample mean of max_y [ℓ_S(y) − ℓ_T(y)] plus the radius "
+    "of a "
+    "bounded mean, without labels; the gap of error rates at most the Clopper–Pearson limit of the disagreement.",
+    latex=r"R_S - R_T \le \frac1n\sum_i \max_y[\ell_S - \ell_T](x_i, y) + B\sqrt{\ln(1/\delta)/(2n)}",
+    hypotheses=(
+        Hypothesis(
+            "same inputs",
+            "row i of both networks is the same input",
+            None,
+            Counterexample("rows of the teacher shuffled", _NAMES[2], _rows_shuffled),
+        ),
+        Hypothesis(
+            "independent draws",
+            "the inputs are independent draws from the population",
+            None,
+            Counterexample("one input, copied 100 times", _NAMES[0], lambda: replace(rare_change(0.3, 100, 0.05), copies=True)),
+        ),
+        Hypothesis(
+            "same population",
+            "the inputs, with or without labels, come from the population that the statement is about",
+            None,
+            Counterexample(
+                "inputs on which the networks differ are rarer where the sample is drawn",
+                _NAMES[2],
+                lambda: replace(rare_change(0.5, 50, 0.05), seen=np.array([0.95, 0.05])),
+            ),
+        ),
+        Hypothesis(
+            "bound known before",
+            "B does not depend on the sample",
+            None,
+            Counterexample(
+                "the sample's largest value for B", _NAMES[0], lambda: replace(rare_change(0.01, 50, 0.05), bound=None)
+            ),
+        ),
+        Hypothesis(
+            "clipped loss",
+            "the gap is that of the loss clipped at B (or the loss is bounded by B)",
+            lambda x: (
+                x.clipped or float(max(x.losses(a, clipped=False).max() for a in (x.student, x.teacher))) <= (x.bound or 0)
+            ),
+            Counterexample(
+                "the gap of cross-entropy itself", _NAMES[0], lambda: replace(rare_change(0.5, 50, 0.05), clipped=False)
+            ),
+        ),
+        Hypothesis(
+            "loss falls as the class becomes more probable, for the first form",
+            "ℓ(a, y) is a decreasing function of softmax(a)_y, as cross-entropy is",
+            None,  # the second form holds for any loss, and an instance does not know which form it is put to
+            Counterexample("a penalty on the spread of logits: the maximum over classes goes down to −B", _NAMES[0], _spread),
+        ),
+        Hypothesis(
+            "1-Lipschitz loss, for the last form",
+            "the loss changes by at most ν_y of the change of logits, as cross-entropy does",
+            lambda x: x.loss != "steep",
+            Counterexample("cross-entropy at temperature ½", _NAMES[3], lambda: replace(_moderate_change(), loss="steep")),
+        ),
+        Hypothesis(
+            "networks fixed before",
+            "the networks were neither trained nor chosen on the sample",
+            None,
+            Counterexample(
+                "the best of 20 students on one input", _NAMES[0], lambda: replace(rare_change(0.6, 1, 0.5), students=20)
+            ),
+        ),
+    ),
+    direction="upper",
+    source="T0 and T1, and the means of F1",
+    proof="The gap is at most the mean of the variable, input by input, and the variable is bounded: F1. Its range is [0, B] "
+    "and not "
+    "[−B, B] where the loss falls as the class becomes more probable: probabilities sum to 1, so some class is not more "
+    "probable for "
+    "the student than for the teacher, and there the clipped difference is ≥ 0. That halves the radius. Clipping is monotone "
+    "and "
+    "1-Lipschitz, so |ℓ_S − ℓ_T| ≤ min(B, ν_Y(Δ)) for clipped losses. For errors the sample's count of disagreements is "
+    "binomial. The "
+    "lower sides are the same with min_y, or with the networks exchanged.",
+    forms=(
+        Form(
+            _NAMES[0],
+            r"R_S - R_T \le \overline{\max_y[\ell_S - \ell_T]} + B\sqrt{\ln(1/\delta)/(2n)}",
+            "B/√2",
+            statement(_signed, worst_label, _radius(1.0)),
+            Witness("one input, δ close to 1: the change is not seen; at δ = 0.05 the best is 0.505 (n = 3)", _one_input),
+            row=False,
+        ),
+        Form(
+            _NAMES[1],
+            r"R_S - R_T \le \overline{\max_y[\ell_S - \ell_T]} + 2B\sqrt{\ln(1/\delta)/(2n)}",
+            "√2 B",
+            statement(_signed, worst_label, _radius(2.0)),
+            Witness("the same with twice the radius", lambda: _one_input(2.0)),
+            row=False,
+        ),
+        Form(
+            _NAMES[2],
+            r"|\mathrm{err}_S - \mathrm{err}_T| \le U(\#\{\hat y_S \ne \hat y_T\}),\quad "
+            r"P(\mathrm{Bin}(n, U(k)) \le k) = \delta",
+            "1",
+            statement(_absolute_errors, disagreement, _clopper_pearson),
+            Witness("the student is wrong wherever they differ, just above the limit of a count", _at_the_limit),
+            row=False,
+        ),
+        Form(
+            _NAMES[3],
+            r"|R_S - R_T| \le \overline{\min(B, \nu_Y(\Delta))} + B\sqrt{\ln(1/\delta)/(2n)}",
+            "B/√2",
+            statement(_absolute, clipped_change, _radius(1.0)),
+            Witness("one input, δ close to 1: the change is not seen; at δ = 0.05 the best is 0.505 (n = 3)", _one_input),
+            row=False,
+        ),
+    ),
+    mutants=(
+        Mutant("radius × 0.9", _NAMES[0], statement(_signed, worst_label, _radius(0.9)), lambda: _one_input(0.9, 0.278)),
+        Mutant(
+            "mean over classes for the maximum",
+            _NAMES[0],
+            statement(_signed, _mean_label, _radius(1.0)),
+            lambda: rare_change(0.9, 50, 0.05),
+        ),
+        Mutant("B for 2B", _NAMES[1], statement(_signed, worst_label, _radius(1.0)), _spread),
+        Mutant(
+            "disagreement without limit",
+            _NAMES[2],
+            statement(_absolute_errors, disagreement, _no_limit),
+            lambda: rare_change(0.5, 50, 0.05),
+        ),
+        Mutant(
+            "disagreement for the gap of the loss",
+            _NAMES[2],
+            statement(_absolute, disagreement, _clopper_pearson),
+            _moderate_change,
+        ),
+        Mutant("‖Δ‖₂ for ν", _NAMES[3], statement(_absolute, _euclidean_change, _radius(0.0)), _moderate_change),
+        Mutant("largest |Δ| for ν", _NAMES[3], statement(_absolute, _largest_change, _radius(0.0)), _moderate_change),
+    ),
+    level="with probability 1 − δ",
+    scale_mutants=False,
+)

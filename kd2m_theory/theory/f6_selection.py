@@ -1,0 +1,254 @@
+"""F6: what is chosen on the sample (ρ, a kernel's width, a projection, a student) costs confidence, or a split."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from kd2m_theory.theory.chance import SLACK, Floats, best_of, clopper_pearson_upper, failing, outcomes
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Lower limits on the probabilities of exclusive events, one claim an event.
+
+    Attributes:
+        shares: probability of each event; the last is that of none of them.
+        levels: δ_j of each claim on the list; events beyond it have none.
+        n: size of the sample.
+        delta: failure probability allowed to all claims together.
+        copies: the sample is one draw, copied.
+        invented: the event seen most often is claimed, too, at the first level, on the list or not.
+    """
+
+    shares: Floats
+    levels: Floats
+    n: int
+    delta: float
+    copies: bool = False
+    invented: bool = False
+
+
+@dataclass(frozen=True)
+class Split:
+    """Students with independent errors; the one with the fewest on one split is audited on another.
+
+    Attributes:
+        p: error rate of every student.
+        students: their number.
+        n: size of the audited split.
+        m: size of the split that chooses.
+        delta: failure probability allowed.
+        shared: how many of the audited inputs chose as well.
+        looks: how often the audited split was used, each time for another student; the least limit is reported.
+        copies: the audited split is one input, copied.
+        seen: error rate on the audited split, if that comes from another population.
+    """
+
+    p: float
+    students: int
+    n: int
+    m: int
+    delta: float
+    shared: int = 0
+    looks: int = 1
+    copies: bool = False
+    seen: float | None = None
+
+
+def clopper_pearson_lower(k: Floats, n: int, delta: Floats) -> Floats:
+    """The p with P(Bin(n, p) ≥ k) = δ; 0 for k = 0."""
+    return np.where(k > 0, stats.beta.ppf(delta, np.maximum(k, 0.5), n - k + 1), 0.0)
+
+
+def union(levels: Callable[[Claims], Floats] = lambda x: x.levels) -> Formula:
+    """The statement "every claim holds"."""
+
+    def formula(x: Claims) -> Sides:
+        counts, weights = outcomes(1 if x.copies else x.n, x.shares)
+        counts = counts * x.n if x.copies else counts
+        listed = counts[:, : len(x.levels)]
+        missed = (x.shares[: len(x.levels)] < clopper_pearson_lower(listed, x.n, levels(x)) - SLACK).any(axis=1)
+        if x.invented:
+            most = counts.argmax(axis=1)
+            limit = clopper_pearson_lower(counts[np.arange(len(counts)), most], x.n, levels(x)[:1])
+            missed |= x.shares[most] < limit - SLACK
+        return failing(float(weights @ missed), x.delta)
+
+    return formula
+
+
+def _law(n: int, p: float, copies: bool = False) -> Floats:
+    # Of the number of errors among n inputs.
+    if copies:
+        return np.concatenate(([1 - p], np.zeros(n - 1), [p]))
+    return np.asarray(stats.binom.pmf(np.arange(n + 1), n, p))
+
+
+def joint_law(x: Split) -> Floats:
+    """P(chosen student has s errors where it was chosen and a where it is audited), [s, a]."""
+    chosen, fresh = _law(x.m - x.shared, x.p), _law(x.n - x.shared, x.p if x.seen is None else x.seen, x.copies)
+    joint = np.zeros((x.m + 1, x.n + 1))
+    for both, weight in enumerate(_law(x.shared, x.p)):
+        joint[both : both + len(chosen), both : both + len(fresh)] += weight * np.outer(chosen, fresh)
+    one = joint.sum(axis=1)
+    at_least = np.minimum(np.append(np.cumsum(one[::-1])[::-1], 0.0), 1.0)
+    fewest = at_least[:-1] ** x.students - at_least[1:] ** x.students
+    return np.asarray(joint * np.divide(fewest, one, out=np.zeros_like(one), where=one > 0)[:, None])
+
+
+def _audited(_x: Split, _chosen: Floats, audited: Floats) -> tuple[Floats, int]:
+    return audited, _x.n
+
+
+def _where_chosen(x: Split, chosen: Floats, _audited: Floats) -> tuple[Floats, int]:
+    return chosen, x.m
+
+
+def _pooled(x: Split, chosen: Floats, audited: Floats) -> tuple[Floats, int]:
+    return chosen + audited, x.n + x.m
+
+
+def split(
+    errors: Callable[[Split, Floats, Floats], tuple[Floats, int]] = _audited,
+    limit: Callable[[Floats, int, float], Floats] = clopper_pearson_upper,
+) -> Formula:
+    """The statement "the chosen student's error rate is at most the limit", from its errors on some split."""
+
+    def formula(x: Split) -> Sides:
+        chosen, audited = np.meshgrid(np.arange(x.m + 1.0), np.arange(x.n + 1.0), indexing="ij")
+        missed = x.p > limit(*errors(x, chosen, audited), x.delta) + SLACK
+        return failing(best_of(float((joint_law(x) * missed).sum()), x.looks), x.delta)
+
+    return formula
+
+
+def _divided(by: Callable[[int], float]) -> Callable[[Claims], Floats]:
+    return lambda x: np.full(len(x.levels), x.delta / by(len(x.levels)))
+
+
+def _independent(x: Claims) -> Floats:
+    return np.full(len(x.levels), 1 - (1 - x.delta) ** (1 / len(x.levels)))
+
+
+def claims(number: int, delta: float, p: float | None = None) -> Claims:
+    """One draw and claims at δ divided by their number; an event that is drawn refutes its claim if p is below its level."""
+    p = delta / number * (1 - 1e-9) if p is None else p
+    return Claims(np.append(np.full(number, p), 1 - number * p), np.full(number, delta / number), 1, delta)
+
+
+def _fresh() -> Split:
+    p = float(clopper_pearson_upper(np.array([3.0]), 20, 0.05)[0]) + 1e-9
+    return Split(p, 10, 20, 20, 0.05)
+
+
+def _undivided() -> Claims:
+    return replace(claims(20, 0.05, 0.04), levels=np.full(20, 0.05))
+
+
+def _not_on_the_list() -> Claims:
+    return Claims(np.full(50, 0.02), np.array([0.05]), 1, 0.05, invented=True)
+
+
+def _one_draw() -> Claims:
+    return Claims(np.array([0.2, 0.2, 0.6]), np.full(2, 0.025), 10, 0.05, copies=True)
+
+
+_NAMES = ("F6.union", "F6.split")
+
+THEOREM = Theorem(
+    name="F6",
+    title="choices made on the sample",
+    plain="Claims that hold with probability 1 − δ_j each hold together with probability 1 − Σδ_j, so one of them may be "
+    "chosen on the "
+    "sample; or the choice is made on one split and the claim on another, which then has all of δ.",
+    latex=r"P\Bigl(\bigcup_j \text{claim } j \text{ fails}\Bigr) \le \sum_j \delta_j \le \delta",
+    hypotheses=(
+        Hypothesis(
+            "levels add up to δ",
+            "the levels of all claims that could have been reported add up to δ at most",
+            lambda x: isinstance(x, Split) or float(x.levels.sum()) <= x.delta * (1 + SLACK),
+            Counterexample("each of 20 claims at the whole of δ, the worst is reported", _NAMES[0], _undivided),
+        ),
+        Hypothesis(
+            "list fixed before",
+            "claims and levels were written down before the sample was seen",
+            None,
+            Counterexample("a claim about the event that was seen", _NAMES[0], _not_on_the_list),
+        ),
+        Hypothesis(
+            "each claim holds by itself",
+            "claim j fails with probability at most δ_j (independent draws from the population, F1)",
+            None,
+            Counterexample("one draw, copied ten times", _NAMES[0], _one_draw),
+        ),
+        Hypothesis(
+            "audited split did not choose",
+            "no audited input, and no copy of one, was used to train or to select",
+            None,
+            Counterexample("ten students, chosen and audited on one split", _NAMES[1], lambda: replace(_fresh(), shared=20)),
+        ),
+        Hypothesis(
+            "audited split used once",
+            "no other choice was made after a look at the audited split",
+            None,
+            Counterexample("five students audited, the best reported", _NAMES[1], lambda: replace(_fresh(), looks=5)),
+        ),
+        Hypothesis(
+            "independent draws, same population",
+            "the audited inputs are independent draws from the population that the claim is about",
+            None,
+            Counterexample("inputs that are easier than the population", _NAMES[1], lambda: replace(_fresh(), seen=0.1)),
+        ),
+    ),
+    direction="upper",
+    source="Boole; conditioning on the split that chooses",
+    proof="The probability of a union is at most the sum, and the reported claim is one of the list, whichever rule chose it. "
+    "Equality "
+    "where the failures exclude each other, so Šidák's 1 − (1 − δ)^{1/M} is not enough without independence. With a split, "
+    "given the "
+    "split that chooses, the choice is fixed and the audited split is a fresh sample: the claim fails with probability ≤ δ "
+    "for every "
+    "choice, hence on average. A parameter of a bound that is deterministic on the sample (ρ in T8) may be chosen freely for "
+    "the sample.",
+    forms=(
+        Form(
+            _NAMES[0],
+            r"P(\text{some claim fails}) \le \sum_j \delta_j",
+            "1",
+            union(),
+            Witness("exclusive events, each just rarer than its level, one draw", lambda: claims(5, 0.05)),
+            row=False,
+        ),
+        Form(
+            _NAMES[1],
+            r"P(\text{claim fails} \mid \text{choice}) \le \delta",
+            "1",
+            split(),
+            Witness("ten students whose error rate is just above the limit of a count: δ whatever was chosen", _fresh),
+            row=False,
+        ),
+    ),
+    mutants=(
+        Mutant("1 − (1 − δ)^{1/M}, as if independent", _NAMES[0], union(_independent), lambda: claims(10, 0.5, 0.066)),
+        Mutant(
+            "δ/(M − 1): the chosen claim is not counted",
+            _NAMES[0],
+            union(_divided(lambda m: m - 1)),
+            lambda: claims(5, 0.05, 0.0124),
+        ),
+        Mutant("δ/√M", _NAMES[0], union(_divided(lambda m: m**0.5)), lambda: claims(5, 0.05, 0.022)),
+        Mutant("limit from the split that chooses", _NAMES[1], split(_where_chosen)),
+        Mutant("limit from both splits together", _NAMES[1], split(_pooled), lambda: Split(0.3, 100, 20, 20, 0.05)),
+        Mutant(
+            "2δ for δ: a one-sided limit taken from a two-sided interval",
+            _NAMES[1],
+            split(limit=lambda k, n, delta: clopper_pearson_upper(k, n, 2 * delta)),
+            lambda: replace(_fresh(), p=float(clopper_pearson_upper(np.array([3.0]), 20, 0.1)[0]) + 1e-9),
+        ),
+    ),
+    level="with probability 1 − δ",
+    scale_mutants=False,
+)

@@ -1,0 +1,133 @@
+"""T0: label-free, on the same inputs."""
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.instance import Instance, instance, random_instance, zero_one
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+def changes(x: Instance) -> Tensor:
+    """ℓ(f_S, y) − ℓ(f_T, y) of every input and every class y, n × K."""
+    return torch.stack(
+        [
+            x.loss(x.logits_student, torch.full((len(x.student),), y))
+            - x.loss(x.logits_teacher, torch.full((len(x.teacher),), y))
+            for y in range(len(x.bias))
+        ],
+        1,
+    )
+
+
+def predictions(x: Instance) -> tuple[Tensor, Tensor]:
+    """Most likely class of student and teacher."""
+    return x.logits_student.argmax(1), x.logits_teacher.argmax(1)
+
+
+def error_gap(x: Instance) -> Tensor:
+    """err_S − err_T."""
+    return zero_one(x.logits_student, x.labels_student).mean() - zero_one(x.logits_teacher, x.labels_teacher).mean()
+
+
+def _label_free(x: Instance) -> Sides:
+    every = changes(x)
+    return Sides(x.gap, every.amax(1).mean(), every.amin(1).mean())
+
+
+def _error(x: Instance) -> Sides:
+    student, teacher = predictions(x)
+    return Sides(error_gap(x), (student != teacher).to(x.bias.dtype).mean())
+
+
+def _worst_labels() -> Instance:
+    return instance([[-9.0], [4.0]], [[-6.0], [1.0]], [0, 1], [[1.0], [-1.0]])
+
+
+def _turned_wrong() -> Instance:
+    return instance([[-1.0], [2.0]], [[1.0], [2.0]], [0, 0], [[1.0], [-1.0]])
+
+
+def _shuffled() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], labels_teacher=[1, 0])
+
+
+def _start(generator: torch.Generator) -> Instance:
+    return random_instance(generator, own_head=True)
+
+
+def _extreme_of_mean(x: Instance) -> Sides:
+    every = changes(x).mean(0)
+    return Sides(x.gap, every.amax(), every.amin())
+
+
+def _no_partition(x: Instance) -> Sides:
+    change = x.logits_student - x.logits_teacher
+    return Sides(x.gap, -change.amin(1).mean(), -change.amax(1).mean())
+
+
+def _predicted_classes(x: Instance) -> Sides:
+    chosen = changes(x).gather(1, torch.stack(predictions(x), 1))
+    return Sides(x.gap, chosen.amax(1).mean(), chosen.amin(1).mean())
+
+
+def _teacher_right(x: Instance) -> Sides:
+    student, teacher = predictions(x)
+    return Sides(error_gap(x), ((student != teacher) & (teacher == x.labels_teacher)).to(x.bias.dtype).mean())
+
+
+def _frequencies(x: Instance) -> Sides:
+    student, teacher = (torch.bincount(each, minlength=len(x.bias)) / len(each) for each in predictions(x))
+    return Sides(error_gap(x), 0.5 * (student - teacher).abs().sum().to(x.bias.dtype))
+
+
+THEOREM = Theorem(
+    name="T0",
+    title="label-free, on the same inputs",
+    plain="Whatever the labels are, the gap lies between the mean over inputs of the smallest and of the largest change of "
+    "loss over the classes; the error rates differ by at most the share of inputs on which the predictions differ.",
+    latex=r"E\min_y[\ell(f_S,y)-\ell(f_T,y)] \le R_S - R_T \le E\max_y[\ell(f_S,y)-\ell(f_T,y)]",
+    hypotheses=(
+        Hypothesis(
+            "same inputs",
+            "row i of student and teacher is the same input, so it has the same label; the proof uses only the latter, and "
+            "where there are no labels the user vouches for the former",
+            lambda x: x.same_labels,
+            Counterexample(
+                "the teacher's rows are in another order: paired features are equal, their labels are not", "T0", _shuffled
+            ),
+        ),
+    ),
+    direction="two-sided",
+    source="standard",
+    proof="ℓ(f_S, Y) − ℓ(f_T, Y) is one of the K values ℓ(f_S, y) − ℓ(f_T, y), so it lies between their extremes; take the "
+    "mean. For the 0–1 loss the largest of [ŷ_S ≠ y] − [ŷ_T ≠ y] is [ŷ_S ≠ ŷ_T], and the smallest its negative. Nothing is "
+    "asked of the loss, the heads or their dimensions. Without labels no better is possible: the labels may be those at which "
+    "each maximum is attained. For cross-entropy ℓ(f_S, y) − ℓ(f_T, y) = lse(a_S) − lse(a_T) − Δ_y.",
+    forms=(
+        Form(
+            "T0",
+            r"E\min_y[\ell_S(y)-\ell_T(y)] \le R_S-R_T \le E\max_y[\ell_S(y)-\ell_T(y)]",
+            "1",
+            _label_free,
+            Witness("every label is the class at which the loss grows most", _worst_labels),
+            _start,
+            ("student", "teacher", "weight", "bias"),
+        ),
+        Form(
+            "T0.error",
+            r"|err_S-err_T| \le P(\hat y_S\ne\hat y_T)",
+            "1",
+            _error,
+            Witness("the teacher is right wherever they differ", _turned_wrong),
+            _start,
+        ),
+    ),
+    mutants=(
+        Mutant("extreme of the mean for mean of the extremes", "T0", _extreme_of_mean),
+        Mutant("difference of log-partitions forgotten", "T0", _no_partition),
+        Mutant("extremes over the two predicted classes only", "T0", _predicted_classes),
+        Mutant("only disagreements where the teacher is right", "T0.error", _teacher_right),
+        Mutant("how often each class is predicted, not for which input", "T0.error", _frequencies),
+    ),
+)

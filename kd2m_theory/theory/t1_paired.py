@@ -1,0 +1,242 @@
+"""T1: paired coupling, the theorem of KD²M (arXiv 2504.01757) repaired."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.instance import (
+    Instance,
+    cross_entropy,
+    distances,
+    instance,
+    length,
+    lipschitz,
+    random_instance,
+    root,
+    vertex_norm,
+)
+from kd2m_theory.theory.kd2m_lemma import TOLERANCE, KernelInstance, kernel_instance, random_kernel_instance
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+def change(x: Instance) -> Tensor:
+    """W(z_S − z_T) of every input."""
+    return (x.student - x.teacher) @ x.weight.T
+
+
+def moved(x: Instance | KernelInstance) -> Tensor:
+    """‖z_S − z_T‖ of every input."""
+    return length(x.student - x.teacher)
+
+
+def root_mean_square(x: Instance | KernelInstance) -> Tensor:
+    """‖g_S − g_T‖_{L₂}."""
+    return root((moved(x) ** 2).mean())
+
+
+def moved_in_space(x: KernelInstance) -> Tensor:
+    """‖φ(z_S) − φ(z_T)‖_H of every input."""
+    return x.kernel_distances(x.student, x.teacher).diagonal()
+
+
+def _directed(x: Instance) -> Sides:
+    against = change(x) - change(x).gather(1, x.labels_student[:, None])
+    return Sides(x.gap, against.amax(1).mean(), against.amin(1).mean())
+
+
+def _head_aware(x: Instance) -> Sides:
+    return Sides(x.gap, vertex_norm(change(x), x.labels_student).mean())
+
+
+def _class_lipschitz(x: Instance) -> Sides:
+    steepness = distances(x.weight, x.weight).amax(1)
+    return Sides(x.gap, (steepness[x.labels_student] * moved(x)).mean())
+
+
+def _l1(x: Instance) -> Sides:
+    return Sides(x.gap, lipschitz(x.weight) * moved(x).mean())
+
+
+def _l2(x: Instance) -> Sides:
+    return Sides(x.gap, lipschitz(x.weight) * root_mean_square(x))
+
+
+def _rkhs(x: KernelInstance) -> Sides:
+    return Sides(x.gap, x.norm * moved_in_space(x).mean())
+
+
+def _rkhs_l2(x: KernelInstance) -> Sides:
+    return Sides(x.gap, x.norm * x.lipschitz * root_mean_square(x))
+
+
+def _far_wrong() -> Instance:
+    return instance([[-9.5], [9.5]], [[-9.0], [9.0]], [0, 1], [[1.0], [-1.0]])
+
+
+def _difference() -> KernelInstance:
+    return kernel_instance([[0.0]], [[0.1]], [[0.0], [0.1]], [[1.0, -1.0]], sigma=0.5)
+
+
+def _own_head() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
+
+
+def _shuffled() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], labels_teacher=[1, 0])
+
+
+def _steep(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(2.0 * logits, labels)
+
+
+def _steep_loss() -> Instance:
+    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], loss=_steep)
+
+
+def _small_norm() -> KernelInstance:
+    return kernel_instance([[0.0]], [[0.1]], [[0.0], [0.1]], [[10.0, -10.0]], sigma=0.5, claimed_norm=1.0)
+
+
+def _units() -> KernelInstance:
+    return kernel_instance([[0.0]], [[0.1]], [[0.0]], [[1.0]], sigma=0.1, claimed_lipschitz=1.0)
+
+
+def _kernel(check: Callable[[KernelInstance], bool]) -> Callable[[Instance | KernelInstance], bool]:
+    """A check of the RKHS forms, which the others do not need."""
+    return lambda x: not isinstance(x, KernelInstance) or check(x)
+
+
+def _uniform_norm(x: Instance) -> Sides:
+    return Sides(x.gap, change(x).abs().amax(1).mean())
+
+
+def _wrong_way(x: Instance) -> Sides:
+    sides = _directed(x)
+    return Sides(sides.gap, -sides.lower if sides.lower is not None else sides.upper, -sides.upper)
+
+
+def _operator_norm(x: Instance) -> Sides:
+    return Sides(x.gap, torch.linalg.matrix_norm(x.weight, 2) * moved(x).mean())
+
+
+def _mean_square(x: Instance) -> Sides:
+    return Sides(x.gap, lipschitz(x.weight) * (moved(x) ** 2).mean())
+
+
+def _largest_row(x: Instance) -> Sides:
+    return Sides(x.gap, (length(x.weight)[x.labels_student] * moved(x)).mean())
+
+
+def _squared_kernel(x: KernelInstance) -> Sides:
+    return Sides(x.gap, x.norm * (moved_in_space(x) ** 2).mean())
+
+
+def _inverted_width(x: KernelInstance) -> Sides:
+    return Sides(x.gap, x.norm * root_mean_square(x) / x.lipschitz)
+
+
+_MOVE = ("student", "teacher", "weight", "bias")
+_MOVE_KERNEL = ("student", "teacher", "centres", "coefficients")
+_WORDS = "every point is wrong and the student more so: where softmax has saturated the loss is linear"
+_FORMS = (
+    ("T1.head_aware", r"E\,\nu_Y(W(Z_S-Z_T))", "1", _head_aware),
+    ("T1.class_lipschitz", r"E[L_Y\|Z_S-Z_T\|]", "L_y = max_c ‖w_c − w_y‖", _class_lipschitz),
+    ("T1.l1", r"L\|g_S-g_T\|_{L_1}", "L = max ‖w_c − w_c'‖", _l1),
+    ("T1.l2", r"L\|g_S-g_T\|_{L_2}", "L", _l2),
+)
+
+THEOREM = Theorem(
+    name="T1",
+    title="paired coupling, the paper's theorem repaired",
+    plain="On the same inputs the gap is at most the mean distance of the two networks' features, times how steep the loss is "
+    "in the features.",
+    latex=r"|R_S-R_T| \le E\,\nu_Y(W(Z_S-Z_T)) \le E[L_Y\|Z_S-Z_T\|] \le L\|g_S-g_T\|_{L_1} \le L\|g_S-g_T\|_{L_2}",
+    hypotheses=(
+        Hypothesis(
+            "shared linear head",
+            "both networks' logits are Wz + b with one W and b",
+            lambda x: x.shared_head,
+            Counterexample("equal features, and the student's own head is wrong", "T1.head_aware", _own_head),
+        ),
+        Hypothesis(
+            "same inputs",
+            "row i of both networks is the same input, so it has the same label; the proof uses only the latter",
+            lambda x: x.same_labels,
+            Counterexample("the teacher's rows in another order: equal features, other labels", "T1.l2", _shuffled),
+        ),
+        Hypothesis(
+            "vertex gradient",
+            "the loss's gradient in the logits is a convex combination of the e_c − e_y, as that of cross-entropy is",
+            lambda x: isinstance(x, KernelInstance) or x.loss is cross_entropy,
+            Counterexample("cross-entropy at temperature ½ is twice as steep", "T1.head_aware", _steep_loss),
+        ),
+        Hypothesis(
+            "norm of the loss",
+            "RKHS forms: the loss is in the RKHS and B is at least its norm",
+            _kernel(lambda x: bool(x.norm >= x.exact_norm * (1 - TOLERANCE))),
+            Counterexample("ten times the witness's loss, and B not raised", "T1.rkhs", _small_norm),
+        ),
+        Hypothesis(
+            "Lipschitz constant of the feature map",
+            "RKHS form with L₂: the constant of φ is in the bound, 1/σ for the RBF kernel",
+            _kernel(lambda x: x.lipschitz >= (1 - TOLERANCE) / x.sigma),
+            Counterexample("a width of 0.1 and the constant left out, as in the paper", "T1.rkhs_l2", _units),
+        ),
+    ),
+    direction="two-sided",
+    source="theorem of arXiv 2504.01757, repaired; constants C1, C2 of the vertices of cross-entropy's gradient",
+    proof="∇ℓ = softmax(a) − e_y is a convex combination of the vertices e_c − e_y, so along the segment from a_T to a_S the "
+    "loss changes by at least min_c (Δ_c − Δ_y) and at most max_c (Δ_c − Δ_y); both are at most ν_y(Δ) in size. Take the mean "
+    "over inputs. Then |⟨w_c − w_y, z⟩| ≤ L_y ‖z‖ by Cauchy–Schwarz, L_y ≤ L, and L₁ ≤ L₂ by Jensen. RKHS: L(z) = ⟨L, φ(z)⟩, "
+    "Cauchy–Schwarz in H, and ‖φ(z) − φ(z')‖² = 2 − 2 exp(−‖z − z'‖²/(2σ²)) ≤ ‖z − z'‖²/σ². The loss there may differ by "
+    "label, with B the largest norm; where it is one function of z, any pairing of the rows will do. Where labels are known (E "
+    "L_Y²)^½ may replace L in the last bound, by Cauchy–Schwarz.",
+    forms=(
+        Form(
+            "T1.directed",
+            r"E\min_c(\Delta_c-\Delta_Y) \le R_S-R_T \le E\max_c(\Delta_c-\Delta_Y)",
+            "1",
+            _directed,
+            Witness(_WORDS, _far_wrong),
+            random_instance,
+            _MOVE,
+            row=False,
+        ),
+        *(
+            Form(name, latex, constant, sides, Witness(_WORDS, _far_wrong), random_instance, _MOVE)
+            for name, latex, constant, sides in _FORMS
+        ),
+        Form(
+            "T1.rkhs",
+            r"B\,E\|\varphi(Z_S)-\varphi(Z_T)\|_H",
+            "B = ‖L‖_H",
+            _rkhs,
+            Witness("the loss is the difference of the two points' feature maps", _difference),
+            random_kernel_instance,
+            _MOVE_KERNEL,
+            row=False,
+        ),
+        Form(
+            "T1.rkhs_l2",
+            r"B\,\mathrm{Lip}(\varphi)\,\|g_S-g_T\|_{L_2}",
+            "B Lip(φ), 1/σ for the RBF kernel",
+            _rkhs_l2,
+            Witness("the same, with points closer than the width: φ is steepest at distance 0", _difference),
+            random_kernel_instance,
+            _MOVE_KERNEL,
+            row=False,
+        ),
+    ),
+    mutants=(
+        Mutant("sides exchanged", "T1.directed", _wrong_way),
+        Mutant("max_c |Δ_c| for max_c |Δ_c − Δ_y|", "T1.head_aware", _uniform_norm),
+        Mutant("‖w_y‖ for max_c ‖w_c − w_y‖", "T1.class_lipschitz", _largest_row),
+        Mutant("‖W‖_op without √2", "T1.l1", _operator_norm),
+        Mutant("mean square without the root", "T1.l2", _mean_square),
+        Mutant("‖φ − φ'‖² for ‖φ − φ'‖", "T1.rkhs", _squared_kernel),
+        Mutant("σ for 1/σ", "T1.rkhs_l2", _inverted_width),
+    ),
+)

@@ -1,0 +1,189 @@
+"""T2: class-conditional transport."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.instance import (
+    Instance,
+    cross_entropy,
+    distances,
+    instance,
+    least_cost,
+    lipschitz,
+    random_instance,
+    root,
+    spectral,
+    sum_of,
+    vertex_norm,
+)
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+
+ClassCost = Callable[[Instance, int, Tensor, Tensor], Tensor]
+
+
+def euclidean(x: Instance, _y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """‖z − z'‖ of every pair of one class."""
+    return distances(x.student[mine], x.teacher[theirs])
+
+
+def head_aware(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """ν_y(W(z − z')) of every pair of one class."""
+    change = (x.student[mine][:, None] - x.teacher[theirs][None]) @ x.weight.T
+    return vertex_norm(change, torch.full(change.shape[:2], y))
+
+
+def class_steepness(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """L_y ‖z − z'‖ of every pair of one class."""
+    return distances(x.weight[[y]], x.weight).amax() * euclidean(x, y, mine, theirs)
+
+
+def transport(x: Instance, cost: ClassCost) -> Tensor:
+    """Σ_y π_y W_{1,c_y}(P_S^y, P_T^y)."""
+    return sum_of(share * least_cost(cost(x, y, mine, theirs)) for y, share, mine, theirs in x.by_class())
+
+
+def squares(x: Instance) -> dict[int, Tensor]:
+    """(W₂^y)² of every class."""
+    return {y: least_cost(euclidean(x, y, mine, theirs) ** 2) for y, _, mine, theirs in x.by_class()}
+
+
+def _head_aware(x: Instance) -> Sides:
+    return Sides(x.gap, transport(x, head_aware))
+
+
+def _class_lipschitz(x: Instance) -> Sides:
+    return Sides(x.gap, transport(x, class_steepness))
+
+
+def _lipschitz(x: Instance) -> Sides:
+    return Sides(x.gap, lipschitz(x.weight) * transport(x, euclidean))
+
+
+def _spectral(x: Instance) -> Sides:
+    return Sides(x.gap, spectral(x.weight) * transport(x, euclidean))
+
+
+def _w2(x: Instance) -> Sides:
+    parts = squares(x)
+    return Sides(x.gap, lipschitz(x.weight) * root(sum_of(share * parts[y] for y, share, _, _ in x.by_class())))
+
+
+def _cw2(x: Instance) -> Sides:
+    parts, largest = squares(x), max(share for _, share, _, _ in x.by_class())
+    uniform = root(sum_of(parts.values()) / len(parts))
+    return Sides(x.gap, lipschitz(x.weight) * math.sqrt(len(parts) * largest) * uniform)
+
+
+def _far_wrong() -> Instance:
+    return instance([[-9.0], [-9.0], [9.0], [9.0]], [[-6.0], [-6.0], [6.0], [6.0]], [0, 0, 1, 1], [[1.0], [-1.0]])
+
+
+def _large_class_moves() -> Instance:
+    return instance([*[[-9.0]] * 99, [9.0]], [*[[-6.0]] * 99, [9.0]], [0] * 99 + [1], [[1.0], [-1.0]])
+
+
+def _own_head() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
+
+
+def _shares_differ() -> Instance:
+    features = [[3.0]] * 4
+    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0])
+
+
+def _steep(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(2.0 * logits, labels)
+
+
+def _steep_loss() -> Instance:
+    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], loss=_steep)
+
+
+def _swapped_shares(x: Instance) -> Sides:
+    shares = [share for _, share, _, _ in x.by_class()]
+    return Sides(
+        x.gap,
+        sum_of(
+            share * least_cost(head_aware(x, y, mine, theirs))
+            for share, (y, _, mine, theirs) in zip(reversed(shares), x.by_class(), strict=True)
+        ),
+    )
+
+
+def _label_free(x: Instance) -> Sides:
+    return Sides(x.gap, lipschitz(x.weight) * least_cost(distances(x.student, x.teacher)))
+
+
+def _w1_as_w2(x: Instance) -> Sides:
+    return Sides(x.gap, lipschitz(x.weight) * transport(x, lambda *pairs: euclidean(*pairs) ** 2))
+
+
+def _no_imbalance(x: Instance) -> Sides:
+    parts = squares(x)
+    return Sides(x.gap, lipschitz(x.weight) * root(sum_of(parts.values()) / len(parts)))
+
+
+_WORDS = "every point is wrong and the student more so: where softmax has saturated the loss is linear"
+
+THEOREM = Theorem(
+    name="T2",
+    title="class-conditional transport",
+    plain="Transport each class of student features onto the teacher's: the gap is at most the mean cost, for any ground cost "
+    "that bounds how much the loss of that class can change.",
+    latex=r"|R_S - R_T| \le \sum_y \pi_y\, W_{1,c_y}(P_S^y, P_T^y)",
+    hypotheses=(
+        Hypothesis(
+            "shared linear head",
+            "both networks' logits are Wz + b with one W and b",
+            lambda x: x.shared_head,
+            Counterexample("equal features, and the student's own head is wrong", "T2.head_aware", _own_head),
+        ),
+        Hypothesis(
+            "same class shares",
+            "both samples have the same class frequencies π_y",
+            lambda x: x.same_shares,
+            Counterexample(
+                "equal class-conditionals, but the student has more of the hard class", "T2.head_aware", _shares_differ
+            ),
+        ),
+        Hypothesis(
+            "1-Lipschitz loss",
+            "the loss changes by at most ν_y of the change of logits, as cross-entropy does",
+            lambda x: x.loss is cross_entropy,
+            Counterexample("cross-entropy at temperature ½ is twice as steep", "T2.head_aware", _steep_loss),
+        ),
+    ),
+    direction="two-sided",
+    source="Kantorovich–Rubinstein duality, class by class; constants C1, C2 of the vertices of cross-entropy's gradient",
+    proof="∇ℓ = softmax(a) − e_y is a convex combination of the vertices e_c − e_y, so ℓ changes by at most ν_y(Δ) along any "
+    "segment; integrate over a coupling of each class and take the best. L_y‖z‖ ≥ ν_y(Wz) by Cauchy–Schwarz, "
+    "‖w_c − w_c'‖ ≤ √2‖W‖_op since ‖e_c − e_c'‖ = √2; W₁ ≤ W₂ and Jensen give the last two.",
+    forms=tuple(
+        Form(name, latex, constant, sides, Witness(words, witness), random_instance, ("student", "teacher", "weight", "bias"))
+        for name, latex, constant, sides, words, witness in (
+            ("T2.head_aware", r"\sum_y\pi_y W_1(\nu_y)", "1", _head_aware, _WORDS, _far_wrong),
+            ("T2.class_lipschitz", r"\sum_y\pi_y L_y W_1^y", "L_y = max_c ‖w_c − w_y‖", _class_lipschitz, _WORDS, _far_wrong),
+            ("T2.lipschitz", r"L\sum_y\pi_y W_1^y", "L = max ‖w_c − w_c'‖", _lipschitz, _WORDS, _far_wrong),
+            ("T2.spectral", r"\sqrt2\|W\|_{op}\sum_y\pi_y W_1^y", "√2 ‖W‖_op", _spectral, _WORDS, _far_wrong),
+            ("T2.w2", r"L(\sum_y\pi_y (W_2^y)^2)^{1/2}", "L", _w2, _WORDS, _far_wrong),
+            (
+                "T2.cw2",
+                r"L\sqrt{n_c\max_y\pi_y}\,CW_2",
+                "L √(n_c max π)",
+                _cw2,
+                "only the large class moves, and it is wrong",
+                _large_class_moves,
+            ),
+        )
+    ),
+    mutants=(
+        Mutant("class shares swapped", "T2.head_aware", _swapped_shares),
+        Mutant("classes ignored: transport of the marginals", "T2.lipschitz", _label_free),
+        Mutant("mean squared distance for mean distance", "T2.lipschitz", _w1_as_w2),
+        Mutant("√(n_c max π) forgotten", "T2.cw2", _no_imbalance),
+    ),
+)

@@ -1,0 +1,171 @@
+"""T3: transport of features and labels together."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.instance import (
+    Instance,
+    cross_entropy,
+    distances,
+    instance,
+    least_cost,
+    lipschitz,
+    random_instance,
+    vertex_norm,
+)
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+def change(x: Instance) -> Tensor:
+    """W(z − z') of every pair of a student's and a teacher's point, n × m × K."""
+    return (x.student[:, None] - x.teacher[None]) @ x.weight.T
+
+
+def label_term(x: Instance) -> Tensor:
+    """a^T_{Y'} − a^T_Y of every pair, with the teacher point's logits: what its loss gains if its label Y' becomes Y."""
+    own = x.logits_teacher.gather(1, x.labels_teacher[:, None])[:, 0]
+    return own[None] - x.logits_teacher.T[x.labels_student]
+
+
+def head_aware(x: Instance) -> Tensor:
+    """ν_Y(W(z − z')) of every pair, Y the student point's label."""
+    moved = change(x)
+    return vertex_norm(moved, x.labels_student[:, None].expand(moved.shape[:2]))
+
+
+def _directed(x: Instance) -> Sides:
+    moved = change(x)
+    student = x.logits_student.gather(1, x.labels_student[:, None]).mean()
+    labels = x.logits_teacher.gather(1, x.labels_teacher[:, None]).mean() - student
+    return Sides(x.gap, labels + least_cost(moved.amax(2)), labels - least_cost(-moved.amin(2)))
+
+
+def _head_aware(x: Instance) -> Sides:
+    return Sides(x.gap, least_cost(head_aware(x) + label_term(x).abs()))
+
+
+def _lipschitz(x: Instance) -> Sides:
+    return Sides(x.gap, least_cost(lipschitz(x.weight) * distances(x.student, x.teacher) + label_term(x).abs()))
+
+
+def _two_changes() -> Instance:
+    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], labels_teacher=[1])
+
+
+def _permuted_labels() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], labels_teacher=[1, 0])
+
+
+def _own_head() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
+
+
+def _steep(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(2.0 * logits, labels)
+
+
+def _steep_loss() -> Instance:
+    return replace(_two_changes(), loss=_steep)
+
+
+def _start(generator: torch.Generator) -> Instance:
+    """Labels, their shares and even the number of points differ."""
+    x = random_instance(generator)
+    return replace(x, teacher=x.teacher[:3], labels_teacher=torch.randint(0, 3, (3,), generator=generator))
+
+
+def _no_labels(x: Instance) -> Sides:
+    return Sides(x.gap, least_cost(head_aware(x)))
+
+
+def _student_logits(x: Instance) -> Sides:
+    own = x.logits_student.gather(1, x.labels_student[:, None])
+    labels = (own - x.logits_student[:, x.labels_teacher]).abs()
+    return Sides(x.gap, least_cost(head_aware(x) + labels))
+
+
+def _teacher_label(x: Instance) -> Sides:
+    moved = change(x)
+    costs = vertex_norm(moved, x.labels_teacher[None].expand(moved.shape[:2]))
+    return Sides(x.gap, least_cost(costs + label_term(x).abs()))
+
+
+def _two_plans(x: Instance) -> Sides:
+    feature = lipschitz(x.weight) * least_cost(distances(x.student, x.teacher))
+    return Sides(x.gap, feature + least_cost(label_term(x).abs()))
+
+
+def _label_mismatch(x: Instance) -> Sides:
+    differ = (x.labels_student[:, None] != x.labels_teacher[None]).to(x.bias.dtype)
+    return Sides(x.gap, least_cost(lipschitz(x.weight) * distances(x.student, x.teacher) + differ))
+
+
+def _directed_without_labels(x: Instance) -> Sides:
+    moved = change(x)
+    return Sides(x.gap, least_cost(moved.amax(2)), -least_cost(-moved.amin(2)))
+
+
+_WORDS = "one point a side, its feature and its label change, and both raise the loss"
+
+THEOREM = Theorem(
+    name="T3",
+    title="joint transport of features and labels",
+    plain="Transport the whole labelled student sample onto the teacher's, features and labels together: the gap is at most "
+    "the mean of how much the loss can change by the move plus how much the teacher point's loss changes with the label.",
+    latex=r"|R_S-R_T| \le \min_\gamma E_\gamma[\nu_Y(W(Z_S-Z_T)) + |a^T_{Y'}-a^T_Y|] \le "
+    r"\min_\gamma E_\gamma[L\|Z_S-Z_T\| + |a^T_{Y'}-a^T_Y|]",
+    hypotheses=(
+        Hypothesis(
+            "shared linear head",
+            "both networks' logits are Wz + b with one W and b",
+            lambda x: x.shared_head,
+            Counterexample("equal features, and the student's own head is wrong", "T3.head_aware", _own_head),
+        ),
+        Hypothesis(
+            "cross-entropy",
+            "the loss changes by at most ν_y of the change of logits, and by a_y' − a_y if the label y' becomes y",
+            lambda x: x.loss is cross_entropy,
+            Counterexample("cross-entropy at temperature ½ is twice as steep", "T3.head_aware", _steep_loss),
+        ),
+    ),
+    direction="two-sided",
+    source="transport with a joint cost of features and labels (as Courty et al. 2017 use it), constants C1, C2",
+    proof="On any coupling ℓ(a_S, Y) − ℓ(a_T, Y') = [ℓ(a_S, Y) − ℓ(a_T, Y)] + [ℓ(a_T, Y) − ℓ(a_T, Y')]. The first bracket "
+    "keeps the label Y and is at most ν_Y(a_S − a_T), which is at most L_Y‖z − z'‖ ≤ L‖z − z'‖; the second keeps the logits "
+    "and is a^T_{Y'} − a^T_Y exactly. Take the mean and the best coupling. Class shares may differ: no coupling has to keep "
+    "labels. Never worse than T2 with the same ground cost, whose couplings it allows and whose label term is 0. Sharper: the "
+    "first bracket lies between min_c and max_c of Δ_c − Δ_Y; with the second, signed, this is max_c Δ_c + a^T_{Y'} − a^S_Y, "
+    "whose last two terms have the same mean on every coupling. So only max_c Δ_c is transported, without labels: E lse(a_S) − "
+    "E lse(a_T) ≤ min_γ E max_c Δ_c.",
+    forms=(
+        Form(
+            "T3.directed",
+            r"\max_\gamma E\min_c\Delta_c \le R_S-R_T-E[a^T_{Y'}]+E[a^S_Y] \le \min_\gamma E\max_c\Delta_c",
+            "1",
+            _directed,
+            Witness("equal features, labels permuted: the label part is exact, and nothing has to be moved", _permuted_labels),
+            _start,
+            ("student", "teacher", "weight", "bias"),
+            row=False,
+        ),
+        *(
+            Form(name, latex, constant, sides, Witness(_WORDS, _two_changes), _start, ("student", "teacher", "weight", "bias"))
+            for name, latex, constant, sides in (
+                ("T3.head_aware", r"\min_\gamma E[\nu_Y(W(Z_S-Z_T))+|a^T_{Y'}-a^T_Y|]", "1", _head_aware),
+                ("T3.lipschitz", r"\min_\gamma E[L\|Z_S-Z_T\|+|a^T_{Y'}-a^T_Y|]", "L = max ‖w_c − w_c'‖", _lipschitz),
+            )
+        ),
+    ),
+    mutants=(
+        Mutant("label part left out", "T3.directed", _directed_without_labels),
+        Mutant("label term left out: transport of the marginals", "T3.head_aware", _no_labels),
+        Mutant("label term with the student point's logits", "T3.head_aware", _student_logits),
+        Mutant("ν of the teacher point's label", "T3.head_aware", _teacher_label),
+        Mutant("each term at its own best plan", "T3.lipschitz", _two_plans),
+        Mutant("0–1 cost of labels", "T3.lipschitz", _label_mismatch),
+    ),
+)

@@ -1,0 +1,158 @@
+"""T4: marginal transport plus label mismatch."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.instance import (
+    Instance,
+    best_plan,
+    cross_entropy,
+    distances,
+    instance,
+    least_cost,
+    lipschitz,
+    random_instance,
+)
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+def relabelling(x: Instance) -> Tensor:
+    """ℓ(h(z'), Y) − ℓ(h(z'), Y') of every pair: Y of the student's point, z' and Y' of the teacher's."""
+    logits = x.logits_teacher
+    n, m = len(x.student), len(x.teacher)
+    student = x.loss(logits.repeat(n, 1), x.labels_student.repeat_interleave(m)).reshape(n, m)
+    return student - x.loss(logits, x.labels_teacher)[None]
+
+
+def transported(x: Instance) -> tuple[Tensor, Tensor]:
+    """L W₁(P_S, P_T) of the marginals, and an optimal plan γ for it."""
+    costs = distances(x.student, x.teacher)
+    plan = best_plan(costs)
+    return lipschitz(x.weight) * (plan * costs).sum(), plan
+
+
+def _signed(x: Instance) -> Sides:
+    reach, plan = transported(x)
+    mismatch = (plan * relabelling(x)).sum()
+    return Sides(x.gap, mismatch + reach, mismatch - reach)
+
+
+def _marginal(x: Instance) -> Sides:
+    reach, plan = transported(x)
+    return Sides(x.gap, reach + (plan * relabelling(x).abs()).sum())
+
+
+def _two_changes() -> Instance:
+    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], labels_teacher=[1])
+
+
+def _permuted_labels() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], labels_teacher=[1, 0])
+
+
+def _own_head() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
+
+
+def _steep(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(2.0 * logits, labels)
+
+
+def _steep_loss() -> Instance:
+    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], loss=_steep)
+
+
+def _start(generator: torch.Generator) -> Instance:
+    """Labels, their shares and even the number of points differ."""
+    x = random_instance(generator)
+    return replace(x, teacher=x.teacher[:3], labels_teacher=torch.randint(0, 3, (3,), generator=generator))
+
+
+def _no_labels(x: Instance) -> Sides:
+    return Sides(x.gap, transported(x)[0])
+
+
+def _two_plans(x: Instance) -> Sides:
+    return Sides(x.gap, transported(x)[0] + least_cost(relabelling(x).abs()))
+
+
+def _operator_norm(x: Instance) -> Sides:
+    plan = best_plan(distances(x.student, x.teacher))
+    reach = torch.linalg.matrix_norm(x.weight, 2) * (plan * distances(x.student, x.teacher)).sum()
+    return Sides(x.gap, reach + (plan * relabelling(x).abs()).sum())
+
+
+def _larger_part(x: Instance) -> Sides:
+    reach, plan = transported(x)
+    return Sides(x.gap, torch.maximum(reach, (plan * relabelling(x).abs()).sum()))
+
+
+def _sign(x: Instance) -> Sides:
+    reach, plan = transported(x)
+    mismatch = (plan * relabelling(x)).sum()
+    return Sides(x.gap, reach - mismatch, -mismatch - reach)
+
+
+_WORDS = "one point a side, its feature and its label change, and both raise the loss"
+_MOVE = ("student", "teacher", "weight", "bias")
+
+THEOREM = Theorem(
+    name="T4",
+    title="marginal transport plus label mismatch",
+    plain="Transport the features without regard to labels: the gap is at most L times that distance plus the mean change of "
+    "the teacher's loss by the labels that the plan brings, which says how false a common ground truth is.",
+    latex=r"|R_S-R_T| \le L\,W_1(P_S,P_T)+\lambda_\gamma,\quad \lambda_\gamma=E_\gamma|\ell(h(Z_T),Y)-\ell(h(Z_T),Y')|",
+    hypotheses=(
+        Hypothesis(
+            "shared linear head",
+            "both networks' logits are Wz + b with one W and b",
+            lambda x: x.shared_head,
+            Counterexample("equal features, and the student's own head is wrong", "T4", _own_head),
+        ),
+        Hypothesis(
+            "1-Lipschitz loss",
+            "the loss changes by at most ν_y of the change of logits, as cross-entropy does",
+            lambda x: x.loss is cross_entropy,
+            Counterexample("cross-entropy at temperature ½ is twice as steep", "T4", _steep_loss),
+        ),
+    ),
+    direction="two-sided",
+    source="Kantorovich–Rubinstein on the marginals, and the triangle inequality for the labels",
+    proof="On any coupling ℓ(h(Z_S), Y) − ℓ(h(Z_T), Y') = [ℓ(h(Z_S), Y) − ℓ(h(Z_T), Y)] + [ℓ(h(Z_T), Y) − ℓ(h(Z_T), Y')]; the "
+    "first bracket is at most L‖Z_S − Z_T‖ whatever Y is, the mean of the second's absolute value is λ_γ. With γ optimal for "
+    "the distance the first part is L W₁. Where several plans are optimal each gives a valid bound; λ may differ. Sharper: E_γ "
+    "of the second bracket with its sign moves the interval instead of widening it, |R_S − R_T − λ±| ≤ L W₁. T3 minimises the "
+    "same sum over γ, so it is never worse.",
+    forms=(
+        Form(
+            "T4.signed",
+            r"|R_S-R_T-E_\gamma[\ell(h(Z_T),Y)-\ell(h(Z_T),Y')]| \le L\,W_1(P_S,P_T)",
+            "L = max ‖w_c − w_c'‖",
+            _signed,
+            Witness("equal features, labels permuted: the label part is exact, and nothing has to be moved", _permuted_labels),
+            _start,
+            _MOVE,
+            row=False,
+        ),
+        Form(
+            "T4",
+            r"L\,W_1(P_S,P_T)+\lambda_\gamma",
+            "L = max ‖w_c − w_c'‖",
+            _marginal,
+            Witness(_WORDS, _two_changes),
+            _start,
+            _MOVE,
+        ),
+    ),
+    mutants=(
+        Mutant("sign of the label term", "T4.signed", _sign),
+        Mutant("label mismatch left out", "T4", _no_labels),
+        Mutant("each term at its own best plan", "T4", _two_plans),
+        Mutant("‖W‖_op without √2", "T4", _operator_norm),
+        Mutant("the larger of the two parts for their sum", "T4", _larger_part),
+    ),
+)

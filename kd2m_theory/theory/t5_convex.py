@@ -1,0 +1,223 @@
+"""T5: enclosure from both sides by convexity and smoothness."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.instance import Instance, cross_entropy, instance, least_cost, random_instance, squared_loss, sum_of
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+
+ClassCost = Callable[[Instance, int, Tensor, Tensor], Tensor]
+
+
+def gradients(x: Instance, points: Tensor, y: int) -> Tensor:
+    """∇ℓ in the logits at points under the shared head, all of class y."""
+    labels = torch.full((len(points),), y)
+    gradient: Tensor = torch.func.grad(lambda logits: x.loss(logits, labels).sum())(points @ x.weight.T + x.bias)
+    return gradient
+
+
+def change(x: Instance, _y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """W(z − z') of every pair of one class."""
+    return (x.student[mine][:, None] - x.teacher[theirs][None]) @ x.weight.T
+
+
+def at_teacher(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """⟨∇_zℓ_y(z'), z − z'⟩ of every pair of one class."""
+    return (change(x, y, mine, theirs) * gradients(x, x.teacher[theirs], y)[None]).sum(2)
+
+
+def at_student(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """⟨∇_zℓ_y(z), z − z'⟩ of every pair of one class."""
+    return (change(x, y, mine, theirs) * gradients(x, x.student[mine], y)[:, None]).sum(2)
+
+
+def centred_square(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """‖W(z − z') less its mean over classes‖² of every pair of one class."""
+    moved = change(x, y, mine, theirs)
+    return ((moved - moved.mean(2, keepdim=True)) ** 2).sum(2)
+
+
+def squared_range(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """(max_c Δ_c − min_c Δ_c)² of every pair of one class, Δ = W(z − z')."""
+    moved = change(x, y, mine, theirs)
+    return (moved.amax(2) - moved.amin(2)) ** 2
+
+
+def plus(cost: ClassCost, factor: float, other: ClassCost) -> ClassCost:
+    """cost + factor · other."""
+    return lambda *pairs: cost(*pairs) + factor * other(*pairs)
+
+
+def enclosure(x: Instance, lowers: tuple[ClassCost, ...], uppers: tuple[ClassCost, ...]) -> Sides:
+    """Σ_y π_y times the largest of max_γ E_γ[lower], and the smallest of min_γ E_γ[upper], each chosen class by class."""
+    below, above = [], []
+    for y, share, mine, theirs in x.by_class():
+        below.append(share * torch.stack([-least_cost(-cost(x, y, mine, theirs)) for cost in lowers]).amax())
+        above.append(share * torch.stack([least_cost(cost(x, y, mine, theirs)) for cost in uppers]).amin())
+    return Sides(x.gap, sum_of(above), sum_of(below))
+
+
+def _range(x: Instance) -> Sides:
+    lowers = (at_teacher, plus(at_student, -0.125, squared_range))
+    return enclosure(x, lowers, (at_student, plus(at_teacher, 0.125, squared_range)))
+
+
+def _convex(x: Instance) -> Sides:
+    return enclosure(x, (at_teacher,), (at_student, plus(at_teacher, 0.25, centred_square)))
+
+
+def _far_wrong() -> Instance:
+    return instance([[-9.0], [-9.0], [9.0], [9.0]], [[-6.0], [-6.0], [6.0], [6.0]], [0, 0, 1, 1], [[1.0], [-1.0]])
+
+
+def _own_head() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
+
+
+def _shares_differ() -> Instance:
+    features = [[3.0]] * 4
+    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0])
+
+
+def _sampled_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 − p_y. Its Hessian in the logits is p_y(diag(p) − ppᵀ − uuᵀ), u = e_y − p: a difference of two positive parts.
+
+    The first is at most ½, the second p_y‖u‖² ≤ 2 p_y(1 − p_y)² ≤ 8/27, so it is ½-smooth; along Δ the parts are at most
+    ¼ and 4/27 of the squared range. It does not change if all logits shift. It is not convex.
+    """
+    return 1 - torch.softmax(logits, 1).gather(1, labels[:, None])[:, 0]
+
+
+def _steep(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(10.0 * logits, labels)
+
+
+CONVEX = (cross_entropy, squared_loss, _steep)
+SMOOTH = (cross_entropy, _sampled_error)
+
+
+def _flat_end() -> Instance:
+    return instance([[-9.0]], [[0.0]], [0], [[1.0], [-1.0]], loss=_sampled_error)
+
+
+def _steep_loss() -> Instance:
+    return instance([[-1.0]], [[0.0]], [0], [[1.0], [-1.0]], loss=_steep)
+
+
+def _start(generator: torch.Generator) -> Instance:
+    """Five points of three classes; the teacher's come in another order, so its couplings have to find them."""
+    x = random_instance(generator, n=5)
+    order = torch.randperm(5, generator=generator)
+    return replace(x, teacher=x.teacher[order], labels_teacher=x.labels_teacher[order])
+
+
+def _wrong_end(x: Instance) -> Sides:
+    return enclosure(x, (at_teacher,), (at_teacher,))
+
+
+def _ends_exchanged(x: Instance) -> Sides:
+    return enclosure(x, (at_student,), (at_teacher,))
+
+
+def _eighth(x: Instance) -> Sides:
+    return enclosure(x, (at_teacher,), (at_student, plus(at_teacher, 0.125, centred_square)))
+
+
+def _sixteenth(x: Instance) -> Sides:
+    return enclosure(x, (at_teacher,), (at_student, plus(at_teacher, 0.0625, squared_range)))
+
+
+def _classes_ignored(x: Instance) -> Sides:
+    everyone, all_theirs = torch.arange(len(x.student)), torch.arange(len(x.teacher))
+
+    def all_pairs(points: Tensor, labels: Tensor) -> Tensor:
+        return torch.cat([gradients(x, point[None], int(y)) for point, y in zip(points, labels, strict=True)])
+
+    moved = change(x, 0, everyone, all_theirs)
+    lower = (moved * all_pairs(x.teacher, x.labels_teacher)[None]).sum(2)
+    upper = (moved * all_pairs(x.student, x.labels_student)[:, None]).sum(2)
+    return Sides(x.gap, least_cost(upper), -least_cost(-lower))
+
+
+_WORDS = "every point is wrong and the student more so: where softmax has saturated the loss is linear"
+_MOVE = ("student", "teacher", "weight", "bias")
+
+THEOREM = Theorem(
+    name="T5",
+    title="enclosure from both sides by convexity",
+    plain="A convex loss lies above its tangent: the tangent at the teacher's points bounds the gap from below, the tangent at "
+    "the student's from above, on any coupling that keeps labels. That the loss bends at most so much gives a second upper "
+    "side.",
+    latex=r"\max_\gamma E_\gamma\langle\nabla_z\ell_Y(Z_T),Z_S-Z_T\rangle \le R_S-R_T \le "
+    r"\min_\gamma E_\gamma\langle\nabla_z\ell_Y(Z_S),Z_S-Z_T\rangle",
+    hypotheses=(
+        Hypothesis(
+            "shared linear head",
+            "both networks' logits are Wz + b with one W and b, so that what is convex in the logits is convex in z",
+            lambda x: x.shared_head,
+            Counterexample("equal features, and the student's own head is wrong", "T5", _own_head),
+        ),
+        Hypothesis(
+            "same class shares",
+            "both samples have the same class frequencies π_y, so that couplings can keep labels",
+            lambda x: x.same_shares,
+            Counterexample("equal class-conditionals, but the student has more of the hard class", "T5", _shares_differ),
+        ),
+        Hypothesis(
+            "convex loss",
+            "the loss is convex in the logits",
+            lambda x: x.loss in CONVEX,
+            Counterexample("1 − p_y levels off, so its tangent at the teacher overshoots", "T5", _flat_end),
+        ),
+        Hypothesis(
+            "½-smooth loss",
+            "second upper side: the loss's second derivative along Δ is at most ½‖Δ‖² (for T5.range: at most ¼(max Δ − min "
+            "Δ)²), and the loss does not change if all logits shift",
+            lambda x: x.loss in SMOOTH,
+            Counterexample("cross-entropy at temperature 1/10 is convex but bends more", "T5", _steep_loss),
+        ),
+    ),
+    direction="two-sided",
+    source="tangents of a convex function and the descent lemma (standard), on couplings",
+    proof="On a coupling that keeps labels R_S − R_T = E_γ[ℓ_Y(Z_S) − ℓ_Y(Z_T)], and ⟨∇ℓ_Y(z'), z − z'⟩ ≤ ℓ_Y(z) − ℓ_Y(z') ≤ "
+    "⟨∇ℓ_Y(z), z − z'⟩ for a convex loss; take the best coupling for each side. Second upper side: ℓ(a + Δ) − ℓ(a) − ⟨∇ℓ(a), "
+    "Δ⟩ is at most half the largest second derivative. For cross-entropy that derivative is Var_p(Δ) ≤ ½‖Δ − its mean over "
+    "classes‖², hence ¼. Sharper: Var_p(Δ) ≤ ¼(max Δ − min Δ)² (Popoviciu), so ⅛(max Δ − min Δ)² will do (Hoeffding's lemma: "
+    "the left side is log E_p exp(Δ − E_p Δ)); it is never more, since (max − min)² ≤ 2(max − m)² + 2(min − m)² ≤ 2‖Δ − m‖² "
+    "for every m, and equal for two classes. The same bound read from the student's end gives a second lower side.",
+    forms=(
+        Form(
+            "T5.range",
+            r"\ell_S-\ell_T \ge \langle\nabla\ell(a_S),\Delta\rangle-\tfrac18\mathrm{range}^2,\quad "
+            r"\ell_S-\ell_T \le \langle\nabla\ell(a_T),\Delta\rangle+\tfrac18\mathrm{range}^2",
+            "⅛ of the squared range of Δ over classes",
+            _range,
+            Witness(_WORDS, _far_wrong),
+            _start,
+            _MOVE,
+            row=False,
+        ),
+        Form(
+            "T5",
+            r"\max_\gamma E\langle\nabla\ell(a_T),\Delta\rangle \le R_S-R_T \le "
+            r"\sum_y\pi_y\min(\min_\gamma E\langle\nabla\ell(a_S),\Delta\rangle, "
+            r"\min_\gamma E[\langle\nabla\ell(a_T),\Delta\rangle+\tfrac14\|\Delta-\bar\Delta\|^2])",
+            "1, and ¼ of the squared change of logits less their mean",
+            _convex,
+            Witness(_WORDS, _far_wrong),
+            _start,
+            _MOVE,
+        ),
+    ),
+    mutants=(
+        Mutant("1/16 for ⅛ of the squared range", "T5.range", _sixteenth),
+        Mutant("gradient at the teacher on the upper side too", "T5", _wrong_end),
+        Mutant("the two ends exchanged", "T5", _ends_exchanged),
+        Mutant("⅛ for ¼ of the squared change", "T5", _eighth),
+        Mutant("classes ignored: couplings of the marginals", "T5", _classes_ignored),
+    ),
+)

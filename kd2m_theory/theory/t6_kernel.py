@@ -1,0 +1,357 @@
+"""T6: kernel bounds, of which the one for squared loss needs nobody's word."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.instance import Instance, instance, least_cost, length, random_instance, root, squared_loss, sum_of
+from kd2m_theory.theory.kd2m_lemma import TOLERANCE, KernelInstance, kernel_instance, random_kernel_instance
+from kd2m_theory.theory.quadratic import Parts, best_kernel, kernel, parts, projection
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+def brier(logits: Tensor, labels: Tensor) -> Tensor:
+    """‖softmax(a) − e_y‖² of each row."""
+    return squared_loss(torch.softmax(logits, 1), labels)
+
+
+def squared_parts(x: Instance, y: int, mine: Tensor, theirs: Tensor, centre: Tensor | None = None) -> Parts:
+    """For the loss ‖Wz + b − e_y‖²: t = e_y − b."""
+    return parts(x.student[mine], x.teacher[theirs], x.weight, torch.eye(len(x.bias)).to(x.bias)[y] - x.bias, centre)
+
+
+def brier_parts(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Parts:
+    """For Brier's score: W projects on sum zero, t = We_y.
+
+    Both p and e_y sum to one, so p − e_y = W(p − e_y) is a function of Wp alone: with W for I the norms are smaller
+    (‖WᵀW‖_F = √(K−1) for √K) and the bound is still exact about the loss.
+    """
+    project = projection(len(x.bias))
+    student, teacher = (torch.softmax(a, 1) @ project for a in (x.logits_student[mine], x.logits_teacher[theirs]))
+    return parts(student, teacher, project, project[y])
+
+
+PartsOf = Callable[[Instance, int, Tensor, Tensor], Parts]
+
+
+def over_classes(x: Instance, parts_of: PartsOf, bound: Callable[[Parts], Tensor] = best_kernel) -> Sides:
+    """|R_S − R_T| ≤ Σ_y π_y of the bound of each class."""
+    return Sides(x.gap, sum_of(share * bound(parts_of(x, y, mine, theirs)) for y, share, mine, theirs in x.by_class()))
+
+
+def _squared(x: Instance) -> Sides:
+    return over_classes(x, squared_parts)
+
+
+def _fixed(x: Instance) -> Sides:
+    origin = torch.zeros_like(x.student[0])
+    return over_classes(
+        x, lambda x, y, mine, theirs: squared_parts(x, y, mine, theirs, origin), lambda p: kernel(p, x.parameter)
+    )
+
+
+def _brier(x: Instance) -> Sides:
+    return over_classes(x, brier_parts)
+
+
+def mmd(x: KernelInstance) -> Tensor:
+    """MMD between the clouds, diagonal included: √(−½ Σ w_i w_j ‖φ_i − φ_j‖²) for weights w that sum to zero."""
+    n, m = len(x.student), len(x.teacher)
+    points = torch.cat((x.student, x.teacher))
+    weights = torch.cat((points.new_full((n,), 1.0 / n), points.new_full((m,), -1.0 / m)))
+    return root(-0.5 * weights @ x.kernel_distances(points, points) ** 2 @ weights)
+
+
+def in_space(x: KernelInstance) -> Tensor:
+    """W₁ with the ground cost ‖φ(z) − φ(z')‖_H."""
+    return least_cost(x.kernel_distances(x.student, x.teacher))
+
+
+def in_features(x: KernelInstance) -> Tensor:
+    """W₁ with the ground cost ‖z − z'‖."""
+    return least_cost(length(x.student[:, None] - x.teacher[None]))
+
+
+def _rkhs(x: KernelInstance) -> Sides:
+    return Sides(x.gap, x.norm * mmd(x))
+
+
+def _chain(x: KernelInstance) -> Sides:
+    return Sides(mmd(x), in_space(x))
+
+
+def _chain_features(x: KernelInstance) -> Sides:
+    return Sides(mmd(x), x.lipschitz * in_features(x))
+
+
+# Of class 0 with W = (1, −1) and b = 0 the loss is 2z² − 2z + 1.
+def _along_gradient() -> Instance:
+    return instance([[3.0], [3.0], [-7.0]], [[2.0], [2.0], [-5.0]], [0, 0, 1], [[1.0], [-1.0]], loss=squared_loss)
+
+
+def _proportional() -> Instance:
+    return instance([[-3.0]], [[1.0]], [0], [[1.0], [-1.0]], loss=squared_loss)
+
+
+def _one_flip() -> Instance:
+    return instance([[-1.0]], [[1.0]], [0], [[1.0], [-1.0]], loss=brier)
+
+
+def _difference() -> KernelInstance:
+    return kernel_instance([[0.0]], [[0.1]], [[0.0], [0.1]], [[1.0, -1.0]], sigma=0.5)
+
+
+def _own_head() -> Instance:
+    features = [[3.0], [-3.0]]
+    own = ([[-1.0], [1.0]], [0.0, 0.0])
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=own, loss=squared_loss)
+
+
+def _shares_differ() -> Instance:
+    features = [[3.0]] * 4
+    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0], loss=squared_loss)
+
+
+def fourth_power(logits: Tensor, labels: Tensor) -> Tensor:
+    """‖a − e_y‖⁴ of each row: a polynomial of degree four in the features."""
+    return squared_loss(logits, labels) ** 2
+
+
+def _degree_four() -> Instance:
+    return replace(_along_gradient(), loss=fourth_power)
+
+
+def _indefinite() -> Instance:
+    return replace(instance([[3.0]], [[1.0]], [0], [[1.0], [-1.0]], loss=squared_loss), parameter=-1.0)
+
+
+def _small_norm() -> KernelInstance:
+    return replace(_difference(), coefficients=10 * _difference().coefficients, claimed_norm=1.0)
+
+
+def _two_losses() -> KernelInstance:
+    points = [[0.0], [3.0]]
+    return kernel_instance(points, points, points, [[1.0, 0.0], [0.0, 1.0]], [0, 1], [1, 0])
+
+
+def _units() -> KernelInstance:
+    return kernel_instance([[0.0]], [[0.1]], [[0.0]], [[1.0]], sigma=0.1, claimed_lipschitz=1.0)
+
+
+def _squared_start(generator: torch.Generator) -> Instance:
+    parameter = float(10.0 ** (4.0 * torch.rand((), generator=generator) - 2.0))
+    return random_instance(generator, loss=squared_loss, parameter=parameter)
+
+
+def _brier_start(generator: torch.Generator) -> Instance:
+    return random_instance(generator, loss=brier, own_head=True)
+
+
+def _kernel_start(generator: torch.Generator) -> KernelInstance:
+    return random_kernel_instance(generator, 4, 3)
+
+
+def _of_loss(check: Callable[[Instance], bool]) -> Callable[[Instance | KernelInstance], bool]:
+    return lambda x: isinstance(x, KernelInstance) or check(x)
+
+
+def _of_kernel(check: Callable[[KernelInstance], bool]) -> Callable[[Instance | KernelInstance], bool]:
+    return lambda x: not isinstance(x, KernelInstance) or check(x)
+
+
+def _half_gradient(x: Instance) -> Sides:
+    return over_classes(x, squared_parts, lambda p: p.quadratic * p.spread + p.gradient * p.shift / 2)
+
+
+def _means_only(x: Instance) -> Sides:
+    return over_classes(x, squared_parts, lambda p: p.gradient * p.shift)
+
+
+def _mixed_centres(x: Instance) -> Sides:
+    def mixed(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Parts:
+        at_teacher = squared_parts(x, y, mine, theirs, centre=x.teacher[theirs].mean(0))
+        return replace(squared_parts(x, y, mine, theirs), gradient=at_teacher.gradient)
+
+    return over_classes(x, mixed)
+
+
+def _no_two(x: Instance) -> Sides:
+    origin = torch.zeros_like(x.student[0])
+
+    def wrong(p: Parts) -> Tensor:
+        return root(p.quadratic**2 + p.gradient**2 / (4 * x.parameter)) * root(p.spread**2 + 2 * x.parameter * p.shift**2)
+
+    return over_classes(x, lambda x, y, mine, theirs: squared_parts(x, y, mine, theirs, origin), wrong)
+
+
+def _spectral_for_frobenius(x: Instance) -> Sides:
+    # ‖I − 11ᵀ/K‖_op = 1, its Frobenius norm is √(K−1).
+    return over_classes(x, brier_parts, lambda p: p.spread + p.gradient * p.shift)
+
+
+def _classes_ignored(x: Instance) -> Sides:
+    everyone = torch.arange(len(x.student)), torch.arange(len(x.teacher))
+    shares = [(y, share) for y, share, _, _ in x.by_class()]
+    return Sides(x.gap, sum_of(share * best_kernel(brier_parts(x, y, *everyone)) for y, share in shares))
+
+
+def _squared_mmd(x: KernelInstance) -> Sides:
+    return Sides(x.gap, x.norm * mmd(x) ** 2)
+
+
+def _inverted_width(x: KernelInstance) -> Sides:
+    return Sides(mmd(x), in_features(x) / x.lipschitz)
+
+
+def _only_spread() -> Instance:
+    return instance([[1.0], [-1.0]], [[0.0], [0.0]], [0, 0], [[1.0], [-1.0]], loss=squared_loss)
+
+
+def _exchanged() -> Instance:
+    return instance([[-1.0], [1.0]], [[1.0], [-1.0]], [0, 1], [[1.0], [-1.0]], loss=brier)
+
+
+def _three_vertices() -> Instance:
+    """The teacher is sure, of each class once; the student cannot tell. Means agree, and all of the gap is in the spread."""
+    sure = [[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]]
+    return instance([[0.0] * 3] * 3, sure, [0, 0, 0], torch.eye(3), loss=brier)
+
+
+_MOVE = ("student", "teacher", "weight", "bias")
+_MOVE_KERNEL = ("student", "teacher", "centres", "coefficients")
+
+THEOREM = Theorem(
+    name="T6",
+    title="kernel bounds",
+    plain="The squared loss of a linear head is a function in the space of a polynomial kernel, of a norm that the head alone "
+    "determines: the gap is at most that norm times the kernel distance of each class. The same for Brier's score of predicted "
+    "probabilities, and for any loss of known norm in any kernel's space.",
+    latex=r"|R_S-R_T| \le \sum_y\pi_y\|f_y\|_H\,\mathrm{MMD}(P_S^y,P_T^y) \ \xrightarrow{\min_c}\ "
+    r"\sum_y\pi_y\left(\|W^\top W\|_F\|\Delta\Sigma_y\|_F+\|2W^\top(Wz_0+b-e_y)\|\,\|\Delta\mu_y\|\right)",
+    hypotheses=(
+        Hypothesis(
+            "shared linear head",
+            "both networks' logits are Wz + b with one W and b; not needed for Brier's score, a function of each one's logits",
+            _of_loss(lambda x: x.shared_head or x.loss is brier),
+            Counterexample("equal features, and the student's own head is wrong", "T6", _own_head),
+        ),
+        Hypothesis(
+            "same class shares",
+            "both samples have the same class frequencies π_y",
+            _of_loss(lambda x: x.same_shares),
+            Counterexample("equal class-conditionals, but the student has more of the hard class", "T6", _shares_differ),
+        ),
+        Hypothesis(
+            "squared loss",
+            "the loss is ‖Wz + b − e_y‖², or ‖p − e_y‖² of probabilities p: a polynomial of degree two in the points",
+            _of_loss(lambda x: x.loss is squared_loss or x.loss is brier),
+            Counterexample("its square is of degree four, outside the space of the kernel", "T6", _degree_four),
+        ),
+        Hypothesis(
+            "positive c",
+            "T6.kernel: c > 0, or (⟨z, z'⟩ + c)² is no kernel",
+            _of_loss(lambda x: x.parameter > 0),
+            Counterexample("for c < 0 the form is indefinite, and Cauchy–Schwarz turns round", "T6.kernel", _indefinite),
+        ),
+        Hypothesis(
+            "one loss",
+            "T6.rkhs: the loss is one function of z on both sides; else apply it class by class",
+            _of_kernel(lambda x: x.one_ground_truth and x.shared_head),
+            Counterexample("equal laws, labels permuted: MMD = 0 and any gap", "T6.rkhs", _two_losses),
+        ),
+        Hypothesis(
+            "norm of the loss",
+            "T6.rkhs: the loss is in the RKHS and B is at least its norm; for a network only the user can say so",
+            _of_kernel(lambda x: bool(x.norm >= x.exact_norm * (1 - TOLERANCE))),
+            Counterexample("ten times the witness's loss, and B not raised", "T6.rkhs", _small_norm),
+        ),
+        Hypothesis(
+            "Lipschitz constant of the feature map",
+            "T6.w1: the constant of φ is in the bound, 1/σ for the RBF kernel",
+            _of_kernel(lambda x: x.lipschitz >= (1 - TOLERANCE) / x.sigma),
+            Counterexample("a width of 0.1 and the constant left out", "T6.w1", _units),
+        ),
+    ),
+    direction="two-sided",
+    source="Cauchy–Schwarz in an RKHS (standard; MMD: Gretton et al. 2012)",
+    proof="About any z₀, ‖W(z₀ + u) + b − e_y‖² = ⟨WᵀW, uuᵀ⟩ + ⟨g, u⟩ + const with g = 2Wᵀ(Wz₀ + b − e_y). The kernel (⟨u, u'⟩ "
+    "+ c)² has the features uuᵀ, √(2c) u and c, so without the constant ‖f‖² = ‖WᵀW‖_F² + ‖g‖²/(2c), and MMD² = ‖ΔM‖_F² + "
+    "2c‖Δμ‖²; a constant has no part in a difference of risks. Cauchy–Schwarz, class by class. The squared product is (QS)² + "
+    "(Gm)² + 2cQ²m² + G²S²/(2c) with Q = ‖WᵀW‖, G = ‖g‖, S = ‖ΔM‖, m = ‖Δμ‖, least at c = GS/(2Qm), where it is (QS + Gm)²: "
+    "sharper than any one kernel. Every z₀ gives a bound; half way between the class means ΔM is ΔΣ. Brier's score: p − e_y = "
+    "C(p − e_y) with C = I − 11ᵀ/K, so W = C, and points are Cp. General: E L(Z_S) − E L(Z_T) = ⟨L, μ_S − μ_T⟩. Chain: "
+    "‖E_γ[φ(Z_S) − φ(Z_T)]‖ ≤ E_γ‖φ(Z_S) − φ(Z_T)‖ on any coupling, and C6.",
+    forms=(
+        Form(
+            "T6",
+            r"\sum_y\pi_y\left(\|W^\top W\|_F\|\Delta\Sigma_y\|_F+\|2W^\top(Wz_0+b-e_y)\|\,\|\Delta\mu_y\|\right)",
+            "‖WᵀW‖_F of the covariances' difference, ‖2Wᵀ(Wz₀ + b − e_y)‖ of the means'; z₀ half way between the means",
+            _squared,
+            Witness("every class is a point that moves along the gradient", _along_gradient),
+            _squared_start,
+            _MOVE,
+        ),
+        Form(
+            "T6.kernel",
+            r"\sum_y\pi_y\sqrt{\|W^\top W\|_F^2+\tfrac{1}{2c}\|2W^\top(b-e_y)\|^2}\,\mathrm{MMD}_{(\langle z,z'\rangle+c)^2}",
+            "‖f_y‖_H for c = parameter and z₀ = 0",
+            _fixed,
+            Witness("the loss is proportional to the difference of the two points' feature maps", _proportional),
+            _squared_start,
+            _MOVE,
+            row=False,
+        ),
+        Form(
+            "T6.brier",
+            r"\sum_y\pi_y\left(\sqrt{K-1}\,\|\Delta\Sigma_y\|_F+2\|C\bar p-Ce_y\|\,\|\Delta\mu_y\|\right),\ "
+            r"C=I-\tfrac1K11^\top",
+            "√(K−1) of the covariances' difference, 2‖p̄ − e_y‖ of the means'; p̄ half way between the mean predictions",
+            _brier,
+            Witness("one prediction each, and the two lie in line with the true vertex", _one_flip),
+            _brier_start,
+            _MOVE,
+        ),
+        Form(
+            "T6.rkhs",
+            r"|R_S-R_T| \le B\,\mathrm{MMD}(P_S,P_T)",
+            "B = ‖L‖_H",
+            _rkhs,
+            Witness("the loss is the difference of the two points' feature maps", _difference),
+            _kernel_start,
+            _MOVE_KERNEL,
+            row=False,
+        ),
+        Form(
+            "T6.w1_rkhs",
+            r"\mathrm{MMD} \le W_{1,H}",
+            "1",
+            _chain,
+            Witness("a point each", _difference),
+            _kernel_start,
+            ("student", "teacher"),
+            row=False,
+        ),
+        Form(
+            "T6.w1",
+            r"\mathrm{MMD} \le \mathrm{Lip}(\varphi)\,W_1",
+            "Lip(φ), 1/σ for the RBF kernel",
+            _chain_features,
+            Witness("a point each, closer than the width: φ is steepest at distance 0", _difference),
+            _kernel_start,
+            ("student", "teacher"),
+            row=False,
+        ),
+    ),
+    mutants=(
+        Mutant("the 2 of the gradient forgotten", "T6", _half_gradient),
+        Mutant("linear kernel: means only", "T6", _means_only, _only_spread),
+        Mutant("gradient about the teacher's mean, covariances' difference", "T6", _mixed_centres),
+        Mutant("‖g‖²/(4c) for ‖g‖²/(2c) in the norm", "T6.kernel", _no_two),
+        Mutant("operator norm 1 for Frobenius norm √(K−1)", "T6.brier", _spectral_for_frobenius, _three_vertices),
+        Mutant("classes ignored: moments of the marginals", "T6.brier", _classes_ignored, _exchanged),
+        Mutant("MMD² for MMD", "T6.rkhs", _squared_mmd),
+        Mutant("σ for 1/σ", "T6.w1", _inverted_width),
+    ),
+)

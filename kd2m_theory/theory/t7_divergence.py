@@ -1,0 +1,293 @@
+"""T7: total variation, and KL through it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.divergences import divergence, pinsker, smaller
+from kd2m_theory.theory.instance import Instance, instance, random_instance, root, sum_of, zero_one
+from kd2m_theory.theory.laws import Atoms, Margins, atoms, margins, two_points
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+def prediction_variation(student: Tensor, teacher: Tensor) -> Tensor:
+    """TV between the laws of the predicted class, for n × K and m × K logits."""
+    classes = student.shape[1]
+    laws = (torch.bincount(a.argmax(1), minlength=classes).to(a) / len(a) for a in (student, teacher))
+    first, second = laws
+    return 0.5 * (first - second).abs().sum()
+
+
+def _variation(x: Atoms) -> Sides:
+    return Sides(x.gap, x.bound * (x.shares * x.variations).sum())
+
+
+def _divergence(x: Atoms) -> Sides:
+    both = torch.minimum(x.divergences, divergence(x.teacher, x.student))
+    return Sides(x.gap, x.bound * (x.shares * smaller(both)).sum())
+
+
+def per_class(x: Instance, parts: Iterable[Tensor]) -> Tensor:
+    """Σ_y π_y times one number a class."""
+    return sum_of(share * part for (_, share, _, _), part in zip(x.by_class(), parts, strict=True))
+
+
+def _prediction(x: Instance) -> Sides:
+    logits = x.logits_student, x.logits_teacher
+    parts = (prediction_variation(logits[0][mine], logits[1][theirs]) for _, _, mine, theirs in x.by_class())
+    return Sides(x.gap, per_class(x, parts))
+
+
+def _gaussian(x: Margins) -> Sides:
+    return Sides(x.gap, (x.shares * smaller(torch.minimum(*x.divergences))).sum())
+
+
+def affinity_bound(x: Margins) -> Tensor:
+    """√(1 − BC²), C."""
+    return root(-torch.expm1(2 * x.log_affinity))
+
+
+def _affinity(x: Margins) -> Sides:
+    return Sides(x.gap, (x.shares * torch.minimum(pinsker(torch.minimum(*x.divergences)), affinity_bound(x))).sum())
+
+
+def _all_loss_moves() -> Atoms:
+    return atoms([[1.0, 3.0], [3.0, 1.0]], [[3.0, 1.0], [3.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]], [0.75, 0.25])
+
+
+def _nearly_fair() -> Atoms:
+    return atoms([[0.48, 0.52]], [[0.5, 0.5]], [[0.0, 1.0]], [1.0])
+
+
+def _turned_wrong() -> Instance:
+    return instance([[-1.0], [2.0], [-1.0]], [[1.0], [2.0], [-1.0]], [0, 0, 1], [[1.0], [-1.0]], loss=zero_one)
+
+
+def _far_apart() -> Margins:
+    return margins([-3.0], [3.0], [1.0])
+
+
+def _loss_too_large() -> Atoms:
+    return replace(_all_loss_moves(), losses=2 * _all_loss_moves().losses)
+
+
+def _shares_differ() -> Instance:
+    features = [[3.0]] * 4
+    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0], loss=zero_one)
+
+
+def sampled_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 − p_y: in [0, 1], but it sees more than the predicted class."""
+    return 1 - torch.softmax(logits, 1).gather(1, labels[:, None])[:, 0]
+
+
+def _less_sure() -> Instance:
+    return instance([[0.1]], [[2.0]], [0], [[1.0], [-1.0]], loss=sampled_error)
+
+
+def _two_point_law() -> Margins:
+    return margins([0.5], [0.5], [1.0], law=two_points)
+
+
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    scale = 10.0 ** (2.0 * torch.rand((), generator=generator, dtype=torch.float64) - 1.5)
+    return scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def _atom_start(generator: torch.Generator) -> Atoms:
+    teacher = _normal(generator, 2, 4)
+    losses = torch.rand(2, 4, generator=generator, dtype=torch.float64)
+    if torch.rand((), generator=generator) < 0.5:  # the gap is linear in the losses, so largest at their extremes
+        losses = losses.round()
+    shares = torch.softmax(_normal(generator, 2), 0)
+    return Atoms(teacher + _normal(generator, 2, 4), teacher, losses, shares, shares)
+
+
+def _prediction_start(generator: torch.Generator) -> Instance:
+    x = random_instance(generator, n=6, loss=zero_one, own_head=True)
+    order = torch.randperm(6, generator=generator)
+    return replace(x, teacher=x.teacher[order], labels_teacher=x.labels_teacher[order])
+
+
+def _margin_start(generator: torch.Generator) -> Margins:
+    teacher, spread, shares = _normal(generator, 2), _normal(generator, 2), torch.softmax(_normal(generator, 2), 0)
+    return Margins(
+        teacher + _normal(generator, 2), teacher, spread + _normal(generator, 2).clamp(-4, 4), spread, shares, shares
+    )
+
+
+def _bounded(x: Atoms | Instance | Margins) -> bool:
+    return not isinstance(x, Atoms) or bool(((x.losses >= 0) & (x.losses <= x.bound)).all())
+
+
+def _same_shares(x: Atoms | Instance | Margins) -> bool:
+    return x.same_shares if isinstance(x, Instance) else torch.equal(x.shares, x.shares_teacher)
+
+
+def _half_variation(x: Atoms) -> Sides:
+    return Sides(x.gap, 0.5 * x.bound * (x.shares * x.variations).sum())
+
+
+def _marginal_variation(x: Atoms) -> Sides:
+    laws = (x.shares @ torch.softmax(law, 1) for law in (x.student, x.teacher))
+    first, second = laws
+    return Sides(x.gap, x.bound * 0.5 * (first - second).abs().sum())
+
+
+def _root_outside(x: Atoms) -> Sides:
+    return Sides(x.gap, x.bound * (x.shares * root(x.divergences) / 2).sum())
+
+
+def _no_root(x: Atoms) -> Sides:
+    return Sides(x.gap, x.bound * (x.shares * -torch.expm1(-x.divergences)).sum())
+
+
+def _marginal_predictions(x: Instance) -> Sides:
+    return Sides(x.gap, prediction_variation(x.logits_student, x.logits_teacher))
+
+
+def _largest_change(x: Instance) -> Sides:
+    """max for sum: half the largest change of a probability, for half the sum."""
+    parts = []
+    for _, share, mine, theirs in x.by_class():
+        laws = [
+            torch.bincount(a.argmax(1), minlength=len(x.bias)).to(a) / len(a)
+            for a in (x.logits_student[mine], x.logits_teacher[theirs])
+        ]
+        parts.append(share * 0.5 * (laws[0] - laws[1]).abs().amax())
+    return Sides(x.gap, sum_of(parts))
+
+
+def _means_only(x: Margins) -> Sides:
+    return Sides(x.gap, _gaussian(replace(x, log_spread_student=x.log_spread_teacher)).upper)
+
+
+def _affinity_not_squared(x: Margins) -> Sides:
+    return Sides(x.gap, (x.shares * root(-torch.expm1(x.log_affinity))).sum())
+
+
+def _exponent_halved(x: Margins) -> Sides:
+    return Sides(x.gap, (x.shares * root(-torch.expm1(-torch.minimum(*x.divergences) / 2))).sum())
+
+
+def _wide_and_wrong() -> Margins:
+    return replace(margins([-7.6], [2.4], [1.0]), log_spread_student=torch.tensor([1.6], dtype=torch.float64))
+
+
+def _spread_changes() -> Margins:
+    x = margins([1.0], [1.0], [1.0])
+    return replace(x, log_spread_student=torch.tensor([2.0], dtype=torch.float64))
+
+
+THEOREM = Theorem(
+    name="T7",
+    title="total variation and KL",
+    plain="A loss in [0, B] changes its mean by at most B times the total variation between the laws of each class. The 0–1 "
+    "loss sees the prediction only, so for it the laws may be those of the predicted class. Through KL, total variation is "
+    "bounded by Pinsker and by Bretagnolle and Huber, in either direction.",
+    latex=r"|R_S-R_T| \le B\sum_y\pi_y\,\mathrm{TV}(P_S^y,P_T^y),\quad "
+    r"\mathrm{TV}\le\min\left(\sqrt{\mathrm{KL}/2},\sqrt{1-e^{-\mathrm{KL}}}\right)",
+    hypotheses=(
+        Hypothesis(
+            "bounded loss",
+            "0 ≤ ℓ ≤ B on all points, where B is not read off the sample; only the length of the interval matters",
+            _bounded,
+            Counterexample("losses up to 2B", "T7.tv", _loss_too_large),
+        ),
+        Hypothesis(
+            "same class shares",
+            "both sides have the same class frequencies π_y",
+            _same_shares,
+            Counterexample(
+                "equal class-conditionals, but the student has more of the hard class", "T7.prediction", _shares_differ
+            ),
+        ),
+        Hypothesis(
+            "0–1 loss",
+            "T7.prediction: the loss is a function of predicted and true class with values in [0, 1]",
+            lambda x: not isinstance(x, Instance) or x.loss is zero_one,
+            Counterexample("1 − p_y: equal predictions, the student's less sure", "T7.prediction", _less_sure),
+        ),
+        Hypothesis(
+            "Gaussian classes",
+            "T7.gaussian, T7.affinity: given the class, the logits (here their margin) are Gaussian in the population",
+            None,
+            Counterexample(
+                "mean ± standard deviation, and the Gaussian with these moments: KL of the moments is 0",
+                "T7.gaussian",
+                _two_point_law,
+            ),
+        ),
+    ),
+    direction="two-sided",
+    source="Pinsker; Bretagnolle and Huber 1979; data processing; √(1 − BC²) standard (Cauchy–Schwarz)",
+    proof="|Σ(P − Q)ℓ| = |Σ(P − Q)(ℓ − B/2)| ≤ (B/2) Σ|P − Q| = B·TV, class by class with shared weights π_y. The 0–1 loss of "
+    "class y is a function of the predicted class, and TV falls under maps. TV² ≤ 1 − BC², BC = Σ√(PQ): by Cauchy–Schwarz TV = "
+    "½Σ|√P − √Q|(√P + √Q) ≤ ½√((2 − 2BC)(2 + 2BC)). By Jensen ln BC = ln E_P√(Q/P) ≥ −½KL(P‖Q), hence Bretagnolle–Huber, in "
+    "both directions since TV and BC are symmetric; so √(1 − BC²), closed form for Gaussians, is never above either of them. "
+    "Pinsker can be below it (variances 1 and 4.6, equal means), so T7.affinity takes the smaller. Pinsker is over 1 from KL = "
+    "2 on, the others never. For K = 2 the margin is a linear image of the logits, so its KL is no larger than theirs.",
+    forms=(
+        Form(
+            "T7.tv",
+            r"B\sum_y\pi_y\mathrm{TV}(P_S^y,P_T^y)",
+            "B",
+            _variation,
+            Witness("the loss is B where the student has more mass and 0 where it has less", _all_loss_moves),
+            _atom_start,
+            ("student", "teacher", "losses"),
+            row=False,
+        ),
+        Form(
+            "T7.kl",
+            r"B\sum_y\pi_y\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-e^{-\mathrm{KL}_y}})",
+            "B; KL the smaller of the two directions",
+            _divergence,
+            Witness("a coin that is nearly fair, and a fair one: Pinsker is sharp to first order", _nearly_fair),
+            _atom_start,
+            ("student", "teacher", "losses"),
+            row=False,
+        ),
+        Form(
+            "T7.prediction",
+            r"|err_S-err_T| \le \sum_y\pi_y\mathrm{TV}(\hat y_S|y,\ \hat y_T|y)",
+            "1",
+            _prediction,
+            Witness("what changes turns wrong", _turned_wrong),
+            _prediction_start,
+            ("student", "teacher", "weight", "bias"),
+        ),
+        Form(
+            "T7.affinity",
+            r"|err_S-err_T| \le \sum_y\pi_y\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-BC_y^2})",
+            "1; BC in closed form",
+            _affinity,
+            Witness("everything right becomes everything wrong", _far_apart),
+            _margin_start,
+            ("student", "teacher", "log_spread_student", "log_spread_teacher"),
+            row=False,
+        ),
+        Form(
+            "T7.gaussian",
+            r"|err_S-err_T| \le \sum_y\pi_y\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-e^{-\mathrm{KL}_y}})",
+            "1; KL the smaller of the two directions",
+            _gaussian,
+            Witness("everything right becomes everything wrong", _far_apart),
+            _margin_start,
+            ("student", "teacher", "log_spread_student", "log_spread_teacher"),
+        ),
+    ),
+    mutants=(
+        Mutant("½ twice", "T7.tv", _half_variation),
+        Mutant("classes ignored: TV of the marginals", "T7.tv", _marginal_variation),
+        Mutant("√KL/2 for √(KL/2)", "T7.kl", _root_outside),
+        Mutant("1 − e^{−KL} without the root", "T7.kl", _no_root),
+        Mutant("how often each class is predicted, not given the true one", "T7.prediction", _marginal_predictions),
+        Mutant("largest change of a probability for their sum", "T7.prediction", _largest_change),
+        Mutant("spreads taken as equal", "T7.gaussian", _means_only, _spread_changes),
+        Mutant("KL/2 in the exponent", "T7.gaussian", _exponent_halved, _wide_and_wrong),
+        Mutant("BC for BC²", "T7.affinity", _affinity_not_squared),
+    ),
+)

@@ -1,0 +1,340 @@
+"""T9: predictive distributions of the same inputs."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.divergences import bretagnolle_huber, divergence, pinsker, smaller
+from kd2m_theory.theory.instance import Instance, cross_entropy, instance, random_instance, root
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A population of n equally likely inputs with labels that are random given the input.
+
+    Attributes:
+        student: n × K logits.
+        teacher: n × K logits.
+        labels: n × K, P(Y = c | X); None where labels are drawn from the teacher.
+    """
+
+    student: Tensor
+    teacher: Tensor
+    labels: Tensor | None = None
+
+    @property
+    def gap(self) -> Tensor:
+        """R_S − R_T for the log loss."""
+        change = torch.log_softmax(self.teacher, 1) - torch.log_softmax(self.student, 1)
+        law = torch.softmax(self.teacher, 1) if self.labels is None else self.labels
+        return (law * change).sum(1).mean()
+
+
+def probabilities(x: Instance, gamma: float = 1.0) -> tuple[Tensor, Tensor]:
+    """p_S = softmax(a_S) and softmax(γ a_T), n × K."""
+    return torch.softmax(x.logits_student, 1), torch.softmax(gamma * x.logits_teacher, 1)
+
+
+def probability_gap(x: Instance, gamma: float = 1.0) -> Tensor:
+    """E p_S(Y|X) − E p_T(Y|X): how often an answer drawn from p is right."""
+    student, teacher = (p.gather(1, y[:, None]) for p, y in zip(probabilities(x, gamma), both_labels(x), strict=True))
+    return (student - teacher).mean()
+
+
+def both_labels(x: Instance) -> tuple[Tensor, Tensor]:
+    """Labels of student and teacher."""
+    return x.labels_student, x.labels_teacher
+
+
+def mean_divergence(x: Instance, gamma: float = 1.0) -> Tensor:
+    """E KL(p_T‖p_S), p_T = softmax(γ a_T)."""
+    return divergence(gamma * x.logits_teacher, x.logits_student).mean()
+
+
+def _largest(x: Instance) -> Sides:
+    student, teacher = probabilities(x)
+    change = student - teacher
+    return Sides(probability_gap(x), change.amax(1).mean(), change.amin(1).mean())
+
+
+def _variation(x: Instance) -> Sides:
+    student, teacher = probabilities(x)
+    return Sides(probability_gap(x), 0.5 * (student - teacher).abs().sum(1).mean())
+
+
+def _pinsker(x: Instance) -> Sides:
+    return Sides(probability_gap(x), pinsker(mean_divergence(x)))
+
+
+def _bretagnolle_huber(x: Instance) -> Sides:
+    return Sides(probability_gap(x), bretagnolle_huber(mean_divergence(x)))
+
+
+def _ttm(x: Instance) -> Sides:
+    term = mean_divergence(x, x.parameter)
+    return Sides(probability_gap(x, x.parameter), smaller(term))
+
+
+def _log_loss(x: Instance) -> Sides:
+    log_s, log_t = torch.log_softmax(x.logits_student, 1), torch.log_softmax(x.logits_teacher, 1)
+    one = torch.nn.functional.one_hot(x.labels_student, len(x.bias)).to(log_s)
+    whole = mean_divergence(x) + ((one - log_t.exp()) * (log_t - log_s)).sum(1).mean()
+    return Sides(x.gap, whole, whole)
+
+
+def _drawn(x: Drawn) -> Sides:
+    whole = divergence(x.teacher, x.student).mean()
+    return Sides(x.gap, whole, whole)
+
+
+# Two classes; logits are (z, −z), so p_0 = 1/(1 + e^{−2z}).
+def _two(student: object, teacher: object, labels: object, gamma: float = 1.0, labels_teacher: object = None) -> Instance:
+    return instance(student, teacher, labels, [[1.0], [-1.0]], labels_teacher=labels_teacher, parameter=gamma)
+
+
+def _less_sure() -> Instance:
+    return _two([[1.0], [-0.5]], [[2.0], [-1.0]], [0, 1])
+
+
+def _nearly_equal() -> Instance:
+    return _two([[0.05], [0.05]], [[0.0], [0.0]], [0, 0])
+
+
+def _turned_wrong() -> Instance:
+    return _two([[-9.0]], [[9.0]], [0])
+
+
+def _nearly_tempered() -> Instance:
+    return _two([[0.05]], [[0.5]], [0], gamma=0.2)
+
+
+def _shuffled() -> Instance:
+    return _two([[3.0], [-3.0]], [[3.0], [-3.0]], [0, 1], labels_teacher=[1, 0])
+
+
+def _steep(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(2.0 * logits, labels)
+
+
+def _steep_loss() -> Instance:
+    return replace(_turned_wrong(), loss=_steep)
+
+
+def _drawn_from(labels: object = None) -> Drawn:
+    student, teacher = torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([[0.0, 1.0, 0.0]])
+    law = None if labels is None else torch.tensor(labels, dtype=torch.float64)
+    return Drawn(student.double(), teacher.double(), law)
+
+
+def _teacher_labels() -> Drawn:
+    return _drawn_from()
+
+
+def _other_labels() -> Drawn:
+    return _drawn_from([[0.0, 0.0, 1.0]])
+
+
+def _start(generator: torch.Generator) -> Instance:
+    parameter = float(10.0 ** (2.0 * torch.rand((), generator=generator) - 1.5))
+    x = random_instance(generator, own_head=True, parameter=parameter)
+    if torch.rand((), generator=generator) < 0.5:  # a student near its teacher
+        size = 10.0 ** (-3.0 * torch.rand((), generator=generator, dtype=torch.float64))
+        noise = size * torch.randn(x.weight.shape, generator=generator, dtype=torch.float64)
+        x = replace(x, student=x.teacher, own=(x.weight + noise, x.bias))
+    return x
+
+
+def _drawn_start(generator: torch.Generator) -> Drawn:
+    teacher = 3 * torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    return Drawn(teacher + 3 * torch.randn(4, 3, generator=generator, dtype=torch.float64), teacher)
+
+
+def _half_variation(x: Instance) -> Sides:
+    whole = _variation(x)
+    return Sides(whole.gap, whole.upper / 2)
+
+
+def _marginal_variation(x: Instance) -> Sides:
+    student, teacher = probabilities(x)
+    return Sides(probability_gap(x), 0.5 * (student.mean(0) - teacher.mean(0)).abs().sum())
+
+
+def _half_outside(x: Instance) -> Sides:
+    return Sides(probability_gap(x), root(mean_divergence(x)) / 2)
+
+
+def _no_root(x: Instance) -> Sides:
+    return Sides(probability_gap(x), mean_divergence(x) / 2)
+
+
+def _no_root_huber(x: Instance) -> Sides:
+    return Sides(probability_gap(x), -torch.expm1(-mean_divergence(x)))
+
+
+def _half_exponent(x: Instance) -> Sides:
+    return Sides(probability_gap(x), bretagnolle_huber(mean_divergence(x) / 2))
+
+
+def _untempered(x: Instance) -> Sides:
+    return Sides(probability_gap(x), _ttm(x).upper)
+
+
+def _both_tempered(x: Instance) -> Sides:
+    term = divergence(x.parameter * x.logits_teacher, x.parameter * x.logits_student).mean()
+    return Sides(probability_gap(x, x.parameter), smaller(term))
+
+
+def _residual_forgotten(x: Instance) -> Sides:
+    return Sides(x.gap, mean_divergence(x), mean_divergence(x))
+
+
+def _student_weights(x: Instance) -> Sides:
+    """p_S for p_T in the residual."""
+    log_s, log_t = torch.log_softmax(x.logits_student, 1), torch.log_softmax(x.logits_teacher, 1)
+    one = torch.nn.functional.one_hot(x.labels_student, len(x.bias)).to(log_s)
+    whole = mean_divergence(x) + ((one - log_s.exp()) * (log_t - log_s)).sum(1).mean()
+    return Sides(x.gap, whole, whole)
+
+
+def _other_direction(x: Drawn) -> Sides:
+    whole = divergence(x.student, x.teacher).mean()
+    return Sides(x.gap, whole, whole)
+
+
+def _exchanged(x: Instance) -> Sides:
+    whole = _largest(x)
+    assert whole.lower is not None
+    return Sides(whole.gap, -whole.lower, -whole.upper)
+
+
+def _three_classes() -> Instance:
+    """Class 0 gains from both others, so its gain is more than either's loss."""
+    return instance([[4.0, 0.0, 0.0]], [[0.0, 0.0, 0.0]], [0], torch.eye(3))
+
+
+_MOVE = ("student", "teacher", "weight", "bias", "own")
+
+THEOREM = Theorem(
+    name="T9",
+    title="predictive distributions",
+    plain="On the same inputs the probability that a network gives to the true class changes, on average, by at most the mean "
+    "total variation between the two predictive distributions, whatever the labels; hence by their mean KL divergence. The gap "
+    "in log loss is that divergence plus a term with mean zero if labels are drawn from the teacher.",
+    latex=r"|E\,p_S(Y|X)-E\,p_T(Y|X)| \le E\,\mathrm{TV}(p_S,p_T) \le "
+    r"\min\left(\sqrt{\tfrac12E\,\mathrm{KL}(p_T\|p_S)},\sqrt{1-e^{-E\,\mathrm{KL}(p_T\|p_S)}}\right)",
+    hypotheses=(
+        Hypothesis(
+            "same inputs",
+            "row i of both networks is the same input, so it has the same label; the proof uses only the latter, and where "
+            "there are no labels the user vouches for the former",
+            lambda x: not isinstance(x, Instance) or x.same_labels,
+            Counterexample("the teacher's rows are in another order: equal distributions, other labels", "T9.tv", _shuffled),
+        ),
+        Hypothesis(
+            "log loss",
+            "T9.kl: the loss is −ln p_Y, cross-entropy",
+            lambda x: not isinstance(x, Instance) or x.loss is cross_entropy,
+            Counterexample("cross-entropy at temperature ½", "T9.kl", _steep_loss),
+        ),
+        Hypothesis(
+            "labels drawn from p_T",
+            "T9.kl_teacher: given the input, the label is drawn from p_T; then the second term of T9.kl has mean zero",
+            None,
+            Counterexample(
+                "the label is a class that the student rules out, and the teacher too", "T9.kl_teacher", _other_labels
+            ),
+        ),
+    ),
+    direction="two-sided",
+    source="Pinsker; Bretagnolle and Huber 1979; p̂_T of arXiv 2402.11148 (TTM)",
+    proof="p_S(Y) − p_T(Y) is one of the K numbers p_S(c) − p_T(c), and max_c (p_S(c) − p_T(c)) ≤ Σ(p_S − p_T)⁺ = TV, the same "
+    "for the least: T9.largest is never above T9.tv, and equal for K = 2. TV ≤ √(KL/2) and TV ≤ √(1 − e^{−KL}) on each input; "
+    "x ↦ √(x/2) is concave, and so is x ↦ √(1 − e^{−x}), a concave increasing function (√) of a concave one (1 − e^{−x}), so "
+    "by Jensen the mean over inputs moves inside. TV is symmetric: KL(p_S‖p_T) will do too. Nothing was asked of p_T: p̂_T may "
+    "stand in its place. T9.kl: ℓ_S − ℓ_T = ln(p_T(Y)/p_S(Y)); add and subtract its mean under p_T. Given X the rest has mean "
+    "Σ_c(P(c|X) − p_T(c)) ln(p_T(c)/p_S(c)), zero if P(·|X) = p_T.",
+    forms=(
+        Form(
+            "T9.largest",
+            r"E\min_c(p_S(c)-p_T(c)) \le E\,p_S(Y|X)-E\,p_T(Y|X) \le E\max_c(p_S(c)-p_T(c))",
+            "1",
+            _largest,
+            Witness("the student is less sure of every true class", _less_sure),
+            _start,
+            _MOVE,
+            row=False,
+        ),
+        Form(
+            "T9.tv",
+            r"E\,\mathrm{TV}(p_S,p_T)",
+            "1",
+            _variation,
+            Witness("the student is less sure of every true class, and there are two", _less_sure),
+            _start,
+            _MOVE,
+        ),
+        Form(
+            "T9.pinsker",
+            r"\sqrt{\tfrac12E\,\mathrm{KL}(p_T\|p_S)}",
+            "½",
+            _pinsker,
+            Witness("the teacher is fair between two classes, the student nearly so", _nearly_equal),
+            _start,
+            _MOVE,
+        ),
+        Form(
+            "T9.bretagnolle_huber",
+            r"\sqrt{1-e^{-E\,\mathrm{KL}(p_T\|p_S)}}",
+            "1",
+            _bretagnolle_huber,
+            Witness("sure and right becomes sure and wrong", _turned_wrong),
+            _start,
+            _MOVE,
+        ),
+        Form(
+            "T9.ttm",
+            r"|E\,p_S(Y)-E\,\hat p_T(Y)| \le \min\left(\sqrt{\tfrac12t},\sqrt{1-e^{-t}}\right),\ "
+            r"t=E\,\mathrm{KL}(\hat p_T\|p_S)",
+            "½ of the TTM term; p̂_T = softmax(γ a_T), γ = parameter = 1/T",
+            _ttm,
+            Witness("the softened teacher is nearly fair between two classes, and so is the student", _nearly_tempered),
+            _start,
+            _MOVE,
+        ),
+        Form(
+            "T9.kl",
+            r"R_S-R_T = E\,\mathrm{KL}(p_T\|p_S)+E\sum_c(1\{Y=c\}-p_T(c))\ln\frac{p_T(c)}{p_S(c)}",
+            "an identity",
+            _log_loss,
+            Witness("an identity", _less_sure),
+            _start,
+            _MOVE,
+        ),
+        Form(
+            "T9.kl_teacher",
+            r"R_S-R_T = E\,\mathrm{KL}(p_T\|p_S)",
+            "an identity",
+            _drawn,
+            Witness("an identity", _teacher_labels),
+            _drawn_start,
+            ("student", "teacher"),
+            row=False,
+        ),
+    ),
+    mutants=(
+        Mutant("sides exchanged", "T9.largest", _exchanged, _three_classes),
+        Mutant("½ twice", "T9.tv", _half_variation),
+        Mutant("TV of the mean distributions for mean TV", "T9.tv", _marginal_variation),
+        Mutant("√KL/2 for √(KL/2)", "T9.pinsker", _half_outside),
+        Mutant("KL/2 without the root", "T9.pinsker", _no_root),
+        Mutant("1 − e^{−KL} without the root", "T9.bretagnolle_huber", _no_root_huber, _nearly_equal),
+        Mutant("KL/2 in the exponent", "T9.bretagnolle_huber", _half_exponent),
+        Mutant("the plain teacher on the left, the softened one on the right", "T9.ttm", _untempered),
+        Mutant("the student softened too", "T9.ttm", _both_tempered),
+        Mutant("residual forgotten", "T9.kl", _residual_forgotten),
+        Mutant("p_S for p_T in the residual", "T9.kl", _student_weights),
+        Mutant("KL(p_S‖p_T) for KL(p_T‖p_S)", "T9.kl_teacher", _other_direction),
+    ),
+)
