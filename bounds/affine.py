@@ -79,7 +79,8 @@ def aligned(pair: Pair, fitted_on: Pair) -> Pair:
     shared = sum(row.tobytes() in seen for row in np.hstack((student, teacher))) if pair.inputs_paired else 0
     if shared:
         raise InputError(
-            f"{shared} of the {pair.n} audited samples are also in the pair to align with; fit the map on a split that is not audited"
+            f"{shared} of the {pair.n} audited samples are also in the pair to align with; fit the map on a split that is "
+            "not audited"
         )
     return Pair(
         teacher,

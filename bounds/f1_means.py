@@ -1,4 +1,4 @@
-"""F1: what labelled samples say about the population directly, without teacher, coupling or distance: the yardstick of F2 to F5.
+"""F1: what labelled samples say about the population directly, without coupling or distance: the yardstick of F2 to F5.
 
 Cross-entropy has no bound of its own. It is clipped at B, a number that comes from the user or is 2 ln K, never from the
 sample; min(ℓ, B) changes no more than ℓ does. Intervals: betting (Waudby-Smith and Ramdas 2023) for means in [0, B], Clopper
@@ -7,7 +7,7 @@ and Pearson's for errors.
 
 import numpy as np
 
-from kd2m_theory.bounds.losses import clipped, cross_entropy, errors
+from kd2m_theory.bounds.losses import clipped, errors
 from kd2m_theory.bounds.theorem import INDEPENDENT, LABELS, SAME_INPUTS, VIEW, Row, Sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators import Confidence, betting, clopper_pearson, paired_difference

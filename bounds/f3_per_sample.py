@@ -1,7 +1,10 @@
-"""F3: population forms of T0, T1 and T8. Each is the mean of a bounded variable of one input, so F1 applies; T0 needs no labels.
+"""F3: population forms of T0, T1 and T8: each is the mean of a bounded variable of one input, so F1 applies.
 
-E min_y U_y ≤ R_S − R_T ≤ E max_y U_y,  U_y = min(ℓ_S(y), B) − min(ℓ_T(y), B) ∈ [−B, B]
+E min_y U_y ≤ R_S − R_T ≤ E max_y U_y,  U_y = min(ℓ_S(y), B) − min(ℓ_T(y), B)
 |R_S − R_T| ≤ E min(B, ν_Y(Δ)),         |err_S − err_T| ≤ P(ŷ_S ≠ ŷ_T),         err_S ≤ P(m_T ≤ ν_Y(Δ))
+
+Both networks' probabilities add up to one, so some class is no more probable for the student and some no less: the largest U_y
+is in [0, B] and the least in [−B, 0].
 """
 
 import numpy as np
@@ -21,8 +24,8 @@ def _label_free(view: View) -> Sides:
     student, teacher = (clipped(-log_softmax(a, axis=1), bound) for a in (view.logits_student, view.logits_teacher))
     change = student - teacher
     # Each end is one side of a two-sided interval at δ, so both together fail with probability at most δ.
-    lower = mean_of(view, change.min(axis=1), -bound, bound).lower
-    upper = mean_of(view, change.max(axis=1), -bound, bound).upper
+    lower = mean_of(view, change.min(axis=1), -bound, 0.0).lower
+    upper = mean_of(view, change.max(axis=1), 0.0, bound).upper
     return Sides(lower, upper, details={"B": bound})
 
 

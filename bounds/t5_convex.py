@@ -1,16 +1,18 @@
-"""T5: a two-sided enclosure for a linear head and cross-entropy, which is convex and ½-smooth in the logits (C5).
+"""T5: a two-sided enclosure for a linear head and cross-entropy, which is convex and smooth in the logits.
 
-For every coupling γ of student and teacher points of the same class, with gradients p − e_y in the logits,
+For every coupling γ of student and teacher points of the same class, with Δ = a_S − a_T, gradients p − e_y in the logits, and
+the range r(Δ) = max_c Δ_c − min_c Δ_c,
 
-    E_γ⟨p_T − e_y, a_S − a_T⟩ ≤ R_S − R_T ≤ E_γ⟨p_S − e_y, a_S − a_T⟩,
-                                R_S − R_T ≤ E_γ[⟨p_T − e_y, a_S − a_T⟩ + ¼ ‖a_S − a_T‖²].
+    E_γ⟨p_T − e_y, Δ⟩ ≤ R_S − R_T ≤ E_γ⟨p_S − e_y, Δ⟩                                                    (convexity)
+    E_γ[⟨p_S − e_y, Δ⟩ − ⅛ r(Δ)²] ≤ R_S − R_T ≤ E_γ[⟨p_T − e_y, Δ⟩ + ⅛ r(Δ)²]                             (smoothness)
 
-Each side is tightened over γ: one transport problem a class. Logits are taken less their mean over classes, which the
-loss does not see and the last term does. Any feasible plan gives a valid side, so the primal cost is the one reported.
+Along Δ the second derivative of lse is the variance of Δ_c under p, at most r²/4 (Popoviciu), so the remainder of the
+tangent is at most r²/8. By C5 it is at most ¼ ‖Δ − mean‖² as well, which is never smaller. The loss of y differs from lse by a
+linear function. Each side is tightened over γ, one transport problem a class, and the better of the two taken class by class.
+Any feasible plan gives a valid side, so the primal cost is the one reported.
 """
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
 from kd2m_theory.bounds.theorem import CLASS_SHARES, LABELS, VIEW, Row, Sides
@@ -58,30 +60,69 @@ def _negative_lower(student: Float64, teacher: Float64, label: int) -> CostMatri
     return CostMatrix(-values, 0.0, error, "nats")
 
 
-def _upper_convex(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+def _at_student(student: Float64, teacher: Float64, label: int) -> tuple[Float64, float]:
     probability = _others(student, label)
     margins_s, margins_t = _margins(student, label), _margins(teacher, label)
     values = (margins_s * probability).sum(axis=1)[:, None] - probability @ margins_t.T
-    return CostMatrix(values, 0.0, _rounding(student, label, margins_s, margins_t), "nats")
+    return values, _rounding(student, label, margins_s, margins_t)
+
+
+def _upper_convex(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    values, error = _at_student(student, teacher, label)
+    return CostMatrix(values, 0.0, error, "nats")
+
+
+def _curvature(student: Float64, teacher: Float64) -> tuple[Float64, float]:
+    """⅛ r(Δ)² of every pair, and its largest rounding error."""
+    largest = np.subtract.outer(student[:, 0], teacher[:, 0])
+    least = largest.copy()
+    change = np.empty_like(largest)
+    for k in range(1, student.shape[1]):
+        np.subtract.outer(student[:, k], teacher[:, k], out=change)
+        np.maximum(largest, change, out=largest)
+        np.minimum(least, change, out=least)
+    largest -= least
+    # A difference of logits is right to a rounding of itself, so the range to that of its two ends.
+    size = float(np.abs(least).max()) + float(largest.max())
+    np.square(largest, out=largest)
+    largest *= 0.125
+    return largest, EPS * size * size
 
 
 def _upper_smooth(student: Float64, teacher: Float64, label: int) -> CostMatrix:
     values, error = _at_teacher(student, teacher, label)
-    student, teacher = (logits - logits.mean(axis=1, keepdims=True) for logits in (student, teacher))
-    length = cdist(student, teacher)
-    quadratic = 0.25 * length**2
-    # Any constant may be subtracted from a row; the rounding of the subtraction moves a point by an ulp of its size.
-    moved = EPS * float(np.linalg.norm(student, axis=1).max() + np.linalg.norm(teacher, axis=1).max())
-    error += (student.shape[1] + 8) * EPS * float(quadratic.max()) + moved * (float(length.max()) + moved)
-    return CostMatrix(values + quadratic, 0.0, error, "nats")
+    curvature, more = _curvature(*_centred(student, teacher))
+    return CostMatrix(values + curvature, 0.0, error + more, "nats")
+
+
+def _negative_lower_smooth(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    values, error = _at_student(student, teacher, label)
+    curvature, more = _curvature(*_centred(student, teacher))
+    return CostMatrix(curvature - values, 0.0, error + more, "nats")
+
+
+def _centred(student: Float64, teacher: Float64) -> list[Float64]:
+    """Logits less their class mean, which no range sees: differences of small numbers lose no digits."""
+    return [logits - logits.mean(axis=1, keepdims=True) for logits in (student, teacher)]
+
+
+def _best(first: dict[int, Enclosure], second: dict[int, Enclosure]) -> dict[int, Enclosure]:
+    return {label: min(first[label], second[label], key=lambda side: side.upper) for label in first}
 
 
 def _compute(view: View) -> Sides:
     negative = view.class_costs("t5_lower", _negative_lower)
+    negative_smooth = view.class_costs("t5_lower_smooth", _negative_lower_smooth)
     convex = view.class_costs("t5_upper_convex", _upper_convex)
     smooth = view.class_costs("t5_upper_smooth", _upper_smooth)
-    best = {label: min(convex[label], smooth[label], key=lambda side: side.upper) for label in convex}
-    parts = {"minus lower": negative, "upper, convexity": convex, "upper, smoothness": smooth, "upper": best}
+    parts = {
+        "minus lower, convexity": negative,
+        "minus lower, smoothness": negative_smooth,
+        "upper, convexity": convex,
+        "upper, smoothness": smooth,
+        "minus lower": _best(negative, negative_smooth),
+        "upper": _best(convex, smooth),
+    }
     sums: dict[str, Enclosure] = {name: combine_classes(part, view.shares, 1) for name, part in parts.items()}
     return Sides(-sums["minus lower"].upper, sums["upper"].upper, sums)
 
@@ -89,7 +130,7 @@ def _compute(view: View) -> Sides:
 def _row(name: str, space: Space) -> Row:
     return Row(
         name,
-        "max_γ E⟨∇ℓ(z_T), z_S − z_T⟩ ≤ R_S − R_T ≤ min_γ E⟨∇ℓ(z_S), z_S − z_T⟩, or by ½-smoothness",
+        "max_γ E⟨∇ℓ(z_T), z_S − z_T⟩ ≤ R_S − R_T ≤ min_γ E⟨∇ℓ(z_S), z_S − z_T⟩, or by smoothness",
         "T5",
         "gap_shared_head" if space == "features" else "gap",
         space,

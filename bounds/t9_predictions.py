@@ -16,10 +16,10 @@ import math
 import numpy as np
 from scipy.special import log_softmax
 
+from kd2m_theory.bounds.result import Assumption
 from kd2m_theory.bounds.t7_divergence import total_variation_bound
 from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.theorem import LABELS, SAME_INPUTS, VIEW, Requirement, Row, Sides, Situation, both_sides, vouched
-from kd2m_theory.bounds.result import Assumption
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.inputs import Float64

@@ -256,7 +256,7 @@ def mmd_radius(n: int, m: int, delta: float, bound: float = 1.0, paired: bool = 
     ‖φ(x) − φ(x′)‖ ≤ √(2K) for 0 ≤ k ≤ K. One side of McDiarmid suffices for both sides of the MMD.
 
     - independent samples: √(K/n + K/m) + √(K(n + m)/(nm)·ln(1/δ)). The means of both sides are independent and centred, so
-      their variances add; theorem 7 of Gretton et al. (2012) has √(K/n) + √(K/m) in the first term.
+      their variances add (theorem 7 of Gretton et al. 2012 adds deviations instead, a larger first term).
     - same-input pairs (n = m): √(2K/n) + √(4K ln(1/δ)/n). Exchanging one input moves both points.
 
     Args:

@@ -37,7 +37,9 @@ def audit(
     vouch: Annotated[list[str] | None, typer.Option(help="'gaussian classes' or 'teacher labels'.")] = None,
     whole_cloud: Annotated[
         bool | None,
-        typer.Option("--whole-cloud/--no-whole-cloud", help="Solve T3 and T4; by default up to 2,000 samples.", show_default=False),
+        typer.Option(
+            "--whole-cloud/--no-whole-cloud", help="Solve T3 and T4; by default up to 2,000 samples.", show_default=False
+        ),
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,

@@ -203,7 +203,6 @@ THEOREM = Theorem(
             Witness(_WORDS, _far_wrong),
             random_instance,
             _MOVE,
-            row=False,
         ),
         *(
             Form(name, latex, constant, sides, Witness(_WORDS, _far_wrong), random_instance, _MOVE)

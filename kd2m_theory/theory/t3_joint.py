@@ -150,7 +150,6 @@ THEOREM = Theorem(
             Witness("equal features, labels permuted: the label part is exact, and nothing has to be moved", _permuted_labels),
             _start,
             ("student", "teacher", "weight", "bias"),
-            row=False,
         ),
         *(
             Form(name, latex, constant, sides, Witness(_WORDS, _two_changes), _start, ("student", "teacher", "weight", "bias"))

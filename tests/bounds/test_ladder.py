@@ -231,7 +231,10 @@ def test_features_of_another_dimension_have_no_shared_head():
         logits_student=rng.normal(size=(30, 3)),
     )
     report = audit(pair)
-    assert report["T2.head_aware"].why == "student features have dimension 6, the head takes 4; fit a map between them on another split (align)"
+    assert (
+        report["T2.head_aware"].why
+        == "student features have dimension 6, the head takes 4; fit a map between them on another split (align)"
+    )
     assert report["T2.logits.head_aware"].holds
 
 
