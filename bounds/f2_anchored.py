@@ -48,7 +48,7 @@ def _margin(view: View) -> Sides:
     return _error(view, _MARGIN.compute(view).upper, 0.0)
 
 
-_ERROR, _MARGIN = _row_of(t0_label_free.ROWS, "T0.error"), _row_of(t8_accuracy.ROWS, "T8.margin")
+_ERROR, _MARGIN = _row_of(t0_label_free.ROWS, "T0.error"), _row_of(t8_accuracy.ROWS, "T8.directed")
 _DISTANCES = (
     ("F2.T0", _row_of(t0_label_free.ROWS, "T0")),
     ("F2.T1", _row_of(t1_paired.ROWS, "T1.logits.head_aware")),
@@ -87,7 +87,7 @@ ROWS = (
     ),
     Row(
         "F2.T8",
-        "err_S ≤ D̂ + r(δ), D̂ of T8.margin",
+        "err_S ≤ D̂ + r(δ), D̂ of T8.directed",
         "F2, anchored in the sample",
         "population_error",
         "logits",

@@ -7,7 +7,7 @@ f(S_i) − f(T_i) is at most the sample's W, and as f is fixed, Hoeffding's ineq
 
 The same holds class by class at once, for Σ_y π_y W^y with the class frequencies of the sample: a point is then a pair
 (z, y), and mass does not move between classes. (The law of a sample is far from its population in high dimension: bounds on W₁(P̂, P)
-exceed the diameter at d = 64. The theory room has that statement, and its radius.)
+exceed the diameter at d = 64. `kd2m_theory.theory.f5_transport` has that statement and its radius.)
 """
 
 import math

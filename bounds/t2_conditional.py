@@ -11,6 +11,7 @@ The same inputs are not needed. Primal costs are used, so a capped solver loosen
 
 import math
 
+from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.theorem import CLASS_SHARES, LABELS, LINEAR, VIEW, Row, Sides, both_sides
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import Enclosure
@@ -54,7 +55,7 @@ def _cw2(view: View) -> Sides:
 
 
 def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
-    target = "gap_shared_head" if space == "features" else "gap"
+    target: Target = "gap_shared_head" if space == "features" else "gap"
     rows = (
         ("head_aware", "|R_S − R_T| ≤ Σ_y π_y W₁(ν_y)", _head_aware),
         ("class_lipschitz", "|R_S − R_T| ≤ Σ_y π_y L_y W₁^y", _class_lipschitz),
@@ -75,7 +76,7 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
             space,
             (VIEW, *linear.get(name, ()), LABELS, CLASS_SHARES),
             compute,
-        )  # type: ignore[arg-type]
+        )
         for name, statement, compute in rows
         if name not in one
     )

@@ -53,8 +53,8 @@ def _sides(view: View, points: tuple[Float64, Float64], weight: Float64, targets
     labels = view.both_labels()
     total, slack = 0.0, 0.0
     for label, share in view.shares.items():
-        clouds = (cloud[y == label] for cloud, y in zip(points, labels, strict=True))
-        value, rounding = _class_bound(*clouds, weight, targets[label])
+        student, teacher = (cloud[y == label] for cloud, y in zip(points, labels, strict=True))
+        value, rounding = _class_bound(student, teacher, weight, targets[label])
         total, slack = total + share * value, slack + share * rounding
     return both_sides((total + slack) * (1 + 8 * EPS), details={"rounding": slack})
 

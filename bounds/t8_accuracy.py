@@ -1,12 +1,13 @@
 """T8: the student's error from the teacher's margins m_T = a_y − max_{c≠y} a_c and transport, class by class.
 
-A margin moves by at most ν_y(Δ) (C3). So for every coupling γ of student and teacher points of one class
+With Δ = a_S − a_T, the student's margin lies between m_T − max_{c≠y}(Δ_c − Δ_y) and m_T − min_{c≠y}(Δ_c − Δ_y). So for every
+coupling γ of student and teacher points of one class
 
-    P_γ(m_T < −ν_y(Δ)) ≤ err_S ≤ P_γ(m_T ≤ ν_y(Δ)),
+    P_γ(m_T < min_{c≠y}(Δ_c − Δ_y)) ≤ err_S ≤ P_γ(m_T ≤ max_{c≠y}(Δ_c − Δ_y)),
 
-each side tightened over γ: one transport problem with costs 0 and 1. With a ramp loss r_ρ and any ρ > 0,
+each side tightened over γ: one transport problem with costs 0 and 1. ν_y(Δ) bounds both ends (C3). With a ramp loss r_ρ,
 
-    err_S ≤ E r_ρ(m_T) + Σ_y π_y W_{min(1, ν_y/ρ)}(P_S^y, P_T^y),
+    err_S ≤ E r_ρ(m_T) + Σ_y π_y W_{min(1, ν_y/ρ)}(P_S^y, P_T^y)      for any ρ > 0,
 
 which is never less than the first upper side: where m_T ≤ ν_y, r_ρ(m_T) ≥ 1 − ν_y/ρ. The row takes the best ρ of a grid; on
 one sample that costs nothing.
@@ -43,17 +44,31 @@ def _margins(teacher: Float64, label: int) -> Float64:
     return margin(teacher, np.full(len(teacher), label))
 
 
+def _others(logits: Float64, label: int) -> Float64:
+    """a_c − a_y for the classes c ≠ y."""
+    return np.delete(logits - logits[:, [label]], label, axis=1)
+
+
+def _advances(student: Float64, teacher: Float64, label: int, best: np.ufunc) -> Float64:
+    """max or min over c ≠ y of Δ_c − Δ_y of every pair."""
+    mine, theirs = _others(student, label), _others(teacher, label)
+    result: Float64 = np.subtract.outer(mine[:, 0], theirs[:, 0])
+    for c in range(1, mine.shape[1]):
+        best(result, np.subtract.outer(mine[:, c], theirs[:, c]), out=result)
+    return result
+
+
 def _may_err(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    near = _margins(teacher, label) <= _changes(student, teacher, label) + _slack(student, teacher)
-    return CostMatrix(near.astype(np.float64), 0.0, 0.0, "nats")
+    reached = _advances(student, teacher, label, np.maximum) + _slack(student, teacher)
+    return CostMatrix((_margins(teacher, label) <= reached).astype(np.float64), 0.0, 0.0, "nats")
 
 
 def _must_err(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    far = _margins(teacher, label) < -_changes(student, teacher, label) - _slack(student, teacher)
-    return CostMatrix(-far.astype(np.float64), 0.0, 0.0, "nats")
+    passed = _advances(student, teacher, label, np.minimum) - _slack(student, teacher)
+    return CostMatrix(-(_margins(teacher, label) < passed).astype(np.float64), 0.0, 0.0, "nats")
 
 
-def _margin(view: View) -> Sides:
+def _directed(view: View) -> Sides:
     parts = {"may err": view.class_costs("t8_may_err", _may_err), "minus must err": view.class_costs("t8_must_err", _must_err)}
     sums: dict[str, Enclosure] = {name: combine_classes(part, view.shares, 1) for name, part in parts.items()}
     return Sides(max(0.0, -sums["minus must err"].upper), min(1.0, sums["may err"].upper), sums)
@@ -83,13 +98,13 @@ def _ramp(view: View) -> Sides:
 
 ROWS = (
     Row(
-        "T8.margin",
-        "max_γ P(m_T < −ν_y) ≤ err_S ≤ min_γ P(m_T ≤ ν_y)",
+        "T8.directed",
+        "max_γ P(m_T < min_c(Δ_c − Δ_y)) ≤ err_S ≤ min_γ P(m_T ≤ max_c(Δ_c − Δ_y))",
         "T8, accuracy from features",
         "error_student",
         "logits",
         (VIEW, LABELS, CLASS_SHARES),
-        _margin,
+        _directed,
     ),
     Row(
         "T8.ramp",

@@ -69,7 +69,8 @@ class View:
     @property
     def classes(self) -> int:
         """Number of classes K."""
-        return self.logits_teacher.shape[1]
+        size: int = self.logits_teacher.shape[1]
+        return size
 
     @property
     def linear(self) -> Float64:

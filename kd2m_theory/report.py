@@ -252,7 +252,9 @@ def audit(
     settings = Settings(
         loss_bound, head_lipschitz, temperature, frozenset([vouch] if isinstance(vouch, str) else vouch), whole_cloud
     )
-    ladder = Ladder(pair if align is None else aligned(pair, align), delta, only, settings)
+    if align is not None:
+        pair = aligned(pair, align)
+    ladder = Ladder(pair, delta, only, settings)
     measured = ladder.measure()
     rows = ladder.evaluate(watch)
     assert pair.classes is not None

@@ -14,6 +14,8 @@ from kd2m_theory.theory.instance import Instance
 from kd2m_theory.theory.statement import Form, Sides, Theorem
 
 AGREEMENT = 1e-6
+# A certified number lies outward by what rounding may have done to numbers of ordinary size.
+_ROUNDING = 1e-12
 _TEMPERED = "T9.ttm"
 
 
@@ -86,7 +88,7 @@ def compare(form: Form, instance: Any, *, numbers: bool = True) -> Comparison:
     if sides.lower is not None:
         bounds.append(("lower", -row.lower, -sides.lower))
     for side, shipped, reference in bounds:
-        allowed = float(reference) + AGREEMENT * max(abs(float(reference)), abs(float(sides.gap)))
+        allowed = float(reference) + AGREEMENT * max(abs(float(reference)), abs(float(sides.gap))) + _ROUNDING
         if shipped > allowed:
             faults.append(f"{form.name}: the audit's {side} side is looser, {abs(shipped):.9g} for {abs(float(reference)):.9g}")
     return Comparison(form.name, row, "", tuple(faults))

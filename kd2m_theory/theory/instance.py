@@ -207,7 +207,8 @@ def lipschitz(weight: Tensor) -> Tensor:
 
 def spectral(weight: Tensor) -> Tensor:
     """√2 ‖W‖_op."""
-    return math.sqrt(2.0) * torch.linalg.matrix_norm(weight, 2)
+    largest: Tensor = torch.linalg.matrix_norm(weight, 2)
+    return math.sqrt(2.0) * largest
 
 
 def sum_of(parts: Iterable[Tensor]) -> Tensor:

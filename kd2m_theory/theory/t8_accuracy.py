@@ -271,7 +271,6 @@ THEOREM = Theorem(
             Witness(_WORDS, _one_turns_wrong),
             _start,
             _MOVE,
-            row=False,
         ),
         Form(
             "T8.margin",
@@ -281,6 +280,7 @@ THEOREM = Theorem(
             Witness(_WORDS, _one_turns_wrong),
             _start,
             _MOVE,
+            row=False,
         ),
         Form(
             "T8.ramp",

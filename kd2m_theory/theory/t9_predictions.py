@@ -264,7 +264,6 @@ THEOREM = Theorem(
             Witness("the student is less sure of every true class", _less_sure),
             _start,
             _MOVE,
-            row=False,
         ),
         Form(
             "T9.tv",
