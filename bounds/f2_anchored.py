@@ -53,7 +53,7 @@ _DISTANCES = (
     ("F2.T0", _row_of(t0_label_free.ROWS, "T0")),
     ("F2.T1", _row_of(t1_paired.ROWS, "T1.logits.head_aware")),
     ("F2.T2", _row_of(t2_conditional.ROWS, "T2.logits.head_aware")),
-    ("F2.T5", _row_of(t5_convex.ROWS, "T5.logits")),
+    ("F2.T5", _row_of(t5_convex.ROWS, "T5.logits.curved")),
 )
 
 

@@ -6,8 +6,8 @@ f(S_i) − f(T_i) is at most the sample's W, and as f is fixed, Hoeffding's ineq
     W(P_S, P_T) ≤ W(P̂_S, P̂_T) + D √((1/n + 1/m) ln(1/δ)/2),  and for pairs of the same inputs  + D √(2 ln(1/δ)/n).
 
 The same holds class by class at once, for Σ_y π_y W^y with the class frequencies of the sample: a point is then a pair
-(z, y), and mass does not move between classes. (The law of a sample is far from its population in high dimension: bounds on W₁(P̂, P)
-exceed the diameter at d = 64. `kd2m_theory.theory.f5_transport` has that statement and its radius.)
+(z, y), and mass does not move between classes. (The law of a sample is far from its population in high dimension: bounds
+on W₁(P̂, P) exceed the diameter at d = 64. `kd2m_theory.theory.f5_transport` has that statement and its radius.)
 """
 
 import math

@@ -1,26 +1,54 @@
-"""T5: a two-sided enclosure for a linear head and cross-entropy, which is convex and smooth in the logits.
+"""T5: two-sided enclosures for a linear head and cross-entropy, from its gradient and its curvature at both ends.
 
-For every coupling γ of student and teacher points of the same class, with Δ = a_S − a_T, gradients p − e_y in the logits, and
-the range r(Δ) = max_c Δ_c − min_c Δ_c,
+Take any coupling γ of student and teacher points of the same class. Along Δ = a_S − a_T let φ(t) = ℓ(a_T + tΔ, y), so that the
+mean of φ(1) − φ(0) is the gap. With p the softmax and the range r = max_c Δ_c − min_c Δ_c,
 
-    E_γ⟨p_T − e_y, Δ⟩ ≤ R_S − R_T ≤ E_γ⟨p_S − e_y, Δ⟩                                                    (convexity)
-    E_γ[⟨p_S − e_y, Δ⟩ − ⅛ r(Δ)²] ≤ R_S − R_T ≤ E_γ[⟨p_T − e_y, Δ⟩ + ⅛ r(Δ)²]                             (smoothness)
+    φ' = ⟨p − e_y, Δ⟩,      φ'' = Var_p(Δ) ∈ [0, M],  M = r²/4 (Popoviciu),      |φ'''| ≤ r φ''  (a third central moment).
 
-Along Δ the second derivative of lse is the variance of Δ_c under p, at most r²/4 (Popoviciu), so the remainder of the
-tangent is at most r²/8. By C5 it is at most ¼ ‖Δ − mean‖² as well, which is never smaller. The loss of y differs from lse by a
-linear function. Each side is tightened over γ, one transport problem a class, and the better of the two taken class by class.
-Any feasible plan gives a valid side, so the primal cost is the one reported.
+T5 uses the slopes at both ends. φ' rises from φ'(0) to φ'(1) with a slope in [0, M], so with s = φ'(1) − φ'(0)
+
+    φ'(0) + s²/(2M) ≤ φ(1) − φ(0) ≤ φ'(1) − s²/(2M),
+
+never worse than convexity, φ'(0) ≤ · ≤ φ'(1), nor than smoothness, φ'(1) − M/2 ≤ · ≤ φ'(0) + M/2, as (s − M)² ≥ 0.
+
+T5.curved uses the curvatures too. By the third derivative φ''(0) e^{−rt} ≤ φ''(t) ≤ φ''(0) e^{rt}, and likewise from the
+other end; integrated twice, with g(r) = (e^r − 1 − r)/r² and h(r) = g(−r) = (e^{−r} − 1 + r)/r²,
+
+    φ'(0) + h(r) φ''(0) ≤ φ(1) − φ(0) ≤ φ'(0) + g(r) φ''(0),    φ'(1) − g(r) φ''(1) ≤ φ(1) − φ(0) ≤ φ'(1) − h(r) φ''(1).
+
+Each pair of points takes the best of these, and each side is tightened over γ: one transport problem a class. Any feasible plan
+gives a valid side, so the primal cost is the one reported.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import softmax
 
+from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.theorem import CLASS_SHARES, LABELS, VIEW, Row, Sides
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.inputs import Float64
+
+
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """Every pair of a student and a teacher point of one class, n × m.
+
+    Attributes:
+        start: φ'(0), the slope at the teacher.
+        end: φ'(1), the slope at the student.
+        reach: r, rounded up.
+        error: mean rounding error of the two slopes over any plan.
+    """
+
+    start: Float64
+    end: Float64
+    reach: Float64
+    error: float
 
 
 def _margins(logits: Float64, label: int) -> Float64:
@@ -48,95 +76,118 @@ def _rounding(logits: Float64, label: int, own: Float64, other: Float64) -> floa
     return float(carried.mean())
 
 
-def _at_teacher(student: Float64, teacher: Float64, label: int) -> tuple[Float64, float]:
-    probability = _others(teacher, label)
-    margins_s, margins_t = _margins(student, label), _margins(teacher, label)
-    values = margins_s @ probability.T - (margins_t * probability).sum(axis=1)
-    return values, _rounding(teacher, label, margins_t, margins_s)
-
-
-def _negative_lower(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    values, error = _at_teacher(student, teacher, label)
-    return CostMatrix(-values, 0.0, error, "nats")
-
-
-def _at_student(student: Float64, teacher: Float64, label: int) -> tuple[Float64, float]:
-    probability = _others(student, label)
-    margins_s, margins_t = _margins(student, label), _margins(teacher, label)
-    values = (margins_s * probability).sum(axis=1)[:, None] - probability @ margins_t.T
-    return values, _rounding(student, label, margins_s, margins_t)
-
-
-def _upper_convex(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    values, error = _at_student(student, teacher, label)
-    return CostMatrix(values, 0.0, error, "nats")
-
-
-def _curvature(student: Float64, teacher: Float64) -> tuple[Float64, float]:
-    """⅛ r(Δ)² of every pair, and its largest rounding error."""
+def _reach(student: Float64, teacher: Float64) -> Float64:
+    """r of every pair, rounded up: a difference of two logits is right to a rounding of itself."""
     largest = np.subtract.outer(student[:, 0], teacher[:, 0])
     least = largest.copy()
     change = np.empty_like(largest)
-    for k in range(1, student.shape[1]):
-        np.subtract.outer(student[:, k], teacher[:, k], out=change)
+    for c in range(1, student.shape[1]):
+        np.subtract.outer(student[:, c], teacher[:, c], out=change)
         np.maximum(largest, change, out=largest)
         np.minimum(least, change, out=least)
-    largest -= least
-    # A difference of logits is right to a rounding of itself, so the range to that of its two ends.
-    size = float(np.abs(least).max()) + float(largest.max())
-    np.square(largest, out=largest)
-    largest *= 0.125
-    return largest, EPS * size * size
+    return largest - least + 4 * EPS * (np.abs(largest) + np.abs(least))
 
 
-def _upper_smooth(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    values, error = _at_teacher(student, teacher, label)
-    curvature, more = _curvature(*_centred(student, teacher))
-    return CostMatrix(values + curvature, 0.0, error + more, "nats")
+def _segments(student: Float64, teacher: Float64, label: int) -> _Segments:
+    margins_s, margins_t = _margins(student, label), _margins(teacher, label)
+    at_s, at_t = _others(student, label), _others(teacher, label)
+    error = _rounding(teacher, label, margins_t, margins_s) + _rounding(student, label, margins_s, margins_t)
+    start = margins_s @ at_t.T - (margins_t * at_t).sum(axis=1)
+    end = (margins_s * at_s).sum(axis=1)[:, None] - at_s @ margins_t.T
+    return _Segments(start, end, _reach(student, teacher), error)
 
 
-def _negative_lower_smooth(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    values, error = _at_student(student, teacher, label)
-    curvature, more = _curvature(*_centred(student, teacher))
-    return CostMatrix(curvature - values, 0.0, error + more, "nats")
+def _bend(segments: _Segments) -> Float64:
+    """s²/(2M) with s kept in [0, M], where exact arithmetic has it: an error of s or M then moves it by no more than itself."""
+    most = segments.reach**2 / 4
+    rise = np.clip(segments.end - segments.start, 0.0, most)
+    result: Float64 = np.divide(rise * rise, 2 * most, out=np.zeros_like(rise), where=most > 0)
+    return result
 
 
-def _centred(student: Float64, teacher: Float64) -> list[Float64]:
-    """Logits less their class mean, which no range sees: differences of small numbers lose no digits."""
-    return [logits - logits.mean(axis=1, keepdims=True) for logits in (student, teacher)]
+def _upper(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    segments = _segments(student, teacher, label)
+    return CostMatrix(segments.end - _bend(segments), 0.0, segments.error, "nats")
 
 
-def _best(first: dict[int, Enclosure], second: dict[int, Enclosure]) -> dict[int, Enclosure]:
-    return {label: min(first[label], second[label], key=lambda side: side.upper) for label in first}
+def _negative_lower(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    segments = _segments(student, teacher, label)
+    return CostMatrix(-segments.start - _bend(segments), 0.0, segments.error, "nats")
 
 
-def _compute(view: View) -> Sides:
-    negative = view.class_costs("t5_lower", _negative_lower)
-    negative_smooth = view.class_costs("t5_lower_smooth", _negative_lower_smooth)
-    convex = view.class_costs("t5_upper_convex", _upper_convex)
-    smooth = view.class_costs("t5_upper_smooth", _upper_smooth)
-    parts = {
-        "minus lower, convexity": negative,
-        "minus lower, smoothness": negative_smooth,
-        "upper, convexity": convex,
-        "upper, smoothness": smooth,
-        "minus lower": _best(negative, negative_smooth),
-        "upper": _best(convex, smooth),
-    }
-    sums: dict[str, Enclosure] = {name: combine_classes(part, view.shares, 1) for name, part in parts.items()}
+def _variance(at: Float64, there: Float64, label: int) -> tuple[Float64, float]:
+    """Var_p(Δ) for p of the rows of `at` and all rows of `there` (either sign of Δ), and a bound on its rounding error."""
+    probability, own, other = _others(at, label), _margins(at, label), _margins(there, label)
+    # Σ p d² − (Σ p d)², d_c = Δ_c − Δ_y and 0 for y itself.
+    square = (probability * own**2).sum(axis=1)[:, None] - 2 * (probability * own) @ other.T + probability @ (other**2).T
+    mean = (probability * own).sum(axis=1)[:, None] - probability @ other.T
+    # Probabilities are right to as many roundings as their logits are deep; deeper than 800 they are zero.
+    depth = min(800.0, float((at.max(axis=1) - at.min(axis=1)).max()))
+    size = float((probability * (np.abs(own) + np.abs(other).max(axis=0)) ** 2).sum(axis=1).max())
+    return square - mean**2, 32 * EPS * (own.shape[1] + 8 + depth) * size
+
+
+def _growth(reach: Float64, sign: float) -> Float64:
+    """g(r) for sign 1, rounded up; h(r) for sign −1, rounded down."""
+    small = reach < 1e-2
+    series = 0.5 + sign * reach / 6 + reach**2 / 24 + sign * reach**3 / 120 + (reach**4 / 700 if sign > 0 else 0.0)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        ratio = (np.expm1(sign * reach) - sign * reach) / reach**2
+    result: Float64 = np.where(small, series, ratio) * (1.0 + sign * 1e-11)
+    return result
+
+
+def _curved(student: Float64, teacher: Float64, label: int, upper: bool) -> CostMatrix:
+    """The upper side, or minus the lower one. Curvatures are moved outward by their error, so they add none."""
+    segments = _segments(student, teacher, label)
+    at_teacher, error_t = _variance(teacher, student, label)
+    at_student, error_s = _variance(student, teacher, label)
+    best = _bend(segments)
+    best = segments.end - best if upper else segments.start + best
+    for base, sign, curvature, error in (
+        (segments.start, 1.0, at_teacher.T, error_t),
+        (segments.end, -1.0, at_student, error_s),
+    ):
+        growing = upper == (sign > 0)
+        rate = _growth(segments.reach, 1.0 if growing else -1.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            candidate = base + sign * rate * (curvature + error if growing else np.maximum(curvature - error, 0.0))
+        # Where e^r overflows there is no candidate.
+        best = np.fmin(best, candidate) if upper else np.fmax(best, candidate)
+    return CostMatrix(best if upper else -best, 0.0, segments.error, "nats")
+
+
+def _curved_upper(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    return _curved(student, teacher, label, upper=True)
+
+
+def _negative_curved_lower(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    return _curved(student, teacher, label, upper=False)
+
+
+def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosure]) -> Sides:
+    sums = {"minus lower": combine_classes(negative, view.shares, 1), "upper": combine_classes(upper, view.shares, 1)}
     return Sides(-sums["minus lower"].upper, sums["upper"].upper, sums)
 
 
-def _row(name: str, space: Space) -> Row:
-    return Row(
-        name,
-        "max_γ E⟨∇ℓ(z_T), z_S − z_T⟩ ≤ R_S − R_T ≤ min_γ E⟨∇ℓ(z_S), z_S − z_T⟩, or by smoothness",
-        "T5",
-        "gap_shared_head" if space == "features" else "gap",
-        space,
-        (VIEW, LABELS, CLASS_SHARES),
-        _compute,
+def _slopes(view: View) -> Sides:
+    return _sides(view, view.class_costs("t5_lower", _negative_lower), view.class_costs("t5_upper", _upper))
+
+
+def _curvatures(view: View) -> Sides:
+    lower = view.class_costs("t5_curved_lower", _negative_curved_lower)
+    return _sides(view, lower, view.class_costs("t5_curved_upper", _curved_upper))
+
+
+def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
+    target: Target = "gap_shared_head" if space == "features" else "gap"
+    slopes = "max_γ E[φ'(0) + s²/2M] ≤ R_S − R_T ≤ min_γ E[φ'(1) − s²/2M], slopes of the loss at both ends"
+    curvatures = "as T5, with the curvatures at both ends and |φ'''| ≤ r φ''"
+    needs = (VIEW, LABELS, CLASS_SHARES)
+    return (
+        Row(f"T5{prefix}", slopes, "T5, convexity and smoothness", target, space, needs, _slopes),
+        Row(f"T5{prefix}.curved", curvatures, "T5, self-concordance", target, space, needs, _curvatures),
     )
 
 
-ROWS = (_row("T5", "features"), _row("T5.logits", "logits"))
+ROWS = (*_rows("features", ""), *_rows("logits", ".logits"))

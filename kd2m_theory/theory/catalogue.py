@@ -14,6 +14,7 @@ MODULES = (
     "t3_joint",
     "t4_marginal",
     "t5_convex",
+    "t5_curved",
     "t6_kernel",
     "t7_divergence",
     "t8_accuracy",

@@ -60,6 +60,17 @@ def enclosure(x: Instance, lowers: tuple[ClassCost, ...], uppers: tuple[ClassCos
     return Sides(x.gap, sum_of(above), sum_of(below))
 
 
+def _bend(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """s²/(2M) of every pair: s the rise of the slope along Δ, M = ¼ (max Δ − min Δ)² the most that it can rise."""
+    pairs = x, y, mine, theirs
+    rise, most = at_student(*pairs) - at_teacher(*pairs), squared_range(*pairs) / 4
+    return torch.where(most > 0, rise**2 / (2 * torch.where(most > 0, most, torch.ones_like(most))), torch.zeros_like(most))
+
+
+def _slopes(x: Instance) -> Sides:
+    return enclosure(x, (plus(at_teacher, 1.0, _bend),), (plus(at_student, -1.0, _bend),))
+
+
 def _range(x: Instance) -> Sides:
     lowers = (at_teacher, plus(at_student, -0.125, squared_range))
     return enclosure(x, lowers, (at_student, plus(at_teacher, 0.125, squared_range)))
@@ -127,6 +138,10 @@ def _eighth(x: Instance) -> Sides:
     return enclosure(x, (at_teacher,), (at_student, plus(at_teacher, 0.125, centred_square)))
 
 
+def _whole_bend(x: Instance) -> Sides:
+    return enclosure(x, (plus(at_teacher, 2.0, _bend),), (plus(at_student, -2.0, _bend),))
+
+
 def _sixteenth(x: Instance) -> Sides:
     return enclosure(x, (at_teacher,), (at_student, plus(at_teacher, 0.0625, squared_range)))
 
@@ -175,8 +190,8 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             "½-smooth loss",
-            "second upper side: the loss's second derivative along Δ is at most ½‖Δ‖² (for T5.range: at most ¼(max Δ − min "
-            "Δ)²), and the loss does not change if all logits shift",
+            "the loss's second derivative along Δ is at most ½‖Δ‖² (for T5 and T5.range: at most ¼(max Δ − min Δ)²), and the "
+            "loss does not change if all logits shift",
             lambda x: x.loss in SMOOTH,
             Counterexample("cross-entropy at temperature 1/10 is convex but bends more", "T5", _steep_loss),
         ),
@@ -187,11 +202,24 @@ THEOREM = Theorem(
     "⟨∇ℓ_Y(z), z − z'⟩ for a convex loss; take the best coupling for each side. Second upper side: ℓ(a + Δ) − ℓ(a) − ⟨∇ℓ(a), "
     "Δ⟩ is at most half the largest second derivative. For cross-entropy that derivative is Var_p(Δ) ≤ ½‖Δ − its mean over "
     "classes‖², hence ¼. Sharper: Var_p(Δ) ≤ ¼(max Δ − min Δ)² (Popoviciu), so ⅛(max Δ − min Δ)² will do (Hoeffding's lemma: "
-    "the left side is log E_p exp(Δ − E_p Δ)); it is never more, since (max − min)² ≤ 2(max − m)² + 2(min − m)² ≤ 2‖Δ − m‖² "
-    "for every m, and equal for two classes. The same bound read from the student's end gives a second lower side.",
+    "the left side is log E_p exp(Δ − E_p Δ)); it is never more, since (max − min)² ≤ 2(max − m)² + 2(min − m)² ≤ "
+    "2‖Δ − m‖² for every m, and equal for two classes. The same bound read from the student's end gives a second lower side. "
+    "T5 itself: with φ(t) = ℓ(a + tΔ), the slope φ' rises from φ'(0) to φ'(1) by s, nowhere faster than M; the area under it "
+    "is largest if it rises at once, φ'(1) − s²/2M, and least if it rises at the end. (s − M)² ≥ 0 shows that this is never "
+    "worse than φ'(0) + M/2, and s² ≥ 0 that it is never worse than φ'(1).",
     forms=(
         Form(
             "T5",
+            r"E[\varphi'(0)+s^2/2M] \le R_S-R_T \le E[\varphi'(1)-s^2/2M],\quad s=\varphi'(1)-\varphi'(0),\ "
+            r"M=\tfrac14\mathrm{range}^2",
+            "1/(2M), M = ¼ of the squared range of Δ over classes",
+            _slopes,
+            Witness(_WORDS, _far_wrong),
+            _start,
+            _MOVE,
+        ),
+        Form(
+            "T5.range",
             r"\ell_S-\ell_T \ge \langle\nabla\ell(a_S),\Delta\rangle-\tfrac18\mathrm{range}^2,\quad "
             r"\ell_S-\ell_T \le \langle\nabla\ell(a_T),\Delta\rangle+\tfrac18\mathrm{range}^2",
             "⅛ of the squared range of Δ over classes",
@@ -199,6 +227,7 @@ THEOREM = Theorem(
             Witness(_WORDS, _far_wrong),
             _start,
             _MOVE,
+            row=False,
         ),
         Form(
             "T5.half",
@@ -214,7 +243,8 @@ THEOREM = Theorem(
         ),
     ),
     mutants=(
-        Mutant("1/16 for ⅛ of the squared range", "T5", _sixteenth),
+        Mutant("s²/M for s²/2M", "T5", _whole_bend),
+        Mutant("1/16 for ⅛ of the squared range", "T5.range", _sixteenth),
         Mutant("gradient at the teacher on the upper side too", "T5.half", _wrong_end),
         Mutant("the two ends exchanged", "T5.half", _ends_exchanged),
         Mutant("⅛ for ¼ of the squared change", "T5.half", _eighth),

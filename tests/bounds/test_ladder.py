@@ -195,6 +195,7 @@ def test_without_labels_only_what_needs_none_is_left():
         "T1.literal",
         "T1.logits.l1",
         "T1.logits.l2",
+        "T9.largest",
         "T9.tv",
         "T9.pinsker",
         "T9.bretagnolle_huber",
@@ -251,7 +252,7 @@ def test_inputs_that_are_not_the_same():
     report = audit(Pair(**arguments, labels_student=np.repeat(labels, 2)))
     assert report.violations == ()
     for row in report.rows:
-        paired_only = row.name.startswith(("T0", "T1.", "T9", "F2.T0", "F2.T1", "F3", "F1.gap", "F1.error_gap"))
+        paired_only = row.name.startswith(("T0", "T1.", "T9", "F2.T0", "F2.T1", "F3", "F5", "F1.gap", "F1.error_gap"))
         assert row.applicable == (not paired_only), row.name
     assert "inputs_paired=False" in report["T0"].why
     assert "disagreement" not in report.measured
@@ -339,9 +340,12 @@ def test_masked_classes_do_not_blur_the_others():
     for name in ("gap", "risk_teacher", "accuracy_student"):
         assert report.measured[name].value == pytest.approx(plain.measured[name].value, rel=1e-12)
     assert plain["T1.logits.head_aware"].upper <= report["T1.logits.head_aware"].upper < 4
-    for side in ("minus lower", "upper, convexity"):
-        value, expected = (r["T5.logits"].distances[side].value for r in (report, plain))
-        assert value == pytest.approx(expected, rel=1e-9)
+    # The unmoved class belongs to the range of Δ; one that is merely unlikely says what T5 must say.
+    unlikely = [np.hstack((logits, np.full((60, 1), -60.0))) for logits in (teacher, student)]
+    rare = audit(Pair(logits_teacher=unlikely[0], logits_student=unlikely[1], labels=labels))
+    for name in ("T5.logits", "T5.logits.curved"):
+        assert report[name].upper == pytest.approx(rare[name].upper, rel=1e-6)
+        assert report[name].lower == pytest.approx(rare[name].lower, rel=1e-6)
     assert report["T1.logits.l1"].upper >= plain["T1.logits.head_aware"].upper
     assert report.violations == ()
 

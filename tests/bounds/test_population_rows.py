@@ -102,7 +102,7 @@ def test_anchored_rows_are_the_teacher_plus_a_distance_plus_a_radius():
         ("F2.T0", "T0"),
         ("F2.T1", "T1.logits.head_aware"),
         ("F2.T2", "T2.logits.head_aware"),
-        ("F2.T5", "T5.logits"),
+        ("F2.T5", "T5.logits.curved"),
     ):
         assert report[name].upper == pytest.approx(anchor + report[source].upper + radius, rel=1e-9)
     errors = (student.argmax(1) != labels).mean()

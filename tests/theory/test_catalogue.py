@@ -8,7 +8,14 @@ from kd2m_theory.theory.catalogue import theorem, theorems
 from kd2m_theory.validation.theory_check import check_theorem
 
 CATALOGUE = theorems()
-ORDER = [*(f"T{i}" for i in range(11)), *(f"F{i}" for i in range(1, 7)), "KD2M.lemma", "KD2M.theorem"]
+ORDER = [
+    *(f"T{i}" for i in range(6)),
+    "T5.curved",
+    *(f"T{i}" for i in range(6, 11)),
+    *(f"F{i}" for i in range(1, 7)),
+    "KD2M.lemma",
+    "KD2M.theorem",
+]
 
 
 def test_the_catalogue_is_complete_and_in_order():

@@ -1,0 +1,165 @@
+"""T5.curved: enclosure from both sides by curvature."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.theory.instance import Instance, cross_entropy, instance
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.t5_convex import THEOREM as SLOPES
+from kd2m_theory.theory.t5_convex import at_student, at_teacher, change, enclosure
+
+# The largest range at which e^r is used.
+_FAR = 10.0
+
+
+def _curvature(x: Instance, points: Tensor, y: int, moved: Tensor) -> Tensor:
+    """⟨Δ, ∇²ℓ_y Δ⟩ at logits of points (k) for their changes (k × l × K): k × l."""
+    label = torch.tensor([y])
+    gradient = torch.func.grad(lambda logits: x.loss(logits[None], label)[0])
+    hessian = torch.func.vmap(torch.func.jacrev(gradient))
+    return torch.einsum("klc,kcd,kld->kl", moved, hessian(points @ x.weight.T + x.bias), moved)
+
+
+def bend_at_teacher(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """φ''(0) of every pair of one class."""
+    return _curvature(x, x.teacher[theirs], y, change(x, y, mine, theirs).transpose(0, 1)).T
+
+
+def bend_at_student(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """φ''(1) of every pair of one class."""
+    return _curvature(x, x.student[mine], y, change(x, y, mine, theirs))
+
+
+def growth(reach: Tensor) -> Tensor:
+    """g(r) = (e^r − 1 − r)/r², and h(r) = g(−r); ½ at zero. Infinite beyond r = 10.
+
+    There e^r would turn the rounding of a curvature into more than the ninth digit, and T5 is the tighter bound anyway.
+    """
+    small, far = reach.abs() < 1e-3, reach > _FAR
+    safe = torch.where(small | far, torch.ones_like(reach), reach)
+    series = 0.5 + reach / 6 + reach**2 / 24 + reach**3 / 120
+    value = torch.where(small, series, (torch.expm1(safe) - safe) / safe**2)
+    return torch.where(far, torch.full_like(reach, torch.inf), value)
+
+
+def reach_of(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+    """r = max_c Δ_c − min_c Δ_c of every pair."""
+    moved = change(x, y, mine, theirs)
+    return moved.amax(2) - moved.amin(2)
+
+
+def _bounded(rate: Tensor, bend: Tensor) -> Tensor:
+    """Their product; infinite where the rate is, also for no bend at all."""
+    finite = torch.isfinite(rate)
+    return torch.where(finite, torch.where(finite, rate, torch.zeros_like(rate)) * bend, rate)
+
+
+def sides(x: Instance, grows: Callable[[Tensor], Tensor] = growth, decays: Callable[[Tensor], Tensor] | None = None) -> Sides:
+    """Each pair with the better of both ends, transported class by class; g and h as given."""
+    falls = decays or (lambda reach: growth(-reach))
+
+    def lower(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+        pairs, reach = (x, y, mine, theirs), reach_of(x, y, mine, theirs)
+        first = at_teacher(*pairs) + _bounded(falls(reach), bend_at_teacher(*pairs))
+        return torch.maximum(first, at_student(*pairs) - _bounded(grows(reach), bend_at_student(*pairs)))
+
+    def upper(x: Instance, y: int, mine: Tensor, theirs: Tensor) -> Tensor:
+        pairs, reach = (x, y, mine, theirs), reach_of(x, y, mine, theirs)
+        first = at_teacher(*pairs) + _bounded(grows(reach), bend_at_teacher(*pairs))
+        return torch.minimum(first, at_student(*pairs) - _bounded(falls(reach), bend_at_student(*pairs)))
+
+    return enclosure(x, (lower,), (upper,))
+
+
+def _far_wrong() -> Instance:
+    return instance([[-9.0], [-9.0], [9.0], [9.0]], [[-6.0], [-6.0], [6.0], [6.0]], [0, 0, 1, 1], [[1.0], [-1.0]])
+
+
+def _own_head() -> Instance:
+    features = [[3.0], [-3.0]]
+    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
+
+
+def _shares_differ() -> Instance:
+    features = [[3.0]] * 4
+    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0])
+
+
+def _steep(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(10.0 * logits, labels)
+
+
+def _sudden() -> Instance:
+    return instance([[-0.5]], [[0.5]], [0], [[1.0], [-1.0]], loss=_steep)
+
+
+def _taylor(x: Instance) -> Sides:
+    return sides(x, lambda reach: torch.full_like(reach, 0.5))
+
+
+def _exchanged(x: Instance) -> Sides:
+    return sides(x, lambda reach: growth(-reach), lambda reach: growth(reach.clamp(max=_FAR)))
+
+
+def _no_decay(x: Instance) -> Sides:
+    return sides(x, growth, lambda reach: torch.full_like(reach, 0.5))
+
+
+def _bends_ahead() -> Instance:
+    """From a flat end into the bend: the curvature grows on the way."""
+    return instance([[0.0]], [[3.0]], [0], [[1.0], [-1.0]])
+
+
+THEOREM = Theorem(
+    name="T5.curved",
+    title="enclosure from both sides by curvature",
+    plain="Cross-entropy's curvature along a segment grows or decays at most exponentially, with the range of the change of "
+    "logits as its rate: slope and curvature at either end enclose the change of the loss, and hence the gap.",
+    latex=r"\varphi'(0)+h(r)\varphi''(0) \le \varphi(1)-\varphi(0) \le \varphi'(0)+g(r)\varphi''(0),\quad "
+    r"\varphi'(1)-g(r)\varphi''(1) \le \varphi(1)-\varphi(0) \le \varphi'(1)-h(r)\varphi''(1)",
+    hypotheses=(
+        Hypothesis(
+            "shared linear head",
+            "both networks' logits are Wz + b with one W and b",
+            lambda x: x.shared_head,
+            Counterexample("equal features, and the student's own head is wrong", "T5.curved", _own_head),
+        ),
+        Hypothesis(
+            "same class shares",
+            "both samples have the same class frequencies π_y, so that couplings can keep labels",
+            lambda x: x.same_shares,
+            Counterexample("equal class-conditionals, but the student has more of the hard class", "T5.curved", _shares_differ),
+        ),
+        Hypothesis(
+            "self-concordant loss",
+            "the third derivative along Δ is at most max_c Δ_c − min_c Δ_c times the second",
+            lambda x: x.loss is cross_entropy,
+            Counterexample("cross-entropy at temperature 1/10 bends ten times as suddenly", "T5.curved", _sudden),
+        ),
+    ),
+    direction="two-sided",
+    source="generalised self-concordance of log-sum-exp (Bach 2010 for the logistic loss), on couplings",
+    proof="Along Δ the derivatives of lse are the cumulants of Δ_c under p: φ'' is a variance, φ''' a third central moment, "
+    "and |φ'''| ≤ E|X − EX|³ ≤ r φ'' as |X − EX| ≤ r. Hence ln φ'' has slope at most r: φ''(0)e^{−rt} ≤ φ''(t) ≤ φ''(0)e^{rt}, "
+    "and φ''(1)e^{−r(1−t)} ≤ φ''(t) ≤ φ''(1)e^{r(1−t)}. Put this into φ(1) − φ(0) = φ'(0) + ∫(1 − t)φ''(t)dt = φ'(1) − "
+    "∫tφ''(t)dt; ∫(1 − t)e^{rt}dt = (e^r − 1 − r)/r² = g(r), and h(r) = g(−r). The loss of a label differs from lse by a "
+    "linear function.",
+    forms=(
+        Form(
+            "T5.curved",
+            r"g(r)=(e^r-1-r)/r^2,\ h(r)=g(-r),\ r=\max_c\Delta_c-\min_c\Delta_c",
+            "g and h of the range of Δ over classes",
+            sides,
+            Witness("every point is wrong and the student more so: where softmax has saturated the loss is linear", _far_wrong),
+            SLOPES.forms[0].start,
+            SLOPES.forms[0].free,
+        ),
+    ),
+    mutants=(
+        Mutant("½ for g: Taylor's second order without remainder", "T5.curved", _taylor, _bends_ahead),
+        Mutant("g and h exchanged", "T5.curved", _exchanged, _bends_ahead),
+        Mutant("½ for h: no decay", "T5.curved", _no_decay),
+    ),
+)
