@@ -31,10 +31,12 @@ _SHOWN = (
     "T1.literal",
     "T1.head_aware",
     "T2.head_aware",
+    "T3.directed",
     "T5",
+    "T5.curved",
     "T2.logits.head_aware",
     "T0",
-    "T5.logits",
+    "T5.logits.curved",
     "T0.error",
 )
 
