@@ -1,4 +1,4 @@
-"""T5: enclosure from both sides by convexity and smoothness."""
+"""T5: enclosure from both sides by convexity and smoothness: slopes at both ends."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -163,10 +163,9 @@ _MOVE = ("student", "teacher", "weight", "bias")
 
 THEOREM = Theorem(
     name="T5",
-    title="enclosure from both sides by convexity",
-    plain="A convex loss lies above its tangent: the tangent at the teacher's points bounds the gap from below, the tangent at "
-    "the student's from above, on any coupling that keeps labels. That the loss bends at most so much gives a second upper "
-    "side.",
+    title="enclosure from both sides by slopes",
+    plain="Along a segment from a teacher's to a student's point the slope of a convex loss rises, and nowhere faster than its "
+    "smoothness allows: the slopes at both ends enclose the change of the loss, and any coupling that keeps labels the gap.",
     latex=r"\max_\gamma E_\gamma\langle\nabla_z\ell_Y(Z_T),Z_S-Z_T\rangle \le R_S-R_T \le "
     r"\min_\gamma E_\gamma\langle\nabla_z\ell_Y(Z_S),Z_S-Z_T\rangle",
     hypotheses=(
