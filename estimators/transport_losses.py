@@ -102,6 +102,7 @@ def squared_sliced_w2(
     directions = (directions / directions.norm(dim=0)).to(student)
     first, second = (batch @ directions for batch in (student, teacher))
     loss: Tensor = (first.sort(dim=0).values - second.sort(dim=0).values).square().mean()
+    _finite(loss.detach().double().cpu().numpy())
     return loss
 
 
@@ -147,7 +148,7 @@ def _costs(student: Tensor, teacher: Tensor) -> Float64:
 def _distances(batch: Tensor) -> Tensor:
     """Pairwise distances whose gradient is zero, not NaN, where two points coincide."""
     square = (batch[:, None] - batch[None]).square().sum(dim=2)
-    apart = square > 0
+    apart = square != 0  # and not > 0: NaN must stay NaN, to be refused
     return torch.where(apart, square.where(apart, torch.ones_like(square)).sqrt(), torch.zeros_like(square))
 
 

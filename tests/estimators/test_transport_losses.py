@@ -137,3 +137,12 @@ def test_gradients_are_finite_where_points_coincide(name, features):
 def test_batches_that_do_not_fit_are_refused(loss, arguments, message):
     with pytest.raises(InputError, match=message):
         loss(*arguments)
+
+
+@pytest.mark.parametrize("loss", [squared_w2, squared_sliced_w2, squared_gw2])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_features_that_diverged_are_refused_by_every_loss(loss, bad):
+    student, teacher = torch.randn(6, 3), torch.randn(6, 3)
+    student[2, 1] = bad
+    with pytest.raises(InputError, match="the training has diverged"):
+        loss(student, teacher)
