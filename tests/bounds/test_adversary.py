@@ -48,9 +48,11 @@ def worst_share(name, seed):
         assert not row.violated, (name, vector.tolist())
         return 0.0 if not row.measured else 1.0 / row.ratio
 
-    starts = [rng.normal(size=sum(SIZES)) * 10.0 ** rng.uniform(-0.5, 1) for _ in range(20)]
+    # The falsifier goes further, on the catalogue's formulas; here the shipped rows themselves are attacked.
+    effort = 20 if name in ATTAINED else 6
+    starts = [rng.normal(size=sum(SIZES)) * 10.0 ** rng.uniform(-0.5, 1) for _ in range(effort)]
     best = max(starts, key=share)
-    found = minimize(lambda vector: -share(vector), best, method="Nelder-Mead", options={"maxfev": 250, "maxiter": 250})
+    found = minimize(lambda vector: -share(vector), best, method="Nelder-Mead", options={"maxfev": 12 * effort})
     return max(share(best), -float(found.fun))
 
 
