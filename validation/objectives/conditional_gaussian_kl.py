@@ -1,0 +1,92 @@
+"""KD²M with the Kullback–Leibler divergence of Gaussian approximations within each class (arXiv 2504.01757)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.validation.objectives.gaussian_kl import GaussianKL, at_most_one, sum_of_directions
+from kd2m_theory.validation.objectives.objective import Sizes
+from kd2m_theory.validation.outputs import Outputs
+
+
+class ConditionalGaussianKL(GaussianKL):
+    """CE + λ times the mean, over the classes present in the batch, of KL(N_T^y‖N_S^y) in nats.
+
+    A class has few images in a batch, so its covariance is drawn towards the one within classes, pooled over the batch
+    (Friedman's regularised discriminant analysis, 1989): Σ_y ← (1 − s) Σ_y + s Σ_within, s the `pooling`. A class of one image
+    has no covariance of its own and takes Σ_within whole (s = 1): it is compared by its mean, in the units of the others.
+
+    Args:
+        sizes: of the two networks.
+        weight: λ ≥ 0.
+        covariance: "full" or "diagonal".
+        pooling: s in [0, 1].
+        shrinkage: as `SymmetricGaussianKL`, after pooling.
+        direction: as `GaussianKL`.
+        projector: as `FeatureObjective`.
+        cross_entropy: weight of the cross-entropy.
+
+    Raises:
+        InputError: as `GaussianKL`; a pooling outside [0, 1]; in training, a batch in which no class has two images.
+    """
+
+    part = "conditional_gaussian_kl"
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        *,
+        weight: float = 1.0,
+        covariance: str = "full",
+        pooling: float = 0.5,
+        shrinkage: float = 0.1,
+        direction: str = "teacher-student",
+        projector: str | None = None,
+        cross_entropy: float = 1.0,
+    ) -> None:
+        super().__init__(
+            sizes,
+            weight=weight,
+            covariance=covariance,
+            shrinkage=shrinkage,
+            direction=direction,
+            projector=projector,
+            cross_entropy=cross_entropy,
+        )
+        self.pooling = at_most_one(pooling, "pooling")
+
+    def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
+        """Mean over classes of KL in the chosen direction."""
+        present, classes, counts = labels.unique(return_inverse=True, return_counts=True)
+        if int(counts.max()) < 2:
+            raise InputError(
+                f"each of the {len(present)} classes in this batch has one image, so that no covariance within classes exists; "
+                "use larger batches, or gaussian-cw2, which needs none"
+            )
+        clouds = [_class_clouds(batch, classes, counts, self.pooling) for batch in (student.features, teacher.features)]
+        values = [
+            sum_of_directions((self.direction,), first, second, self.covariance, self.shrinkage)
+            for first, second in zip(*clouds, strict=True)
+        ]
+        return torch.stack(values).mean()
+
+
+def _class_clouds(features: Tensor, classes: Tensor, counts: Tensor, pooling: float) -> list[Tensor]:
+    """For each class a cloud whose mean is the class's and whose covariance (divided by its size) is the pooled one.
+
+    The divergence is defined on clouds, once, in `gaussian_torch`: residuals of the class and of all, scaled to their shares,
+    around the class's mean make one with the moments wanted.
+    """
+    n = len(features)
+    centres = torch.zeros(len(counts), features.shape[1], dtype=features.dtype, device=features.device)
+    centres = centres.index_add(0, classes, features) / counts[:, None]
+    residuals = features - centres[classes]
+    clouds = []
+    for y, count in enumerate(counts.tolist()):
+        share = pooling if count > 1 else 1.0
+        size = count + n
+        own, every = math.sqrt(size * (1 - share) / count), math.sqrt(size * share / n)
+        clouds.append(centres[y] + torch.cat((own * residuals[classes == y], every * residuals)))
+    return clouds
