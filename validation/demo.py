@@ -13,8 +13,9 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.extraction import choose_device
 from kd2m_theory.pair import Pair
 from kd2m_theory.report import MEASURED, AuditReport, audit, number
-from kd2m_theory.validation import networks
-from kd2m_theory.validation.digits import CLASSES, Digits, load_halves
+from kd2m_theory.validation.networks import parameters
+from kd2m_theory.validation.populations.digits import CLASSES, IMAGE_SHAPE, Digits, load_halves
+from kd2m_theory.validation.small_networks import digits_student, digits_teacher
 from kd2m_theory.validation.training import Settings, Watch, alone, through_teacher_head, train
 
 # Epochs, rates and λ were chosen on splits of the training half; the held-out half chose nothing.
@@ -112,13 +113,13 @@ def run(seed: int, device: str, watch: Watch) -> Demonstration:
     seen, held_out = (Digits(half.images.to(place), half.labels.to(place)) for half in halves)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        teacher = networks.teacher(CLASSES).to(place)
+        teacher = digits_teacher(CLASSES, IMAGE_SHAPE).to(place)
         train(teacher, seen, alone(teacher), TEACHER, seed, watch, "teacher")
 
         students = {}
         for name, words in STUDENTS.items():
             torch.manual_seed(seed + 1)  # both students start from the same encoder
-            student = networks.student(CLASSES).to(place)
+            student = digits_student(CLASSES, IMAGE_SHAPE).to(place)
             objective = alone(student)
             if name == "cw2":
                 student.fc = copy.deepcopy(teacher.fc).requires_grad_(False)
@@ -136,7 +137,7 @@ def run(seed: int, device: str, watch: Watch) -> Demonstration:
 
 def sizes() -> tuple[int, int]:
     """Parameters of teacher and student."""
-    return networks.parameters(networks.teacher(CLASSES)), networks.parameters(networks.student(CLASSES))
+    return parameters(digits_teacher(CLASSES, IMAGE_SHAPE)), parameters(digits_student(CLASSES, IMAGE_SHAPE))
 
 
 def unwatched(items: Iterable[Any], _words: str) -> Iterable[Any]:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kd2m_theory.estimators.transport_losses import squared_cw2
-from kd2m_theory.validation.digits import Digits
-from kd2m_theory.validation.networks import Classifier
+from kd2m_theory.validation.classifier import Classifier
+from kd2m_theory.validation.populations.digits import Digits
 
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -54,7 +54,7 @@ def alone(model: Classifier) -> Objective:
     """Cross-entropy: λ = 0."""
 
     def objective(images: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(model(images), labels)
+        return functional.cross_entropy(model(images).logits, labels)
 
     return objective
 
@@ -64,8 +64,8 @@ def through_teacher_head(student: Classifier, teacher: Classifier, weight: float
 
     def objective(images: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            target = teacher.encoder(images)
-        features = student.encoder(images)
+            target = teacher(images).features
+        features, _ = student.encode(images)
         loss = functional.cross_entropy(teacher.fc(features), labels)
         return loss + weight * squared_cw2(features, target, labels)
 

@@ -6,7 +6,7 @@ import torch
 
 from kd2m_theory import Pair, audit
 from kd2m_theory.validation import demo
-from kd2m_theory.validation.digits import load_halves
+from kd2m_theory.validation.populations.digits import load_halves
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,97 @@
+"""scikit-learn's handwritten digits: 1,797 real images of 8 × 8 pixels, shipped with the library."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kd2m_theory.errors import MissingDependencyError
+from kd2m_theory.validation.populations.affine import Affine, warp
+from kd2m_theory.validation.populations.population import FinitePopulation, stratified
+from kd2m_theory.validation.populations.stream import Stream, whole
+
+CLASSES = 10
+IMAGE_SHAPE = (1, 8, 8)
+
+
+@dataclass(frozen=True)
+class Digits:
+    """One half of the digits.
+
+    Attributes:
+        images: n × 1 × 8 × 8 in [0, 1].
+        labels: n classes 0..9.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class DigitsPopulation(FinitePopulation):
+    """The digits, half of every class to train on, a fifth for validation, three tenths for the test.
+
+    Values are in [0, 1]. Training batches are turned, scaled and shifted at random; the other splits are the images as
+    they were written.
+
+    Args:
+        split_seed: deals the images out.
+        rotation: largest angle, in degrees.
+        scale: smallest and largest magnification of each axis.
+        shift: largest shift along each axis, as a fraction of the side. All three at (0, (1, 1), 0) switch augmentation off.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+        InputError: a number out of its range.
+    """
+
+    name = "digits"
+    classes = CLASSES
+    image_shape = IMAGE_SHAPE
+
+    def __init__(
+        self, split_seed: int = 0, rotation: float = 10.0, scale: tuple[float, float] = (0.9, 1.1), shift: float = 0.06
+    ) -> None:
+        self.affine = Affine(rotation, 0.0, scale, shift)
+        whole(split_seed, "split_seed", 0)
+        images, numbers = _load()
+        labels = torch.tensor(numbers, dtype=torch.int64)
+        chosen = stratified(labels, {"train": 0.5, "validation": 0.2, "test": 0.3}, split_seed)
+        super().__init__({split: (images[indices], labels[indices]) for split, indices in chosen.items()})
+
+    def augmented(self, images: Tensor, stream: Stream) -> Tensor:
+        """A random affine map of each."""
+        if (self.affine.rotation, *self.affine.scale, self.affine.shift) == (0, 1, 1, 0):
+            return images
+        maps, _ = self.affine.draw(len(images), stream)
+        return warp(images, maps, IMAGE_SHAPE[1:])
+
+
+def load_halves(seed: int) -> tuple[Digits, Digits]:
+    """A half to train on and a half that nothing trains or selects on, each class halved by a seeded shuffle.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
+    images, labels = _load()
+    generator = np.random.default_rng(seed)
+    train = np.zeros(len(labels), dtype=bool)
+    for label in range(CLASSES):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        train[members[: len(members) // 2]] = True
+    seen, held_out = (Digits(images[mask], torch.tensor(labels[mask], dtype=torch.int64)) for mask in (train, ~train))
+    return seen, held_out
+
+
+def _load() -> tuple[Tensor, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise MissingDependencyError(
+            "the digits come with scikit-learn, which is not installed; run: pip install 'kd2m-theory[train]'"
+        ) from None
+    pixels, labels = load_digits(return_X_y=True)
+    return torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16.0, labels
