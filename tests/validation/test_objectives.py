@@ -418,7 +418,7 @@ def test_float32_at_logits_of_a_hundred(name, gamma):
 
 @pytest.mark.parametrize("temperature", [1.5, 4.0, 10.0])
 def test_ttm_is_kd_with_a_renyi_regulariser(temperature):
-    """β = λT/(1 − λ): L_TTM − L_KD/(1 − λ) has the gradient of −λT(T − 1)/(1 − λ)·H_{1/T}(q) (theory.md §6)."""
+    """β = λT/(1 − λ): L_TTM − L_KD/(1 − λ) has the gradient of −λT(T − 1)/(1 − λ)·H_{1/T}(q)."""
     weight = 0.7
     student, teacher, labels = outputs(20, seed=3), outputs(20, seed=4), labels_of(20)
     logits = (3 * student.logits).requires_grad_()
