@@ -279,7 +279,7 @@ def test_a_pairing_has_one(name):
     assert abs(straight[part] - turned[part]) > 1e-3
 
 
-# What the author's code gets wrong (papers.md).
+# What the author's code gets wrong.
 
 
 @pytest.mark.parametrize("name", [*MARGINAL, *CONDITIONAL, "paired-l2"])

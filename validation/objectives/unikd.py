@@ -1,7 +1,7 @@
 """UniKD, a *reconstruction*: of arXiv 2409.18565 only the abstract and summaries were at hand, not its equations or weights.
 
 Known are the adaptive fusion of stages (AFF), a head that predicts a Gaussian for every image (FDP), and one constraint on
-distributions beside the logits. What fills the gaps (papers.md) is this project's: numbers made here are not the paper's.
+distributions beside the logits. What fills the gaps is this project's: numbers made here are not the paper's.
 """
 
 from torch import Tensor, nn
