@@ -103,6 +103,47 @@ def demo(
     console.print("no guaranteed bound is violated", style="bold")
 
 
+@app.command()
+def train(
+    configuration: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A .toml file, or the name of a shipped one.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Of the run; runs/NAME if not given.", show_default=False)
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Instead of what the file says: --set objective.weight=1e-3 --set seed=2"
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    teachers: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Share trained teachers between runs here.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
+) -> None:
+    """Train a teacher and a student, keep pairs of them, and audit each.
+
+    Exit status: 0 if every guaranteed bound holds on every pair, 1 if one is violated, 2 if the input is at fault.
+    """
+    from kd2m_theory.validation.configuration import read_configuration
+    from kd2m_theory.validation.training_pages import require_lightning, results
+
+    chosen = read_configuration(configuration, change or ())
+    require_lightning()
+    from kd2m_theory.validation.distillation import train as run_training
+    from kd2m_theory.validation.processes import started_by_torchrun
+
+    folder = out or Path("runs") / Path(configuration).stem
+    trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers)
+    if started_by_torchrun().writes:
+        _console().print(results(trained))
+        typer.echo(f"run: {folder}")
+    if any(trained.violations.values()):
+        raise typer.Exit(1)
+
+
 metric = typer.Typer(no_args_is_help=True, help="Test a distance of your own.")
 app.add_typer(metric, name="metric")
 

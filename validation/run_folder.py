@@ -1,0 +1,170 @@
+"""The folder of a run: every file in it is whole or not there, whenever the run is killed.
+
+configuration.json   what was asked for, every key, and its digest
+environment.json     versions and device of the process that last worked on it
+history.parquet      one row an epoch; history.csv is the same
+last.ckpt            everything that the next epoch needs
+student.safetensors  weights after the last epoch; the run is complete when it is there
+pairs/epoch-0010.safetensors, audits/epoch-0010.json
+teacher/             the same of the teacher, unless a folder of teachers is shared
+"""
+
+import io
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.files import write_atomically
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files of a run.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """What the next epoch needs."""
+        return self.path / "last.ckpt"
+
+    @property
+    def history(self) -> Path:
+        """One row an epoch."""
+        return self.path / "history.parquet"
+
+    def weights(self, role: str) -> Path:
+        """Final weights of the "student" or "teacher"."""
+        return self.path / f"{role}.safetensors"
+
+    def pair(self, epoch: int, split: str = "test") -> Path:
+        """The pair after `epoch` epochs."""
+        return self.path / "pairs" / f"epoch-{epoch:04}{'' if split == 'test' else f'.{split}'}.safetensors"
+
+    def audit(self, epoch: int) -> Path:
+        """The audit of that pair."""
+        return self.path / "audits" / f"epoch-{epoch:04}.json"
+
+    def open(self, table: Mapping[str, Any], digest: str, resume: bool) -> None:
+        """Make the folder, or continue in it.
+
+        Args:
+            table: the configuration.
+            digest: of the configuration.
+            resume: whether a run may be there already.
+
+        Raises:
+            InputError: the folder holds a run and `resume` is not set, it holds the run of another configuration, it holds
+                other things, or it cannot be made.
+        """
+        record = self.path / "configuration.json"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._check_owner(record, digest, resume)
+        except OSError as error:
+            raise InputError(f"the folder {self.path} cannot be made ({error.strerror}); name another") from None
+        write_json(record, {"digest": digest, "configuration": dict(table)})
+        write_json(self.path / "environment.json", environment())
+
+    def _check_owner(self, record: Path, digest: str, resume: bool) -> None:
+        if not record.exists():
+            foreign = sorted(entry.name for entry in self.path.iterdir())
+            if foreign:
+                raise InputError(f"{self.path} holds {foreign[0]} and no run; name an empty folder or a new one")
+            return
+        try:
+            found = json.loads(record.read_text())["digest"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{record} is no configuration of a run; name another folder") from None
+        if found != digest:
+            raise InputError(
+                f"{self.path} holds the run of another configuration (digest {found}, not {digest}); name another folder"
+            )
+        if not resume:
+            raise InputError(
+                f"{self.path} holds a run of this configuration; continue it with --resume, or name another folder"
+            )
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and device: what else a number may depend on."""
+    versions = {}
+    for name in ("kd2m-theory", "torch", "lightning", "numpy", "scipy", "POT", "scikit-learn"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write plain data, whole or not at all."""
+    write_atomically(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_history(folder: RunFolder, rows: list[dict[str, float]]) -> None:
+    """Write the rows as Parquet and as CSV; a column that a row lacks is empty there.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = pyarrow.table({name: [row.get(name) for row in rows] for name in columns})
+    for path, write in ((folder.history, pyarrow.parquet.write_table), (folder.path / "history.csv", pyarrow.csv.write_csv)):
+        buffer = io.BytesIO()
+        write(table, buffer)
+        write_atomically(path, buffer.getvalue())
+
+
+def write_weights(path: Path, model: nn.Module) -> None:
+    """Write a state dict as safetensors, whole or not at all."""
+    write_atomically(path, save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}))
+
+
+def read_weights(path: Path, model: nn.Module, whose: str) -> None:
+    """Load a state dict into a network.
+
+    Raises:
+        InputError: no such file, no safetensors, or weights of another network; the message names the first difference.
+    """
+    try:
+        state: dict[str, Tensor] = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path} with weights of the {whose}") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no .safetensors file ({error})") from None
+    expected = model.state_dict()
+    for name in [*expected, *state]:
+        here, there = (None if name not in each else tuple(each[name].shape) for each in (expected, state))
+        if here != there:
+            raise InputError(
+                f"{path} does not fit the {whose} ({type(model).__name__}): {name} is {there or 'missing'} in the file and "
+                f"{here or 'missing'} in the network"
+            )
+    model.load_state_dict(state)
