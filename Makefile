@@ -20,8 +20,8 @@ demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
 
 test: lint types
-	cd $(ELSEWHERE) && $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
-		--pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
+	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
+		-n 2 --dist worksteal --pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -36,7 +36,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/.installed
-	for name in transport losses mmd gaussian audit_scale; do \
+	for name in transport losses mmd gaussian audit_scale steps accuracy; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
 
 $(VENV)/.environment: constraints.txt

@@ -155,7 +155,7 @@ class _Run:
                 if self.processes.writes:
                     folder.open(_teacher_table(plan, self.configuration.population), self.configuration.teacher_digest, True)
                 wait_for_all(self.processes)
-                self._fit(self.teacher, CrossEntropy(), None, plan.training, plan.seed, folder, (), _keep_nothing)
+                self._fit(self.teacher, CrossEntropy(), None, None, plan.training, plan.seed, folder, (), _keep_nothing)
                 if self.processes.writes:
                     write_weights(folder.weights("teacher"), self.teacher)
                 wait_for_all(self.processes)
@@ -170,7 +170,8 @@ class _Run:
         if not path.exists():
             outputs = TeacherOutputs(self.teacher, self._kept_outputs()) if self.objective.needs_teacher else None
             seed, at = self.configuration.seed, self.configuration.pairs_at
-            self._fit(self.student, self.objective, outputs, recipe, seed, self.folder, at, self._keep_pair)
+            taught = predict(self.teacher, self.validation[0])
+            self._fit(self.student, self.objective, outputs, taught, recipe, seed, self.folder, at, self._keep_pair)
             if self.processes.writes:
                 write_weights(path, self.student)
             wait_for_all(self.processes)
@@ -207,6 +208,7 @@ class _Run:
         trained: nn.Module,
         goal: Objective,
         outputs: TeacherOutputs | None,
+        taught: Tensor | None,
         recipe: Recipe,
         seed: int,
         folder: RunFolder,
@@ -214,7 +216,6 @@ class _Run:
         keep_pair: KeepPair,
     ) -> None:
         images, labels = self.validation
-        taught = None if outputs is None else predict(outputs.teacher, images)
         recorder = EpochRecorder(folder, recipe, images, labels, taught, pairs_at, keep_pair, self.processes)
         trainer = _trainer(recipe, self.place, folder, recorder, self.processes)
         batches = self.batches(recipe, seed, trainer)

@@ -81,6 +81,7 @@ class Run:
     seed: int
 
     def table(self) -> dict[str, Any]:
+        """Its configuration."""
         chosen: dict[str, Any] = {"name": self.objective}
         if self.objective != "none":
             chosen |= {"weight": self.weight, **FIXED.get(self.objective, {})}
@@ -106,7 +107,9 @@ def rows(name: str, runs: Path, pool: ProcessPoolExecutor) -> Iterator[str]:
         return dict(zip(wanted, pool.map(accuracies, wanted, [runs] * len(wanted)), strict=True))
 
     accuracies(Run(name, "none", 0.0, 0), runs)  # the teacher, once
-    grid = trained([Run(name, each, weight, seed) for each, weights in GRIDS.items() for weight in weights for seed in CHOOSING])
+    grid = trained(
+        [Run(name, each, weight, seed) for each, weights in GRIDS.items() for weight in weights for seed in CHOOSING]
+    )
     best = {}
     for each, weights in GRIDS.items():
         means = {w: statistics.fmean(grid[Run(name, each, w, s)]["student_validation"] for s in CHOOSING) for w in weights}
@@ -144,8 +147,8 @@ def main() -> None:
         "",
         f"{platform.machine()}, Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in ("kd2m-theory", "torch", "lightning", "POT"))
-        + "; test accuracy after the last epoch, %, mean of five seeds ± half of a 95 % interval (Student's t); the gain is over "
-        "the student without a teacher, seed by seed. λ chosen on validation images from "
+        + "; test accuracy after the last epoch, %, mean of five seeds ± half of a 95 % interval (Student's t); the gain is "
+        "over the student without a teacher, seed by seed. λ chosen on validation images from "
         + "; ".join(f"{each}: {', '.join(f'{w:g}' for w in weights)}" for each, weights in GRIDS.items())
         + ". TTM and WTTM at γ = 0.25, KD and UniKD's logit term at T = 4. Intervals are of one row each: among 17 rows about "
         "one gain in twenty is outside by chance.",
