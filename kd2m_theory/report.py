@@ -250,7 +250,11 @@ def audit(
     """
     start = time.perf_counter()
     settings = Settings(
-        loss_bound, head_lipschitz, temperature, frozenset([vouch] if isinstance(vouch, str) else vouch), whole_cloud
+        loss_bound=loss_bound,
+        head_lipschitz=head_lipschitz,
+        temperature=temperature,
+        vouched=frozenset([vouch] if isinstance(vouch, str) else vouch),
+        whole_cloud=whole_cloud,
     )
     if align is not None:
         pair = aligned(pair, align)
@@ -259,19 +263,19 @@ def audit(
     rows = ladder.evaluate(watch)
     assert pair.classes is not None
     return AuditReport(
-        measured,
-        rows,
-        delta,
-        ladder.share,
-        pair.n,
-        pair.classes,
-        pair.provenance,
-        {
+        measured=measured,
+        rows=rows,
+        delta=delta,
+        share=ladder.share,
+        n=pair.n,
+        classes=pair.classes,
+        provenance=pair.provenance,
+        environment={
             "python": platform.python_version(),
             "machine": platform.machine(),
             **{name: version(name) for name in ("kd2m-theory", "numpy", "scipy", "POT")},
         },
-        time.perf_counter() - start,
+        seconds=time.perf_counter() - start,
     )
 
 
