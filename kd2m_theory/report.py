@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -270,13 +271,16 @@ def audit(
         n=pair.n,
         classes=pair.classes,
         provenance=pair.provenance,
-        environment={
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            **{name: version(name) for name in ("kd2m-theory", "numpy", "scipy", "POT")},
-        },
+        environment=dict(_environment()),
         seconds=time.perf_counter() - start,
     )
+
+
+@cache
+def _environment() -> Mapping[str, str]:
+    # Reading the packages' metadata would take longer than the audit of a small pair.
+    packages = {name: version(name) for name in ("kd2m-theory", "numpy", "scipy", "POT")}
+    return {"python": platform.python_version(), "machine": platform.machine(), **packages}
 
 
 def _plain(value: Any) -> Any:

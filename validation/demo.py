@@ -100,6 +100,19 @@ def run(seed: int, device: str, watch: Watch) -> Demonstration:
     """Train and audit. The same seed gives the same numbers on one machine.
 
     Args:
+        seed, device, watch: as `trained_pairs`.
+
+    Raises:
+        MissingDependencyError, InputError: as `trained_pairs`.
+    """
+    pairs = trained_pairs(seed, device, watch)
+    return Demonstration(pairs, {name: audit(pair) for name, pair in pairs.items()})
+
+
+def trained_pairs(seed: int, device: str, watch: Watch) -> dict[str, Pair]:
+    """Train a teacher and both students, and run them over the images that trained nothing.
+
+    Args:
         seed: of the halves, the initial weights and the order of the images.
         device: "auto", or a torch device name.
         watch: wraps each loop over epochs, for a progress display.
@@ -128,11 +141,10 @@ def run(seed: int, device: str, watch: Watch) -> Demonstration:
             students[name] = student
 
     batches = list(zip(held_out.images.split(256), held_out.labels.split(256), strict=True))
-    pairs = {
+    return {
         name: Pair.from_models(teacher, student, batches, device=str(place), progress=False)
         for name, student in students.items()
     }
-    return Demonstration(pairs, {name: audit(pair) for name, pair in pairs.items()})
 
 
 def sizes() -> tuple[int, int]:
