@@ -68,7 +68,7 @@ def test_files_are_written_and_audit_to_the_same_numbers(result, tmp_path):
     assert np.isfinite(again["T5"].upper)
 
 
-def test_the_same_seed_trains_the_same_students(result, monkeypatch):
+def test_the_same_seed_trains_the_same_students(monkeypatch):
     monkeypatch.setattr(demo, "STUDENT", demo.Settings(epochs=2, batch=64, learning_rate=5e-3))
     monkeypatch.setattr(demo, "TEACHER", demo.Settings(epochs=1, batch=64, learning_rate=2e-3))
     state = torch.random.get_rng_state()
