@@ -102,8 +102,9 @@ def _rows(report: Report) -> list[Html]:
     if not tables:
         return []
     words = (
-        "Vacuous: the row is true and allows a student that guesses uniformly. Bound / value: the bound over the measured "
-        "value, on the value's side of zero; 1 is sharp. L is the steepness (Lipschitz constant) of the loss."
+        "Bound / value: the bound over the measured value, on the value's side of zero; 1 is sharp. Vacuous: the row is true "
+        "and allows a student that guesses uniformly. L is the steepness (Lipschitz constant) of the loss. A dash: not "
+        "measured, or no number."
     )
     return [element("p", words), *(part for title, whole in tables for part in (element("h3", title), whole))]
 

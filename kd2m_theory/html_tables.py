@@ -14,18 +14,26 @@ Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 
 # A mark and its word stay on one line.
-_HOLDS = {True: "✓\u00a0yes", False: "✗\u00a0NO", None: "– not measured"}
+_HOLDS = {True: "✓\u00a0yes", False: "✗\u00a0NO", None: "–"}
 _STATES = {"met": "✓\u00a0met", "vouched": "vouched\u00a0for", "unmet": "✗\u00a0unmet"}
 
 
-def table(label: str, caption: str, heads: Sequence[str], rows: Iterable[Html], class_: str = "") -> Html:
-    """A table in a region of that label, which scrolls sideways where it must and which the keyboard reaches."""
+def table(label: str, caption: str, heads: Sequence[str], bodies: Iterable[Html], class_: str) -> Html:
+    """A table in a region of that label, which scrolls sideways where it must and which the keyboard reaches.
+
+    Args:
+        label: what the region is called; no two on a page alike.
+        caption: of the table.
+        heads: of the columns.
+        bodies: elements `tbody`.
+        class_: of the table, for the style sheet.
+    """
     top = element("tr", *(element("th", head, scope="col") for head in heads))
     whole = element(
         "table",
         element("caption", element("span", caption)),
         element("thead", top),
-        element("tbody", *rows),
+        *bodies,
         class_=class_,
     )
     return element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=f"Table: {label}")
@@ -38,10 +46,10 @@ def value_cell(value: float | None, digits: int = 4) -> Html:
     return element("td", element("data", number(value, digits), value=repr(float(value))), class_="number")
 
 
-def heading_cell(words: str) -> Html:
-    """The first cell of a row, which names it; it may break after a full stop or an underscore."""
+def heading_cell(words: str, name: str) -> Html:
+    """The first cell of a row, which names it (`name` is its id); it may break after a full stop or an underscore."""
     parts = [element("span", part) for part in words.replace(".", ".\n").replace("_", "_\n").split("\n")]
-    return element("th", join(parts, "<wbr>"), scope="row")
+    return element("th", join(parts, "<wbr>"), scope="row", id=name)
 
 
 def pairs_table(caption: str, heads: Sequence[str], items: Mapping[str, str]) -> Html:
@@ -50,7 +58,7 @@ def pairs_table(caption: str, heads: Sequence[str], items: Mapping[str, str]) ->
         element("tr", element("th", element("bdi", key), scope="row"), element("td", element("bdi", words)))
         for key, words in items.items()
     ]
-    return table(caption, caption, heads, rows, "pairs")
+    return table(caption, caption, heads, [element("tbody", *rows)], "pairs")
 
 
 def measured_table(report: Report) -> Html:
@@ -65,7 +73,8 @@ def measured_table(report: Report) -> Html:
         f"Values of {report['n']:,} samples; intervals for the population, each at {percent(1 - report['share'])}, "
         f"all together at {percent(1 - report['delta'])}"
     )
-    return table("measured values", caption, ("Measured", "Value", "From", "To", "Unit", "Interval"), rows, "measured")
+    heads = ("Measured", "Value", "From", "To", "Unit", "Interval")
+    return table("measured values", caption, heads, [element("tbody", *rows)], "measured")
 
 
 def yardsticks_table(report: Report) -> Html:
@@ -88,7 +97,8 @@ def yardsticks_table(report: Report) -> Html:
         (f"its share for each of {shares} claims", report["share"], "probability"),
     ]
     rows = [element("tr", element("th", words, scope="row"), value_cell(v, 6), element("td", unit)) for words, v, unit in items]
-    return table("yardsticks", "What a bound must beat to say anything", ("Yardstick", "Value", "Unit"), rows, "yardsticks")
+    caption = "What a bound must beat to say anything"
+    return table("yardsticks", caption, ("Yardstick", "Value", "Unit"), [element("tbody", *rows)], "yardsticks")
 
 
 def rows_tables(report: Report) -> list[tuple[str, Html]]:
@@ -100,29 +110,31 @@ def rows_tables(report: Report) -> list[tuple[str, Html]]:
             value = next((row["measured"] for row in rows if row["measured"] is not None), None)
             measured = "Not measured" if value is None else f"Measured: {number(value)}"
             caption = f"{measured}; {len(rows)} row{'' if len(rows) == 1 else 's'}"
-            heads = ("Row", "Lower", "Upper", "Bound / value", "Holds", "Says", "Rests on", "What it means")
+            heads = ("Row", "Lower", "Upper", "Bound / value", "Holds")
             result.append((subject.words, table(subject.words, caption, heads, map(_row, rows), "rows")))
     return result
 
 
 def _row(row: Record) -> Html:
-    words = element("td", meaning(row["name"]), element("span", row["statement"], class_="formula"), class_="meaning")
-    if row["status"] == "not applicable":
-        dashes = [element("td", "–", class_="number")] * 3
-        cells = [*dashes, element("td", "–"), element("td", element("b", "not applicable: "), row["why"])]
-        return element("tr", heading_cell(row["name"]), *cells, _rests_on(row), words, data_row=row["name"], class_="absent")
-    sides = (-math.inf if row["lower"] is None else row["lower"], math.inf if row["upper"] is None else row["upper"])
-    cells = [value_cell(side) for side in sides]
-    cells += [value_cell(row["ratio"]), element("td", _HOLDS[row["holds"]])]
-    cells += [element("td", element("b", row["status"]), f": {row['why']}"), _rests_on(row), words]
+    """Two lines that belong together: the numbers, and below them what they mean, over the whole width."""
+    name = f"row-{row['name']}"
+    there = row["status"] != "not applicable"
+    sides = [row["lower"], row["upper"]]
+    if there:  # a side that is missing is infinite
+        sides = [end if end is not None else limit for end, limit in zip(sides, (-math.inf, math.inf), strict=True)]
+    numbers = [value_cell(side) for side in (*sides, row["ratio"])]
+    holds = element("td", _HOLDS[row["holds"]])
+    words = [element("p", meaning(row["name"]), " ", element("span", row["statement"], class_="formula"))]
+    assumed = ", ".join(f"{assumption['name']} ({_STATES[assumption['state']]})" for assumption in row["assumptions"])
+    words.append(element("p", element("b", row["status"]), f": {row['why']}. Rests on {assumed}.", class_="basis"))
     violated = row["guaranteed"] and row["holds"] is False
-    class_ = "violated" if violated else row["status"] if row["guaranteed"] else "loose"
-    return element("tr", heading_cell(row["name"]), *cells, data_row=row["name"], class_=class_)
-
-
-def _rests_on(row: Record) -> Html:
-    words = [f"{assumption['name']} ({_STATES[assumption['state']]})" for assumption in row["assumptions"]]
-    return element("td", element("ul", *(element("li", item) for item in words)))
+    return element(
+        "tbody",
+        element("tr", heading_cell(row["name"], name), *numbers, holds),
+        element("tr", element("td", *words, colspan=5, headers=name)),
+        data_row=row["name"],
+        class_="violated" if violated else "absent" if not there else "promised" if row["guaranteed"] else "loose",
+    )
 
 
 def assumptions_table(report: Report) -> Html:
@@ -142,5 +154,6 @@ def assumptions_table(report: Report) -> Html:
         )
         for (name, state, evidence), users in found.items()
     ]
+    heads = ("Assumption", "State", "Evidence", "Rows")
     caption = "Assumptions: met (checked on the pair), vouched for (only you can know), or unmet"
-    return table("assumptions", caption, ("Assumption", "State", "Evidence", "Rows"), rows, "assumptions")
+    return table("assumptions", caption, heads, [element("tbody", *rows)], "assumptions")

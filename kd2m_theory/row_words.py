@@ -7,8 +7,8 @@ _WORDS = {
     "T0": "Averaged over the inputs: the most and the least that the loss could grow from teacher to student whatever the "
     "true label is, so no labels are needed.",
     "T0.error": "The two error rates differ by at most the share of inputs on which the networks predict different classes.",
-    "T1.directed": "The loss of an input grows by no more than the most, and no less than the least, that any class's logit "
-    "gains on the true class's, {heads}; these are the means.",
+    "T1.directed": "Mean of the most, and of the least, that any class's logit gains on the true class's, {heads}: the loss "
+    "grows by no more and no less.",
     "T1.head_aware": "The loss of an input changes by at most the largest change of a logit against the true class's, {heads}; "
     "this is its mean.",
     "T1.class_lipschitz": "Mean distance between the two networks' {points} of an input, each times the steepness of the loss "
