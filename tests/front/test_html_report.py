@@ -164,7 +164,7 @@ def test_every_row_that_can_occur_has_its_own_sentence():
     for name, sentence in sentences.items():
         for other in re.findall(r"\b[TF]\d+(?:\.\w+)*", sentence):
             assert other in sentences, f"{name} speaks of {other}"
-    with pytest.raises(kd2m.InputError, match="no words for row 'T99.x'") as refused:
+    with pytest.raises(kd2m.InputError, match=r"no words for row 'T99\.x'") as refused:
         meaning("T99.x")
     worded = str(refused.value).split("with words are ")[1].split(", ")
     assert set(worded) == {name.replace(".logits", "") for name in sentences}
