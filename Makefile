@@ -6,13 +6,14 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
-SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') kd2m_theory/py.typed pyproject.toml README.md LICENSE
+SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
-.PHONY: help demo test lint types format benchmark clean
+.PHONY: help demo test browser-test lint types format benchmark clean
 
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
+	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
 
@@ -22,6 +23,11 @@ demo: $(VENV)/.installed
 test: lint types
 	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
 		-n 2 --dist worksteal --pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
+
+browser-test: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt "$$(echo build/wheel/*.whl)[browser]"
+	cd $(ELSEWHERE) && KD2M_BROWSER=required $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
+		$(CURDIR)/tests/front/test_report_in_browser.py $(PYTEST)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,6 +44,7 @@ def audit(
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one web page (.html).")] = None,
 ) -> None:
     """Measure a pair, evaluate every bound on it, and say which hold.
 
@@ -51,14 +53,16 @@ def audit(
     from kd2m_theory.files import check_distinct, check_writable
     from kd2m_theory.pair import Pair
     from kd2m_theory.report import audit as run_audit
-    from kd2m_theory.report import check_figure
+    from kd2m_theory.report import check_figure, check_page
 
-    check_distinct(PAIR=pair, align=align, json=json, figure=figure)
+    check_distinct(PAIR=pair, align=align, json=json, figure=figure, report=report)
     if json is not None:
         check_writable(json)
     if figure is not None:
         check_figure(figure)
-    report = run_audit(
+    if report is not None:
+        check_page(report)
+    found = run_audit(
         Pair.load(pair),
         delta,
         align=None if align is None else Pair.load(align),
@@ -70,11 +74,13 @@ def audit(
         watch=lambda rows: _watched(rows, "auditing"),
     )
     if json is not None:
-        report.to_json(json)
+        found.to_json(json)
     if figure is not None:
-        report.plot(figure)
-    _console().print(report)
-    if report.violations:
+        found.plot(figure)
+    if report is not None:
+        found.to_html(report, shlex.join(["kd2m", *sys.argv[1:]]))
+    _console().print(found)
+    if found.violations:
         raise typer.Exit(1)
 
 

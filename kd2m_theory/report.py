@@ -54,6 +54,7 @@ class AuditReport:
         n: samples.
         classes: classes K.
         provenance: where the pair came from.
+        settings: what `audit` was told besides the pair and δ, by argument; `align` is whether there was one.
         environment: versions that computed this.
         seconds: time of the whole audit.
     """
@@ -65,6 +66,7 @@ class AuditReport:
     n: int
     classes: int
     provenance: Mapping[str, str]
+    settings: Mapping[str, Any]
     environment: Mapping[str, str]
     seconds: float
 
@@ -160,6 +162,7 @@ class AuditReport:
             "n": self.n,
             "classes": self.classes,
             "provenance": dict(self.provenance),
+            "settings": _plain(self.settings),
             "environment": dict(self.environment),
             "seconds": self.seconds,
             "violations": [row.name for row in self.violations],
@@ -187,6 +190,21 @@ class AuditReport:
 
         write_atomically(path, draw_ladder(self.to_dict(), path.suffix[1:]))
 
+    def to_html(self, path: str | Path, command: str | None = None) -> None:
+        """Write the report as one HTML page that loads nothing from anywhere: verdict, ladder, every row, origin.
+
+        Args:
+            path: where to; it ends in .html.
+            command: what was typed to make the report, for its section on reproduction; the call in Python if None.
+
+        Raises:
+            InputError: another ending, or nothing can be written there.
+        """
+        path = check_page(path)
+        from kd2m_theory.html_report import html_page
+
+        write_atomically(path, html_page(self.to_dict(), command).encode())
+
 
 def check_figure(path: str | Path) -> Path:
     """The path, refused if no picture could be written there.
@@ -198,6 +216,18 @@ def check_figure(path: str | Path) -> Path:
     formats = (".pdf", ".png", ".svg")
     if path.suffix not in formats:
         raise InputError(f"{path.name} ends in {path.suffix or 'nothing'}; a picture ends in {', '.join(formats)}")
+    return path
+
+
+def check_page(path: str | Path) -> Path:
+    """The path, refused if no page could be written there.
+
+    Raises:
+        InputError: an ending other than .html, a folder, or a folder that does not exist.
+    """
+    path = check_writable(path)
+    if path.suffix != ".html":
+        raise InputError(f"{path.name} ends in {path.suffix or 'nothing'}; a report for the browser ends in .html")
     return path
 
 
@@ -271,6 +301,15 @@ def audit(
         n=pair.n,
         classes=pair.classes,
         provenance=pair.provenance,
+        settings={
+            "only": None if only is None else [row.name for row in ladder.rows],
+            "align": align is not None,
+            "loss_bound": loss_bound,
+            "head_lipschitz": head_lipschitz,
+            "temperature": temperature,
+            "vouch": sorted(settings.vouched),
+            "whole_cloud": whole_cloud,
+        },
         environment=dict(_environment()),
         seconds=time.perf_counter() - start,
     )

@@ -258,7 +258,8 @@ def configuration(table: Mapping[str, Any]) -> Configuration:
         InputError: a key that is missing, or not known (the message has the nearest), or a value out of its range; the
             message names the table.
     """
-    return _made(Configuration, table, "")
+    made: Configuration = _made(Configuration, table, "")
+    return made
 
 
 def shipped_names() -> tuple[str, ...]:

@@ -39,12 +39,12 @@ def results(trained: "Trained") -> RenderableType:
         table.add_row(f"{whose}, {split}", *("" if value != value else f"{value:.4f}" for value in numbers))
     lines: list[RenderableType] = [table]
     for epoch, path in trained.pairs.items():
-        found = trained.violations.get(epoch)
-        if found is None:
+        violated = trained.violations.get(epoch)
+        if violated is None:
             words = "not audited"
-        elif found:
-            words = f"VIOLATED: {', '.join(found)}"
+        elif violated:
+            words = f"VIOLATED: {', '.join(violated)}"
         else:
             words = "no guaranteed bound is violated"
-        lines.append(Text(f"pair after epoch {epoch}: {path}: {words}", style="bold red" if found else ""))
+        lines.append(Text(f"pair after epoch {epoch}: {path}: {words}", style="bold red" if violated else ""))
     return Group(*lines)
