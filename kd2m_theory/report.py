@@ -182,9 +182,10 @@ class AuditReport:
             InputError: another ending, or nothing can be written there.
         """
         path = check_figure(path)
-        from kd2m_theory.paper_figures.ladder import draw_ladder
+        from kd2m_theory.paper_figures.ladder import FIGURE
 
-        write_atomically(path, draw_ladder(self.to_dict(), path.suffix[1:]))
+        kind = path.suffix[1:]
+        write_atomically(path, FIGURE.rendered(self.to_dict(), [kind])[kind])
 
 
 def check_figure(path: str | Path) -> Path:
