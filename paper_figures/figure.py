@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_limits
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.paper_figures.style import look, render
@@ -74,11 +75,16 @@ class PaperFigure:
     def numbers(self, folder: Path | None = None) -> Table:
         """Its table, with stored ones taken from that folder (from the package if None).
 
+        Computed on one thread: sums taken in another order would be other numbers, and training makes much of little.
+
         Raises:
             MissingTableError: a stored table is not there.
             InputError: a stored table does not hold what it should.
         """
-        return self.table(*(stored.path(folder) for stored in self.reads))
+        from kd2m_theory.validation.falsifier import one_thread  # torch, which a report that draws its ladder may not need
+
+        with one_thread(), threadpool_limits(1):
+            return self.table(*(stored.path(folder) for stored in self.reads))
 
     def picture(self, table: Table) -> Figure:
         """The figure, drawn in the look of all figures."""

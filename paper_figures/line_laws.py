@@ -49,7 +49,8 @@ class LineMixture:
             middle = (low + high) / 2
             below = self.cumulative(middle) < levels
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return (low + high) / 2
+        found: Float64 = (low + high) / 2
+        return found
 
     def shifted(self, by: float) -> "LineMixture":
         """The law of X + by."""

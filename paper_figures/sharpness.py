@@ -12,7 +12,7 @@ from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PALE, sheet
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Theorem
-from kd2m_theory.validation.falsifier import one_thread, ratio_beyond_rounding
+from kd2m_theory.validation.falsifier import ratio_beyond_rounding
 
 _LEFT, _RIGHT = 0.15, 1e3
 _MARKS: dict[str, Any] = {
@@ -31,8 +31,7 @@ def table() -> Table:
 
     It is null where the bound is zero or of the wrong sign; for an F theorem it is the probability of failure over δ.
     """
-    with one_thread():
-        return {"theorems": [_measured(theorem) for theorem in theorems()]}
+    return {"theorems": [_measured(theorem) for theorem in theorems()]}
 
 
 def _measured(theorem: Theorem) -> Table:

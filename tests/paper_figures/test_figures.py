@@ -8,6 +8,7 @@ from functools import cache
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 from drawn_tables import fresh_table, table_of
 from matplotlib.artist import Artist
 from matplotlib.axis import Axis
@@ -71,8 +72,14 @@ def test_a_figure_drawn_again_from_its_stored_numbers_has_the_same_bytes(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_numbers_are_the_same_on_a_second_run(name):
-    assert fresh_table(name) == table_of(name)
+def test_the_numbers_are_the_same_on_a_second_run_and_on_more_threads(name):
+    first, before = table_of(name), torch.get_num_threads()
+    torch.set_num_threads(3 - min(before, 2))
+    try:
+        assert fresh_table(name) == first
+        assert torch.get_num_threads() != before
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_one_format_alone_has_the_bytes_that_it_has_among_others():
