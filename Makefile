@@ -6,19 +6,24 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
-SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
+SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard validation/benchmarks/*.md validation/configurations/*.toml) \
+	kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
-.PHONY: help demo test browser-test lint types format benchmark clean
+.PHONY: help demo figures test browser-test lint types format benchmark clean
 
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
 	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
+	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/)"
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
 
 demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
+
+figures: $(VENV)/.installed
+	$(BIN)/kd2m figures --out kd2m-figures
 
 test: lint types
 	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \

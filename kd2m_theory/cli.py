@@ -91,9 +91,10 @@ def demo(
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
 ) -> None:
     """Train a teacher and two students on handwritten digits, and audit both on images never trained on."""
+    from kd2m_theory.files import make_folder
     from kd2m_theory.validation import demo as demonstration
 
-    demonstration.check_folder(out)
+    make_folder(out)
     console = _console()
     large, small = demonstration.sizes()
     console.print(f"teacher {large:,} parameters, students {small:,}; one half of the digits trains, the other is audited")
@@ -148,6 +149,44 @@ def train(
         typer.echo(f"run: {folder}")
     if any(trained.violations.values()):
         raise typer.Exit(1)
+
+
+@app.command()
+def figures(
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the files go.", show_default=False)] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This figure; may be repeated.")] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="FORMAT", help="png, svg, pdf, or json for the numbers; may be repeated."),
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Take stored measurements from here, not from the package.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Say what there is, and draw nothing.")] = False,
+) -> None:
+    """Draw the figures of the papers, and ours, each from a table of numbers that are computed or were measured.
+
+    All of them as png, svg and pdf if nothing else is said; a figure whose measurements are not there is then left out, and
+    named. Exit status: 0, or 2 if the input is at fault.
+    """
+    from kd2m_theory.errors import InputError
+    from kd2m_theory.files import make_folder
+    from kd2m_theory.paper_figures import registry
+
+    console = _console()
+    if listed:
+        console.print(registry.listing())
+        return
+    asked, missing = registry.drawable(registry.chosen(only or ()), tables, strict=bool(only))
+    kinds = registry.file_formats(formats or ())
+    if out is None:
+        raise InputError("name the folder for the figures with --out, or ask what there is with --list")
+    make_folder(out)
+    for figure in _watched(asked, "drawing"):
+        written = registry.write(figure, out, kinds, tables)
+        console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True, highlight=False)
+    for name, why in missing.items():
+        console.print(f"left out: {name}: {why}", soft_wrap=True, highlight=False)
 
 
 metric = typer.Typer(no_args_is_help=True, help="Test a distance of your own.")

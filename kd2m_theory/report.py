@@ -186,9 +186,10 @@ class AuditReport:
             InputError: another ending, or nothing can be written there.
         """
         path = check_figure(path)
-        from kd2m_theory.paper_figures.ladder import draw_ladder
+        from kd2m_theory.paper_figures.ladder import FIGURE
 
-        write_atomically(path, draw_ladder(self.to_dict(), path.suffix[1:]))
+        kind = path.suffix[1:]
+        write_atomically(path, FIGURE.rendered(self.to_dict(), [kind])[kind])
 
     def to_html(self, path: str | Path, command: str | None = None) -> None:
         """Write the report as one HTML page that loads nothing from anywhere: verdict, ladder, every row, origin.

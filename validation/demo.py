@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from kd2m_theory.errors import InputError
 from kd2m_theory.extraction import choose_device
 from kd2m_theory.pair import Pair
 from kd2m_theory.report import MEASURED, AuditReport, audit, number
@@ -82,18 +81,6 @@ class Demonstration:
             self.reports[name].plot(place / "ladder.png")
             written += [place / file for file in ("pair.safetensors", "report.json", "ladder.png")]
         return written
-
-
-def check_folder(folder: Path) -> None:
-    """Make the output folder, before minutes are spent on what could not be written.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the folder {folder} cannot be made ({error.strerror}); name another with --out") from None
 
 
 def run(seed: int, device: str, watch: Watch) -> Demonstration:

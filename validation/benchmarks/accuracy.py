@@ -25,25 +25,27 @@ from scipy import stats
 
 SEEDS = range(5)
 CHOOSING = range(2)
-_SQUARED = (1e-4, 1e-3, 1e-2)
+_SQUARED = (1e-5, 1e-4, 1e-3, 1e-2)
+_DIVERGENCE = (1e-6, 1e-5, 1e-4, 1e-3)
+_KERNEL = (0.01, 0.1, 1.0, 10.0)
 GRIDS: dict[str, tuple[float, ...]] = {
-    "kd": (0.3, 0.6, 0.9),
+    "kd": (0.1, 0.3, 0.6, 0.9),
     "ttm": (1.0, 4.0, 16.0),
-    "wttm": (0.5, 2.0, 8.0),
+    "wttm": (0.5, 2.0, 8.0, 32.0),
     "w2": _SQUARED,
     "cw2": _SQUARED,
     "jw2": _SQUARED,
     "gaussian-w2": _SQUARED,
     "gaussian-cw2": _SQUARED,
-    "gaussian-kl": _SQUARED,
-    "conditional-gaussian-kl": _SQUARED,
-    "symmetric-gaussian-kl": _SQUARED,
-    "mmd": (0.1, 1.0, 10.0),
-    "conditional-mmd": (0.1, 1.0, 10.0),
+    "gaussian-kl": _DIVERGENCE,
+    "conditional-gaussian-kl": _DIVERGENCE,
+    "symmetric-gaussian-kl": _DIVERGENCE,
+    "mmd": _KERNEL,
+    "conditional-mmd": _KERNEL,
     "gromov-w2": (1e-6, 1e-5, 1e-4),
-    "sliced-w2": (1e-2, 1e-1, 1.0),
+    "sliced-w2": (1e-3, 1e-2, 1e-1, 1.0),
     "paired-l2": _SQUARED,
-    "unikd-reconstruction": (0.01, 0.1, 1.0),
+    "unikd-reconstruction": (0.01, 0.1, 1.0, 10.0),
 }
 FIXED: dict[str, dict[str, Any]] = {"ttm": {"gamma": 0.25}, "wttm": {"gamma": 0.25}}
 TABLES: dict[str, dict[str, Any]] = {
