@@ -132,7 +132,8 @@ def train(
 ) -> None:
     """Train a teacher and a student, keep pairs of them, and audit each.
 
-    Exit status: 0 if every guaranteed bound holds on every pair, 1 if one is violated, 2 if the input is at fault.
+    Exit status: 0 if every guaranteed bound holds on every pair, 1 if one is violated, 2 if the input is at fault, 130 if it
+    was stopped.
     """
     from kd2m_theory.validation.configuration import read_configuration
     from kd2m_theory.validation.training_pages import require_lightning, results
@@ -143,7 +144,11 @@ def train(
     from kd2m_theory.validation.processes import started_by_torchrun
 
     folder = out or Path("runs") / Path(configuration).stem
-    trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers)
+    try:
+        trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command with --resume continues after the last whole epoch", err=True)
+        raise typer.Exit(130) from None
     if started_by_torchrun().writes:
         _console().print(results(trained))
         typer.echo(f"run: {folder}")

@@ -6,6 +6,7 @@ The last epoch is the result; no epoch is chosen on images of the test split.
 import copy
 import json
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -223,9 +224,7 @@ class _Run:
         checkpoint = str(folder.checkpoint) if folder.checkpoint.exists() else None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
-            trainer.fit(module, batches, ckpt_path=checkpoint)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+            _fitted(trainer, module, batches, checkpoint)
         if len(recorder.rows) != recipe.epochs:
             raise InputError(f"{folder.checkpoint} has {len(recorder.rows)} of {recipe.epochs} epochs; delete it to begin anew")
         trained.to(self.place)
@@ -300,6 +299,18 @@ def _trainer(recipe: Recipe, place: torch.device, folder: RunFolder, recorder: E
         log_every_n_steps=1,
         use_distributed_sampler=False,
     )
+
+
+def _fitted(trainer: Trainer, module: TrainingModule, batches: Batches, checkpoint: str | None) -> None:
+    # Lightning turns an interrupt into exit status 1, which means something else here, and goes on ignoring the signal.
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, batches, ckpt_path=checkpoint)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 def _keep_nothing(_student: nn.Module, _epoch: int) -> None:
