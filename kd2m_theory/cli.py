@@ -129,6 +129,7 @@ def train(
         Path | None, typer.Option(metavar="FOLDER", help="Share trained teachers between runs here.", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Of torch on a CPU; rounding depends on it.")] = 1,
 ) -> None:
     """Train a teacher and a student, keep pairs of them, and audit each.
 
@@ -145,7 +146,7 @@ def train(
 
     folder = out or Path("runs") / Path(configuration).stem
     try:
-        trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers)
+        trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers, threads=threads)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command with --resume continues after the last whole epoch", err=True)
         raise typer.Exit(130) from None

@@ -9,7 +9,8 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from kd2m_theory.validation.objectives.objective import Objective
 from kd2m_theory.validation.objectives.registry import objective
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.registry import population
+from kd2m_theory.validation.populations.stream import whole
 from kd2m_theory.validation.processes import Processes, started_by_torchrun, wait_for_all
 from kd2m_theory.validation.run_folder import RunFolder, read_weights, write_json, write_weights
 from kd2m_theory.validation.teacher_outputs import TeacherOutputs
@@ -72,6 +74,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     teachers: str | Path | None = None,
+    threads: int = 1,
 ) -> Trained:
     """Train, keep pairs, audit them. On a CPU the same configuration gives the same weights bit for bit, interrupted or not.
 
@@ -84,6 +87,8 @@ def train(
         device: "auto" (CUDA where there is one), or a torch device name.
         teachers: folder where trained teachers, and their outputs if the configuration keeps them, are shared between runs;
             None: in `out`.
+        threads: of torch on a CPU, in each process. Rounding depends on it; one is fastest for the small networks here,
+            residual networks want as many as there are cores.
 
     Raises:
         InputError: unknown names or options, networks or features that do not fit, a folder that holds something else, a loss
@@ -94,7 +99,7 @@ def train(
     place = _place(device, processes)
     source = population(**dict(configuration.population))
     folder = RunFolder(Path(out))
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _threads(whole(threads, "threads", 1)):
         run = _Run(configuration, folder, Path(teachers) if teachers else folder.path / "teacher", source, place, processes)
         if processes.writes:
             folder.open(configuration.to_table(), configuration.digest, resume)
@@ -299,6 +304,16 @@ def _trainer(recipe: Recipe, place: torch.device, folder: RunFolder, recorder: E
         log_every_n_steps=1,
         use_distributed_sampler=False,
     )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fitted(trainer: Trainer, module: TrainingModule, batches: Batches, checkpoint: str | None) -> None:
