@@ -24,7 +24,7 @@ def table(found: Findings) -> Table:
         "rows": [
             {"name": name, "population": population}
             | {key: getattr(spread, key) if math.isfinite(getattr(spread, key)) else None for key in _QUARTILES}
-            for (name, population), spread in groups.items()  # type: ignore[misc]  # the keys are those made above
+            for (name, population), spread in groups.items()
         ]
     }
 

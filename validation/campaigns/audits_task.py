@@ -44,8 +44,8 @@ def claims(report: AuditReport) -> Iterator[Claim]:
     for name, each in report.measured.items():
         yield Claim(name, name, each.lower, each.upper, report.share, each.guaranteed)
     whole = report.measured[_HALVED]
-    ends = (whole.value + (end - whole.value) / 2 for end in (whole.lower, whole.upper))
-    yield Claim(BROKEN, _HALVED, *ends, report.share, False)
+    lower, upper = ((whole.value + end) / 2 for end in (whole.lower, whole.upper))
+    yield Claim(BROKEN, _HALVED, lower, upper, report.share, False)
 
 
 class Count:

@@ -34,9 +34,9 @@ def distances(pair: Pair) -> dict[str, float]:
             found["CW2"] = conditional_wasserstein(student, teacher, labels, labels, 2, "uniform").value
             found["Gaussian CW2"] = conditional_gaussian_wasserstein(student, teacher, labels, labels, "uniform").value
             found["conditional MMD"] = conditional_mmd(student, teacher, labels, labels).value
-    logits = [given if given is not None else pair.apply_head(z) for given, z in _logits(pair)]
-    if logits[0] is not None and logits[1] is not None:
-        log_q, log_p = (log_softmax(each, axis=1) for each in logits)
+    logits_student, logits_teacher = _logits(pair.logits_student, student, pair), _logits(pair.logits_teacher, teacher, pair)
+    if logits_student is not None and logits_teacher is not None:
+        log_q, log_p = log_softmax(logits_student, axis=1), log_softmax(logits_teacher, axis=1)
         found["KL of predictions"] = float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean())
         found["disagreement"] = float((log_q.argmax(axis=1) != log_p.argmax(axis=1)).mean())
         if "W2" in found:
@@ -44,8 +44,8 @@ def distances(pair: Pair) -> dict[str, float]:
     return found
 
 
-def _logits(pair: Pair) -> tuple[tuple[Float64 | None, Float64 | None], ...]:
-    return (pair.logits_student, pair.features_student), (pair.logits_teacher, pair.features_teacher)
+def _logits(given: Float64 | None, features: Float64 | None, pair: Pair) -> Float64 | None:
+    return pair.apply_head(features) if given is None else given
 
 
 def _between_features(student: Float64, teacher: Float64) -> dict[str, float]:

@@ -4,10 +4,14 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from kd2m_theory.validation.campaigns.table import Row
+
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,9 @@ def comparable(bounds: Iterable[Row]) -> list[Row]:
     return [row for row in bounds if row["guaranteed"] and row["share"] is None and row["ratio"] is not None]
 
 
-def spreads(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> dict[Hashable, Spread]:
+def spreads(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, Spread]:
     """Quartiles of each group; a gap of zero counts as an infinite ratio."""
-    groups: defaultdict[Hashable, list[float]] = defaultdict(list)
+    groups: defaultdict[Key, list[float]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row["ratio"])
     return {name: _spread(ratios) for name, ratios in groups.items()}
@@ -66,17 +70,13 @@ def largest_terms(bounds: Iterable[Row]) -> dict[str, Largest]:
 
 def tightest(rows: Iterable[Row], targets: Sequence[str]) -> list[str]:
     """The row of least median ratio of every theorem that bounds one of the targets, in the order of the theorems."""
-    overall = spreads([row for row in rows if row["target"] in targets], lambda row: row["name"])
+    overall = spreads([row for row in rows if row["target"] in targets], lambda row: str(row["name"]))
     best: dict[str, str] = {}
     for name, spread in overall.items():
-        theorem = str(name).split(".")[0]
-        if theorem not in best or spread.median < _median(overall[best[theorem]]):
-            best[theorem] = str(name)
+        theorem = name.split(".")[0]
+        if theorem not in best or spread.median < overall[best[theorem]].median:
+            best[theorem] = name
     return sorted(best.values(), key=lambda name: (int(name.split(".")[0][1:]), name))
-
-
-def _median(spread: Spread) -> float:
-    return spread.median
 
 
 def _spread(ratios: Sequence[float]) -> Spread:
