@@ -141,10 +141,7 @@ def campaign(table: Mapping[str, Any]) -> Campaign:
     runs: dict[str, Configuration] = {}
     for number, sweep in enumerate(sweeps, 1):
         with _in(f"[[sweep]] {number}"):
-            for run in _points(sweep):
-                runs[run.digest] = run
-                if len(runs) > _MOST_RUNS:
-                    raise InputError(f"the grid has more than {_MOST_RUNS:,} points; make several campaigns and merge them")
+            runs |= {run.digest: run for run in _points(sweep)}
     delta = table.get("delta", 0.05)
     if not isinstance(delta, float) or not 0 < delta < 1:
         raise InputError(f"delta is {delta!r}; choose a probability between 0 and 1")
@@ -175,6 +172,8 @@ def _points(sweep: Mapping[str, Any]) -> Iterator[Configuration]:
         raise InputError(f"objectives is {sweep['objectives']!r}; name some, for example objectives.kd.weight = [0.5, 0.9]")
     objectives = [each for label, options in sweep["objectives"].items() for each in _weights(label, options)]
     _local_teacher(sweep["teacher"])
+    if (count := len(students) * len(objectives) * len(seeds)) > _MOST_RUNS:
+        raise InputError(f"the grid has {count:,} points; make several campaigns of at most {_MOST_RUNS:,} and merge them")
     images = {"images": sweep["images"]} if "images" in sweep else {}
     for student, objective, seed in itertools.product(students, objectives, seeds):
         yield configuration(
