@@ -59,19 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = [
         "# Engine of campaigns",
         "",
-        f"`python validation/benchmarks/engine.py`, {_ROUNDS} rounds, {platform.machine()}, Python {platform.python_version()}.",
+        f"`python validation/benchmarks/engine.py`, {_ROUNDS} rounds, {platform.machine()}.",
         "",
         "| | median | least | most |",
         "|---|--:|--:|--:|",
     ]
-    for workers, times in overhead.items():
-        cells = " | ".join(f"{each:.2f}" for each in (median(times), min(times), max(times)))
-        lines.append(
-            f"| ms for a task that does nothing, {workers} worker{'s' if workers > 1 else ''}, store included | {cells} |"
-        )
-    ratios = [one / two for one, two in pairs]
-    cells = " | ".join(f"{each:.2f}" for each in (median(ratios), min(ratios), max(ratios)))
-    lines.append(f"| speed of two workers over one, tasks of pure Python | {cells} |")
+    rows = {
+        "ms for a task that does nothing, store included, 1 worker": overhead[1],
+        "the same, 2 workers": overhead[2],
+        "speed of two workers over one, tasks of pure Python": [one / two for one, two in pairs],
+    }
+    for words, values in rows.items():
+        cells = " | ".join(f"{each:.2f}" for each in (median(values), min(values), max(values)))
+        lines.append(f"| {words} | {cells} |")
     print("\n".join(lines))
     save(chosen.save, lines)
 

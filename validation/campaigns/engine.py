@@ -12,6 +12,9 @@ from kd2m_theory.validation.campaigns.task import Outcome, Task, Work
 # A worker's death has many suspects: each is done again alone, and held guilty if its workers die this often.
 _DEATHS = 2
 
+# Errors of distributed, which need not be installed, that are no fault of the task itself.
+_LOSSES = ("KilledWorker", "FutureCancelledError", "CommClosedError")
+
 Watch = Callable[["Progress"], None]
 
 
@@ -106,7 +109,7 @@ class _State:
             except (BrokenExecutor, CancelledError):
                 lost.append(task)
             except Exception as error:
-                if type(error).__name__ == "KilledWorker":  # distributed's, which need not be installed
+                if type(error).__name__ in _LOSSES:
                     lost.append(task)
                 else:
                     kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "

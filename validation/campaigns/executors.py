@@ -104,8 +104,15 @@ class DaskCluster:
         }
 
     def slots(self) -> int:
-        """Two for every thread of every worker there is now; one while none has come yet."""
-        return 2 * sum(self._client.ncores().values()) or 1
+        """Two for every thread of every worker there is now; one while none has come yet.
+
+        Raises:
+            InputError: the scheduler went away.
+        """
+        try:
+            return 2 * sum(self._client.ncores().values()) or 1
+        except OSError:
+            raise self._gone() from None
 
     def submit(self, work: Work, task: Task, files: Mapping[str, bytes]) -> "Future[Outcome]":
         """See `Executor`.
@@ -114,7 +121,7 @@ class DaskCluster:
             InputError: the scheduler went away.
         """
         if self._client.status != "running":
-            raise InputError(f"the scheduler {self.address} went away; start it again and continue with --resume")
+            raise self._gone()
         future: Future[Outcome] = self._executors[task.device.split(":")[0]].submit(perform, work, task, files, None)
         return future
 
@@ -126,6 +133,9 @@ class DaskCluster:
         for each in self._executors.values():
             each.shutdown(wait=False)
         self._client.close(timeout=2)
+
+    def _gone(self) -> InputError:
+        return InputError(f"the scheduler {self.address} went away; start it again and continue with --resume")
 
 
 def cores() -> int:

@@ -29,6 +29,7 @@ class Section:
         rows: cells.
         notes: sentences below it.
         alarming: indices of rows that mean failure.
+        commands: to run next, each on a line of its own.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Section:
     rows: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
     alarming: frozenset[int] = frozenset()
+    commands: tuple[str, ...] = ()
 
 
 def sections(found: Findings, store: Path) -> list[Section]:
@@ -57,6 +59,7 @@ def printed(parts: Sequence[Section]) -> RenderableType:
         else:
             shown.append(Text(part.title, style="bold red" if part.alarming else "bold"))
         shown += [Text(note, style="dim") for note in part.notes]
+        shown += [Text(command, no_wrap=True, overflow="ignore") for command in part.commands]
         shown.append(Text(""))
     return Group(*shown[:-1])
 
@@ -73,6 +76,8 @@ def markdown(parts: Sequence[Section], title: str) -> str:
             lines.append("")
         for note in part.notes:
             lines += [note, ""]
+        if part.commands:
+            lines += ["```sh", *part.commands, "```", ""]
     return "\n".join(lines)
 
 
@@ -91,11 +96,12 @@ def _verdict(found: Findings, store: Path) -> Section:
         )
     notes += [
         f"VIOLATED: {each.name}: {number(each.lower)} ≤ {number(each.value)} ≤ {number(each.upper)} does not hold for "
-        f"{each.run} after epoch {each.epoch}; see kd2m audit {store / each.file}"
+        f"{each.run} after epoch {each.epoch}."
         for each in judged.violations
     ]
+    commands = tuple(dict.fromkeys(f"kd2m audit {store / each.file}" for each in judged.violations))
     title = "no guaranteed bound is violated" if judged.passed else "THE CAMPAIGN FAILED"
-    return Section(title, notes=tuple(notes), alarming=frozenset() if judged.passed else frozenset({0}))
+    return Section(title, notes=tuple(notes), alarming=frozenset() if judged.passed else frozenset({0}), commands=commands)
 
 
 def _span(cells: Sequence[Cell]) -> str:

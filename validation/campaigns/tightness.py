@@ -10,7 +10,6 @@ import numpy as np
 
 from kd2m_theory.validation.campaigns.table import Row
 
-
 Key = TypeVar("Key", bound=Hashable)
 
 

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-
 from campaign_work import Inline, task, work
+from small_campaign import reduced
+
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.campaigns import engine
 from kd2m_theory.validation.campaigns.campaign_run import run_campaign
@@ -17,7 +18,6 @@ from kd2m_theory.validation.campaigns.executors import DaskCluster
 from kd2m_theory.validation.campaigns.plan import tasks
 from kd2m_theory.validation.campaigns.store import Store
 from kd2m_theory.validation.campaigns.work import work as real_work
-from small_campaign import reduced
 
 distributed = pytest.importorskip("distributed", reason="the extra `distributed` is not installed")
 HELPERS = Path(__file__).parents[2] / "helpers"

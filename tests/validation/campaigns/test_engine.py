@@ -1,6 +1,6 @@
 import pytest
-
 from campaign_work import Inline, nothing, task, work
+
 from kd2m_theory.validation.campaigns.engine import CampaignError, run
 from kd2m_theory.validation.campaigns.executors import LocalProcesses
 from kd2m_theory.validation.campaigns.store import Store

@@ -4,8 +4,8 @@ import os
 
 import pyarrow.parquet
 import pytest
-
 from campaign_work import task, work
+
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.campaigns import table
 from kd2m_theory.validation.campaigns.store import Store, StoreError
