@@ -115,6 +115,8 @@ def _report(folder: Path, out: Path | None) -> None:
     for name, data in pictures(found, "png").items():
         write_atomically(out / f"{name}.png", data)
     console().print(printed(page))
+    for command in (command for part in page for command in part.commands):
+        typer.echo(command)
     typer.echo(f"written: {folder / 'table.parquet'}, {out}")
     if not found.judgement.passed:
         raise typer.Exit(1)

@@ -46,7 +46,7 @@ def sections(found: Findings, store: Path) -> list[Section]:
 
 
 def printed(parts: Sequence[Section]) -> RenderableType:
-    """For the terminal."""
+    """For the terminal, but for the commands: a terminal must not break them."""
     shown: list[RenderableType] = []
     for part in parts:
         if part.rows:
@@ -59,7 +59,6 @@ def printed(parts: Sequence[Section]) -> RenderableType:
         else:
             shown.append(Text(part.title, style="bold red" if part.alarming else "bold"))
         shown += [Text(note, style="dim") for note in part.notes]
-        shown += [Text(command, no_wrap=True, overflow="ignore") for command in part.commands]
         shown.append(Text(""))
     return Group(*shown[:-1])
 
