@@ -31,7 +31,7 @@ def draw(table: Table) -> Figure:
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axes, (gap, last) in zip(panels, columns, strict=True):
         axes.set(xlim=(-1.05, 1.05), ylim=(len(names) - 0.4, -0.6))
-        axes.set_title(f"{_TITLES[gap]}, {'last epoch' if last else 'all epochs'}", fontsize=7.5)
+        axes.set_title(f"{_TITLES[gap]}, {'last epoch' if last else 'all trained'}", fontsize=7.5)
         axes.axvline(0, color=MUTED, lw=0.6)
         for row in rows:
             if (row["gap"], row["last"]) == (gap, last):

@@ -165,7 +165,7 @@ _OPTIONAL = ("head", "images")
 
 
 def _points(sweep: Mapping[str, Any]) -> Iterator[Configuration]:
-    """Student × objective × λ × seed, the seed last."""
+    """Student × objective × λ × seed, the seed last. The untrained student is kept once, with the first objective."""
     _known(sweep, "it", _SWEEP, _OPTIONAL)
     students, seeds, epochs = (_list(sweep[name], name) for name in ("students", "seeds", "epochs"))
     if not isinstance(sweep["objectives"], Mapping) or not sweep["objectives"]:
@@ -175,6 +175,7 @@ def _points(sweep: Mapping[str, Any]) -> Iterator[Configuration]:
     if (count := len(students) * len(objectives) * len(seeds)) > _MOST_RUNS:
         raise InputError(f"the grid has {count:,} points; make several campaigns of at most {_MOST_RUNS:,} and merge them")
     images = {"images": sweep["images"]} if "images" in sweep else {}
+    trained = [epoch for epoch in epochs if epoch != 0] or epochs
     for student, objective, seed in itertools.product(students, objectives, seeds):
         yield configuration(
             {
@@ -182,7 +183,7 @@ def _points(sweep: Mapping[str, Any]) -> Iterator[Configuration]:
                 "teacher": sweep["teacher"],
                 "student": {"network": student, "training": sweep["training"], "head": sweep.get("head", "own")},
                 "objective": objective,
-                "pairs": {"at": epochs, "audit": False, **images},
+                "pairs": {"at": epochs if objective is objectives[0] else trained, "audit": False, **images},
                 "seed": seed,
             }
         )

@@ -26,7 +26,7 @@ class Explained:
     Attributes:
         distance: its name.
         gap: name of the measured value.
-        last: whether only pairs after the last epoch count.
+        last: whether only pairs after the last epoch count; else all of trained students.
         runs: of all populations.
         value: mean over populations.
         lower: 2.5 % quantile over resampled runs.
@@ -47,7 +47,9 @@ class Explained:
 def explained(
     measured: Iterable[Row], distances: Iterable[Row], gaps: Sequence[str] = ("gap", "gap_shared_head"), seed: int = 0
 ) -> list[Explained]:
-    """Every distance against every gap, over all epochs and after the last, the best first.
+    """Every distance against every gap, over all trained pairs and after the last epoch, the best first.
+
+    Untrained students are left out: each is the start of many runs, and all of them are far from their teacher.
 
     Args:
         measured: rows of kind "measured".
@@ -77,7 +79,8 @@ def _clouds(
     shared = set.intersection(*(set(each) for each in series))
     runs: defaultdict[str, list[int]] = defaultdict(list)
     for configuration, epoch in sorted(shared):
-        runs[configuration].append(epoch)
+        if epoch:
+            runs[configuration].append(epoch)
     clouds: defaultdict[str, list[Float64]] = defaultdict(list)
     for configuration, epochs in runs.items():
         kept = epochs[-1:] if last else epochs

@@ -1,6 +1,5 @@
 """What a campaign found, as a page: for the terminal and as Markdown, from the same sections."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,11 +124,12 @@ def _coverage(found: Findings) -> Iterator[Section]:
             )
             for cell in mine
         )
-        headings = ("claim", "δ of the audit", "n", "may be wrong", "was wrong", "of audits", "rate is in", "verdict")
+        headings = ("claim", "δ", "n", "allowed", "wrong", "audits", "rate in", "verdict")
         bad = frozenset(k for k, cell in enumerate(mine) if cell in (*found.judgement.invalid, *found.judgement.missed))
         notes = (
-            "All intervals of this table hold together at 95 %. conservative: wrong less than a fifth as often as it may be. "
-            "* = only asymptotic, or broken on purpose. Two counts: the truth itself is known to an interval.",
+            "δ is of the whole audit, allowed is how often the claim may be wrong. All intervals of the rate hold together at "
+            "95 %. conservative: wrong less than a fifth as often as allowed. * = only asymptotic, or broken on purpose. Two "
+            "counts: the truth itself is known to an interval.",
         )
         yield Section(f"coverage: {run}", headings, rows, notes, bad)
 
@@ -157,50 +157,46 @@ def _tightness(found: Findings) -> Iterator[Section]:
     headings = ("row", "pairs", "median", "quarter below", "three quarters below", "largest term")
     yield Section("bound / gap, by row", headings, tuple(lines), (note,))
     for words, key in _GROUPS:
-        yield _medians(rows, words, key)
+        # The untrained student belongs to no objective.
+        yield _medians(rows if words == "epoch" else [row for row in rows if row["epoch"]], words, key)
 
 
-_GROUPS: tuple[tuple[str, Callable[[Row], object]], ...] = (
-    ("population", lambda row: row["population"]),
-    ("objective", lambda row: row["objective"]),
+_GROUPS: tuple[tuple[str, Callable[[Row], str]], ...] = (
+    ("population", lambda row: str(row["population"])),
+    ("objective", lambda row: str(row["objective"])),
     ("epoch", lambda row: f"{row['population']}, epoch {row['epoch']}"),
-    ("λ", lambda row: f"{row['objective']}, λ = {row['weight']:g}" if row["weight"] is not None else row["objective"]),
+    ("λ", lambda row: str(row["objective"]) + ("" if row["weight"] is None else f" λ = {row['weight']:g}")),
 )
 
 
-def _medians(rows: Sequence[Row], words: str, key: Callable[[Row], object]) -> Section:
+def _medians(rows: Sequence[Row], words: str, key: Callable[[Row], str]) -> Section:
     names = tightest(rows, _GAPS)
     medians = spreads([row for row in rows if row["name"] in names], lambda row: (key(row), row["name"]))
-    groups = dict.fromkeys(key(row) for row in rows)
-    if words != "epoch":
-        groups = dict.fromkeys(sorted(groups, key=str))
+    groups = {key(row): (row["population"], row["epoch"]) if words == "epoch" else key(row) for row in rows}
     lines = tuple(
-        (str(group), *(number(medians[group, name].median, 3) if (group, name) in medians else "–" for name in names))
-        for group in groups
+        (group, *(number(medians[group, name].median, 3) if (group, name) in medians else "–" for name in names))
+        for group in sorted(groups, key=lambda group: groups[group])
     )
-    note = "Median ratio of the tightest row of each theorem."
-    return Section(f"bound / gap, by {words}", (words, *names), lines, (note,))
+    pairs = "" if words == "epoch" else " on trained pairs"
+    note = f"Median ratio{pairs} of the tightest row of each theorem: {', '.join(names)}."
+    return Section(f"bound / gap, by {words}", (words, *(name.split(".")[0] for name in names)), lines, (note,))
 
 
 def _correlation(found: Findings) -> Iterator[Section]:
-    if not found.explained:
-        return
-    cells: dict[tuple[str, str, bool], Explained] = {(each.distance, each.gap, each.last): each for each in found.explained}
-    columns = list(dict.fromkeys((each.gap, each.last) for each in found.explained))
-    names = sorted({each.distance for each in found.explained}, key=lambda name: -cells[name, *columns[0]].value)
-    lines = tuple((name, *(_interval(cells.get((name, *column))) for column in columns)) for name in names)
-    headings = ("distance", *(f"{_GAP_WORDS[gap]}, {'last epoch' if last else 'all epochs'}" for gap, last in columns))
-    note = (
-        "Spearman's correlation with the measured gap within a population, mean over populations, with the 95 % interval of "
-        "500 resamples of whole runs."
-    )
-    yield Section("which distance explains the student", headings, lines, (note,))
+    for gap in dict.fromkeys(each.gap for each in found.explained):
+        cells = {(each.distance, each.last): each for each in found.explained if each.gap == gap}
+        names = sorted({name for name, _ in cells}, key=lambda name: -cells[name, False].value)
+        lines = tuple((name, _interval(cells[name, False]), _interval(cells[name, True])) for name in names)
+        note = (
+            "Spearman's correlation with the measured gap within a population, mean over populations, with the 95 % interval "
+            "of 500 resamples of whole runs."
+        )
+        title = f"which distance explains the gap {_GAP_WORDS[gap]}"
+        yield Section(title, ("distance", "all trained pairs", "last epoch"), lines, (note,))
 
 
-_GAP_WORDS = {"gap": "own heads", "gap_shared_head": "teacher's head"}
+_GAP_WORDS = {"gap": "with each network's own head", "gap_shared_head": "through the teacher's head"}
 
 
-def _interval(each: Explained | None) -> str:
-    if each is None or math.isnan(each.value):
-        return "–"
+def _interval(each: Explained) -> str:
     return f"{each.value:+.2f} [{each.lower:+.2f}, {each.upper:+.2f}]".replace("-", "−")

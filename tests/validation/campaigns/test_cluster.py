@@ -8,16 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from campaign_work import Inline, task, work
+from campaign_work import task, work
 from small_campaign import reduced
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.campaigns import engine
 from kd2m_theory.validation.campaigns.campaign_run import run_campaign
 from kd2m_theory.validation.campaigns.executors import DaskCluster
-from kd2m_theory.validation.campaigns.plan import tasks
 from kd2m_theory.validation.campaigns.store import Store
-from kd2m_theory.validation.campaigns.work import work as real_work
 
 distributed = pytest.importorskip("distributed", reason="the extra `distributed` is not installed")
 HELPERS = Path(__file__).parents[2] / "helpers"
@@ -101,11 +99,7 @@ def store(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # of distributed, about a worker that went away
-def test_a_campaign_survives_its_worker_and_has_the_same_table(cluster, tmp_path):
-    chosen = reduced()
-    here = Store(tmp_path / "here")
-    here.create(chosen.table, chosen.digest, resume=False)
-    engine.run(tasks(chosen), here, Inline(tmp_path / "scratch"), real_work)
+def test_a_campaign_survives_its_worker_and_has_the_same_table(cluster, tmp_path, campaign_store):
     cluster.worker()
     cluster.worker()
     killed = []
@@ -114,10 +108,10 @@ def test_a_campaign_survives_its_worker_and_has_the_same_table(cluster, tmp_path
         if progress.done == 1 and not killed:
             killed.append(cluster.kill_a_busy_worker())
 
-    there = run_campaign(chosen, tmp_path / "there", scheduler=cluster.address, watch=watch)
+    there = run_campaign(reduced(), tmp_path / "there", scheduler=cluster.address, watch=watch)
     assert killed
     assert killed[0] not in cluster.pids().values()
-    assert (there.path / "table.parquet").read_bytes() == here.write_table().read_bytes()
+    assert (there.path / "table.parquet").read_bytes() == (campaign_store.path / "table.parquet").read_bytes()
 
 
 @pytest.mark.filterwarnings("ignore")

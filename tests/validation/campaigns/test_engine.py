@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import time
+
 import pytest
 from campaign_work import Inline, nothing, task, work
 
@@ -80,7 +84,7 @@ def test_a_worker_that_dies_costs_nothing_but_its_task(store, two, tmp_path):
     progress = run(tasks, store, two, work)
     assert (tmp_path / "marker").exists()
     assert (progress.done, progress.failed) == (8, [])
-    assert store.table()["task"].to_pylist() == [name for name in "abcdefgh" for _ in range(1)]
+    assert store.table()["task"].to_pylist() == list("abcdefgh")
 
 
 def test_a_task_that_kills_its_workers_is_named_and_the_innocent_are_done(store, two):
@@ -109,12 +113,44 @@ def _full(_path, _data):
     raise OSError(28, "No space left on device")
 
 
-def test_a_thousand_tasks_that_do_nothing_all_end(store, here):
+def test_hundreds_of_tasks_that_do_nothing_all_end(store, here):
     seen = []
     run([task(f"{k:04}") for k in range(300)], store, here, nothing, lambda progress: seen.append(progress.done))
     assert seen[0] == 0
     assert seen[-1] == 300
     assert seen == sorted(seen)
+
+
+_CAMPAIGN = """
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from campaign_work import task, work
+from kd2m_theory.validation.campaigns.engine import run
+from kd2m_theory.validation.campaigns.executors import LocalProcesses
+from kd2m_theory.validation.campaigns.store import Store
+
+if __name__ == "__main__":
+    tasks = [task("a"), task("b"), task("c", "wait:600"), task("d", "wait:600")]
+    run(tasks, Store(Path({store!r})), LocalProcesses(2, Path({scratch!r})), work)
+"""
+
+
+def test_a_campaign_that_is_killed_leaves_no_workers_and_loses_only_what_was_under_way(store, here, tmp_path):
+    script = tmp_path / "campaign.py"
+    script.write_text(_CAMPAIGN.format(path=sys.path, store=str(store.path), scratch=str(tmp_path / "scratch")))
+    with subprocess.Popen([sys.executable, "-P", str(script)], stdout=subprocess.PIPE) as process:
+        for _ in range(600):
+            if store.finished() == {"a", "b"} and len(list((tmp_path / "scratch").glob("*/own"))) == 2:
+                break
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.kill()
+        process.communicate(timeout=60)  # ends when the last process that inherited the pipe has
+    assert store.finished() == {"a", "b"}
+    tasks = [task("a"), task("b"), task("c"), task("d")]
+    assert run(tasks, store, here, work).done == 4
+    assert here.begun == ["c", "d"]
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5])

@@ -103,7 +103,7 @@ def points(values, kind, name):
     """One population a row of `values`: runs × epochs."""
     for population, runs in enumerate(values):
         for run, epochs in enumerate(runs):
-            for epoch, value in enumerate(epochs):
+            for epoch, value in enumerate(epochs, 1):
                 yield {"kind": kind, "name": name, "configuration": f"{population}-{run}", "population": f"p{population}"} | {
                     "epoch": epoch,
                     "value": float(value),
@@ -146,3 +146,16 @@ def test_a_run_counts_once_however_many_epochs_it_has():
 def test_a_population_of_few_runs_has_no_correlation():
     gaps = np.arange(4.0).reshape(1, 4, 1)
     assert explained(list(points(gaps, "measured", "gap")), list(points(gaps, "distance", "d")), ("gap",)) == []
+
+
+def test_untrained_students_explain_nothing():
+    rng = np.random.default_rng(2)
+    gaps, other = rng.normal(size=(2, 1, 12, 2))
+    trained = explained(list(points(gaps, "measured", "gap")), list(points(other, "distance", "d")), ("gap",))
+    rows = [
+        [*points(values, "x", "y"), *({**row, "epoch": 0, "value": 1e6} for row in points(values[:, :, :1], "x", "y"))]
+        for values in (gaps, other)
+    ]
+    measured = [{**row, "kind": "measured", "name": "gap"} for row in rows[0]]
+    distances = [{**row, "kind": "distance", "name": "d"} for row in rows[1]]
+    assert explained(measured, distances, ("gap",)) == trained
