@@ -6,22 +6,33 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
-SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') kd2m_theory/py.typed pyproject.toml README.md LICENSE
+SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard validation/benchmarks/*.md validation/configurations/*.toml) \
+	kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
-.PHONY: help demo test lint types format benchmark clean
+.PHONY: help demo figures test browser-test lint types format benchmark clean
 
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
+	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
+	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/)"
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
 
 demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
 
+figures: $(VENV)/.installed
+	$(BIN)/kd2m figures --out kd2m-figures
+
 test: lint types
-	cd $(ELSEWHERE) && $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
-		--pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
+	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
+		-n 2 --dist worksteal --pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
+
+browser-test: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt "$$(echo build/wheel/*.whl)[browser]"
+	cd $(ELSEWHERE) && KD2M_BROWSER=required $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
+		$(CURDIR)/tests/front/test_report_in_browser.py $(PYTEST)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -36,7 +47,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/.installed
-	for name in transport losses mmd gaussian audit_scale engine; do \
+	for name in transport losses mmd gaussian audit_scale steps accuracy engine; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
 
 $(VENV)/.environment: constraints.txt

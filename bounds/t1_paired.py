@@ -12,11 +12,13 @@ an interval of at most half the width of the head-aware one.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from kd2m_theory.bounds.constants import vertex_norm
 from kd2m_theory.bounds.result import Assumption
+from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.theorem import LABELS, LINEAR, SAME_INPUTS, VIEW, Requirement, Row, Sides, Situation, both_sides
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.ground import EPS
@@ -80,9 +82,9 @@ def _unit_ball(situation: Situation) -> Assumption:
 
 
 def _chain(space: Space, prefix: str) -> tuple[Row, ...]:
-    target = "gap_shared_head" if space == "features" else "gap"
+    target: Target = "gap_shared_head" if space == "features" else "gap"
     source = "T1, repair of the theorem of arXiv 2504.01757"
-    rows = (
+    rows: tuple[tuple[str, str, tuple[Requirement, ...], Callable[[View], Sides]], ...] = (
         ("directed", "E min_c(Δ_c − Δ_Y) ≤ R_S − R_T ≤ E max_c(Δ_c − Δ_Y)", (VIEW, SAME_INPUTS, LABELS), _directed),
         ("head_aware", "|R_S − R_T| ≤ E ν_Y(a_S − a_T)", (VIEW, SAME_INPUTS, LABELS), _head_aware),
         ("class_lipschitz", "|R_S − R_T| ≤ E[L_Y ‖z_S − z_T‖]", (VIEW, LINEAR, SAME_INPUTS, LABELS), _class_lipschitz),
@@ -90,7 +92,7 @@ def _chain(space: Space, prefix: str) -> tuple[Row, ...]:
         ("l2", "|R_S − R_T| ≤ L ‖g_S − g_T‖_L₂", (VIEW, SAME_INPUTS), _lipschitz_l2),
     )
     return tuple(
-        Row(prefix + name, statement, source, target, space, needs, compute)  # type: ignore[arg-type]
+        Row(prefix + name, statement, source, target, space, needs, compute)
         for name, statement, needs, compute in rows
         if space == "features" or name != "class_lipschitz"  # on logits L_y = √2 for every class
     )

@@ -13,6 +13,7 @@ and the second term has mean zero if labels are drawn from p_T.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import log_softmax
@@ -109,9 +110,10 @@ def _temperature(situation: Situation) -> Assumption:
 _ON_SAME_INPUTS = (VIEW, SAME_INPUTS)
 
 
-def _row(name: str, statement: str, compute: object, target: Target = "probability_gap", *more: Requirement) -> Row:
-    source = "T9, predictive distributions"
-    return Row(name, statement, source, target, "logits", (*_ON_SAME_INPUTS, *more), compute)  # type: ignore[arg-type]
+def _row(
+    name: str, statement: str, compute: Callable[[View], Sides], target: Target = "probability_gap", *more: Requirement
+) -> Row:
+    return Row(name, statement, "T9, predictive distributions", target, "logits", (*_ON_SAME_INPUTS, *more), compute)
 
 
 ROWS = (

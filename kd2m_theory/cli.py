@@ -1,6 +1,7 @@
 """The `kd2m` command: a thin front that loads a room only when it is called."""
 
 import io
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,7 @@ def audit(
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one web page (.html).")] = None,
 ) -> None:
     """Measure a pair, evaluate every bound on it, and say which hold.
 
@@ -53,14 +55,16 @@ def audit(
     from kd2m_theory.files import check_distinct, check_writable
     from kd2m_theory.pair import Pair
     from kd2m_theory.report import audit as run_audit
-    from kd2m_theory.report import check_figure
+    from kd2m_theory.report import check_figure, check_page
 
-    check_distinct(PAIR=pair, align=align, json=json, figure=figure)
+    check_distinct(PAIR=pair, align=align, json=json, figure=figure, report=report)
     if json is not None:
         check_writable(json)
     if figure is not None:
         check_figure(figure)
-    report = run_audit(
+    if report is not None:
+        check_page(report)
+    found = run_audit(
         Pair.load(pair),
         delta,
         align=None if align is None else Pair.load(align),
@@ -72,11 +76,13 @@ def audit(
         watch=lambda rows: _watched(rows, "auditing"),
     )
     if json is not None:
-        report.to_json(json)
+        found.to_json(json)
     if figure is not None:
-        report.plot(figure)
-    _console().print(report)
-    if report.violations:
+        found.plot(figure)
+    if report is not None:
+        found.to_html(report, shlex.join(["kd2m", *sys.argv[1:]]))
+    _console().print(found)
+    if found.violations:
         raise typer.Exit(1)
 
 
@@ -87,9 +93,10 @@ def demo(
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
 ) -> None:
     """Train a teacher and two students on handwritten digits, and audit both on images never trained on."""
+    from kd2m_theory.files import make_folder
     from kd2m_theory.validation import demo as demonstration
 
-    demonstration.check_folder(out)
+    make_folder(out)
     console = _console()
     large, small = demonstration.sizes()
     console.print(f"teacher {large:,} parameters, students {small:,}; one half of the digits trains, the other is audited")
@@ -127,7 +134,8 @@ def train(
 ) -> None:
     """Train a teacher and a student, keep pairs of them, and audit each.
 
-    Exit status: 0 if every guaranteed bound holds on every pair, 1 if one is violated, 2 if the input is at fault.
+    Exit status: 0 if every guaranteed bound holds on every pair, 1 if one is violated, 2 if the input is at fault, 130 if it
+    was stopped.
     """
     from kd2m_theory.validation.configuration import read_configuration
     from kd2m_theory.validation.training_pages import require_lightning, results
@@ -138,12 +146,54 @@ def train(
     from kd2m_theory.validation.processes import started_by_torchrun
 
     folder = out or Path("runs") / Path(configuration).stem
-    trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers)
+    try:
+        trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command with --resume continues after the last whole epoch", err=True)
+        raise typer.Exit(130) from None
     if started_by_torchrun().writes:
         _console().print(results(trained))
         typer.echo(f"run: {folder}")
     if any(trained.violations.values()):
         raise typer.Exit(1)
+
+
+@app.command()
+def figures(
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the files go.", show_default=False)] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This figure; may be repeated.")] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="FORMAT", help="png, svg, pdf, or json for the numbers; may be repeated."),
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Take stored measurements from here, not from the package.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Say what there is, and draw nothing.")] = False,
+) -> None:
+    """Draw the figures of the papers, and ours, each from a table of numbers that are computed or were measured.
+
+    All of them as png, svg and pdf if nothing else is said; a figure whose measurements are not there is then left out, and
+    named. Exit status: 0, or 2 if the input is at fault.
+    """
+    from kd2m_theory.errors import InputError
+    from kd2m_theory.files import make_folder
+    from kd2m_theory.paper_figures import registry
+
+    console = _console()
+    if listed:
+        console.print(registry.listing())
+        return
+    asked, missing = registry.drawable(registry.chosen(only or ()), tables, strict=bool(only))
+    kinds = registry.file_formats(formats or ())
+    if out is None:
+        raise InputError("name the folder for the figures with --out, or ask what there is with --list")
+    make_folder(out)
+    for figure in _watched(asked, "drawing"):
+        written = registry.write(figure, out, kinds, tables)
+        console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True, highlight=False)
+    for name, why in missing.items():
+        console.print(f"left out: {name}: {why}", soft_wrap=True, highlight=False)
 
 
 app.add_typer(validate, name="validate")

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from kd2m_theory.errors import InputError
 
@@ -19,6 +20,25 @@ def check_writable(path: str | Path) -> Path:
         raise InputError(f"{path} is no regular file; name one that may be replaced")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
+    return path
+
+
+def make_folder(path: str | Path) -> Path:
+    """The folder, made if it is not there, refused before any work is done if nothing could be written in it.
+
+    Raises:
+        InputError: it cannot be made, or files in it cannot.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {path} cannot be made ({error.strerror}); name another with --out") from None
+    try:
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(f"nothing can be written in {path} ({error.strerror}); name another folder with --out") from None
     return path
 
 

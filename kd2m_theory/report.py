@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class AuditReport:
         n: samples.
         classes: classes K.
         provenance: where the pair came from.
+        settings: what `audit` was told besides the pair and δ, by argument; `align` is whether there was one.
         environment: versions that computed this.
         seconds: time of the whole audit.
     """
@@ -64,6 +66,7 @@ class AuditReport:
     n: int
     classes: int
     provenance: Mapping[str, str]
+    settings: Mapping[str, Any]
     environment: Mapping[str, str]
     seconds: float
 
@@ -159,6 +162,7 @@ class AuditReport:
             "n": self.n,
             "classes": self.classes,
             "provenance": dict(self.provenance),
+            "settings": _plain(self.settings),
             "environment": dict(self.environment),
             "seconds": self.seconds,
             "violations": [row.name for row in self.violations],
@@ -182,9 +186,25 @@ class AuditReport:
             InputError: another ending, or nothing can be written there.
         """
         path = check_figure(path)
-        from kd2m_theory.paper_figures.ladder import draw_ladder
+        from kd2m_theory.paper_figures.ladder import FIGURE
 
-        write_atomically(path, draw_ladder(self.to_dict(), path.suffix[1:]))
+        kind = path.suffix[1:]
+        write_atomically(path, FIGURE.rendered(self.to_dict(), [kind])[kind])
+
+    def to_html(self, path: str | Path, command: str | None = None) -> None:
+        """Write the report as one HTML page that loads nothing from anywhere: verdict, ladder, every row, origin.
+
+        Args:
+            path: where to; it ends in .html.
+            command: what was typed to make the report, for its section on reproduction; the call in Python if None.
+
+        Raises:
+            InputError: another ending, or nothing can be written there.
+        """
+        path = check_page(path)
+        from kd2m_theory.html_report import html_page
+
+        write_atomically(path, html_page(self.to_dict(), command).encode())
 
 
 def check_figure(path: str | Path) -> Path:
@@ -197,6 +217,18 @@ def check_figure(path: str | Path) -> Path:
     formats = (".pdf", ".png", ".svg")
     if path.suffix not in formats:
         raise InputError(f"{path.name} ends in {path.suffix or 'nothing'}; a picture ends in {', '.join(formats)}")
+    return path
+
+
+def check_page(path: str | Path) -> Path:
+    """The path, refused if no page could be written there.
+
+    Raises:
+        InputError: an ending other than .html, a folder, or a folder that does not exist.
+    """
+    path = check_writable(path)
+    if path.suffix != ".html":
+        raise InputError(f"{path.name} ends in {path.suffix or 'nothing'}; a report for the browser ends in .html")
     return path
 
 
@@ -250,7 +282,11 @@ def audit(
     """
     start = time.perf_counter()
     settings = Settings(
-        loss_bound, head_lipschitz, temperature, frozenset([vouch] if isinstance(vouch, str) else vouch), whole_cloud
+        loss_bound=loss_bound,
+        head_lipschitz=head_lipschitz,
+        temperature=temperature,
+        vouched=frozenset([vouch] if isinstance(vouch, str) else vouch),
+        whole_cloud=whole_cloud,
     )
     if align is not None:
         pair = aligned(pair, align)
@@ -259,20 +295,32 @@ def audit(
     rows = ladder.evaluate(watch)
     assert pair.classes is not None
     return AuditReport(
-        measured,
-        rows,
-        delta,
-        ladder.share,
-        pair.n,
-        pair.classes,
-        pair.provenance,
-        {
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            **{name: version(name) for name in ("kd2m-theory", "numpy", "scipy", "POT")},
+        measured=measured,
+        rows=rows,
+        delta=delta,
+        share=ladder.share,
+        n=pair.n,
+        classes=pair.classes,
+        provenance=pair.provenance,
+        settings={
+            "only": None if only is None else [row.name for row in ladder.rows],
+            "align": align is not None,
+            "loss_bound": loss_bound,
+            "head_lipschitz": head_lipschitz,
+            "temperature": temperature,
+            "vouch": sorted(settings.vouched),
+            "whole_cloud": whole_cloud,
         },
-        time.perf_counter() - start,
+        environment=dict(_environment()),
+        seconds=time.perf_counter() - start,
     )
+
+
+@cache
+def _environment() -> Mapping[str, str]:
+    # Reading the packages' metadata would take longer than the audit of a small pair.
+    packages = {name: version(name) for name in ("kd2m-theory", "numpy", "scipy", "POT")}
+    return {"python": platform.python_version(), "machine": platform.machine(), **packages}
 
 
 def _plain(value: Any) -> Any:

@@ -99,7 +99,7 @@ def merge(
 
 
 def _report(folder: Path, out: Path | None) -> None:
-    from kd2m_theory.files import write_atomically
+    from kd2m_theory.files import make_folder, write_atomically
     from kd2m_theory.paper_figures.campaign_figures import pictures
     from kd2m_theory.validation.campaigns.findings import findings
     from kd2m_theory.validation.campaigns.page import markdown, printed, sections
@@ -110,10 +110,10 @@ def _report(folder: Path, out: Path | None) -> None:
     store.write_table()
     page = sections(found, folder)
     out = out or folder / "report"
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_atomically(out / "report.md", markdown(page, f"Campaign {folder.name}").encode())
-    for name, data in pictures(found, "png").items():
-        write_atomically(out / f"{name}.png", data)
+    for name, data in pictures(found, ("png", "json")).items():
+        write_atomically(out / name, data)
     console().print(printed(page))
     for command in (command for part in page for command in part.commands):
         typer.echo(command)

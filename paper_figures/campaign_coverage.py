@@ -1,24 +1,30 @@
 """How often every claim about the population was wrong, beside how often it may be."""
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE
+from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
 from kd2m_theory.validation.campaigns.findings import Findings
 
-Table = Mapping[str, Any]
 _COLOURS, _MARKERS = (BLUE, GREEN, MUTED, INK), ("o", "s", "^", "D")
 _FLOOR = 1e-5  # a rate of zero is drawn here
 
 
-def table(found: Findings) -> Table:
+def numbers(found: Findings) -> Table:
     """Every judged claim."""
     keys = ("name", "n", "delta", "share", "guaranteed", "trials", "possible", "lower", "upper", "verdict")
     return {"rows": [{key: getattr(cell, key) for key in keys} for cell in found.judgement.cells]}
+
+
+def table(path: Path) -> Table:
+    """The numbers that `kd2m validate report` wrote."""
+    stored: Table = json.loads(path.read_text(encoding="utf-8"))
+    return stored
 
 
 def draw(table: Table) -> Figure:
@@ -26,7 +32,7 @@ def draw(table: Table) -> Figure:
     deltas = sorted({row["delta"] for row in table["rows"]})
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
     sizes = sorted({row["n"] for row in table["rows"]})
-    figure = Figure(figsize=(7.2, 0.26 * len(names) + 1.1), layout="constrained")
+    figure = sheet(PAGE, 0.26 * len(names) + 1.1)
     panels = figure.subplots(1, len(deltas), sharey=True, squeeze=False)[0]
     for axes, delta in zip(panels, deltas, strict=True):
         axes.set(xscale="log", xlim=(_FLOOR, 1), ylim=(len(names) - 0.4, -0.6), title=f"audits at δ = {delta:g}")
@@ -34,8 +40,8 @@ def draw(table: Table) -> Figure:
         for row in table["rows"]:
             if row["delta"] == delta:
                 _row(axes, names.index(row["name"]), sizes.index(row["n"]), len(sizes), row)
-    panels[0].set_yticks(range(len(names)), names, fontsize=7)
-    figure.legend(handles=_legend(sizes), loc="outside lower center", ncols=len(sizes) + 2, frameon=False)
+    panels[0].set_yticks(range(len(names)), names)
+    figure.legend(handles=_legend(sizes), loc="outside lower center", ncols=len(sizes) + 2)
     return figure
 
 
@@ -56,3 +62,13 @@ def _legend(sizes: list[int]) -> list[Line2D]:
     handles.append(Line2D([], [], color=ORANGE, lw=1, label="invalid"))
     handles.append(Line2D([], [], color=INK, ls="none", marker="|", ms=6, label="what the claim allows"))
     return handles
+
+
+FIGURE = PaperFigure(
+    "coverage",
+    "how often every claim about the population was wrong in thousands of audits, beside how often it may be",
+    "ours",
+    table,
+    draw,
+    reads=(StoredTable("coverage.json", "kd2m validate standard"),),
+)

@@ -1,22 +1,22 @@
 """Bound / gap of every guaranteed row of a campaign: quartiles for each population."""
 
+import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE
+from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
 from kd2m_theory.validation.campaigns.findings import Findings
 from kd2m_theory.validation.campaigns.tightness import comparable, spreads
 
-Table = Mapping[str, Any]
 _COLOURS, _MARKERS = (BLUE, ORANGE, GREEN, MUTED), ("o", "s", "^", "D")
 _TARGETS = ("gap", "gap_shared_head")
 
 
-def table(found: Findings) -> Table:
+def numbers(found: Findings) -> Table:
     """Quartiles by row and population, of rows that bound a gap of cross-entropy; null where a quartile is infinite."""
     rows = [row for row in comparable(found.bounds) if row["target"] in _TARGETS]
     groups = spreads(rows, lambda row: (row["name"], row["population"]))
@@ -32,14 +32,20 @@ def table(found: Findings) -> Table:
 _QUARTILES = ("quarter", "median", "three_quarters")
 
 
+def table(path: Path) -> Table:
+    """The numbers that `kd2m validate report` wrote."""
+    stored: Table = json.loads(path.read_text(encoding="utf-8"))
+    return stored
+
+
 def draw(table: Table) -> Figure:
     """A line a row on a logarithmic axis: the median, and from quartile to quartile."""
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
     populations = list(dict.fromkeys(row["population"] for row in table["rows"]))
-    figure = Figure(figsize=(7.2, 0.19 * len(names) + 1.0), layout="constrained")
+    figure = sheet(PAGE, 0.19 * len(names) + 1.0)
     axes = figure.subplots()
     axes.set(xscale="log", ylim=(len(names) - 0.4, -0.6), xlabel="bound / gap")
-    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_yticks(range(len(names)), names)
     axes.axvline(1, color=INK, lw=0.7)
     for row in table["rows"]:
         k = populations.index(row["population"])
@@ -53,5 +59,15 @@ def draw(table: Table) -> Figure:
         Line2D([], [], marker=_MARKERS[k % len(_MARKERS)], ms=3, color=_COLOURS[k % len(_COLOURS)], lw=1, label=name)
         for k, name in enumerate(populations)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+FIGURE = PaperFigure(
+    "tightness",
+    "bound / gap of every guaranteed row over all pairs of a campaign, by population",
+    "ours",
+    table,
+    draw,
+    reads=(StoredTable("tightness.json", "kd2m validate standard"),),
+)

@@ -1,36 +1,103 @@
-"""One look for all figures: colours that colour-blind readers can tell apart (Okabe and Ito), sizes for a paper."""
+"""One look for all figures: colours that colour-blind readers can tell apart (Okabe and Ito), sizes for a paper.
+
+Every figure is as wide as one column or as a page, so it is printed at its own size and its letters at theirs.
+"""
 
 import io
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
-from matplotlib import rc_context
+from cycler import cycler
+from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+Layout = Literal["constrained", "compressed"] | None
 
 INK = "#222222"
 MUTED = "#777777"
+PALE = "#CCCCCC"
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREEN = "#009E73"
+SKY = "#56B4E9"
+AMBER = "#E69F00"
+PURPLE = "#CC79A7"
+PALETTE = (BLUE, ORANGE, GREEN, SKY, AMBER, PURPLE)
+NEUTRAL = (INK, MUTED, PALE)
+TEACHER, STUDENT = BLUE, ORANGE
+
+# Widths in inches: one of two columns, and the page across both.
+COLUMN, PAGE = 3.3, 7.2
+DPI = 300
+SMALLEST = 6.0  # points
+_UNDATED: Any = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 RC: Any = {
-    "font.size": 8.5,
-    "axes.titlesize": 9,
-    "axes.labelsize": 8.5,
+    "font.size": 7.5,
+    "axes.prop_cycle": cycler(color=PALETTE),
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
     "svg.hashsalt": "kd2m-theory",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
 
 
-def render(figure: Figure, file_format: str) -> bytes:
-    """The figure's bytes in "png", "svg" or "pdf": the same bytes every time."""
-    undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    buffer = io.BytesIO()
-    with rc_context(RC):
-        figure.savefig(buffer, format=file_format, dpi=200, metadata=undated[file_format])
-    return buffer.getvalue()
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw in this look, whatever the user's own matplotlib settings say."""
+    with style.context(["default", RC]):
+        yield
+
+
+def sheet(width: float, height: float, layout: Layout = "constrained") -> Figure:
+    """An empty figure of that many inches; call it within `look`.
+
+    Args:
+        width: `COLUMN` or `PAGE`.
+        height: in inches.
+        layout: "constrained" makes room for labels, "compressed" also closes the gaps that panels of fixed aspect leave,
+            None leaves every place to the caller.
+    """
+    return Figure(figsize=(width, height), layout=layout)
+
+
+def diagram(axes: Axes) -> None:
+    """Make a panel a drawing without axes."""
+    axes.set_axis_off()
+
+
+def letter(axes: Axes, which: str, title: str) -> None:
+    """Title of a panel with the letter that a caption calls it by."""
+    axes.set_title(rf"$\mathbf{{{which}}}$  {title}")
+
+
+def render(figure: Figure, formats: Iterable[str]) -> dict[str, bytes]:
+    """The figure's bytes in "png", "svg" or "pdf": one layout for all, and the same bytes every time."""
+    made = {}
+    with look():
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # what was laid out stays, whatever a format takes for the size of a letter
+        for word in formats:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=word, dpi=DPI, metadata=_UNDATED[word])
+            made[word] = buffer.getvalue()
+    return made

@@ -1,8 +1,28 @@
-"""Every run draws the same examples."""
+"""Every run draws the same examples and prints tables of the same width."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "kd2m", derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("kd2m")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_terminal():
+    # Workers of pytest-xdist are told a width, from which tables would take theirs.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Problems are small: threads that wait for one another would cost a factor of ten."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -257,7 +258,8 @@ def configuration(table: Mapping[str, Any]) -> Configuration:
         InputError: a key that is missing, or not known (the message has the nearest), or a value out of its range; the
             message names the table.
     """
-    return _made(Configuration, table, "")
+    made: Configuration = _made(Configuration, table, "")
+    return made
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -328,6 +330,6 @@ def _epochs(values: object, name: str, low: int, high: int) -> tuple[int, ...]:
     if not isinstance(values, list | tuple):
         raise InputError(f"{name} is {values!r}; give a list of epochs")
     epochs = tuple(whole(value, name, low, high) for value in values)
-    if any(late <= early for early, late in zip(epochs, epochs[1:], strict=False)):
+    if any(late <= early for early, late in pairwise(epochs)):
         raise InputError(f"{name} is {list(epochs)}; give epochs in ascending order, each once")
     return epochs

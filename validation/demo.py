@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from kd2m_theory.errors import InputError
 from kd2m_theory.extraction import choose_device
 from kd2m_theory.pair import Pair
 from kd2m_theory.report import MEASURED, AuditReport, audit, number
@@ -84,20 +83,21 @@ class Demonstration:
         return written
 
 
-def check_folder(folder: Path) -> None:
-    """Make the output folder, before minutes are spent on what could not be written.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the folder {folder} cannot be made ({error.strerror}); name another with --out") from None
-
-
 def run(seed: int, device: str, watch: Watch) -> Demonstration:
     """Train and audit. The same seed gives the same numbers on one machine.
+
+    Args:
+        seed, device, watch: as `trained_pairs`.
+
+    Raises:
+        MissingDependencyError, InputError: as `trained_pairs`.
+    """
+    pairs = trained_pairs(seed, device, watch)
+    return Demonstration(pairs, {name: audit(pair) for name, pair in pairs.items()})
+
+
+def trained_pairs(seed: int, device: str, watch: Watch) -> dict[str, Pair]:
+    """Train a teacher and both students, and run them over the images that trained nothing.
 
     Args:
         seed: of the halves, the initial weights and the order of the images.
@@ -128,11 +128,10 @@ def run(seed: int, device: str, watch: Watch) -> Demonstration:
             students[name] = student
 
     batches = list(zip(held_out.images.split(256), held_out.labels.split(256), strict=True))
-    pairs = {
+    return {
         name: Pair.from_models(teacher, student, batches, device=str(place), progress=False)
         for name, student in students.items()
     }
-    return Demonstration(pairs, {name: audit(pair) for name, pair in pairs.items()})
 
 
 def sizes() -> tuple[int, int]:

@@ -6,6 +6,7 @@ The last epoch is the result; no epoch is chosen on images of the test split.
 import copy
 import json
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -155,7 +156,7 @@ class _Run:
                 if self.processes.writes:
                     folder.open(_teacher_table(plan, self.configuration.population), self.configuration.teacher_digest, True)
                 wait_for_all(self.processes)
-                self._fit(self.teacher, CrossEntropy(), None, plan.training, plan.seed, folder, (), _keep_nothing)
+                self._fit(self.teacher, CrossEntropy(), None, None, plan.training, plan.seed, folder, (), _keep_nothing)
                 if self.processes.writes:
                     write_weights(folder.weights("teacher"), self.teacher)
                 wait_for_all(self.processes)
@@ -170,7 +171,8 @@ class _Run:
         if not path.exists():
             outputs = TeacherOutputs(self.teacher, self._kept_outputs()) if self.objective.needs_teacher else None
             seed, at = self.configuration.seed, self.configuration.pairs_at
-            self._fit(self.student, self.objective, outputs, recipe, seed, self.folder, at, self._keep_pair)
+            taught = predict(self.teacher, self.validation[0])
+            self._fit(self.student, self.objective, outputs, taught, recipe, seed, self.folder, at, self._keep_pair)
             if self.processes.writes:
                 write_weights(path, self.student)
             wait_for_all(self.processes)
@@ -207,6 +209,7 @@ class _Run:
         trained: nn.Module,
         goal: Objective,
         outputs: TeacherOutputs | None,
+        taught: Tensor | None,
         recipe: Recipe,
         seed: int,
         folder: RunFolder,
@@ -214,7 +217,6 @@ class _Run:
         keep_pair: KeepPair,
     ) -> None:
         images, labels = self.validation
-        taught = None if outputs is None else predict(outputs.teacher, images)
         recorder = EpochRecorder(folder, recipe, images, labels, taught, pairs_at, keep_pair, self.processes)
         trainer = _trainer(recipe, self.place, folder, recorder, self.processes)
         batches = self.batches(recipe, seed, trainer)
@@ -222,9 +224,7 @@ class _Run:
         checkpoint = str(folder.checkpoint) if folder.checkpoint.exists() else None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
-            trainer.fit(module, batches, ckpt_path=checkpoint)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+            _fitted(trainer, module, batches, checkpoint)
         if len(recorder.rows) != recipe.epochs:
             raise InputError(f"{folder.checkpoint} has {len(recorder.rows)} of {recipe.epochs} epochs; delete it to begin anew")
         trained.to(self.place)
@@ -299,6 +299,18 @@ def _trainer(recipe: Recipe, place: torch.device, folder: RunFolder, recorder: E
         log_every_n_steps=1,
         use_distributed_sampler=False,
     )
+
+
+def _fitted(trainer: Trainer, module: TrainingModule, batches: Batches, checkpoint: str | None) -> None:
+    # Lightning turns an interrupt into exit status 1, which means something else here, and goes on ignoring the signal.
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, batches, ckpt_path=checkpoint)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 def _keep_nothing(_student: nn.Module, _epoch: int) -> None:

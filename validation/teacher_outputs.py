@@ -38,7 +38,8 @@ class TeacherOutputs:
     def batch(self, step: int, images: Tensor) -> Outputs:
         """Outputs for the batch of that step of the epoch, without gradient."""
         if self._kept is not None:
-            return Outputs(*(self._kept[name][step].to(images.device) for name in ("logits", "features")))
+            logits, features = (self._kept[name][step].to(images.device) for name in ("logits", "features"))
+            return Outputs(logits, features)
         with torch.no_grad():
             outputs: Outputs = self.teacher(images)
         if self._new is not None:

@@ -126,4 +126,8 @@ def _sow(seed: int, step: int, lane: int) -> None:
     mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + lane * 0x94D049BB133111EB) % 2**64
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) % 2**64
-    torch.manual_seed((mixed ^ (mixed >> 31)) % 2**63)
+    mixed = (mixed ^ (mixed >> 31)) % 2**63
+    # torch.manual_seed would, without CUDA, queue a call and format a stack trace for it at every step.
+    torch.default_generator.manual_seed(mixed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(mixed)

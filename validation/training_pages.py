@@ -32,19 +32,19 @@ def results(trained: "Trained") -> RenderableType:
     """Both networks on both splits, the pairs, and what their audits found."""
     table = Table(box=None, pad_edge=False)
     table.add_column("after the last epoch", no_wrap=True)
-    for heading in ("accuracy", "cross-entropy", "entropy", "agreement", "KL(teacher ‖ ·)"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("accuracy", "cross-entropy", "entropy", "agreement", "KL from teacher"):
+        table.add_column(heading, justify="right")
     for (whose, split), found in trained.results.items():
         numbers = (found.accuracy, found.cross_entropy, found.entropy, found.agreement, found.divergence)
         table.add_row(f"{whose}, {split}", *("" if value != value else f"{value:.4f}" for value in numbers))
     lines: list[RenderableType] = [table]
     for epoch, path in trained.pairs.items():
-        found = trained.violations.get(epoch)
-        if found is None:
+        violated = trained.violations.get(epoch)
+        if violated is None:
             words = "not audited"
-        elif found:
-            words = f"VIOLATED: {', '.join(found)}"
+        elif violated:
+            words = f"VIOLATED: {', '.join(violated)}"
         else:
             words = "no guaranteed bound is violated"
-        lines.append(Text(f"pair after epoch {epoch}: {path}: {words}", style="bold red" if found else ""))
+        lines.append(Text(f"pair after epoch {epoch}: {path}: {words}", style="bold red" if violated else ""))
     return Group(*lines)

@@ -43,6 +43,16 @@ def outcomes(n: int, shares: Floats) -> tuple[Floats, Floats]:
     return counts, np.asarray(stats.multinomial.pmf(counts[:, cells], n, shares[cells] / shares.sum()))
 
 
+def one_moves(p: float) -> Floats:
+    """Joint law of two points: the teacher's feature is always the first, the student's is the second with probability p."""
+    return np.array([[1 - p, 0.0], [p, 0.0]])
+
+
+def swaps(p: float) -> Floats:
+    """Joint law of two points: student and teacher are never at the same one."""
+    return np.array([[0.0, p], [1 - p, 0.0]])
+
+
 def hoeffding_radius(n: int, delta: float, width: float = 1.0) -> float:
     """One-sided radius of the mean of n values in a range of this width."""
     return width * math.sqrt(math.log(1 / delta) / (2 * n))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kd2m_theory.theory.chance import SLACK, Floats, best_of, failing, outcomes
+from kd2m_theory.theory.chance import SLACK, Floats, best_of, failing, one_moves, outcomes, swaps
 from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
 
 
@@ -112,22 +112,12 @@ def _pairs_deviation(x: Points) -> float:
     return math.sqrt(4 * x.bound * math.log(1 / x.delta) / x.n)
 
 
-def _one_moves(p: float) -> Floats:
-    # The teacher's feature is always the first point, the student's is the second with probability p.
-    return np.array([[1 - p, 0.0], [p, 0.0]])
-
-
-def _swaps(p: float) -> Floats:
-    # Student and teacher are never at the same point.
-    return np.array([[0.0, p], [1 - p, 0.0]])
-
-
 def _single(paired: bool) -> Callable[[], Points]:
     # MMD is √2·p; p just above radius/√2, and the one student feature is not moved.
     def make() -> Points:
         delta = 0.99999
         radius = math.sqrt((4 if paired else 2) * math.log(1 / delta))
-        return Points(_one_moves(radius / math.sqrt(2) + 1e-9), 1, 1, delta, paired=paired)
+        return Points(one_moves(radius / math.sqrt(2) + 1e-9), 1, 1, delta, paired=paired)
 
     return make
 
@@ -137,7 +127,7 @@ def _uniform_three() -> Points:
 
 
 def _two_swaps() -> Points:
-    return Points(_swaps(0.5), 2, 2, 0.918, paired=True)
+    return Points(swaps(0.5), 2, 2, 0.918, paired=True)
 
 
 def _signed() -> Points:
@@ -146,7 +136,7 @@ def _signed() -> Points:
 
 
 def _far_in_the_tail() -> Points:
-    return Points(_swaps(0.5), 200, 200, 2e-9, paired=True)
+    return Points(swaps(0.5), 200, 200, 2e-9, paired=True)
 
 
 _NAMES = ("F4.independent_upper", "F4.pairs_upper", "F4.independent", "F4.pairs")
@@ -167,7 +157,7 @@ THEOREM = Theorem(
             Counterexample(
                 "a kernel that reaches 100 where K = 1",
                 _NAMES[0],
-                lambda: Points(_one_moves(0.1), 20, 20, 0.05, gram=np.diag((1.0, 100.0))),
+                lambda: Points(one_moves(0.1), 20, 20, 0.05, gram=np.diag((1.0, 100.0))),
             ),
         ),
         Hypothesis(
@@ -181,7 +171,7 @@ THEOREM = Theorem(
             "the points of a sample (or the pairs) are independent draws from the population",
             None,
             Counterexample(
-                "one pair, copied 100 times", _NAMES[1], lambda: Points(_one_moves(0.4), 100, 100, 0.05, None, 1.0, True, True)
+                "one pair, copied 100 times", _NAMES[1], lambda: Points(one_moves(0.4), 100, 100, 0.05, None, 1.0, True, True)
             ),
         ),
         Hypothesis(
@@ -194,7 +184,7 @@ THEOREM = Theorem(
             "kernel fixed before",
             "the kernel and its width were not chosen on the sample",
             None,
-            Counterexample("the least MMD of 20 kernels", _NAMES[0], lambda: Points(_one_moves(0.84), 1, 1, 0.5, kernels=20)),
+            Counterexample("the least MMD of 20 kernels", _NAMES[0], lambda: Points(one_moves(0.84), 1, 1, 0.5, kernels=20)),
         ),
     ),
     direction="two-sided",
@@ -264,31 +254,31 @@ THEOREM = Theorem(
             _NAMES[0],
             above(lambda x: 0.9 * independent_deviation(x)),
             # Many teacher's points on one place count for nothing: Hoeffding's one value.
-            lambda: Points(_one_moves(0.9 * math.sqrt(-math.log(0.278) / 2) + 1e-6), 1, 10**9, 0.278),
+            lambda: Points(one_moves(0.9 * math.sqrt(-math.log(0.278) / 2) + 1e-6), 1, 10**9, 0.278),
         ),
         Mutant(
             "1/(n + m) for 1/n + 1/m",
             _NAMES[0],
             above(lambda x: math.sqrt(x.bound * math.log(1 / x.delta) / (x.n + x.m))),
-            lambda: Points(_one_moves(0.42), 1, 1, 0.5),
+            lambda: Points(one_moves(0.42), 1, 1, 0.5),
         ),
         Mutant(
             "radius × 0.9",
             _NAMES[1],
             above(lambda x: 0.9 * _pairs_deviation(x)),
-            lambda: Points(_swaps(0.54), 10_000, 10_000, math.exp(-30), paired=True),
+            lambda: Points(swaps(0.54), 10_000, 10_000, math.exp(-30), paired=True),
         ),
         Mutant(
             "radius of independent samples for pairs",
             _NAMES[1],
             above(independent_deviation),
-            lambda: Points(_swaps(0.65), 100, 100, 0.001, paired=True),
+            lambda: Points(swaps(0.65), 100, 100, 0.001, paired=True),
         ),
         Mutant(
             "mean of f forgotten", _NAMES[2], within(independent_deviation), lambda: Points(np.full((2, 2), 0.25), 1, 1, 0.4)
         ),
         Mutant("deviation forgotten", _NAMES[2], within(mean_length), lambda: Points(np.full((2, 2), 0.25), 20, 20, 0.05)),
-        Mutant("mean of f forgotten", _NAMES[3], within(_pairs_deviation), lambda: Points(_swaps(0.5), 1, 1, 0.7, paired=True)),
+        Mutant("mean of f forgotten", _NAMES[3], within(_pairs_deviation), lambda: Points(swaps(0.5), 1, 1, 0.7, paired=True)),
         Mutant("radius of independent samples for pairs", _NAMES[3], within(_both), _far_in_the_tail),
     ),
     level="with probability 1 − δ",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kd2m_theory.theory.chance import SLACK, Floats, best_of, failing, outcomes
+from kd2m_theory.theory.chance import SLACK, Floats, best_of, failing, one_moves, outcomes, swaps
 from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
 
 # Beyond 2^1000 cells the expected total variation is bounded by 1.
@@ -161,20 +161,11 @@ def above(radius: Radius, by_class: bool = False) -> Formula:
     return formula
 
 
-def _one_moves(p: float) -> Floats:
-    # One class; the teacher is always at the first corner, the student at the second with probability p.
-    return np.array([[[1 - p, 0.0], [p, 0.0]]])
-
-
-def _swaps(p: float) -> Floats:
-    return np.array([[[0.0, p], [1 - p, 0.0]]])
-
-
 def _single(paired: bool) -> Callable[[], Simplex]:
     def make() -> Simplex:
         delta = 0.99999
         p = math.sqrt((2 if paired else 1) * math.log(1 / delta)) + 1e-9
-        return Simplex(_one_moves(p), 1, 1, delta, paired=paired)
+        return Simplex(one_moves(p)[None], 1, 1, delta, paired=paired)
 
     return make
 
@@ -188,7 +179,7 @@ def _one_class_moves() -> Simplex:
 
 
 def _three_coins() -> Simplex:
-    return Simplex(_swaps(1 / 3), 3, 3, 0.989)
+    return Simplex(swaps(1 / 3)[None], 3, 3, 0.989)
 
 
 def _classes_apart() -> Simplex:
@@ -228,7 +219,7 @@ THEOREM = Theorem(
             "all points lie in a set of diameter D (or the ground cost is a metric clipped at D)",
             lambda x: x.diameter is None or x.edge <= x.diameter,
             Counterexample(
-                "a rare point at distance 100", _NAMES[0], lambda: Simplex(_one_moves(0.02), 30, 30, 0.05, edge=100.0)
+                "a rare point at distance 100", _NAMES[0], lambda: Simplex(one_moves(0.02)[None], 30, 30, 0.05, edge=100.0)
             ),
         ),
         Hypothesis(
@@ -238,7 +229,7 @@ THEOREM = Theorem(
             Counterexample(
                 "D of the sample, which sees one point only",
                 _NAMES[0],
-                lambda: Simplex(_one_moves(0.02), 30, 30, 0.05, diameter=None),
+                lambda: Simplex(one_moves(0.02)[None], 30, 30, 0.05, diameter=None),
             ),
         ),
         Hypothesis(
@@ -254,21 +245,23 @@ THEOREM = Theorem(
             Counterexample(
                 "one pair, copied 100 times",
                 _NAMES[1],
-                lambda: Simplex(_one_moves(0.4), 100, 100, 0.05, paired=True, copies=True),
+                lambda: Simplex(one_moves(0.4)[None], 100, 100, 0.05, paired=True, copies=True),
             ),
         ),
         Hypothesis(
             "samples independent of each other, for the first form",
             "the student's and the teacher's features come from different inputs",
             None,
-            Counterexample("pairs that never meet", _NAMES[0], lambda: Simplex(_swaps(0.65), 100, 100, 0.001, paired=True)),
+            Counterexample(
+                "pairs that never meet", _NAMES[0], lambda: Simplex(swaps(0.65)[None], 100, 100, 0.001, paired=True)
+            ),
         ),
         Hypothesis(
             "ground cost fixed before",
             "the cost (projection, head) was not chosen on the sample",
             None,
             Counterexample(
-                "the least distance of 20 costs", _NAMES[0], lambda: Simplex(_one_moves(0.84), 1, 1, 0.5, metrics=20)
+                "the least distance of 20 costs", _NAMES[0], lambda: Simplex(one_moves(0.84)[None], 1, 1, 0.5, metrics=20)
             ),
         ),
     ),
@@ -337,44 +330,44 @@ THEOREM = Theorem(
             "radius × 0.9",
             _NAMES[0],
             above(lambda x: 0.9 * independent_deviation(x)),
-            lambda: Simplex(_one_moves(0.9 * math.sqrt(-math.log(0.278) / 2) + 1e-6), 1, 10**9, 0.278),
+            lambda: Simplex(one_moves(0.9 * math.sqrt(-math.log(0.278) / 2) + 1e-6)[None], 1, 10**9, 0.278),
         ),
         Mutant(
             "1/(n + m) for 1/n + 1/m",
             _NAMES[0],
             above(lambda x: math.sqrt(math.log(1 / x.delta) / (2 * (x.n + x.m)))),
-            lambda: Simplex(_one_moves(0.42), 1, 1, 0.5),
+            lambda: Simplex(one_moves(0.42)[None], 1, 1, 0.5),
         ),
         Mutant(
             "radius of independent samples for pairs",
             _NAMES[1],
             above(independent_deviation),
-            lambda: Simplex(_swaps(0.65), 100, 100, 0.001, paired=True),
+            lambda: Simplex(swaps(0.65)[None], 100, 100, 0.001, paired=True),
         ),
         Mutant(
             "radius of one sample for pairs",
             _NAMES[1],
             above(lambda x: pairs_deviation(x) / 2),
-            lambda: Simplex(_swaps(0.6), 100, 100, 0.05, paired=True),
+            lambda: Simplex(swaps(0.6)[None], 100, 100, 0.05, paired=True),
         ),
         Mutant(
             "radius × 0.9",
             _NAMES[2],
             above(lambda x: 0.9 * pairs_deviation(x), by_class=True),
-            lambda: Simplex(_swaps(0.54), 10_000, 10_000, math.exp(-30), paired=True),
+            lambda: Simplex(swaps(0.54)[None], 10_000, 10_000, math.exp(-30), paired=True),
         ),
         Mutant("classes ignored: transport of the marginals", _NAMES[2], _of_the_marginals, _classes_apart),
         Mutant(
             "mean forgotten",
             _NAMES[3],
             own(lambda x: math.sqrt(math.log(1 / x.delta) / (2 * x.n))),
-            lambda: Simplex(_swaps(0.5), 1, 1, 0.7),
+            lambda: Simplex(swaps(0.5)[None], 1, 1, 0.7),
         ),
         Mutant(
             "deviation forgotten",
             _NAMES[3],
             own(lambda x: 1 / (2 * math.sqrt(x.n))),
-            lambda: Simplex(_swaps(0.5), 20, 20, 0.05),
+            lambda: Simplex(swaps(0.5)[None], 20, 20, 0.05),
         ),
         Mutant(
             "cells of the line whatever the dimension",

@@ -5,7 +5,7 @@ All laws are empirical: every point has the same mass, and a point may occur mor
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,11 @@ def squared_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """‖a − e_y‖² of each row."""
     one = torch.nn.functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
     return ((logits - one) ** 2).sum(1)
+
+
+def sampled_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 − p_y of each row: how often an answer drawn from p = softmax(a) is wrong."""
+    return 1 - torch.softmax(logits, 1).gather(1, labels[:, None])[:, 0]
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
@@ -103,6 +108,16 @@ class Instance:
             yield y, len(mine) / len(self.labels_student), mine, torch.nonzero(self.labels_teacher == y)[:, 0]
 
 
+def as_real(value: object) -> Tensor:
+    """Nested lists or an array as a float64 tensor."""
+    return torch.as_tensor(np.asarray(value, dtype=np.float64))
+
+
+def as_labels(value: object) -> Tensor:
+    """Labels as an int64 tensor."""
+    return torch.as_tensor(np.asarray(value, dtype=np.int64))
+
+
 def instance(
     student: object,
     teacher: object,
@@ -116,21 +131,15 @@ def instance(
 ) -> Instance:
     """An instance from nested lists or arrays; one set of labels serves both sides unless there are two."""
 
-    def real(value: object) -> Tensor:
-        return torch.as_tensor(np.asarray(value, dtype=np.float64))
-
-    def classes(value: object) -> Tensor:
-        return torch.as_tensor(np.asarray(value, dtype=np.int64))
-
-    matrix = real(weight)
+    matrix = as_real(weight)
     return Instance(
-        real(student),
-        real(teacher),
-        classes(labels),
-        classes(labels if labels_teacher is None else labels_teacher),
+        as_real(student),
+        as_real(teacher),
+        as_labels(labels),
+        as_labels(labels if labels_teacher is None else labels_teacher),
         matrix,
-        torch.zeros(len(matrix), dtype=torch.float64) if bias is None else real(bias),
-        None if own is None else (real(own[0]), real(own[1])),
+        torch.zeros(len(matrix), dtype=torch.float64) if bias is None else as_real(bias),
+        None if own is None else (as_real(own[0]), as_real(own[1])),
         loss,
         parameter,
     )
@@ -160,6 +169,11 @@ def random_instance(
     own = (weight + normal(classes, d), bias + normal(classes)) if own_head else None
     labels = torch.randint(0, classes, (n,), generator=generator)
     return Instance(student, teacher, labels, labels, weight, bias, own, loss, parameter)
+
+
+def reordered(x: Instance, order: Tensor) -> Instance:
+    """The teacher's points in another order, each with its label."""
+    return replace(x, teacher=x.teacher[order], labels_teacher=x.labels_teacher[order])
 
 
 def vertex_norm(change: Tensor, labels: Tensor) -> Tensor:

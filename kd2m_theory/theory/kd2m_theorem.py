@@ -1,12 +1,13 @@
 """The theorem of KD²M (arXiv 2504.01757) as stated. It lacks a factor; with what it needs added it is T1 with constant 1."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
-from kd2m_theory.theory.instance import Instance, cross_entropy, instance, length, lipschitz, random_instance
-from kd2m_theory.theory.kd2m_lemma import TOLERANCE, KernelInstance, kernel_instance, random_kernel_instance
+from kd2m_theory.theory.examples import HEAD, half_temperature, own_head, permuted_labels
+from kd2m_theory.theory.hypotheses import lipschitz_loss, only_on, same_inputs
+from kd2m_theory.theory.instance import Instance, instance, length, lipschitz, random_instance
+from kd2m_theory.theory.kernel_instance import TOLERANCE, KernelInstance, kernel_instance, random_kernel_instance
 from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
 from kd2m_theory.theory.t1_paired import moved, root_mean_square
 
@@ -19,17 +20,13 @@ def _far_wrong() -> Instance:
     return instance([[-9.0], [9.0]], [[-6.0], [6.0]], [0, 1], [[0.5], [-0.5]])
 
 
-def _difference(scale: float = 1.0) -> KernelInstance:
-    x = kernel_instance([[0.0]], [[0.1]], [[0.0], [0.1]], [[1.0, -1.0]])
-    return replace(x, coefficients=scale * x.coefficients / x.exact_norm)
-
-
 def _attained() -> KernelInstance:
-    return _difference()
+    x = kernel_instance([[0.0]], [[0.1]], [[0.0], [0.1]], [[1.0, -1.0]])
+    return replace(x, coefficients=x.coefficients / x.exact_norm)
 
 
 def _norm_two() -> KernelInstance:
-    return _difference(2.0)
+    return replace(_attained(), coefficients=2 * _attained().coefficients)
 
 
 def _units() -> KernelInstance:
@@ -37,25 +34,7 @@ def _units() -> KernelInstance:
 
 
 def _steep_head() -> Instance:
-    return instance([[-9.0], [9.0]], [[-6.0], [6.0]], [0, 1], [[1.0], [-1.0]])
-
-
-def _steep(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return cross_entropy(2.0 * logits, labels)
-
-
-def _steep_loss() -> Instance:
-    return replace(_far_wrong(), loss=_steep)
-
-
-def _own_head() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[0.5], [-0.5]], own=([[-0.5], [0.5]], [0.0, 0.0]))
-
-
-def _shuffled() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[0.5], [-0.5]], labels_teacher=[1, 0])
+    return instance([[-9.0], [9.0]], [[-6.0], [6.0]], [0, 1], HEAD)
 
 
 def _start(generator: torch.Generator) -> Instance:
@@ -66,16 +45,6 @@ def _start(generator: torch.Generator) -> Instance:
 def _kernel_start(generator: torch.Generator) -> KernelInstance:
     x = replace(random_kernel_instance(generator), sigma=1.0)
     return replace(x, coefficients=x.coefficients / x.exact_norm)
-
-
-def _kernel(check: Callable[[KernelInstance], bool]) -> Callable[[Instance | KernelInstance], bool]:
-    """A check of the RKHS form, which the other does not need."""
-    return lambda x: not isinstance(x, KernelInstance) or check(x)
-
-
-def _linear(check: Callable[[Instance], bool]) -> Callable[[Instance | KernelInstance], bool]:
-    """A check of the form with cross-entropy and a linear head, which the other does not need."""
-    return lambda x: isinstance(x, KernelInstance) or check(x)
 
 
 def _means(x: Instance | KernelInstance) -> Sides:
@@ -96,39 +65,34 @@ THEOREM = Theorem(
         Hypothesis(
             "1-Lipschitz feature map",
             "RKHS form: Lip(φ) ≤ 1, that is σ ≥ 1 for the RBF kernel; the paper does not ask for it",
-            _kernel(lambda x: x.sigma >= 1),
+            only_on(KernelInstance, lambda x: x.sigma >= 1),
             Counterexample("width 0.1 and a loss of norm 1: gap 0.3935, distance of the encoders 0.1", "KD2M.theorem", _units),
         ),
         Hypothesis(
             "unit ball",
             "RKHS form: the loss is in the RKHS with norm at most 1",
-            _kernel(lambda x: x.in_unit_ball),
+            only_on(KernelInstance, lambda x: x.in_unit_ball),
             Counterexample("the witness's loss doubled", "KD2M.theorem", _norm_two),
         ),
         Hypothesis(
             "L ≤ 1",
             "linear head: its rows are at most 1 apart, which makes cross-entropy 1-Lipschitz in the features",
-            _linear(lambda x: bool(lipschitz(x.weight) <= 1 + TOLERANCE)),
+            only_on(Instance, lambda x: bool(lipschitz(x.weight) <= 1 + TOLERANCE)),
             Counterexample("rows 2 apart", "T1.literal", _steep_head),
         ),
-        Hypothesis(
-            "1-Lipschitz loss",
-            "linear head: the loss changes by at most ν_y of the change of logits, as cross-entropy does",
-            _linear(lambda x: x.loss is cross_entropy),
-            Counterexample("cross-entropy at temperature ½ is twice as steep", "T1.literal", _steep_loss),
+        lipschitz_loss(
+            "T1.literal", of="linear head: ", on=Instance, make=lambda: replace(_far_wrong(), loss=half_temperature)
         ),
         Hypothesis(
             "one head",
             "both risks are those of one h; a student has its own",
             lambda x: x.shared_head,
-            Counterexample("equal features, and the student's own head is wrong", "T1.literal", _own_head),
+            Counterexample("equal features, and the student's own head is wrong", "T1.literal", lambda: own_head(slope=0.5)),
         ),
-        Hypothesis(
-            "same inputs",
-            "row i of both networks is the same input, so it has the same label; the proof uses only the latter, and the RKHS "
-            "form, whose loss is one function of z, not even that",
-            lambda x: x.same_labels,
-            Counterexample("the teacher's rows in another order: equal features, other labels", "T1.literal", _shuffled),
+        same_inputs(
+            "T1.literal",
+            more=", and the RKHS form, whose loss is one function of z, not even that",
+            make=lambda: permuted_labels(slope=0.5),
         ),
     ),
     direction="two-sided",

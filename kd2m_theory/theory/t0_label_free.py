@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from kd2m_theory.theory.examples import HEAD, MOVES
+from kd2m_theory.theory.hypotheses import same_inputs
 from kd2m_theory.theory.instance import Instance, instance, random_instance, zero_one
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Form, Mutant, Sides, Theorem, Witness
 
 
 def changes(x: Instance) -> Tensor:
@@ -40,16 +42,11 @@ def _error(x: Instance) -> Sides:
 
 
 def _worst_labels() -> Instance:
-    return instance([[-9.0], [4.0]], [[-6.0], [1.0]], [0, 1], [[1.0], [-1.0]])
+    return instance([[-9.0], [4.0]], [[-6.0], [1.0]], [0, 1], HEAD)
 
 
 def _turned_wrong() -> Instance:
-    return instance([[-1.0], [2.0]], [[1.0], [2.0]], [0, 0], [[1.0], [-1.0]])
-
-
-def _shuffled() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], labels_teacher=[1, 0])
+    return instance([[-1.0], [2.0]], [[1.0], [2.0]], [0, 0], HEAD)
 
 
 def _start(generator: torch.Generator) -> Instance:
@@ -87,17 +84,7 @@ THEOREM = Theorem(
     plain="Whatever the labels are, the gap lies between the mean over inputs of the smallest and of the largest change of "
     "loss over the classes; the error rates differ by at most the share of inputs on which the predictions differ.",
     latex=r"E\min_y[\ell(f_S,y)-\ell(f_T,y)] \le R_S - R_T \le E\max_y[\ell(f_S,y)-\ell(f_T,y)]",
-    hypotheses=(
-        Hypothesis(
-            "same inputs",
-            "row i of student and teacher is the same input, so it has the same label; the proof uses only the latter, and "
-            "where there are no labels the user vouches for the former",
-            lambda x: x.same_labels,
-            Counterexample(
-                "the teacher's rows are in another order: paired features are equal, their labels are not", "T0", _shuffled
-            ),
-        ),
-    ),
+    hypotheses=(same_inputs("T0", more=", and where there are no labels the user vouches for the former"),),
     direction="two-sided",
     source="standard",
     proof="ℓ(f_S, Y) − ℓ(f_T, Y) is one of the K values ℓ(f_S, y) − ℓ(f_T, y), so it lies between their extremes; take the "
@@ -112,7 +99,7 @@ THEOREM = Theorem(
             _label_free,
             Witness("every label is the class at which the loss grows most", _worst_labels),
             _start,
-            ("student", "teacher", "weight", "bias"),
+            MOVES,
         ),
         Form(
             "T0.error",

@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from kd2m_theory.theory.examples import HEAD, MOVES, far_wrong
+from kd2m_theory.theory.hypotheses import lipschitz_loss, same_class_shares, shared_linear_head
 from kd2m_theory.theory.instance import (
     Instance,
-    cross_entropy,
     distances,
     instance,
     least_cost,
     lipschitz,
     random_instance,
+    reordered,
     root,
     sum_of,
 )
@@ -130,12 +132,8 @@ def _point() -> Instance:
     return instance([[0.0, 0.0]] * 3, [[1.0, 0.0], [-1.0, 1.0], [3.0, -2.0]], [0, 0, 0], torch.eye(2))
 
 
-def _far_wrong() -> Instance:
-    return instance([[-9.0], [-9.0], [9.0], [9.0]], [[-6.0], [-6.0], [6.0], [6.0]], [0, 0, 1, 1], [[1.0], [-1.0]])
-
-
 def _images(teacher: object, shift: object, other: object = None) -> Images:
-    points, moved, head = (torch.tensor(v, dtype=torch.float64) for v in (teacher, shift, [[1.0], [-1.0]]))
+    points, moved, head = (torch.tensor(v, dtype=torch.float64) for v in (teacher, shift, HEAD))
     student = None if other is None else torch.tensor(other, dtype=torch.float64)
     return Images(points, torch.ones(1, 1, dtype=torch.float64), moved, head, student)
 
@@ -156,23 +154,6 @@ def _one_widens() -> Mixtures:
     return mixtures([0.0], [0.0], [1.0], [3.0])
 
 
-def _own_head() -> Instance:
-    return instance([[3.0]], [[3.0]], [0], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
-
-
-def _shares_differ() -> Instance:
-    features = [[3.0]] * 4
-    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0])
-
-
-def _steep(logits: Tensor, labels: Tensor) -> Tensor:
-    return cross_entropy(2.0 * logits, labels)
-
-
-def _steep_loss() -> Instance:
-    return replace(_far_wrong(), loss=_steep)
-
-
 def _start(generator: torch.Generator) -> Instance:
     """Five points of three classes, the teacher's in another order; a few classes are affine images."""
     x = random_instance(generator, n=5)
@@ -180,7 +161,7 @@ def _start(generator: torch.Generator) -> Instance:
     if torch.rand((), generator=generator) < 0.5:
         factor = torch.randn(2, 2, generator=generator, dtype=torch.float64)
         x = replace(x, student=x.teacher @ factor.T @ factor + x.student.mean(0))
-    return replace(x, teacher=x.teacher[order], labels_teacher=x.labels_teacher[order])
+    return reordered(x, order)
 
 
 def _image_start(generator: torch.Generator) -> Images:
@@ -264,9 +245,6 @@ def _fourth_class() -> Instance:
     return instance(55 * (fourth - corners), 50 * corners, [0, 1, 2], head, [0.0, 0.0, 0.0, 45.0])
 
 
-_MOVE = ("student", "teacher", "weight", "bias")
-
-
 THEOREM = Theorem(
     name="T10",
     title="moments",
@@ -275,24 +253,9 @@ THEOREM = Theorem(
     latex=r"\|\Delta\mu\|^2+\mathrm{tr}\left(\Sigma_S+\Sigma_T-2(\Sigma_S^{1/2}\Sigma_T\Sigma_S^{1/2})^{1/2}\right) "
     r"\le W_2^2 \le \|\Delta\mu\|^2+\mathrm{tr}\,\Sigma_S+\mathrm{tr}\,\Sigma_T",
     hypotheses=(
-        Hypothesis(
-            "shared linear head",
-            "T10.risk: both networks' logits are Wz + b with one W and b",
-            lambda x: not isinstance(x, Instance) or x.shared_head,
-            Counterexample("equal features in one point, and the student's own head is wrong", "T10.risk", _own_head),
-        ),
-        Hypothesis(
-            "same class shares",
-            "both samples have the same class frequencies π_y",
-            lambda x: not isinstance(x, Instance) or x.same_shares,
-            Counterexample("equal class-conditionals, but the student has more of the hard class", "T10.risk", _shares_differ),
-        ),
-        Hypothesis(
-            "1-Lipschitz loss",
-            "T10.risk: the loss changes by at most ν_y of the change of logits, as cross-entropy does",
-            lambda x: not isinstance(x, Instance) or x.loss is cross_entropy,
-            Counterexample("cross-entropy at temperature ½ is twice as steep", "T10.risk", _steep_loss),
-        ),
+        shared_linear_head("T10.risk", of="T10.risk: ", on=Instance),
+        same_class_shares("T10.risk", on=Instance),
+        lipschitz_loss("T10.risk", of="T10.risk: ", on=Instance),
         Hypothesis(
             "Gaussian classes",
             "T10.gaussian: the class laws are Gaussian (or one is the image of the other under an affine map whose matrix is "
@@ -345,9 +308,9 @@ THEOREM = Theorem(
             r"|R_S-R_T| \le L(\sum_y\pi_y(\|\Delta\mu_y\|^2+\mathrm{tr}\,\Sigma_S^y+\mathrm{tr}\,\Sigma_T^y))^{1/2}",
             "L = max ‖w_c − w_c'‖",
             _risk,
-            Witness("every class is one point; they are wrong and the student more so", _far_wrong),
+            Witness("every class is one point; they are wrong and the student more so", far_wrong),
             _start,
-            _MOVE,
+            MOVES,
         ),
         Form(
             "T10.gaussian",

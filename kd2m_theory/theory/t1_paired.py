@@ -1,10 +1,10 @@
 """T1: paired coupling, the theorem of KD²M (arXiv 2504.01757) repaired."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
+from kd2m_theory.theory.examples import HEAD, KERNEL_MOVES, MOVES, SATURATED, feature_difference
+from kd2m_theory.theory.hypotheses import lipschitz_features, norm_of_loss, only_on, same_inputs, shared_linear_head, too_steep
 from kd2m_theory.theory.instance import (
     Instance,
     cross_entropy,
@@ -16,8 +16,8 @@ from kd2m_theory.theory.instance import (
     root,
     vertex_norm,
 )
-from kd2m_theory.theory.kd2m_lemma import TOLERANCE, KernelInstance, kernel_instance, random_kernel_instance
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.kernel_instance import KernelInstance, random_kernel_instance
+from kd2m_theory.theory.statement import Form, Hypothesis, Mutant, Sides, Theorem, Witness
 
 
 def change(x: Instance) -> Tensor:
@@ -71,42 +71,7 @@ def _rkhs_l2(x: KernelInstance) -> Sides:
 
 
 def _far_wrong() -> Instance:
-    return instance([[-9.5], [9.5]], [[-9.0], [9.0]], [0, 1], [[1.0], [-1.0]])
-
-
-def _difference() -> KernelInstance:
-    return kernel_instance([[0.0]], [[0.1]], [[0.0], [0.1]], [[1.0, -1.0]], sigma=0.5)
-
-
-def _own_head() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
-
-
-def _shuffled() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], labels_teacher=[1, 0])
-
-
-def _steep(logits: Tensor, labels: Tensor) -> Tensor:
-    return cross_entropy(2.0 * logits, labels)
-
-
-def _steep_loss() -> Instance:
-    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], loss=_steep)
-
-
-def _small_norm() -> KernelInstance:
-    return kernel_instance([[0.0]], [[0.1]], [[0.0], [0.1]], [[10.0, -10.0]], sigma=0.5, claimed_norm=1.0)
-
-
-def _units() -> KernelInstance:
-    return kernel_instance([[0.0]], [[0.1]], [[0.0]], [[1.0]], sigma=0.1, claimed_lipschitz=1.0)
-
-
-def _kernel(check: Callable[[KernelInstance], bool]) -> Callable[[Instance | KernelInstance], bool]:
-    """A check of the RKHS forms, which the others do not need."""
-    return lambda x: not isinstance(x, KernelInstance) or check(x)
+    return instance([[-9.5], [9.5]], [[-9.0], [9.0]], [0, 1], HEAD)
 
 
 def _uniform_norm(x: Instance) -> Sides:
@@ -138,9 +103,6 @@ def _inverted_width(x: KernelInstance) -> Sides:
     return Sides(x.gap, x.norm * root_mean_square(x) / x.lipschitz)
 
 
-_MOVE = ("student", "teacher", "weight", "bias")
-_MOVE_KERNEL = ("student", "teacher", "centres", "coefficients")
-_WORDS = "every point is wrong and the student more so: where softmax has saturated the loss is linear"
 _FORMS = (
     ("T1.head_aware", r"E\,\nu_Y(W(Z_S-Z_T))", "1", _head_aware),
     ("T1.class_lipschitz", r"E[L_Y\|Z_S-Z_T\|]", "L_y = max_c ‖w_c − w_y‖", _class_lipschitz),
@@ -155,36 +117,16 @@ THEOREM = Theorem(
     "in the features.",
     latex=r"|R_S-R_T| \le E\,\nu_Y(W(Z_S-Z_T)) \le E[L_Y\|Z_S-Z_T\|] \le L\|g_S-g_T\|_{L_1} \le L\|g_S-g_T\|_{L_2}",
     hypotheses=(
-        Hypothesis(
-            "shared linear head",
-            "both networks' logits are Wz + b with one W and b",
-            lambda x: x.shared_head,
-            Counterexample("equal features, and the student's own head is wrong", "T1.head_aware", _own_head),
-        ),
-        Hypothesis(
-            "same inputs",
-            "row i of both networks is the same input, so it has the same label; the proof uses only the latter",
-            lambda x: x.same_labels,
-            Counterexample("the teacher's rows in another order: equal features, other labels", "T1.l2", _shuffled),
-        ),
+        shared_linear_head("T1.head_aware"),
+        same_inputs("T1.l2"),
         Hypothesis(
             "vertex gradient",
             "the loss's gradient in the logits is a convex combination of the e_c − e_y, as that of cross-entropy is",
-            lambda x: isinstance(x, KernelInstance) or x.loss is cross_entropy,
-            Counterexample("cross-entropy at temperature ½ is twice as steep", "T1.head_aware", _steep_loss),
+            only_on(Instance, lambda x: x.loss is cross_entropy),
+            too_steep("T1.head_aware"),
         ),
-        Hypothesis(
-            "norm of the loss",
-            "RKHS forms: the loss is in the RKHS and B is at least its norm",
-            _kernel(lambda x: bool(x.norm >= x.exact_norm * (1 - TOLERANCE))),
-            Counterexample("ten times the witness's loss, and B not raised", "T1.rkhs", _small_norm),
-        ),
-        Hypothesis(
-            "Lipschitz constant of the feature map",
-            "RKHS form with L₂: the constant of φ is in the bound, 1/σ for the RBF kernel",
-            _kernel(lambda x: x.lipschitz >= (1 - TOLERANCE) / x.sigma),
-            Counterexample("a width of 0.1 and the constant left out, as in the paper", "T1.rkhs_l2", _units),
-        ),
+        norm_of_loss("T1.rkhs", "RKHS forms: "),
+        lipschitz_features("T1.rkhs_l2", "RKHS form with L₂: ", "; the paper leaves it out"),
     ),
     direction="two-sided",
     source="theorem of arXiv 2504.01757, repaired; constants C1, C2 of the vertices of cross-entropy's gradient",
@@ -200,12 +142,12 @@ THEOREM = Theorem(
             r"E\min_c(\Delta_c-\Delta_Y) \le R_S-R_T \le E\max_c(\Delta_c-\Delta_Y)",
             "1",
             _directed,
-            Witness(_WORDS, _far_wrong),
+            Witness(SATURATED, _far_wrong),
             random_instance,
-            _MOVE,
+            MOVES,
         ),
         *(
-            Form(name, latex, constant, sides, Witness(_WORDS, _far_wrong), random_instance, _MOVE)
+            Form(name, latex, constant, sides, Witness(SATURATED, _far_wrong), random_instance, MOVES)
             for name, latex, constant, sides in _FORMS
         ),
         Form(
@@ -213,9 +155,9 @@ THEOREM = Theorem(
             r"B\,E\|\varphi(Z_S)-\varphi(Z_T)\|_H",
             "B = ‖L‖_H",
             _rkhs,
-            Witness("the loss is the difference of the two points' feature maps", _difference),
+            Witness("the loss is the difference of the two points' feature maps", feature_difference),
             random_kernel_instance,
-            _MOVE_KERNEL,
+            KERNEL_MOVES,
             row=False,
         ),
         Form(
@@ -223,9 +165,9 @@ THEOREM = Theorem(
             r"B\,\mathrm{Lip}(\varphi)\,\|g_S-g_T\|_{L_2}",
             "B Lip(φ), 1/σ for the RBF kernel",
             _rkhs_l2,
-            Witness("the same, with points closer than the width: φ is steepest at distance 0", _difference),
+            Witness("the same, with points closer than the width: φ is steepest at distance 0", feature_difference),
             random_kernel_instance,
-            _MOVE_KERNEL,
+            KERNEL_MOVES,
             row=False,
         ),
     ),

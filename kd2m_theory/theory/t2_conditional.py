@@ -6,9 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kd2m_theory.theory.examples import HEAD, MOVES, SATURATED, far_wrong
+from kd2m_theory.theory.hypotheses import lipschitz_loss, same_class_shares, shared_linear_head
 from kd2m_theory.theory.instance import (
     Instance,
-    cross_entropy,
     distances,
     instance,
     least_cost,
@@ -19,7 +20,7 @@ from kd2m_theory.theory.instance import (
     sum_of,
     vertex_norm,
 )
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Form, Mutant, Sides, Theorem, Witness
 
 ClassCost = Callable[[Instance, int, Tensor, Tensor], Tensor]
 
@@ -77,30 +78,8 @@ def _cw2(x: Instance) -> Sides:
     return Sides(x.gap, lipschitz(x.weight) * math.sqrt(len(parts) * largest) * uniform)
 
 
-def _far_wrong() -> Instance:
-    return instance([[-9.0], [-9.0], [9.0], [9.0]], [[-6.0], [-6.0], [6.0], [6.0]], [0, 0, 1, 1], [[1.0], [-1.0]])
-
-
 def _large_class_moves() -> Instance:
-    return instance([*[[-9.0]] * 99, [9.0]], [*[[-6.0]] * 99, [9.0]], [0] * 99 + [1], [[1.0], [-1.0]])
-
-
-def _own_head() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
-
-
-def _shares_differ() -> Instance:
-    features = [[3.0]] * 4
-    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0])
-
-
-def _steep(logits: Tensor, labels: Tensor) -> Tensor:
-    return cross_entropy(2.0 * logits, labels)
-
-
-def _steep_loss() -> Instance:
-    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], loss=_steep)
+    return instance([*[[-9.0]] * 99, [9.0]], [*[[-6.0]] * 99, [9.0]], [0] * 99 + [1], HEAD)
 
 
 def _swapped_shares(x: Instance) -> Sides:
@@ -127,8 +106,6 @@ def _no_imbalance(x: Instance) -> Sides:
     return Sides(x.gap, lipschitz(x.weight) * root(sum_of(parts.values()) / len(parts)))
 
 
-_WORDS = "every point is wrong and the student more so: where softmax has saturated the loss is linear"
-
 THEOREM = Theorem(
     name="T2",
     title="class-conditional transport",
@@ -136,26 +113,9 @@ THEOREM = Theorem(
     "that bounds how much the loss of that class can change.",
     latex=r"|R_S - R_T| \le \sum_y \pi_y\, W_{1,c_y}(P_S^y, P_T^y)",
     hypotheses=(
-        Hypothesis(
-            "shared linear head",
-            "both networks' logits are Wz + b with one W and b",
-            lambda x: x.shared_head,
-            Counterexample("equal features, and the student's own head is wrong", "T2.head_aware", _own_head),
-        ),
-        Hypothesis(
-            "same class shares",
-            "both samples have the same class frequencies π_y",
-            lambda x: x.same_shares,
-            Counterexample(
-                "equal class-conditionals, but the student has more of the hard class", "T2.head_aware", _shares_differ
-            ),
-        ),
-        Hypothesis(
-            "1-Lipschitz loss",
-            "the loss changes by at most ν_y of the change of logits, as cross-entropy does",
-            lambda x: x.loss is cross_entropy,
-            Counterexample("cross-entropy at temperature ½ is twice as steep", "T2.head_aware", _steep_loss),
-        ),
+        shared_linear_head("T2.head_aware"),
+        same_class_shares("T2.head_aware"),
+        lipschitz_loss("T2.head_aware"),
     ),
     direction="two-sided",
     source="Kantorovich–Rubinstein duality, class by class; constants C1, C2 of the vertices of cross-entropy's gradient",
@@ -163,13 +123,13 @@ THEOREM = Theorem(
     "segment; integrate over a coupling of each class and take the best. L_y‖z‖ ≥ ν_y(Wz) by Cauchy–Schwarz, "
     "‖w_c − w_c'‖ ≤ √2‖W‖_op since ‖e_c − e_c'‖ = √2; W₁ ≤ W₂ and Jensen give the last two.",
     forms=tuple(
-        Form(name, latex, constant, sides, Witness(words, witness), random_instance, ("student", "teacher", "weight", "bias"))
+        Form(name, latex, constant, sides, Witness(words, witness), random_instance, MOVES)
         for name, latex, constant, sides, words, witness in (
-            ("T2.head_aware", r"\sum_y\pi_y W_1(\nu_y)", "1", _head_aware, _WORDS, _far_wrong),
-            ("T2.class_lipschitz", r"\sum_y\pi_y L_y W_1^y", "L_y = max_c ‖w_c − w_y‖", _class_lipschitz, _WORDS, _far_wrong),
-            ("T2.lipschitz", r"L\sum_y\pi_y W_1^y", "L = max ‖w_c − w_c'‖", _lipschitz, _WORDS, _far_wrong),
-            ("T2.spectral", r"\sqrt2\|W\|_{op}\sum_y\pi_y W_1^y", "√2 ‖W‖_op", _spectral, _WORDS, _far_wrong),
-            ("T2.w2", r"L(\sum_y\pi_y (W_2^y)^2)^{1/2}", "L", _w2, _WORDS, _far_wrong),
+            ("T2.head_aware", r"\sum_y\pi_y W_1(\nu_y)", "1", _head_aware, SATURATED, far_wrong),
+            ("T2.class_lipschitz", r"\sum_y\pi_y L_y W_1^y", "L_y = max_c ‖w_c − w_y‖", _class_lipschitz, SATURATED, far_wrong),
+            ("T2.lipschitz", r"L\sum_y\pi_y W_1^y", "L = max ‖w_c − w_c'‖", _lipschitz, SATURATED, far_wrong),
+            ("T2.spectral", r"\sqrt2\|W\|_{op}\sum_y\pi_y W_1^y", "√2 ‖W‖_op", _spectral, SATURATED, far_wrong),
+            ("T2.w2", r"L(\sum_y\pi_y (W_2^y)^2)^{1/2}", "L", _w2, SATURATED, far_wrong),
             (
                 "T2.cw2",
                 r"L\sqrt{n_c\max_y\pi_y}\,CW_2",

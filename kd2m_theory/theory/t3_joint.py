@@ -2,20 +2,27 @@
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
+from kd2m_theory.theory.examples import (
+    BOTH_CHANGE,
+    LABELS_PERMUTED,
+    MOVES,
+    half_temperature,
+    permuted_labels,
+    two_changes,
+    unmatched_start,
+)
+from kd2m_theory.theory.hypotheses import shared_linear_head, too_steep
 from kd2m_theory.theory.instance import (
     Instance,
     cross_entropy,
     distances,
-    instance,
     least_cost,
     lipschitz,
-    random_instance,
     vertex_norm,
 )
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Form, Hypothesis, Mutant, Sides, Theorem, Witness
 
 
 def change(x: Instance) -> Tensor:
@@ -50,34 +57,6 @@ def _lipschitz(x: Instance) -> Sides:
     return Sides(x.gap, least_cost(lipschitz(x.weight) * distances(x.student, x.teacher) + label_term(x).abs()))
 
 
-def _two_changes() -> Instance:
-    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], labels_teacher=[1])
-
-
-def _permuted_labels() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], labels_teacher=[1, 0])
-
-
-def _own_head() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
-
-
-def _steep(logits: Tensor, labels: Tensor) -> Tensor:
-    return cross_entropy(2.0 * logits, labels)
-
-
-def _steep_loss() -> Instance:
-    return replace(_two_changes(), loss=_steep)
-
-
-def _start(generator: torch.Generator) -> Instance:
-    """Labels, their shares and even the number of points differ."""
-    x = random_instance(generator)
-    return replace(x, teacher=x.teacher[:3], labels_teacher=torch.randint(0, 3, (3,), generator=generator))
-
-
 def _no_labels(x: Instance) -> Sides:
     return Sides(x.gap, least_cost(head_aware(x)))
 
@@ -109,8 +88,6 @@ def _directed_without_labels(x: Instance) -> Sides:
     return Sides(x.gap, least_cost(moved.amax(2)), -least_cost(-moved.amin(2)))
 
 
-_WORDS = "one point a side, its feature and its label change, and both raise the loss"
-
 THEOREM = Theorem(
     name="T3",
     title="joint transport of features and labels",
@@ -119,17 +96,12 @@ THEOREM = Theorem(
     latex=r"|R_S-R_T| \le \min_\gamma E_\gamma[\nu_Y(W(Z_S-Z_T)) + |a^T_{Y'}-a^T_Y|] \le "
     r"\min_\gamma E_\gamma[L\|Z_S-Z_T\| + |a^T_{Y'}-a^T_Y|]",
     hypotheses=(
-        Hypothesis(
-            "shared linear head",
-            "both networks' logits are Wz + b with one W and b",
-            lambda x: x.shared_head,
-            Counterexample("equal features, and the student's own head is wrong", "T3.head_aware", _own_head),
-        ),
+        shared_linear_head("T3.head_aware"),
         Hypothesis(
             "cross-entropy",
             "the loss changes by at most ν_y of the change of logits, and by a_y' − a_y if the label y' becomes y",
             lambda x: x.loss is cross_entropy,
-            Counterexample("cross-entropy at temperature ½ is twice as steep", "T3.head_aware", _steep_loss),
+            too_steep("T3.head_aware", lambda: replace(two_changes(), loss=half_temperature)),
         ),
     ),
     direction="two-sided",
@@ -147,12 +119,12 @@ THEOREM = Theorem(
             r"\max_\gamma E\min_c\Delta_c \le R_S-R_T-E[a^T_{Y'}]+E[a^S_Y] \le \min_\gamma E\max_c\Delta_c",
             "1",
             _directed,
-            Witness("equal features, labels permuted: the label part is exact, and nothing has to be moved", _permuted_labels),
-            _start,
-            ("student", "teacher", "weight", "bias"),
+            Witness(LABELS_PERMUTED, permuted_labels),
+            unmatched_start,
+            MOVES,
         ),
         *(
-            Form(name, latex, constant, sides, Witness(_WORDS, _two_changes), _start, ("student", "teacher", "weight", "bias"))
+            Form(name, latex, constant, sides, Witness(BOTH_CHANGE, two_changes), unmatched_start, MOVES)
             for name, latex, constant, sides in (
                 ("T3.head_aware", r"\min_\gamma E[\nu_Y(W(Z_S-Z_T))+|a^T_{Y'}-a^T_Y|]", "1", _head_aware),
                 ("T3.lipschitz", r"\min_\gamma E[L\|Z_S-Z_T\|+|a^T_{Y'}-a^T_Y|]", "L = max ‖w_c − w_c'‖", _lipschitz),

@@ -1,21 +1,18 @@
 """T4: marginal transport plus label mismatch."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
+from kd2m_theory.theory.examples import BOTH_CHANGE, LABELS_PERMUTED, MOVES, permuted_labels, two_changes, unmatched_start
+from kd2m_theory.theory.hypotheses import lipschitz_loss, shared_linear_head
 from kd2m_theory.theory.instance import (
     Instance,
     best_plan,
-    cross_entropy,
     distances,
-    instance,
     least_cost,
     lipschitz,
-    random_instance,
 )
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Form, Mutant, Sides, Theorem, Witness
 
 
 def relabelling(x: Instance) -> Tensor:
@@ -44,34 +41,6 @@ def _marginal(x: Instance) -> Sides:
     return Sides(x.gap, reach + (plan * relabelling(x).abs()).sum())
 
 
-def _two_changes() -> Instance:
-    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], labels_teacher=[1])
-
-
-def _permuted_labels() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], labels_teacher=[1, 0])
-
-
-def _own_head() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
-
-
-def _steep(logits: Tensor, labels: Tensor) -> Tensor:
-    return cross_entropy(2.0 * logits, labels)
-
-
-def _steep_loss() -> Instance:
-    return instance([[-9.0]], [[-6.0]], [0], [[1.0], [-1.0]], loss=_steep)
-
-
-def _start(generator: torch.Generator) -> Instance:
-    """Labels, their shares and even the number of points differ."""
-    x = random_instance(generator)
-    return replace(x, teacher=x.teacher[:3], labels_teacher=torch.randint(0, 3, (3,), generator=generator))
-
-
 def _no_labels(x: Instance) -> Sides:
     return Sides(x.gap, transported(x)[0])
 
@@ -97,9 +66,6 @@ def _sign(x: Instance) -> Sides:
     return Sides(x.gap, reach - mismatch, -mismatch - reach)
 
 
-_WORDS = "one point a side, its feature and its label change, and both raise the loss"
-_MOVE = ("student", "teacher", "weight", "bias")
-
 THEOREM = Theorem(
     name="T4",
     title="marginal transport plus label mismatch",
@@ -107,18 +73,8 @@ THEOREM = Theorem(
     "the teacher's loss by the labels that the plan brings, which says how false a common ground truth is.",
     latex=r"|R_S-R_T| \le L\,W_1(P_S,P_T)+\lambda_\gamma,\quad \lambda_\gamma=E_\gamma|\ell(h(Z_T),Y)-\ell(h(Z_T),Y')|",
     hypotheses=(
-        Hypothesis(
-            "shared linear head",
-            "both networks' logits are Wz + b with one W and b",
-            lambda x: x.shared_head,
-            Counterexample("equal features, and the student's own head is wrong", "T4", _own_head),
-        ),
-        Hypothesis(
-            "1-Lipschitz loss",
-            "the loss changes by at most ν_y of the change of logits, as cross-entropy does",
-            lambda x: x.loss is cross_entropy,
-            Counterexample("cross-entropy at temperature ½ is twice as steep", "T4", _steep_loss),
-        ),
+        shared_linear_head("T4"),
+        lipschitz_loss("T4"),
     ),
     direction="two-sided",
     source="Kantorovich–Rubinstein on the marginals, and the triangle inequality for the labels",
@@ -133,18 +89,18 @@ THEOREM = Theorem(
             r"|R_S-R_T-E_\gamma[\ell(h(Z_T),Y)-\ell(h(Z_T),Y')]| \le L\,W_1(P_S,P_T)",
             "L = max ‖w_c − w_c'‖",
             _signed,
-            Witness("equal features, labels permuted: the label part is exact, and nothing has to be moved", _permuted_labels),
-            _start,
-            _MOVE,
+            Witness(LABELS_PERMUTED, permuted_labels),
+            unmatched_start,
+            MOVES,
         ),
         Form(
             "T4.absolute",
             r"L\,W_1(P_S,P_T)+\lambda_\gamma",
             "L = max ‖w_c − w_c'‖",
             _marginal,
-            Witness(_WORDS, _two_changes),
-            _start,
-            _MOVE,
+            Witness(BOTH_CHANGE, two_changes),
+            unmatched_start,
+            MOVES,
             row=False,
         ),
     ),

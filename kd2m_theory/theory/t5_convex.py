@@ -1,12 +1,23 @@
 """T5: enclosure from both sides by convexity and smoothness: slopes at both ends."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from kd2m_theory.theory.instance import Instance, cross_entropy, instance, least_cost, random_instance, squared_loss, sum_of
+from kd2m_theory.theory.examples import HEAD, MOVES, SATURATED, far_wrong, tenth_temperature
+from kd2m_theory.theory.hypotheses import same_class_shares, shared_linear_head
+from kd2m_theory.theory.instance import (
+    Instance,
+    cross_entropy,
+    instance,
+    least_cost,
+    random_instance,
+    reordered,
+    sampled_error,
+    squared_loss,
+    sum_of,
+)
 from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
 
 ClassCost = Callable[[Instance, int, Tensor, Tensor], Tensor]
@@ -80,50 +91,25 @@ def _convex(x: Instance) -> Sides:
     return enclosure(x, (at_teacher,), (at_student, plus(at_teacher, 0.25, centred_square)))
 
 
-def _far_wrong() -> Instance:
-    return instance([[-9.0], [-9.0], [9.0], [9.0]], [[-6.0], [-6.0], [6.0], [6.0]], [0, 0, 1, 1], [[1.0], [-1.0]])
-
-
-def _own_head() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
-
-
-def _shares_differ() -> Instance:
-    features = [[3.0]] * 4
-    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0])
-
-
-def _sampled_error(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 − p_y. Its Hessian in the logits is p_y(diag(p) − ppᵀ − uuᵀ), u = e_y − p: a difference of two positive parts.
-
-    The first is at most ½, the second p_y‖u‖² ≤ 2 p_y(1 − p_y)² ≤ 8/27, so it is ½-smooth; along Δ the parts are at most
-    ¼ and 4/27 of the squared range. It does not change if all logits shift. It is not convex.
-    """
-    return 1 - torch.softmax(logits, 1).gather(1, labels[:, None])[:, 0]
-
-
-def _steep(logits: Tensor, labels: Tensor) -> Tensor:
-    return cross_entropy(10.0 * logits, labels)
-
-
-CONVEX = (cross_entropy, squared_loss, _steep)
-SMOOTH = (cross_entropy, _sampled_error)
+CONVEX = (cross_entropy, squared_loss, tenth_temperature)
+# The Hessian of 1 − p_y in the logits is p_y(diag(p) − ppᵀ − uuᵀ), u = e_y − p: a difference of two positive parts. The first
+# is at most ½, the second p_y‖u‖² ≤ 2 p_y(1 − p_y)² ≤ 8/27, so it is ½-smooth; along Δ the parts are at most ¼ and 4/27 of the
+# squared range. It does not change if all logits shift. It is not convex.
+SMOOTH = (cross_entropy, sampled_error)
 
 
 def _flat_end() -> Instance:
-    return instance([[-9.0]], [[0.0]], [0], [[1.0], [-1.0]], loss=_sampled_error)
+    return instance([[-9.0]], [[0.0]], [0], HEAD, loss=sampled_error)
 
 
 def _steep_loss() -> Instance:
-    return instance([[-1.0]], [[0.0]], [0], [[1.0], [-1.0]], loss=_steep)
+    return instance([[-1.0]], [[0.0]], [0], HEAD, loss=tenth_temperature)
 
 
 def _start(generator: torch.Generator) -> Instance:
     """Five points of three classes; the teacher's come in another order, so its couplings have to find them."""
     x = random_instance(generator, n=5)
-    order = torch.randperm(5, generator=generator)
-    return replace(x, teacher=x.teacher[order], labels_teacher=x.labels_teacher[order])
+    return reordered(x, torch.randperm(5, generator=generator))
 
 
 def _wrong_end(x: Instance) -> Sides:
@@ -158,9 +144,6 @@ def _classes_ignored(x: Instance) -> Sides:
     return Sides(x.gap, least_cost(upper), -least_cost(-lower))
 
 
-_WORDS = "every point is wrong and the student more so: where softmax has saturated the loss is linear"
-_MOVE = ("student", "teacher", "weight", "bias")
-
 THEOREM = Theorem(
     name="T5",
     title="enclosure from both sides by slopes",
@@ -169,18 +152,8 @@ THEOREM = Theorem(
     latex=r"\max_\gamma E_\gamma\langle\nabla_z\ell_Y(Z_T),Z_S-Z_T\rangle \le R_S-R_T \le "
     r"\min_\gamma E_\gamma\langle\nabla_z\ell_Y(Z_S),Z_S-Z_T\rangle",
     hypotheses=(
-        Hypothesis(
-            "shared linear head",
-            "both networks' logits are Wz + b with one W and b, so that what is convex in the logits is convex in z",
-            lambda x: x.shared_head,
-            Counterexample("equal features, and the student's own head is wrong", "T5", _own_head),
-        ),
-        Hypothesis(
-            "same class shares",
-            "both samples have the same class frequencies π_y, so that couplings can keep labels",
-            lambda x: x.same_shares,
-            Counterexample("equal class-conditionals, but the student has more of the hard class", "T5", _shares_differ),
-        ),
+        shared_linear_head("T5", more=", so that what is convex in the logits is convex in z"),
+        same_class_shares("T5", more=", so that couplings can keep labels"),
         Hypothesis(
             "convex loss",
             "the loss is convex in the logits",
@@ -213,9 +186,9 @@ THEOREM = Theorem(
             r"M=\tfrac14\mathrm{range}^2",
             "1/(2M), M = ¼ of the squared range of Δ over classes",
             _slopes,
-            Witness(_WORDS, _far_wrong),
+            Witness(SATURATED, far_wrong),
             _start,
-            _MOVE,
+            MOVES,
         ),
         Form(
             "T5.range",
@@ -223,9 +196,9 @@ THEOREM = Theorem(
             r"\ell_S-\ell_T \le \langle\nabla\ell(a_T),\Delta\rangle+\tfrac18\mathrm{range}^2",
             "⅛ of the squared range of Δ over classes",
             _range,
-            Witness(_WORDS, _far_wrong),
+            Witness(SATURATED, far_wrong),
             _start,
-            _MOVE,
+            MOVES,
             row=False,
         ),
         Form(
@@ -235,9 +208,9 @@ THEOREM = Theorem(
             r"\min_\gamma E[\langle\nabla\ell(a_T),\Delta\rangle+\tfrac14\|\Delta-\bar\Delta\|^2])",
             "1, and ¼ of the squared change of logits less their mean",
             _convex,
-            Witness(_WORDS, _far_wrong),
+            Witness(SATURATED, far_wrong),
             _start,
-            _MOVE,
+            MOVES,
             row=False,
         ),
     ),

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kd2m_theory.theory.examples import HEAD, SATURATED, far_wrong, tenth_temperature
+from kd2m_theory.theory.hypotheses import same_class_shares, shared_linear_head
 from kd2m_theory.theory.instance import Instance, cross_entropy, instance
 from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
 from kd2m_theory.theory.t5_convex import THEOREM as SLOPES
@@ -73,26 +75,8 @@ def sides(x: Instance, grows: Callable[[Tensor], Tensor] = growth, decays: Calla
     return enclosure(x, (lower,), (upper,))
 
 
-def _far_wrong() -> Instance:
-    return instance([[-9.0], [-9.0], [9.0], [9.0]], [[-6.0], [-6.0], [6.0], [6.0]], [0, 0, 1, 1], [[1.0], [-1.0]])
-
-
-def _own_head() -> Instance:
-    features = [[3.0], [-3.0]]
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=([[-1.0], [1.0]], [0.0, 0.0]))
-
-
-def _shares_differ() -> Instance:
-    features = [[3.0]] * 4
-    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0])
-
-
-def _steep(logits: Tensor, labels: Tensor) -> Tensor:
-    return cross_entropy(10.0 * logits, labels)
-
-
 def _sudden() -> Instance:
-    return instance([[-0.5]], [[0.5]], [0], [[1.0], [-1.0]], loss=_steep)
+    return instance([[-0.5]], [[0.5]], [0], HEAD, loss=tenth_temperature)
 
 
 def _taylor(x: Instance) -> Sides:
@@ -109,7 +93,7 @@ def _no_decay(x: Instance) -> Sides:
 
 def _bends_ahead() -> Instance:
     """From a flat end into the bend: the curvature grows on the way."""
-    return instance([[0.0]], [[3.0]], [0], [[1.0], [-1.0]])
+    return instance([[0.0]], [[3.0]], [0], HEAD)
 
 
 THEOREM = Theorem(
@@ -120,18 +104,8 @@ THEOREM = Theorem(
     latex=r"\varphi'(0)+h(r)\varphi''(0) \le \varphi(1)-\varphi(0) \le \varphi'(0)+g(r)\varphi''(0),\quad "
     r"\varphi'(1)-g(r)\varphi''(1) \le \varphi(1)-\varphi(0) \le \varphi'(1)-h(r)\varphi''(1)",
     hypotheses=(
-        Hypothesis(
-            "shared linear head",
-            "both networks' logits are Wz + b with one W and b",
-            lambda x: x.shared_head,
-            Counterexample("equal features, and the student's own head is wrong", "T5.curved", _own_head),
-        ),
-        Hypothesis(
-            "same class shares",
-            "both samples have the same class frequencies π_y, so that couplings can keep labels",
-            lambda x: x.same_shares,
-            Counterexample("equal class-conditionals, but the student has more of the hard class", "T5.curved", _shares_differ),
-        ),
+        shared_linear_head("T5.curved"),
+        same_class_shares("T5.curved", more=", so that couplings can keep labels"),
         Hypothesis(
             "self-concordant loss",
             "the third derivative along Δ is at most max_c Δ_c − min_c Δ_c times the second",
@@ -152,7 +126,7 @@ THEOREM = Theorem(
             r"g(r)=(e^r-1-r)/r^2,\ h(r)=g(-r),\ r=\max_c\Delta_c-\min_c\Delta_c",
             "g and h of the range of Δ over classes",
             sides,
-            Witness("every point is wrong and the student more so: where softmax has saturated the loss is linear", _far_wrong),
+            Witness(SATURATED, far_wrong),
             SLOPES.forms[0].start,
             SLOPES.forms[0].free,
         ),

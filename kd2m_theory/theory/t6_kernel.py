@@ -6,8 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from kd2m_theory.theory.examples import HEAD, KERNEL_MOVES, MOVES, feature_difference, own_head, shares_differ, two_losses
+from kd2m_theory.theory.hypotheses import lipschitz_features, norm_of_loss, only_on, same_class_shares
 from kd2m_theory.theory.instance import Instance, instance, least_cost, length, random_instance, root, squared_loss, sum_of
-from kd2m_theory.theory.kd2m_lemma import TOLERANCE, KernelInstance, kernel_instance, random_kernel_instance
+from kd2m_theory.theory.kernel_instance import KernelInstance, random_kernel_instance
 from kd2m_theory.theory.quadratic import Parts, best_kernel, kernel, parts, projection
 from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
 
@@ -88,30 +90,15 @@ def _chain_features(x: KernelInstance) -> Sides:
 
 # Of class 0 with W = (1, −1) and b = 0 the loss is 2z² − 2z + 1.
 def _along_gradient() -> Instance:
-    return instance([[3.0], [3.0], [-7.0]], [[2.0], [2.0], [-5.0]], [0, 0, 1], [[1.0], [-1.0]], loss=squared_loss)
+    return instance([[3.0], [3.0], [-7.0]], [[2.0], [2.0], [-5.0]], [0, 0, 1], HEAD, loss=squared_loss)
 
 
 def _proportional() -> Instance:
-    return instance([[-3.0]], [[1.0]], [0], [[1.0], [-1.0]], loss=squared_loss)
+    return instance([[-3.0]], [[1.0]], [0], HEAD, loss=squared_loss)
 
 
 def _one_flip() -> Instance:
-    return instance([[-1.0]], [[1.0]], [0], [[1.0], [-1.0]], loss=brier)
-
-
-def _difference() -> KernelInstance:
-    return kernel_instance([[0.0]], [[0.1]], [[0.0], [0.1]], [[1.0, -1.0]], sigma=0.5)
-
-
-def _own_head() -> Instance:
-    features = [[3.0], [-3.0]]
-    own = ([[-1.0], [1.0]], [0.0, 0.0])
-    return instance(features, features, [0, 1], [[1.0], [-1.0]], own=own, loss=squared_loss)
-
-
-def _shares_differ() -> Instance:
-    features = [[3.0]] * 4
-    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0], loss=squared_loss)
+    return instance([[-1.0]], [[1.0]], [0], HEAD, loss=brier)
 
 
 def fourth_power(logits: Tensor, labels: Tensor) -> Tensor:
@@ -124,20 +111,7 @@ def _degree_four() -> Instance:
 
 
 def _indefinite() -> Instance:
-    return replace(instance([[3.0]], [[1.0]], [0], [[1.0], [-1.0]], loss=squared_loss), parameter=-1.0)
-
-
-def _small_norm() -> KernelInstance:
-    return replace(_difference(), coefficients=10 * _difference().coefficients, claimed_norm=1.0)
-
-
-def _two_losses() -> KernelInstance:
-    points = [[0.0], [3.0]]
-    return kernel_instance(points, points, points, [[1.0, 0.0], [0.0, 1.0]], [0, 1], [1, 0])
-
-
-def _units() -> KernelInstance:
-    return kernel_instance([[0.0]], [[0.1]], [[0.0]], [[1.0]], sigma=0.1, claimed_lipschitz=1.0)
+    return replace(instance([[3.0]], [[1.0]], [0], HEAD, loss=squared_loss), parameter=-1.0)
 
 
 def _squared_start(generator: torch.Generator) -> Instance:
@@ -151,14 +125,6 @@ def _brier_start(generator: torch.Generator) -> Instance:
 
 def _kernel_start(generator: torch.Generator) -> KernelInstance:
     return random_kernel_instance(generator, 4, 3)
-
-
-def _of_loss(check: Callable[[Instance], bool]) -> Callable[[Instance | KernelInstance], bool]:
-    return lambda x: isinstance(x, KernelInstance) or check(x)
-
-
-def _of_kernel(check: Callable[[KernelInstance], bool]) -> Callable[[Instance | KernelInstance], bool]:
-    return lambda x: not isinstance(x, KernelInstance) or check(x)
 
 
 def _half_gradient(x: Instance) -> Sides:
@@ -206,11 +172,11 @@ def _inverted_width(x: KernelInstance) -> Sides:
 
 
 def _only_spread() -> Instance:
-    return instance([[1.0], [-1.0]], [[0.0], [0.0]], [0, 0], [[1.0], [-1.0]], loss=squared_loss)
+    return instance([[1.0], [-1.0]], [[0.0], [0.0]], [0, 0], HEAD, loss=squared_loss)
 
 
 def _exchanged() -> Instance:
-    return instance([[-1.0], [1.0]], [[1.0], [-1.0]], [0, 1], [[1.0], [-1.0]], loss=brier)
+    return instance([[-1.0], [1.0]], [[1.0], [-1.0]], [0, 1], HEAD, loss=brier)
 
 
 def _three_vertices() -> Instance:
@@ -218,9 +184,6 @@ def _three_vertices() -> Instance:
     sure = [[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]]
     return instance([[0.0] * 3] * 3, sure, [0, 0, 0], torch.eye(3), loss=brier)
 
-
-_MOVE = ("student", "teacher", "weight", "bias")
-_MOVE_KERNEL = ("student", "teacher", "centres", "coefficients")
 
 THEOREM = Theorem(
     name="T6",
@@ -234,45 +197,30 @@ THEOREM = Theorem(
         Hypothesis(
             "shared linear head",
             "both networks' logits are Wz + b with one W and b; not needed for Brier's score, a function of each one's logits",
-            _of_loss(lambda x: x.shared_head or x.loss is brier),
-            Counterexample("equal features, and the student's own head is wrong", "T6", _own_head),
+            only_on(Instance, lambda x: x.shared_head or x.loss is brier),
+            Counterexample("equal features, and the student's own head is wrong", "T6", lambda: own_head(squared_loss)),
         ),
-        Hypothesis(
-            "same class shares",
-            "both samples have the same class frequencies π_y",
-            _of_loss(lambda x: x.same_shares),
-            Counterexample("equal class-conditionals, but the student has more of the hard class", "T6", _shares_differ),
-        ),
+        same_class_shares("T6", on=Instance, make=lambda: shares_differ(squared_loss)),
         Hypothesis(
             "squared loss",
             "the loss is ‖Wz + b − e_y‖², or ‖p − e_y‖² of probabilities p: a polynomial of degree two in the points",
-            _of_loss(lambda x: x.loss is squared_loss or x.loss is brier),
+            only_on(Instance, lambda x: x.loss is squared_loss or x.loss is brier),
             Counterexample("its square is of degree four, outside the space of the kernel", "T6", _degree_four),
         ),
         Hypothesis(
             "positive c",
             "T6.kernel: c > 0, or (⟨z, z'⟩ + c)² is no kernel",
-            _of_loss(lambda x: x.parameter > 0),
+            only_on(Instance, lambda x: x.parameter > 0),
             Counterexample("for c < 0 the form is indefinite, and Cauchy–Schwarz turns round", "T6.kernel", _indefinite),
         ),
         Hypothesis(
             "one loss",
             "T6.rkhs: the loss is one function of z on both sides; else apply it class by class",
-            _of_kernel(lambda x: x.one_ground_truth and x.shared_head),
-            Counterexample("equal laws, labels permuted: MMD = 0 and any gap", "T6.rkhs", _two_losses),
+            only_on(KernelInstance, lambda x: x.one_ground_truth and x.shared_head),
+            Counterexample("equal laws, labels permuted: MMD = 0 and any gap", "T6.rkhs", two_losses),
         ),
-        Hypothesis(
-            "norm of the loss",
-            "T6.rkhs: the loss is in the RKHS and B is at least its norm; for a network only the user can say so",
-            _of_kernel(lambda x: bool(x.norm >= x.exact_norm * (1 - TOLERANCE))),
-            Counterexample("ten times the witness's loss, and B not raised", "T6.rkhs", _small_norm),
-        ),
-        Hypothesis(
-            "Lipschitz constant of the feature map",
-            "T6.w1: the constant of φ is in the bound, 1/σ for the RBF kernel",
-            _of_kernel(lambda x: x.lipschitz >= (1 - TOLERANCE) / x.sigma),
-            Counterexample("a width of 0.1 and the constant left out", "T6.w1", _units),
-        ),
+        norm_of_loss("T6.rkhs", "T6.rkhs: ", "; for a network only the user can say so"),
+        lipschitz_features("T6.w1", "T6.w1: "),
     ),
     direction="two-sided",
     source="Cauchy–Schwarz in an RKHS (standard; MMD: Gretton et al. 2012)",
@@ -291,7 +239,7 @@ THEOREM = Theorem(
             _squared,
             Witness("every class is a point that moves along the gradient", _along_gradient),
             _squared_start,
-            _MOVE,
+            MOVES,
         ),
         Form(
             "T6.kernel",
@@ -300,7 +248,7 @@ THEOREM = Theorem(
             _fixed,
             Witness("the loss is proportional to the difference of the two points' feature maps", _proportional),
             _squared_start,
-            _MOVE,
+            MOVES,
             row=False,
         ),
         Form(
@@ -311,16 +259,16 @@ THEOREM = Theorem(
             _brier,
             Witness("one prediction each, and the two lie in line with the true vertex", _one_flip),
             _brier_start,
-            _MOVE,
+            MOVES,
         ),
         Form(
             "T6.rkhs",
             r"|R_S-R_T| \le B\,\mathrm{MMD}(P_S,P_T)",
             "B = ‖L‖_H",
             _rkhs,
-            Witness("the loss is the difference of the two points' feature maps", _difference),
+            Witness("the loss is the difference of the two points' feature maps", feature_difference),
             _kernel_start,
-            _MOVE_KERNEL,
+            KERNEL_MOVES,
             row=False,
         ),
         Form(
@@ -328,7 +276,7 @@ THEOREM = Theorem(
             r"\mathrm{MMD} \le W_{1,H}",
             "1",
             _chain,
-            Witness("a point each", _difference),
+            Witness("a point each", feature_difference),
             _kernel_start,
             ("student", "teacher"),
             row=False,
@@ -338,7 +286,7 @@ THEOREM = Theorem(
             r"\mathrm{MMD} \le \mathrm{Lip}(\varphi)\,W_1",
             "Lip(φ), 1/σ for the RBF kernel",
             _chain_features,
-            Witness("a point each, closer than the width: φ is steepest at distance 0", _difference),
+            Witness("a point each, closer than the width: φ is steepest at distance 0", feature_difference),
             _kernel_start,
             ("student", "teacher"),
             row=False,

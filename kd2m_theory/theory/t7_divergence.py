@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.theory.divergences import divergence, pinsker, smaller
-from kd2m_theory.theory.instance import Instance, instance, random_instance, root, sum_of, zero_one
+from kd2m_theory.theory.examples import HEAD, MOVES, shares_differ
+from kd2m_theory.theory.hypotheses import only_on
+from kd2m_theory.theory.instance import Instance, instance, random_instance, reordered, root, sampled_error, sum_of, zero_one
 from kd2m_theory.theory.laws import Atoms, Margins, atoms, margins, two_points
 from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
 
@@ -62,7 +64,7 @@ def _nearly_fair() -> Atoms:
 
 
 def _turned_wrong() -> Instance:
-    return instance([[-1.0], [2.0], [-1.0]], [[1.0], [2.0], [-1.0]], [0, 0, 1], [[1.0], [-1.0]], loss=zero_one)
+    return instance([[-1.0], [2.0], [-1.0]], [[1.0], [2.0], [-1.0]], [0, 0, 1], HEAD, loss=zero_one)
 
 
 def _far_apart() -> Margins:
@@ -73,18 +75,8 @@ def _loss_too_large() -> Atoms:
     return replace(_all_loss_moves(), losses=2 * _all_loss_moves().losses)
 
 
-def _shares_differ() -> Instance:
-    features = [[3.0]] * 4
-    return instance(features, features, [1, 1, 0, 0], [[1.0], [-1.0]], labels_teacher=[1, 0, 0, 0], loss=zero_one)
-
-
-def sampled_error(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 − p_y: in [0, 1], but it sees more than the predicted class."""
-    return 1 - torch.softmax(logits, 1).gather(1, labels[:, None])[:, 0]
-
-
 def _less_sure() -> Instance:
-    return instance([[0.1]], [[2.0]], [0], [[1.0], [-1.0]], loss=sampled_error)
+    return instance([[0.1]], [[2.0]], [0], HEAD, loss=sampled_error)
 
 
 def _two_point_law() -> Margins:
@@ -107,8 +99,7 @@ def _atom_start(generator: torch.Generator) -> Atoms:
 
 def _prediction_start(generator: torch.Generator) -> Instance:
     x = random_instance(generator, n=6, loss=zero_one, own_head=True)
-    order = torch.randperm(6, generator=generator)
-    return replace(x, teacher=x.teacher[order], labels_teacher=x.labels_teacher[order])
+    return reordered(x, torch.randperm(6, generator=generator))
 
 
 def _margin_start(generator: torch.Generator) -> Margins:
@@ -201,13 +192,15 @@ THEOREM = Theorem(
             "both sides have the same class frequencies π_y",
             _same_shares,
             Counterexample(
-                "equal class-conditionals, but the student has more of the hard class", "T7.prediction", _shares_differ
+                "equal class-conditionals, but the student has more of the hard class",
+                "T7.prediction",
+                lambda: shares_differ(zero_one),
             ),
         ),
         Hypothesis(
             "0–1 loss",
             "T7.prediction: the loss is a function of predicted and true class with values in [0, 1]",
-            lambda x: not isinstance(x, Instance) or x.loss is zero_one,
+            only_on(Instance, lambda x: x.loss is zero_one),
             Counterexample("1 − p_y: equal predictions, the student's less sure", "T7.prediction", _less_sure),
         ),
         Hypothesis(
@@ -257,7 +250,7 @@ THEOREM = Theorem(
             _prediction,
             Witness("what changes turns wrong", _turned_wrong),
             _prediction_start,
-            ("student", "teacher", "weight", "bias"),
+            MOVES,
         ),
         Form(
             "T7.affinity",

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from kd2m_theory.theory.examples import MOVES
 from kd2m_theory.theory.instance import (
     Instance,
     instance,
@@ -222,7 +223,6 @@ def _one_leads() -> Instance:
     return logits([[0.0, 1.0, -9.0]], [[0.5, 0.0, 0.0]], [0])
 
 
-_MOVE = ("student", "teacher", "weight", "bias")
 _WORDS = "one in four turns wrong; the others do not move, and lead by ρ"
 
 THEOREM = Theorem(
@@ -270,7 +270,7 @@ THEOREM = Theorem(
             _directed,
             Witness(_WORDS, _one_turns_wrong),
             _start,
-            _MOVE,
+            MOVES,
         ),
         Form(
             "T8.margin",
@@ -279,7 +279,7 @@ THEOREM = Theorem(
             _margin,
             Witness(_WORDS, _one_turns_wrong),
             _start,
-            _MOVE,
+            MOVES,
             row=False,
         ),
         Form(
@@ -289,7 +289,7 @@ THEOREM = Theorem(
             _ramp,
             Witness(_WORDS, _one_turns_wrong),
             _start,
-            _MOVE,
+            MOVES,
         ),
     ),
     mutants=(

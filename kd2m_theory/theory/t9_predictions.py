@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.theory.divergences import bretagnolle_huber, divergence, pinsker, smaller
+from kd2m_theory.theory.examples import HEAD, MOVES, half_temperature
+from kd2m_theory.theory.hypotheses import only_on, same_inputs
 from kd2m_theory.theory.instance import Instance, cross_entropy, instance, random_instance, root
 from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
 
@@ -77,11 +79,16 @@ def _ttm(x: Instance) -> Sides:
     return Sides(probability_gap(x, x.parameter), smaller(term))
 
 
-def _log_loss(x: Instance) -> Sides:
+def with_residual(x: Instance, believed: Tensor) -> Sides:
+    """The divergence plus E[ln(p_T(Y)/p_S(Y))] less its mean under the softmax of these logits."""
     log_s, log_t = torch.log_softmax(x.logits_student, 1), torch.log_softmax(x.logits_teacher, 1)
     one = torch.nn.functional.one_hot(x.labels_student, len(x.bias)).to(log_s)
-    whole = mean_divergence(x) + ((one - log_t.exp()) * (log_t - log_s)).sum(1).mean()
+    whole = mean_divergence(x) + ((one - torch.log_softmax(believed, 1).exp()) * (log_t - log_s)).sum(1).mean()
     return Sides(x.gap, whole, whole)
+
+
+def _log_loss(x: Instance) -> Sides:
+    return with_residual(x, x.logits_teacher)
 
 
 def _drawn(x: Drawn) -> Sides:
@@ -90,8 +97,8 @@ def _drawn(x: Drawn) -> Sides:
 
 
 # Two classes; logits are (z, −z), so p_0 = 1/(1 + e^{−2z}).
-def _two(student: object, teacher: object, labels: object, gamma: float = 1.0, labels_teacher: object = None) -> Instance:
-    return instance(student, teacher, labels, [[1.0], [-1.0]], labels_teacher=labels_teacher, parameter=gamma)
+def _two(student: object, teacher: object, labels: object, gamma: float = 1.0) -> Instance:
+    return instance(student, teacher, labels, HEAD, parameter=gamma)
 
 
 def _less_sure() -> Instance:
@@ -108,18 +115,6 @@ def _turned_wrong() -> Instance:
 
 def _nearly_tempered() -> Instance:
     return _two([[0.05]], [[0.5]], [0], gamma=0.2)
-
-
-def _shuffled() -> Instance:
-    return _two([[3.0], [-3.0]], [[3.0], [-3.0]], [0, 1], labels_teacher=[1, 0])
-
-
-def _steep(logits: Tensor, labels: Tensor) -> Tensor:
-    return cross_entropy(2.0 * logits, labels)
-
-
-def _steep_loss() -> Instance:
-    return replace(_turned_wrong(), loss=_steep)
 
 
 def _drawn_from(labels: object = None) -> Drawn:
@@ -191,11 +186,7 @@ def _residual_forgotten(x: Instance) -> Sides:
 
 
 def _student_weights(x: Instance) -> Sides:
-    """p_S for p_T in the residual."""
-    log_s, log_t = torch.log_softmax(x.logits_student, 1), torch.log_softmax(x.logits_teacher, 1)
-    one = torch.nn.functional.one_hot(x.labels_student, len(x.bias)).to(log_s)
-    whole = mean_divergence(x) + ((one - log_s.exp()) * (log_t - log_s)).sum(1).mean()
-    return Sides(x.gap, whole, whole)
+    return with_residual(x, x.logits_student)
 
 
 def _other_direction(x: Drawn) -> Sides:
@@ -214,7 +205,7 @@ def _three_classes() -> Instance:
     return instance([[4.0, 0.0, 0.0]], [[0.0, 0.0, 0.0]], [0], torch.eye(3))
 
 
-_MOVE = ("student", "teacher", "weight", "bias", "own")
+_MOVES = (*MOVES, "own")
 
 THEOREM = Theorem(
     name="T9",
@@ -225,18 +216,12 @@ THEOREM = Theorem(
     latex=r"|E\,p_S(Y|X)-E\,p_T(Y|X)| \le E\,\mathrm{TV}(p_S,p_T) \le "
     r"\min\left(\sqrt{\tfrac12E\,\mathrm{KL}(p_T\|p_S)},\sqrt{1-e^{-E\,\mathrm{KL}(p_T\|p_S)}}\right)",
     hypotheses=(
-        Hypothesis(
-            "same inputs",
-            "row i of both networks is the same input, so it has the same label; the proof uses only the latter, and where "
-            "there are no labels the user vouches for the former",
-            lambda x: not isinstance(x, Instance) or x.same_labels,
-            Counterexample("the teacher's rows are in another order: equal distributions, other labels", "T9.tv", _shuffled),
-        ),
+        same_inputs("T9.tv", more=", and where there are no labels the user vouches for the former", on=Instance),
         Hypothesis(
             "log loss",
             "T9.kl: the loss is −ln p_Y, cross-entropy",
-            lambda x: not isinstance(x, Instance) or x.loss is cross_entropy,
-            Counterexample("cross-entropy at temperature ½", "T9.kl", _steep_loss),
+            only_on(Instance, lambda x: x.loss is cross_entropy),
+            Counterexample("cross-entropy at temperature ½", "T9.kl", lambda: replace(_turned_wrong(), loss=half_temperature)),
         ),
         Hypothesis(
             "labels drawn from p_T",
@@ -263,7 +248,7 @@ THEOREM = Theorem(
             _largest,
             Witness("the student is less sure of every true class", _less_sure),
             _start,
-            _MOVE,
+            _MOVES,
         ),
         Form(
             "T9.tv",
@@ -272,7 +257,7 @@ THEOREM = Theorem(
             _variation,
             Witness("the student is less sure of every true class, and there are two", _less_sure),
             _start,
-            _MOVE,
+            _MOVES,
         ),
         Form(
             "T9.pinsker",
@@ -281,7 +266,7 @@ THEOREM = Theorem(
             _pinsker,
             Witness("the teacher is fair between two classes, the student nearly so", _nearly_equal),
             _start,
-            _MOVE,
+            _MOVES,
         ),
         Form(
             "T9.bretagnolle_huber",
@@ -290,7 +275,7 @@ THEOREM = Theorem(
             _bretagnolle_huber,
             Witness("sure and right becomes sure and wrong", _turned_wrong),
             _start,
-            _MOVE,
+            _MOVES,
         ),
         Form(
             "T9.ttm",
@@ -300,7 +285,7 @@ THEOREM = Theorem(
             _ttm,
             Witness("the softened teacher is nearly fair between two classes, and so is the student", _nearly_tempered),
             _start,
-            _MOVE,
+            _MOVES,
         ),
         Form(
             "T9.kl",
@@ -309,7 +294,7 @@ THEOREM = Theorem(
             _log_loss,
             Witness("an identity", _less_sure),
             _start,
-            _MOVE,
+            _MOVES,
         ),
         Form(
             "T9.kl_teacher",

@@ -17,13 +17,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even k
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Matrices are small: threads that wait for one another would cost a factor of ten."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _one_thread(one_thread):
     with convolutions._one_thread():
         yield
-    torch.set_num_threads(before)
 
 
 def dense(layer, shape):

@@ -5,21 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from kernel_sums import EVERY, every_kernel
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.kernel_distances import mmd
 from kd2m_theory.estimators.kernel_losses import squared_conditional_mmd, squared_mmd
-from kd2m_theory.estimators.kernels import RBF, Energy, Laplace, Linear, Polynomial, RBFMixture
+from kd2m_theory.estimators.kernels import RBF, Energy
 
-EVERY = {
-    "linear": Linear(),
-    "polynomial": Polynomial(3, 0.5, 0.7),
-    "rbf": RBF(1.3),
-    "rbf mixture": RBFMixture((0.4, 1.0, 5.0)),
-    "laplace": Laplace(1.3),
-    "energy": Energy(),
-}
-every_kernel = pytest.mark.parametrize("name", EVERY)
 both_estimators = pytest.mark.parametrize("estimator", ["v", "u"])
 
 

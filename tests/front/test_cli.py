@@ -53,6 +53,17 @@ def test_audit_prints_the_ladder_and_writes_what_was_asked(folder, monkeypatch, 
     assert (folder / "l.svg").read_bytes().startswith(b"<?xml")
 
 
+def test_audit_writes_a_page_that_names_its_own_command(folder, monkeypatch, capsys):
+    pair().save("my pair.safetensors")
+    status, out, err = kd2m(monkeypatch, capsys, "audit", "my pair.safetensors", "--delta", "0.1", "--report", "r.html")
+    assert (status in (0, None), err) == (True, "")
+    assert "none violated" in out
+    page = (folder / "r.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "<code>kd2m audit 'my pair.safetensors' --delta 0.1 --report r.html</code>" in page
+    assert "hold together at 90 %" in page
+
+
 def test_audit_exits_with_one_when_a_vouched_assumption_is_false(folder, monkeypatch, capsys):
     """Rows that are not of the same inputs, declared as if they were: the error bound of T0 is broken, and it is said."""
     labels = np.arange(40) % 2
@@ -71,8 +82,9 @@ def test_audit_exits_with_one_when_a_vouched_assumption_is_false(folder, monkeyp
     )
     monkeypatch.setattr(ladder, "ROWS", broken)
     data.save("lie.safetensors")
-    status, out, _ = kd2m(monkeypatch, capsys, "audit", "lie.safetensors")
+    status, out, _ = kd2m(monkeypatch, capsys, "audit", "lie.safetensors", "--report", "lie.html")
     assert status == 1
+    assert "✗ Violated: T0.error." in (folder / "lie.html").read_text(encoding="utf-8")
     assert "VIOLATED: T0.error" in out
 
 
@@ -103,6 +115,17 @@ BAD = {
     "json and figure": (
         ["audit", "good.safetensors", "--json", "a.png", "--figure", "./a.png"],
         "json and figure are both a.png",
+    ),
+    "report of unknown kind": (
+        ["audit", "good.safetensors", "--report", "r.htm"],
+        "r.htm ends in .htm; a report for the browser",
+    ),
+    "report without ending": (["audit", "good.safetensors", "--report", "r"], "r ends in nothing; a report for the browser"),
+    "report is a folder": (["audit", "good.safetensors", "--report", "taken"], "taken is a folder; name a file in it"),
+    "report in no folder": (["audit", "good.safetensors", "--report", "no/r.html"], "the folder no does not exist"),
+    "report and json": (
+        ["audit", "good.safetensors", "--json", "a.html", "--report", "a.html"],
+        "json and report are both a.html",
     ),
     "json is a device": (["audit", "good.safetensors", "--json", "/dev/null"], "/dev/null is no regular file"),
     "demo over a file": (["demo", "--out", "foreign.safetensors"], "the folder foreign.safetensors cannot be made"),

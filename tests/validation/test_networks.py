@@ -12,19 +12,13 @@ from kd2m_theory.errors import InputError, MissingDependencyError
 from kd2m_theory.validation.networks import KNOWN, network, parameters
 from kd2m_theory.validation.outputs import Outputs
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # Millions of parameters for the 100 classes of CIFAR-100, as the distillation literature prints them.
 PUBLISHED = {
     "resnet8x4": 1.23, "resnet32x4": 7.43, "resnet20": 0.28, "resnet56": 0.86, "resnet110": 1.74,
     "wrn-16-2": 0.70, "wrn-40-1": 0.57, "wrn-40-2": 2.26,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -6,7 +6,7 @@ import pytest
 
 from kd2m_theory import bounds
 from kd2m_theory.bounds import ladder
-from kd2m_theory.theory import t2_conditional
+from kd2m_theory.theory import examples, t2_conditional
 from kd2m_theory.theory.identity import Identity, Proof
 from kd2m_theory.theory.statement import Counterexample, Hypothesis, Mutant, Witness, scaled
 from kd2m_theory.validation import power, shipped, theory_check
@@ -43,7 +43,7 @@ def test_a_bound_that_is_too_large_is_a_fault():
 
 
 def test_a_hypothesis_that_is_not_needed_is_a_fault():
-    idle = Hypothesis("idle", "anything", lambda x: True, Counterexample("nothing", "T2.head_aware", t2_conditional._far_wrong))
+    idle = Hypothesis("idle", "anything", lambda x: True, Counterexample("nothing", "T2.head_aware", examples.far_wrong))
     found = faults(replace(SMALL, hypotheses=(*SMALL.hypotheses, idle)))
     assert any("without 'idle' T2.head_aware is violated only to 0.999999" in fault for fault in found)
     assert any("the counterexample to 'idle' passes its check" in fault for fault in found)
@@ -57,7 +57,7 @@ def test_a_counterexample_that_drops_two_hypotheses_is_a_fault():
 
 
 def test_a_witness_outside_the_hypotheses_is_a_fault():
-    found = faults(changed(witness=Witness("", t2_conditional._own_head)))
+    found = faults(changed(witness=Witness("", examples.own_head)))
     assert any("does not meet 'shared linear head'" in fault for fault in found)
 
 
@@ -78,7 +78,7 @@ def test_an_equivalent_mutant_survives_and_is_named():
 
 
 def test_a_mutant_is_not_killed_by_what_violates_the_hypotheses():
-    same = Mutant("nothing changed", "T2.head_aware", SMALL.forms[0].sides, t2_conditional._own_head)
+    same = Mutant("nothing changed", "T2.head_aware", SMALL.forms[0].sides, examples.own_head)
     assert power.power([replace(SMALL, mutants=(same,))], steps=50).survivors
 
 

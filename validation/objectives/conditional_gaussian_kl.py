@@ -1,12 +1,13 @@
 """KD²M with the Kullback–Leibler divergence of Gaussian approximations within each class (arXiv 2504.01757)."""
 
 import math
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.validation.objectives.gaussian_kl import GaussianKL, at_most_one, sum_of_directions
+from kd2m_theory.validation.objectives.gaussian_kl import DirectedOptions, GaussianKL, at_most_one, sum_of_directions
 from kd2m_theory.validation.objectives.objective import Sizes
 from kd2m_theory.validation.outputs import Outputs
 
@@ -20,13 +21,8 @@ class ConditionalGaussianKL(GaussianKL):
 
     Args:
         sizes: of the two networks.
-        weight: λ ≥ 0.
-        covariance: "full" or "diagonal".
         pooling: s in [0, 1].
-        shrinkage: as `SymmetricGaussianKL`, after pooling.
-        direction: as `GaussianKL`.
-        projector: as `FeatureObjective`.
-        cross_entropy: weight of the cross-entropy.
+        **options: as `GaussianKL`; its shrinkage comes after pooling.
 
     Raises:
         InputError: as `GaussianKL`; a pooling outside [0, 1]; in training, a batch in which no class has two images.
@@ -34,27 +30,8 @@ class ConditionalGaussianKL(GaussianKL):
 
     part = "conditional_gaussian_kl"
 
-    def __init__(
-        self,
-        sizes: Sizes,
-        *,
-        weight: float = 1.0,
-        covariance: str = "full",
-        pooling: float = 0.5,
-        shrinkage: float = 0.1,
-        direction: str = "teacher-student",
-        projector: str | None = None,
-        cross_entropy: float = 1.0,
-    ) -> None:
-        super().__init__(
-            sizes,
-            weight=weight,
-            covariance=covariance,
-            shrinkage=shrinkage,
-            direction=direction,
-            projector=projector,
-            cross_entropy=cross_entropy,
-        )
+    def __init__(self, sizes: Sizes, *, pooling: float = 0.5, **options: Unpack[DirectedOptions]) -> None:
+        super().__init__(sizes, **options)
         self.pooling = at_most_one(pooling, "pooling")
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:

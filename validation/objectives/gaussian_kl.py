@@ -1,5 +1,7 @@
 """KD²M with the Kullback–Leibler divergence of Gaussian approximations (arXiv 2504.01757): one direction, or both."""
 
+from typing import TypedDict, Unpack
+
 from torch import Tensor
 
 from kd2m_theory.errors import InputError
@@ -10,6 +12,22 @@ from kd2m_theory.validation.objectives.objective import Sizes, at_least_zero
 from kd2m_theory.validation.outputs import Outputs
 
 DIRECTIONS = ("teacher-student", "student-teacher")
+
+
+class GaussianOptions(TypedDict, total=False):
+    """Options of `SymmetricGaussianKL`, as the classes below pass them on."""
+
+    weight: float
+    covariance: str
+    shrinkage: float
+    projector: str | None
+    cross_entropy: float
+
+
+class DirectedOptions(GaussianOptions, total=False):
+    """Options of `GaussianKL`."""
+
+    direction: str
 
 
 class SymmetricGaussianKL(FeatureObjective):
@@ -55,12 +73,8 @@ class GaussianKL(SymmetricGaussianKL):
 
     Args:
         sizes: of the two networks.
-        weight: λ ≥ 0.
-        covariance: "full" or "diagonal".
-        shrinkage: as `SymmetricGaussianKL`.
         direction: "teacher-student" for KL(N_T‖N_S), or "student-teacher" for KL(N_S‖N_T), which the author's code has.
-        projector: as `FeatureObjective`.
-        cross_entropy: weight of the cross-entropy.
+        **options: as `SymmetricGaussianKL`.
 
     Raises:
         InputError: as `SymmetricGaussianKL`; an unknown direction.
@@ -68,25 +82,8 @@ class GaussianKL(SymmetricGaussianKL):
 
     part = "gaussian_kl"
 
-    def __init__(
-        self,
-        sizes: Sizes,
-        *,
-        weight: float = 1.0,
-        covariance: str = "full",
-        shrinkage: float = 0.1,
-        direction: str = "teacher-student",
-        projector: str | None = None,
-        cross_entropy: float = 1.0,
-    ) -> None:
-        super().__init__(
-            sizes,
-            weight=weight,
-            covariance=covariance,
-            shrinkage=shrinkage,
-            projector=projector,
-            cross_entropy=cross_entropy,
-        )
+    def __init__(self, sizes: Sizes, *, direction: str = "teacher-student", **options: Unpack[GaussianOptions]) -> None:
+        super().__init__(sizes, **options)
         self.direction = one_of(direction, DIRECTIONS, "direction")
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:

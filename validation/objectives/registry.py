@@ -96,8 +96,7 @@ def _single(name: str, student: nn.Module, teacher: nn.Module | None, options: d
     kind = SINGLE.get(name)
     if kind is None:
         raise InputError(f"there is no objective {name!r}; {did_you_mean(name, NAMES)}objectives are {', '.join(NAMES)}")
-    accepted = set(inspect.signature(kind).parameters) - {"sizes"}
-    _check_options(name, options, accepted)
+    _check_options(name, options, _accepted(kind))
     if name == "none":
         return kind(**options)
     if teacher is None:
@@ -110,6 +109,21 @@ def _single(name: str, student: nn.Module, teacher: nn.Module | None, options: d
         tuple(getattr(student, "stage_channels", ())),
     )
     return kind(sizes, **options)
+
+
+def _accepted(kind: Callable[..., Objective]) -> set[str]:
+    """Options of the class, and those of its bases that it passes on."""
+    assert isinstance(kind, type)
+    names: set[str] = set()
+    for base in kind.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        own = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+        names.update(own)
+        if len(own) == len(parameters):
+            break
+    return names - {"self", "sizes"}
 
 
 def _check_options(name: str, options: Mapping[str, Any], accepted: set[str]) -> None:

@@ -1,5 +1,7 @@
 """TTM: transformed teacher matching (Zheng and Yang, ICLR 2024, arXiv 2402.11148)."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,9 +19,14 @@ class TTM(Objective):
         gamma: γ > 0; the papers take γ < 1.
         cross_entropy: weight of the cross-entropy.
 
+    Attributes:
+        part: the name of the term in the loss's parts.
+
     Raises:
         InputError: a weight that is negative or not finite; γ ≤ 0; other classes.
     """
+
+    part: ClassVar[str] = "ttm"
 
     def __init__(self, sizes: Sizes, *, weight: float = 1.0, gamma: float = 0.1, cross_entropy: float = 1.0) -> None:
         super().__init__(cross_entropy)
@@ -29,11 +36,15 @@ class TTM(Objective):
 
     def weights(self) -> dict[str, float]:
         """β."""
-        return {"ttm": self.weight}
+        return {self.part: self.weight}
 
     def terms(self, student: Outputs, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
-        """KL(p̂‖q)."""
-        return {"ttm": divergence_by_image(student.logits, teacher.logits, self.gamma).mean()}
+        """The mean over images."""
+        return {self.part: self.by_image(student.logits, teacher.logits).mean()}
+
+    def by_image(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """KL(p̂‖q) of n × K logits, n values."""
+        return divergence_by_image(student, teacher, self.gamma)
 
 
 def divergence_by_image(student: Tensor, teacher: Tensor, gamma: float) -> Tensor:

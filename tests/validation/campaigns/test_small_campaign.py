@@ -116,7 +116,13 @@ def test_report_prints_writes_and_draws(store, tmp_path):
     done = CliRunner().invoke(app, ["validate", "report", str(store.path), "--out", str(tmp_path / "report")])
     assert done.exit_code == 0
     assert "no guaranteed bound is violated" in done.output
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.md", "tightness.png", "coverage.png"}
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "report.md",
+        "tightness.png",
+        "tightness.json",
+        "coverage.png",
+        "coverage.json",
+    }
     assert pyarrow.parquet.read_table(store.path / "table.parquet").num_rows == store.table().num_rows
 
 

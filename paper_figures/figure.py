@@ -1,0 +1,101 @@
+"""What a figure is: a table of plain numbers, and a function from it to a picture."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from threadpoolctl import threadpool_limits
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.paper_figures.style import look, render
+
+# Names to plain numbers, words, and lists of them: nothing that JSON could not hold.
+Table = Mapping[str, Any]
+
+PICTURES = ("png", "svg", "pdf")
+FORMATS = (*PICTURES, "json")
+
+
+class MissingTableError(InputError):
+    """A figure's table has not been made yet."""
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A file with measurements that cost too much to repeat for a picture.
+
+    Attributes:
+        file: its name, "transport.md".
+        command: what writes it.
+    """
+
+    file: str
+    command: str
+
+    def path(self, folder: Path | None) -> Path:
+        """Where it is: in that folder, or, for None, among the tables that ship with the package.
+
+        Raises:
+            MissingTableError: it is not there; the message has the command that makes it.
+        """
+        if folder is None:
+            shipped = Path(str(files("kd2m_theory.validation"))) / "benchmarks" / self.file
+            if shipped.is_file():
+                return shipped
+            raise MissingTableError(f"no {self.file} ships; write it with `{self.command}` and name its folder with --tables")
+        if not (folder / self.file).is_file():
+            raise MissingTableError(f"there is no {folder / self.file}; write it with `{self.command}`")
+        return folder / self.file
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """A figure of a paper, or of ours.
+
+    Attributes:
+        name: what `kd2m figures --only` calls it, and its files' stem.
+        sentence: what it shows.
+        source: paper and figure, or "ours".
+        table: computes the numbers; called with the path of each of `reads`, in that order.
+        draw: the picture of a table.
+        reads: stored tables that it needs.
+    """
+
+    name: str
+    sentence: str
+    source: str
+    table: Callable[..., Table]
+    draw: Callable[[Table], Figure]
+    reads: tuple[StoredTable, ...] = ()
+
+    def numbers(self, folder: Path | None = None) -> Table:
+        """Its table, with stored ones taken from that folder (from the package if None).
+
+        Computed on one thread: sums taken in another order would be other numbers, and training makes much of little.
+
+        Raises:
+            MissingTableError: a stored table is not there.
+            InputError: a stored table does not hold what it should.
+        """
+        from kd2m_theory.validation.falsifier import one_thread  # torch, which a report that draws its ladder may not need
+
+        with one_thread(), threadpool_limits(1):
+            return self.table(*(stored.path(folder) for stored in self.reads))
+
+    def picture(self, table: Table) -> Figure:
+        """The figure, drawn in the look of all figures."""
+        with look():
+            return self.draw(table)
+
+    def rendered(self, table: Table, formats: Iterable[str]) -> dict[str, bytes]:
+        """A file of each format, the same bytes every time: "png", "svg", "pdf", or "json" for the numbers themselves."""
+        formats = tuple(formats)
+        pictures = [word for word in formats if word in PICTURES]
+        made = render(self.picture(table), pictures) if pictures else {}
+        if "json" in formats:
+            made["json"] = (json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        return {word: made[word] for word in formats}

@@ -1,0 +1,179 @@
+"""Time and memory beside other libraries, from the tables of the benchmarks."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
+
+from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.markdown_tables import MarkdownTable, markdown_tables
+from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, ORANGE, PAGE, PALE, letter, sheet
+
+_MARKS: dict[str, Any] = {
+    "time": {"ls": "none", "marker": "o", "ms": 3.5, "color": GREEN, "alpha": 0.8, "mew": 0},
+    "memory": {"ls": "none", "marker": "s", "ms": 4, "mfc": "none", "mec": INK, "mew": 0.8},
+}
+_FILES = ("transport.md", "gaussian.md", "losses.md", "mmd.md", "audit_scale.md")
+
+
+def table(transport: Path, gaussian: Path, losses: Path, mmd: Path, audit: Path) -> Table:
+    """Seconds and MiB of exact W₂ by size, and for every comparison how many times the peer's cost is ours.
+
+    Args:
+        transport: `transport.md` as the benchmark wrote it, and so on.
+        gaussian: `gaussian.md`.
+        losses: `losses.md`.
+        mmd: `mmd.md`.
+        audit: `audit_scale.md`.
+
+    Raises:
+        InputError: a file without the columns that its benchmark writes.
+    """
+    (exact,) = markdown_tables(transport)
+    columns = {
+        name: exact.numbers(heading)
+        for name, heading in (
+            ("n", "n"),
+            ("d", "d"),
+            ("seconds", "seconds"),
+            ("peer_seconds", "POT seconds"),
+            ("mib", "peak MiB"),
+            ("peer_mib", "POT peak MiB"),
+        )
+    }
+    return {
+        "machine": exact.above,
+        "exact": columns,
+        "comparisons": [
+            _comparison("exact W₂ with certificate, POT", exact, "POT seconds", "seconds", "POT peak MiB", "peak MiB"),
+            *_gaussian(gaussian),
+            *_losses(losses),
+            *(_comparison("MMD, three matrix products", one, "three products, seconds", "MMD, seconds") for one in _first(mmd)),
+            *_audit(audit),
+        ],
+    }
+
+
+def _first(path: Path) -> list[MarkdownTable]:
+    return markdown_tables(path)[:1]
+
+
+def _gaussian(path: Path) -> Iterator[Table]:
+    for one in _first(path):
+        yield _comparison("Gaussian W₂, sqrtm", one, "sqrtm seconds", "seconds", "sqrtm peak MiB", "peak MiB")
+
+
+def _losses(path: Path) -> Iterator[Table]:
+    (one,) = markdown_tables(path)
+    names = one.words("loss")
+    measured = [name for name, ours in zip(names, one.numbers("ours"), strict=True) if ours is not None]
+    for name in dict.fromkeys(measured):
+        rows = tuple(row for row in one.rows if row["loss"] == name)
+        part = MarkdownTable(one.file, one.above, one.columns, rows)
+        yield _comparison(f"loss {name.replace('W2', 'W₂')}, plain torch", part, "plain", "ours")
+
+
+def _audit(path: Path) -> Iterator[Table]:
+    for one in markdown_tables(path):
+        if "POT seconds" in one.columns:
+            classes = one.above.rpartition(", ")[2]
+            yield _comparison(f"audit's rows T2, {classes}, POT", one, "POT seconds", "seconds")
+
+
+def _comparison(name: str, one: MarkdownTable, peer: str, ours: str, peer_memory: str = "", memory: str = "") -> Table:
+    return {
+        "name": name,
+        "time": _ratios(one, peer, ours),
+        "memory": _ratios(one, peer_memory, memory) if memory else [],
+    }
+
+
+def _ratios(one: MarkdownTable, peer: str, ours: str) -> list[float]:
+    """Peer / ours where both were measured."""
+    pairs = zip(one.numbers(peer), one.numbers(ours), strict=True)
+    return [theirs / own for theirs, own in pairs if theirs and own]
+
+
+def draw(table: Table) -> Figure:
+    """Exact W₂ by size in seconds and MiB; then a row a comparison, right of 1 where ours is cheaper."""
+    figure = sheet(PAGE, 3.1)
+    seconds, memory, ratios = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
+    _by_size(seconds, table["exact"], "seconds")
+    _by_size(memory, table["exact"], "mib")
+    seconds.set_ylabel("time (s)")
+    memory.set_ylabel("peak memory (MiB)")
+    letter(seconds, "a", "exact $W_2$, time")
+    letter(memory, "b", "exact $W_2$, memory")
+    _comparisons(ratios, table["comparisons"])
+    letter(ratios, "c", "peer / ours")
+    figure.legend(
+        handles=[*_lines(table["exact"]), *_marks()],
+        loc="outside lower center",
+        ncols=3,
+        handlelength=2.6,
+        title=table["machine"],
+        title_fontsize=6,
+    )
+    return figure
+
+
+def _dimensions(exact: Table) -> list[tuple[float, Any]]:
+    return list(zip(sorted(set(exact["d"])), ("-", "--", ":"), strict=False))
+
+
+def _by_size(axes: Axes, exact: Table, column: str) -> None:
+    for d, dashes in _dimensions(exact):
+        rows = [k for k, dimension in enumerate(exact["d"]) if dimension == d]
+        n = [exact["n"][k] for k in rows]
+        for prefix, colour, marker in (("peer_", ORANGE, "s"), ("", BLUE, "o")):
+            values = [exact[prefix + column][k] for k in rows]
+            axes.plot(n, values, color=colour, ls=dashes, marker=marker, ms=3.5)
+    axes.set(xscale="log", yscale="log", xlabel="points of each cloud, $n$")
+    sizes = sorted(set(exact["n"]))
+    axes.xaxis.set_major_locator(FixedLocator(sizes))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([f"{size:,.0f}" for size in sizes])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 4)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _lines(exact: Table) -> list[Line2D]:
+    return [
+        Line2D([], [], color=colour, ls=dashes, marker=marker, ms=3.5, label=f"{words}, $d$ = {d:g}")
+        for words, colour, marker in (("POT", ORANGE, "s"), ("ours, certified", BLUE, "o"))
+        for d, dashes in _dimensions(exact)
+    ]
+
+
+def _comparisons(axes: Axes, comparisons: Sequence[Table]) -> None:
+    axes.axvline(1, color=INK, lw=0.7)
+    for y, comparison in enumerate(comparisons):
+        axes.axhline(y, color=PALE, lw=0.4, zorder=0)
+        for column, marker in _MARKS.items():
+            axes.plot(comparison[column], [y] * len(comparison[column]), **marker)
+    axes.set_yticks(range(len(comparisons)), [comparison["name"] for comparison in comparisons], fontsize=6.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set(xscale="log", ylim=(len(comparisons) - 0.4, -0.6), xlabel="peer / ours (> 1: ours cheaper)", ylabel="task, peer")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _marks() -> list[Line2D]:
+    words = {"time": "c: time", "memory": "c: peak memory"}
+    return [Line2D([], [], label=words[column], **marker) for column, marker in _MARKS.items()]
+
+
+FIGURE = PaperFigure(
+    "peers",
+    "time and peak memory beside other libraries, as the benchmarks measured them",
+    "ours",
+    table,
+    draw,
+    tuple(StoredTable(file, "make benchmark") for file in _FILES),
+)

@@ -1,0 +1,108 @@
+"""All figures by name, and writing them to a folder."""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.files import check_writable, write_atomically
+from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, MissingTableError, PaperFigure
+from kd2m_theory.validation.spelling import did_you_mean
+
+# One module a figure, in the order of the papers, then ours. A figure of a campaign names its table in `PaperFigure.reads`.
+MODULES = (
+    "framework",
+    "transport_map",
+    "divergences",
+    "gaussian_approximation",
+    "couplings",
+    "power_transform",
+    "ladder",
+    "sharpness",
+    "peers",
+)
+
+
+@cache
+def figures() -> tuple[PaperFigure, ...]:
+    """All of them."""
+    return tuple(import_module(f"kd2m_theory.paper_figures.{module}").FIGURE for module in MODULES)
+
+
+def chosen(names: Sequence[str] = ()) -> tuple[PaperFigure, ...]:
+    """The figures of these names, each once; all of them for no name.
+
+    Raises:
+        InputError: there is no figure of a name; the message has the nearest.
+    """
+    known = {figure.name: figure for figure in figures()}
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no figure {name!r}; {did_you_mean(name, known)}figures are {', '.join(known)}")
+    return tuple(figure for figure in figures() if not names or figure.name in names)
+
+
+def drawable(figures: Iterable[PaperFigure], tables: Path | None, strict: bool) -> tuple[list[PaperFigure], dict[str, str]]:
+    """Those whose stored tables are there; and, by name, what the others lack.
+
+    Raises:
+        MissingTableError: a table is not there, and `strict`.
+    """
+    ready, missing = [], {}
+    for figure in figures:
+        try:
+            for stored in figure.reads:
+                stored.path(tables)
+        except MissingTableError as error:
+            if strict:
+                raise
+            missing[figure.name] = str(error)
+        else:
+            ready.append(figure)
+    return ready, missing
+
+
+def listing() -> RenderableType:
+    """One line a figure, and what it shows."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "shows", "source"):
+        table.add_column(heading, no_wrap=heading == "name")
+    for figure in figures():
+        table.add_row(*map(escape, (figure.name, figure.sentence, figure.source)))
+    return table
+
+
+def file_formats(words: Sequence[str] = ()) -> tuple[str, ...]:
+    """These formats, each once; every format of a picture for none.
+
+    Raises:
+        InputError: a format that is not written.
+    """
+    for word in words:
+        if word not in FORMATS:
+            raise InputError(f"there is no format {word!r}; {did_you_mean(word, FORMATS)}formats are {', '.join(FORMATS)}")
+    return tuple(dict.fromkeys(words)) or PICTURES
+
+
+def write(figure: PaperFigure, folder: Path, formats: Iterable[str], tables: Path | None = None) -> list[Path]:
+    """Draw one figure and write its files, after all of them have been made.
+
+    Args:
+        figure: the figure.
+        folder: where they go; it exists.
+        formats: of `FORMATS`.
+        tables: folder of stored tables; those of the package if None.
+
+    Raises:
+        InputError: as `PaperFigure.numbers`, or a file cannot be written.
+    """
+    paths = {kind: check_writable(folder / f"{figure.name}.{kind}") for kind in formats}
+    table = figure.numbers(tables)
+    for kind, data in figure.rendered(table, paths).items():
+        write_atomically(paths[kind], data)
+    return list(paths.values())

@@ -1,0 +1,56 @@
+"""Small batches and networks for objectives, and which objectives compare what."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from kd2m_theory.validation.objectives.registry import NAMES, objective
+from kd2m_theory.validation.outputs import Outputs
+
+CLASSES = 4
+SUM = {"kd": 0.5, "cw2": {"weight": 0.1}, "wide": {"name": "mmd", "bandwidth": 9.0}}
+# Objectives whose terms compare laws: they do not know which teacher row belongs to which student row.
+MARGINAL = ["w2", "jw2", "gaussian-w2", "gaussian-kl", "symmetric-gaussian-kl", "mmd", "gromov-w2", "sliced-w2"]
+CONDITIONAL = ["cw2", "gaussian-cw2", "conditional-gaussian-kl", "conditional-mmd"]
+PAIRED = ["kd", "ttm", "wttm", "paired-l2", "unikd-reconstruction"]
+WITH_TERMS = [name for name in NAMES if name != "none"]
+
+
+class Net(nn.Module):
+    """What the registry looks at."""
+
+    def __init__(self, features=3, classes=CLASSES, stages=(2, 3)):
+        super().__init__()
+        self.fc = nn.Linear(features, classes)
+        self.feature_size = features
+        self.stage_channels = stages
+
+
+def make(name, student=None, teacher=None, **options):
+    if name == "sum":
+        options = {"terms": SUM} | options
+    return objective(name, student or Net(), teacher or Net(), init_seed=0, **options).double()
+
+
+def outputs(n=9, d=3, seed=0, classes=CLASSES):
+    rng = np.random.default_rng(seed)
+    shapes = ((n, classes), (n, d), (n, 2, 4, 4), (n, 3, 2, 2))
+    logits, features, shallow, deep = (torch.tensor(rng.normal(size=shape)) for shape in shapes)
+    return Outputs(logits, features, (shallow, deep))
+
+
+def labels_of(n=9):
+    return torch.arange(n) % 3  # class 3 is absent
+
+
+def flat(batch):
+    return (batch.logits, batch.features, *batch.stages)
+
+
+def rebuilt(tensors):
+    logits, features, *stages = tensors
+    return Outputs(logits, features, tuple(stages))
+
+
+def mapped(batch, change):
+    return rebuilt([change(tensor) for tensor in flat(batch)])

@@ -1,0 +1,57 @@
+"""Audits of every kind that a report's page must show."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from kd2m_theory import AuditReport, Pair, audit
+
+N, DIMENSION, CLASSES = 60, 4, 3
+
+
+def a_pair(**changes: object) -> Pair:
+    """A teacher that is right on every sample, and a student that is not, with a head of its own."""
+    rng = np.random.default_rng(0)
+    teacher = rng.normal(size=(N, DIMENSION))
+    weight = rng.normal(size=(CLASSES, DIMENSION))
+    student = teacher + 0.7 * rng.normal(size=teacher.shape)
+    arguments = {
+        "features_teacher": teacher,
+        "features_student": student,
+        "labels": (teacher @ weight.T).argmax(axis=1),
+        "logits_student": student @ weight.T + 0.3 * rng.normal(size=(N, CLASSES)),
+        "head_weight": weight,
+        "provenance": {"teacher": "drawn", "student": "drawn"},
+    }
+    return Pair(**(arguments | changes))
+
+
+def _logits_only(**changes: object) -> Pair:
+    whole = a_pair()
+    teacher = whole.features_teacher @ whole.head_weight.T
+    return Pair(logits_teacher=teacher, logits_student=whole.logits_student, **({"labels": whole.labels} | changes))
+
+
+def _with(report: AuditReport, name: str, **changes: object) -> AuditReport:
+    return replace(report, rows=tuple(replace(row, **changes) if row.name == name else row for row in report.rows))
+
+
+@cache
+def reports() -> dict[str, AuditReport]:
+    """The kinds by name."""
+    teacher = a_pair().features_teacher
+    plain = audit(a_pair())
+    return {
+        "plain": plain,
+        "student better": audit(a_pair(features_student=3.0 * teacher, logits_student=None)),
+        "no gap": audit(a_pair(features_student=teacher, logits_student=None)),
+        "unlabelled": audit(a_pair(labels=None)),
+        "logits only": audit(_logits_only()),
+        "unlabelled logits of other inputs": audit(_logits_only(labels=None, inputs_paired=False)),
+        "violated": _with(plain, "T0.error", lower=-1.0, upper=-0.5),
+        "infinite": _with(plain, "T1.l2", lower=-np.inf, upper=np.inf),
+        "told much": audit(a_pair(), 0.1, loss_bound=5.0, temperature=4.0, vouch="gaussian classes", whole_cloud=False),
+        "one row": audit(a_pair(), only=["T5"]),
+        "no rows": audit(a_pair(), only=[]),
+    }

@@ -1,0 +1,10 @@
+"""Rows of an audit."""
+
+from kd2m_theory.bounds import ROWS
+
+# Rows whose target is measured on the sample, without a setting of the user's.
+ON_SAMPLE = [row.name for row in ROWS if not row.target.startswith("population") and row.name != "T9.ttm"]
+
+
+def on_sample(report):
+    return [report[name] for name in ON_SAMPLE]

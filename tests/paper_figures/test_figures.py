@@ -1,0 +1,246 @@
+"""Every figure: the same bytes twice, from nothing but JSON; labelled, legible, in the palette, nothing cut off or covered."""
+
+import io
+import itertools
+import json
+from functools import cache
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from drawn_tables import fresh_table, table_of
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
+from matplotlib.collections import Collection
+from matplotlib.colors import to_hex
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Annotation, Text
+from PIL import Image
+
+from kd2m_theory import InputError
+from kd2m_theory.paper_figures import registry
+from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, MissingTableError, StoredTable
+from kd2m_theory.paper_figures.style import COLUMN, DPI, NEUTRAL, PAGE, PALETTE, SMALLEST, look
+
+NAMES = [figure.name for figure in registry.figures()]
+
+
+def figure_of(name):
+    return registry.chosen([name])[0]
+
+
+@cache
+def drawn(name):
+    """The picture, and the texts that drawing it put on the sheet: tick labels beyond an axis exist and are not drawn."""
+    picture, found, draw = figure_of(name).picture(table_of(name)), [], Text.draw
+
+    def recording(text, renderer):
+        found.append(text)
+        draw(text, renderer)
+
+    with look(), pytest.MonkeyPatch.context() as patch:
+        picture.draw_without_rendering()  # once for the layout, which moves what is on the sheet
+        patch.setattr(Text, "draw", recording)
+        picture.draw_without_rendering()
+    return picture, [text for text in found if text.get_visible() and text.get_text().strip()]
+
+
+def picture_of(name):
+    return drawn(name)[0]
+
+
+def texts_of(name):
+    return drawn(name)[1]
+
+
+@cache
+def files_of(name):
+    return figure_of(name).rendered(table_of(name), FORMATS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_drawn_again_from_its_stored_numbers_has_the_same_bytes(name):
+    first = files_of(name)
+    stored = json.loads(first["json"], parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert figure_of(name).rendered(stored, FORMATS) == first
+    for kind, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
+        assert first[kind].startswith(start)
+        assert len(first[kind]) > 5000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_numbers_are_the_same_on_a_second_run_and_on_more_threads(name):
+    first, before = table_of(name), torch.get_num_threads()
+    torch.set_num_threads(3 - min(before, 2))
+    try:
+        assert fresh_table(name) == first
+        assert torch.get_num_threads() != before
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_format_alone_has_the_bytes_that_it_has_among_others():
+    name = "gaussian-approximation"
+    for kind in ("svg", "pdf"):
+        assert figure_of(name).rendered(table_of(name), [kind]) == {kind: files_of(name)[kind]}
+
+
+def test_the_look_does_not_depend_on_the_users_settings():
+    name = "gaussian-approximation"
+    with mpl.rc_context(
+        {"font.size": 20, "axes.grid": True, "axes.facecolor": "black", "savefig.bbox": "tight", "svg.hashsalt": None}
+    ):
+        changed = figure_of(name).rendered(table_of(name), ["svg"])
+    assert changed["svg"] == files_of(name)["svg"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_is_as_wide_as_a_column_or_a_page(name):
+    width = picture_of(name).get_figwidth()
+    assert width in (COLUMN, PAGE)
+    assert Image.open(io.BytesIO(files_of(name)["png"])).width == round(DPI * width)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_axis_is_labelled(name):
+    axes = [one for one in picture_of(name).axes if one.axison]
+    assert axes
+    for one in axes:
+        shared_x = one.get_shared_x_axes().get_siblings(one)
+        shared_y = one.get_shared_y_axes().get_siblings(one)
+        assert any(other.get_xlabel() for other in shared_x), f"{one.get_title()} has no x label"
+        assert any(other.get_ylabel() for other in shared_y), f"{one.get_title()} has no y label"
+    for one in set(picture_of(name).axes) - set(axes):
+        assert not one.get_title(), "a panel without axes that is titled is a panel"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_letter_can_be_read(name):
+    found = texts_of(name)
+    assert found
+    for text in found:
+        assert text.get_fontsize() >= SMALLEST, text.get_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_text_is_cut_off_or_covers_another(name):
+    sheet = picture_of(name).bbox
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts_of(name)]
+    for words, box in boxes:
+        assert sheet.x0 - 0.5 <= box.x0, f"{words!r} leaves the sheet"
+        assert box.x1 <= sheet.x1 + 0.5, f"{words!r} leaves the sheet"
+        assert sheet.y0 - 0.5 <= box.y0, f"{words!r} leaves the sheet"
+        assert box.y1 <= sheet.y1 + 0.5, f"{words!r} leaves the sheet"
+    for (words, box), (others, other) in itertools.combinations(boxes, 2):
+        across = min(box.x1, other.x1) - max(box.x0, other.x0)
+        down = min(box.y1, other.y1) - max(box.y0, other.y0)
+        assert across <= 1 or down <= 1.5, f"{words!r} covers {others!r}"
+
+
+def colours(artist):
+    if isinstance(artist, Line2D):
+        if artist.get_linestyle() != "None":
+            yield artist.get_color()
+        if artist.get_marker() != "None":
+            yield from (artist.get_markerfacecolor(), artist.get_markeredgecolor())
+    elif isinstance(artist, Patch):
+        yield from (artist.get_facecolor(), artist.get_edgecolor())
+    elif isinstance(artist, Collection):
+        yield from (*artist.get_facecolor(), *artist.get_edgecolor())
+    elif isinstance(artist, Text):
+        yield artist.get_color()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_colours_of_the_palette_are_used(name):
+    allowed = {colour.lower() for colour in (*PALETTE, *NEUTRAL)} | {"#ffffff"}
+    picture = picture_of(name)
+    unused = set()  # the marks that are switched off, and titles without words, keep matplotlib's black
+    for axes in picture.axes:
+        if not axes.axison:
+            unused |= {id(child) for part in (axes.xaxis, axes.yaxis, *axes.spines.values()) for child in part.findobj(Artist)}
+    used = set()
+    for artist in picture.findobj(Artist):
+        if id(artist) in unused or not artist.get_visible() or isinstance(artist, Axis | AxesImage):
+            continue
+        if isinstance(artist, Text) and not artist.get_text():
+            continue
+        for colour in colours(artist):
+            opaque = not (isinstance(colour, str) and colour == "none") and (
+                isinstance(colour, str) or len(colour) < 4 or colour[3] > 0
+            )
+            if opaque:
+                used.add((to_hex(colour), type(artist).__name__))
+    strays = {(colour, kind) for colour, kind in used if colour not in allowed}
+    assert not strays
+    assert used
+
+
+# Machado, Oliveira, Fernandes, "A physiologically-based model for simulation of color vision deficiency", 2009, severity 1.
+DEFICIENCIES = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+
+
+def seen(colour, matrix):
+    """CIELAB of a colour as it is seen with a deficiency."""
+    coded = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    scaled = TO_XYZ @ np.clip(np.array(matrix) @ linear, 0, 1) / np.array([0.95047, 1.0, 1.08883])
+    x, y, z = np.where(scaled > 216 / 24389, np.cbrt(scaled), (24389 / 27 * scaled + 16) / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_the_palette_can_be_told_apart_by_the_colour_blind(deficiency):
+    matrix = DEFICIENCIES[deficiency]
+    for one, other in itertools.combinations(PALETTE, 2):
+        assert np.linalg.norm(seen(one, matrix) - seen(other, matrix)) > 15, (one, other)
+
+
+def test_names_are_unique_and_everything_is_said():
+    assert len(set(NAMES)) == len(NAMES) == len(registry.MODULES)
+    for figure in registry.figures():
+        assert figure.sentence
+        assert figure.source == "ours" or "arXiv" in figure.source
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"), [("laddr", "ladder"), ("transport_map", "transport-map"), ("Sharpness", "sharpness")]
+)
+def test_a_wrong_name_is_answered_with_the_nearest(name, guess):
+    with pytest.raises(InputError, match=f"there is no figure '{name}'; did you mean '{guess}'[?] figures are framework, "):
+        registry.chosen([name])
+
+
+def test_a_name_given_twice_is_drawn_once_and_in_order():
+    assert [figure.name for figure in registry.chosen(["peers", "couplings", "peers"])] == ["couplings", "peers"]
+
+
+def test_a_stored_table_that_is_missing_says_how_to_make_it(tmp_path):
+    stored = StoredTable("sweep.parquet", "kd2m validate sweep")
+    with pytest.raises(
+        MissingTableError, match=r"no sweep\.parquet ships; write it with `kd2m validate sweep` and name its folder"
+    ):
+        stored.path(None)
+    with pytest.raises(MissingTableError, match=rf"there is no {tmp_path}/sweep\.parquet; write it with"):
+        stored.path(tmp_path)
+    (tmp_path / "sweep.parquet").touch()
+    assert stored.path(tmp_path) == tmp_path / "sweep.parquet"
+
+
+def test_nothing_is_drawn_where_a_file_could_not_be_written(tmp_path, monkeypatch):
+    (tmp_path / "couplings.pdf").mkdir()
+    with pytest.raises(InputError, match=r"couplings\.pdf is a folder"):
+        registry.write(figure_of("couplings"), tmp_path, PICTURES)
+    assert [path.name for path in tmp_path.iterdir()] == ["couplings.pdf"]
+
+
+def test_annotations_are_among_the_texts_that_are_checked():
+    assert any(isinstance(text, Annotation) for text in texts_of("sharpness"))
