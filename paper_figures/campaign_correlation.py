@@ -37,7 +37,8 @@ def draw(table: Table) -> Figure:
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axes, (gap, last) in zip(panels, columns, strict=True):
         axes.set(xlim=(-1.05, 1.05), ylim=(len(names) - 0.4, -0.6))
-        axes.set_title(f"{_TITLES[gap]}, {'last epoch' if last else 'all trained'}")
+        axes.set_title(f"{_TITLES[gap]},\n{'last epoch' if last else 'all trained'}")
+        axes.set_xlabel("rank correlation")
         axes.axvline(0, color=MUTED, lw=0.6)
         for row in rows:
             if (row["gap"], row["last"]) == (gap, last):
@@ -48,7 +49,6 @@ def draw(table: Table) -> Figure:
                     marker, colour = _MARKERS[k % len(_MARKERS)], _COLOURS[k % len(_COLOURS)]
                     axes.plot([row["within"][name]], [y], marker=marker, ms=3, color=colour, mfc="none")
     panels[0].set_yticks(range(len(names)), names)
-    figure.supxlabel("Spearman's rank correlation with the gap")
     handles = [
         Line2D([], [], ls="none", marker=marker, ms=3, color=colour, mfc="none", label=name)
         for name, marker, colour in zip(populations, _MARKERS, _COLOURS, strict=False)

@@ -73,7 +73,7 @@ def test_coverage_has_a_panel_for_each_delta_and_marks_what_is_invalid(found):
 
 def test_correlations_have_a_panel_for_each_choice_of_epochs(found):
     panels = campaign_correlation.draw(campaign_correlation.numbers(found)).axes
-    assert [axes.get_title() for axes in panels] == ["own heads, all trained", "own heads, last epoch"]
+    assert [axes.get_title() for axes in panels] == ["own heads,\nall trained", "own heads,\nlast epoch"]
     assert [label.get_text() for label in panels[0].get_yticklabels()] == ["W2", "MMD"]
 
 

@@ -148,11 +148,11 @@ def _tightness(found: Findings) -> Iterator[Section]:
         if spread is not None:
             quartiles = spread.median, spread.quarter, spread.three_quarters
             ratios = [f"{spread.count:,}", *(number(quartile, 3) for quartile in quartiles)]
-        largest = "–" if term is None else f"{term.term} ({100 * term.pairs:.0f} % of pairs, {100 * term.part:.0f} % of it)"
+        largest = "–" if term is None else f"{term.term} ({100 * term.part:.0f} %)"
         lines.append((name, *ratios, largest))
     note = (
         "Guaranteed rows, ratio on the gap's side of zero; a gap of zero counts as ∞. Rows about the population have no "
-        "measured gap to compare with."
+        "measured gap to compare with. Largest term: the one that is largest on most pairs, with its median part of the bound."
     )
     headings = ("row", "pairs", "median", "quarter below", "three quarters below", "largest term")
     yield Section("bound / gap, by row", headings, tuple(lines), (note,))
