@@ -47,7 +47,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/.installed
-	for name in transport losses mmd gaussian audit_scale steps accuracy; do \
+	for name in transport losses mmd gaussian audit_scale steps accuracy engine; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
 
 $(VENV)/.environment: constraints.txt

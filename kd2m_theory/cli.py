@@ -1,14 +1,16 @@
 """The `kd2m` command: a thin front that loads a room only when it is called."""
 
 import io
-import os
 import shlex
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from kd2m_theory.terminal import console as _console
+from kd2m_theory.terminal import watched as _watched
+from kd2m_theory.validate_command import validate
 
 app = typer.Typer(
     name="kd2m",
@@ -195,6 +197,8 @@ def figures(
         console.print(f"left out: {name}: {why}", soft_wrap=True, highlight=False)
 
 
+app.add_typer(validate, name="validate")
+
 metric = typer.Typer(no_args_is_help=True, help="Test a distance of your own.")
 app.add_typer(metric, name="metric")
 
@@ -305,22 +309,6 @@ def theory_power(seed: _Seed = 0) -> None:
     _console().print(report)
     if not report.passed:
         raise typer.Exit(1)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    # A pipe or file has no width of its own: give the tables the room they want.
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 104)
-
-
-def _watched(items: Iterable[Any], words: str) -> Iterable[Any]:
-    if not sys.stderr.isatty():
-        return items
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(items, words, console=Console(stderr=True), transient=True)
 
 
 def main() -> None:
