@@ -9,8 +9,7 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from kd2m_theory.validation.populations.stream import whole
 from kd2m_theory.validation.processes import Processes, started_by_torchrun, wait_for_all
 from kd2m_theory.validation.run_folder import RunFolder, read_weights, write_json, write_weights
 from kd2m_theory.validation.teacher_outputs import TeacherOutputs
+from kd2m_theory.validation.torch_threads import torch_threads
 from kd2m_theory.validation.training_module import TrainingModule
 
 
@@ -99,7 +99,7 @@ def train(
     place = _place(device, processes)
     source = population(**dict(configuration.population))
     folder = RunFolder(Path(out))
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _threads(whole(threads, "threads", 1)):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch_threads(whole(threads, "threads", 1)):
         run = _Run(configuration, folder, Path(teachers) if teachers else folder.path / "teacher", source, place, processes)
         if processes.writes:
             folder.open(configuration.to_table(), configuration.digest, resume)
@@ -304,16 +304,6 @@ def _trainer(recipe: Recipe, place: torch.device, folder: RunFolder, recorder: E
         log_every_n_steps=1,
         use_distributed_sampler=False,
     )
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fitted(trainer: Trainer, module: TrainingModule, batches: Batches, checkpoint: str | None) -> None:
