@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
-SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard validation/benchmarks/*.md validation/configurations/*.toml) \
-	kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
+SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard validation/benchmarks/*.md) \
+	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
 .PHONY: help demo docs figures test browser-test lint types format benchmark clean
 
@@ -55,7 +55,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/.installed
-	for name in transport losses mmd gaussian audit_scale steps accuracy; do \
+	for name in transport losses mmd gaussian audit_scale glyphs steps accuracy engine; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
 
 $(VENV)/.environment: constraints.txt

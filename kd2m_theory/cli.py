@@ -1,14 +1,16 @@
 """The `kd2m` command: a thin front that loads a room only when it is called."""
 
 import io
-import os
 import shlex
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from kd2m_theory.terminal import console as _console
+from kd2m_theory.terminal import watched as _watched
+from kd2m_theory.validate_command import validate
 
 app = typer.Typer(
     name="kd2m",
@@ -129,10 +131,12 @@ def train(
         Path | None, typer.Option(metavar="FOLDER", help="Share trained teachers between runs here.", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Of torch on a CPU; rounding depends on it.")] = 1,
 ) -> None:
     """Train a teacher and a student, keep pairs of them, and audit each.
 
-    Exit status: 0 if every guaranteed bound holds on every pair, 1 if one is violated, 2 if the input is at fault.
+    Exit status: 0 if every guaranteed bound holds on every pair, 1 if one is violated, 2 if the input is at fault, 130 if it
+    was stopped.
     """
     from kd2m_theory.validation.configuration import read_configuration
     from kd2m_theory.validation.training_pages import require_lightning, results
@@ -143,7 +147,11 @@ def train(
     from kd2m_theory.validation.processes import started_by_torchrun
 
     folder = out or Path("runs") / Path(configuration).stem
-    trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers)
+    try:
+        trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers, threads=threads)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command with --resume continues after the last whole epoch", err=True)
+        raise typer.Exit(130) from None
     if started_by_torchrun().writes:
         _console().print(results(trained))
         typer.echo(f"run: {folder}")
@@ -188,6 +196,8 @@ def figures(
     for name, why in missing.items():
         console.print(f"left out: {name}: {why}", soft_wrap=True, highlight=False)
 
+
+app.add_typer(validate, name="validate")
 
 metric = typer.Typer(no_args_is_help=True, help="Test a distance of your own.")
 app.add_typer(metric, name="metric")
@@ -299,22 +309,6 @@ def theory_power(seed: _Seed = 0) -> None:
     _console().print(report)
     if not report.passed:
         raise typer.Exit(1)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    # A pipe or file has no width of its own: give the tables the room they want.
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 104)
-
-
-def _watched(items: Iterable[Any], words: str) -> Iterable[Any]:
-    if not sys.stderr.isatty():
-        return items
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(items, words, console=Console(stderr=True), transient=True)
 
 
 def main() -> None:

@@ -81,9 +81,11 @@ class PaperFigure:
             MissingTableError: a stored table is not there.
             InputError: a stored table does not hold what it should.
         """
-        from kd2m_theory.validation.falsifier import one_thread  # torch, which a report that draws its ladder may not need
+        from kd2m_theory.validation.torch_threads import (
+            torch_threads,  # torch, which a report that draws its ladder may not need
+        )
 
-        with one_thread(), threadpool_limits(1):
+        with torch_threads(1), threadpool_limits(1):
             return self.table(*(stored.path(folder) for stored in self.reads))
 
     def picture(self, table: Table) -> Figure:

@@ -16,10 +16,10 @@ from kd2m_theory.estimators.inputs import Float64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import GREEN, MUTED, PAGE, PALE, STUDENT, TEACHER, diagram, sheet
 from kd2m_theory.validation.demo import unwatched
+from kd2m_theory.validation.demo_training import Settings, alone, train
 from kd2m_theory.validation.networks import parameters
 from kd2m_theory.validation.populations.digits import CLASSES, IMAGE_SHAPE, load_halves
 from kd2m_theory.validation.small_networks import digits_student, digits_teacher
-from kd2m_theory.validation.training import Settings, alone, train
 
 _SEED = 0
 _BATCH = 64

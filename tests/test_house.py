@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = {
     "kd2m_theory": "kd2m_theory",
     "kd2m_theory/theory": "kd2m_theory.theory",
+    "validation/campaigns": "kd2m_theory.validation.campaigns",
     "validation/objectives": "kd2m_theory.validation.objectives",
     "validation/populations": "kd2m_theory.validation.populations",
 } | {room: f"kd2m_theory.{room}" for room in ("estimators", "bounds", "validation", "paper_figures")}

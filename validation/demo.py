@@ -12,10 +12,11 @@ from rich.table import Table
 from kd2m_theory.extraction import choose_device
 from kd2m_theory.pair import Pair
 from kd2m_theory.report import MEASURED, AuditReport, audit, number
+from kd2m_theory.validation.demo_training import Settings, Watch, alone, through_teacher_head, train
 from kd2m_theory.validation.networks import parameters
 from kd2m_theory.validation.populations.digits import CLASSES, IMAGE_SHAPE, Digits, load_halves
 from kd2m_theory.validation.small_networks import digits_student, digits_teacher
-from kd2m_theory.validation.training import Settings, Watch, alone, through_teacher_head, train
+from kd2m_theory.validation.torch_threads import torch_threads
 
 # Epochs, rates and λ were chosen on splits of the training half; the held-out half chose nothing.
 TEACHER = Settings(epochs=30, batch=64, learning_rate=2e-3)
@@ -84,7 +85,7 @@ class Demonstration:
 
 
 def run(seed: int, device: str, watch: Watch) -> Demonstration:
-    """Train and audit. The same seed gives the same numbers on one machine.
+    """Train, on one thread of the CPU, and audit. The same seed gives the same numbers on one machine.
 
     Args:
         seed, device, watch: as `trained_pairs`.
@@ -96,6 +97,7 @@ def run(seed: int, device: str, watch: Watch) -> Demonstration:
     return Demonstration(pairs, {name: audit(pair) for name, pair in pairs.items()})
 
 
+@torch_threads(1)
 def trained_pairs(seed: int, device: str, watch: Watch) -> dict[str, Pair]:
     """Train a teacher and both students, and run them over the images that trained nothing.
 
@@ -145,4 +147,4 @@ def unwatched(items: Iterable[Any], _words: str) -> Iterable[Any]:
 
 
 def _interval(lower: float, upper: float) -> str:
-    return f"[{number(lower, 3)}, {number(upper, 3)}]"
+    return f"[{number(lower, 2)}, {number(upper, 2)}]"

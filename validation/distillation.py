@@ -6,6 +6,7 @@ The last epoch is the result; no epoch is chosen on images of the test split.
 import copy
 import json
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -34,9 +35,11 @@ from kd2m_theory.validation.objectives.objective import Objective
 from kd2m_theory.validation.objectives.registry import objective
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.registry import population
+from kd2m_theory.validation.populations.stream import whole
 from kd2m_theory.validation.processes import Processes, started_by_torchrun, wait_for_all
 from kd2m_theory.validation.run_folder import RunFolder, read_weights, write_json, write_weights
 from kd2m_theory.validation.teacher_outputs import TeacherOutputs
+from kd2m_theory.validation.torch_threads import torch_threads
 from kd2m_theory.validation.training_module import TrainingModule
 
 
@@ -71,6 +74,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     teachers: str | Path | None = None,
+    threads: int = 1,
 ) -> Trained:
     """Train, keep pairs, audit them. On a CPU the same configuration gives the same weights bit for bit, interrupted or not.
 
@@ -83,6 +87,8 @@ def train(
         device: "auto" (CUDA where there is one), or a torch device name.
         teachers: folder where trained teachers, and their outputs if the configuration keeps them, are shared between runs;
             None: in `out`.
+        threads: of torch on a CPU, in each process. Rounding depends on it; one is fastest for the small networks here,
+            residual networks want as many as there are cores.
 
     Raises:
         InputError: unknown names or options, networks or features that do not fit, a folder that holds something else, a loss
@@ -93,7 +99,7 @@ def train(
     place = _place(device, processes)
     source = population(**dict(configuration.population))
     folder = RunFolder(Path(out))
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch_threads(whole(threads, "threads", 1)):
         run = _Run(configuration, folder, Path(teachers) if teachers else folder.path / "teacher", source, place, processes)
         if processes.writes:
             folder.open(configuration.to_table(), configuration.digest, resume)
@@ -223,9 +229,7 @@ class _Run:
         checkpoint = str(folder.checkpoint) if folder.checkpoint.exists() else None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
-            trainer.fit(module, batches, ckpt_path=checkpoint)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+            _fitted(trainer, module, batches, checkpoint)
         if len(recorder.rows) != recipe.epochs:
             raise InputError(f"{folder.checkpoint} has {len(recorder.rows)} of {recipe.epochs} epochs; delete it to begin anew")
         trained.to(self.place)
@@ -300,6 +304,18 @@ def _trainer(recipe: Recipe, place: torch.device, folder: RunFolder, recorder: E
         log_every_n_steps=1,
         use_distributed_sampler=False,
     )
+
+
+def _fitted(trainer: Trainer, module: TrainingModule, batches: Batches, checkpoint: str | None) -> None:
+    # Lightning turns an interrupt into exit status 1, which means something else here, and goes on ignoring the signal.
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, batches, ckpt_path=checkpoint)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 def _keep_nothing(_student: nn.Module, _epoch: int) -> None:

@@ -13,7 +13,6 @@ before a violation is believed.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,6 +23,7 @@ from torch import Tensor
 from kd2m_theory.errors import InputError
 from kd2m_theory.theory.instance import Instance
 from kd2m_theory.theory.statement import Form, Formula, Hypothesis, Mutant, Sides, Theorem
+from kd2m_theory.validation.torch_threads import torch_threads
 
 TOLERANCE = 1e-9
 _ROUNDING = 1e-14
@@ -54,17 +54,6 @@ class Finding:
     def violated(self) -> bool:
         """Whether the inequality fails there, by more than rounding."""
         return self.ratio > 1 + TOLERANCE
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Tensors of ten numbers are not worth a second thread: torch's softmax then waits a hundred times longer than it works."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Budget:
@@ -195,7 +184,7 @@ class _Search:
         self.generator = torch.Generator().manual_seed(seed)
         self.best: tuple[float, Any] = (-math.inf, None)
 
-    @one_thread()
+    @torch_threads(1)
     def run(self) -> Finding:
         """Search until the budget is spent or the form is refuted."""
         starts = 0

@@ -17,8 +17,9 @@ from rich.table import Table
 from kd2m_theory.report import number
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Mutant, Theorem
-from kd2m_theory.validation.falsifier import TOLERANCE, escape, one_thread, ratio_beyond_rounding
+from kd2m_theory.validation.falsifier import TOLERANCE, escape, ratio_beyond_rounding
 from kd2m_theory.validation.shipped import shrunk_rows
+from kd2m_theory.validation.torch_threads import torch_threads
 
 FACTOR = 0.9
 _RANDOM = 200
@@ -95,7 +96,7 @@ def dropped(theorem: Theorem) -> tuple[Mutant, ...]:
     )
 
 
-@one_thread()
+@torch_threads(1)
 def kills(theorem: Theorem, steps: int = _STEPS, seed: int = 0) -> tuple[Kill, ...]:
     """Hunt every mutant of a theorem.
 

@@ -14,9 +14,10 @@ from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.identities import IDENTITIES
 from kd2m_theory.theory.identity import Identity, Proof
 from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
-from kd2m_theory.validation.falsifier import TOLERANCE, Finding, falsify, one_thread, ratio_beyond_rounding
+from kd2m_theory.validation.falsifier import TOLERANCE, Finding, falsify, ratio_beyond_rounding
 from kd2m_theory.validation.power import Kill, Watch, kills, weakened_rows
 from kd2m_theory.validation.shipped import compare
+from kd2m_theory.validation.torch_threads import torch_threads
 
 VIOLATION = 1.05  # a counterexample breaks the inequality by at least this factor
 _STEPS = 2000
@@ -155,7 +156,7 @@ def check(
     return CheckReport(lines, proofs, *weakened_rows(catalogue))
 
 
-@one_thread()
+@torch_threads(1)
 def check_theorem(theorem: Theorem, seconds: float = 0.0, steps: int = _STEPS, seed: int = 0) -> Line:
     """Check one theorem, with that many seconds for the falsifier on each form."""
     witnesses, faults = [], []

@@ -32,8 +32,8 @@ def results(trained: "Trained") -> RenderableType:
     """Both networks on both splits, the pairs, and what their audits found."""
     table = Table(box=None, pad_edge=False)
     table.add_column("after the last epoch", no_wrap=True)
-    for heading in ("accuracy", "cross-entropy", "entropy", "agreement", "KL(teacher ‖ ·)"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("accuracy", "cross-entropy", "entropy", "agreement", "KL from teacher"):
+        table.add_column(heading, justify="right")
     for (whose, split), found in trained.results.items():
         numbers = (found.accuracy, found.cross_entropy, found.entropy, found.agreement, found.divergence)
         table.add_row(f"{whose}, {split}", *("" if value != value else f"{value:.4f}" for value in numbers))

@@ -1,6 +1,9 @@
 """`kd2m train`: what it prints, and one clear line for what is wrong."""
 
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -76,6 +79,20 @@ def test_a_loss_that_is_not_finite(run):
     assert code == 2
     assert "step" in err
     assert err.count("\n") == 1
+
+
+def test_an_interrupt_is_no_violation_and_says_how_to_go_on(tmp_path):
+    command = [sys.executable, "-m", "kd2m_theory", "train", "mixture-cw2", "--set", "student.training.epochs=2000"]
+    process = subprocess.Popen([*command, "--out", "run"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    checkpoint = tmp_path / "run" / "last.ckpt"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "with --resume continues" in err
+    assert "Traceback" not in err
+    assert checkpoint.exists()
 
 
 def test_a_missing_library_is_named_with_the_command_that_installs_it(run, monkeypatch):

@@ -115,6 +115,25 @@ def test_torchs_random_state_is_left_alone(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_threads_are_those_asked_for_and_then_as_they_were(tmp_path, monkeypatch):
+    before = torch.get_num_threads()
+    seen = []
+    source = population("gaussian-mixture")
+    draw = type(source).batch
+
+    def batch(self, *arguments):
+        seen.append(torch.get_num_threads())
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(type(source), "batch", batch)
+    train(tiny({"name": "none"}), tmp_path / "one")
+    train(tiny({"name": "none"}), tmp_path / "two", threads=2)
+    assert (set(seen[: len(seen) // 2]), set(seen[len(seen) // 2 :])) == ({1}, {2})
+    assert torch.get_num_threads() == before
+    with pytest.raises(InputError, match="threads is 0"):
+        train(tiny(), tmp_path / "none", threads=0)
+
+
 class InterruptedRunError(Exception):
     pass
 

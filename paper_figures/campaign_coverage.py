@@ -1,0 +1,74 @@
+"""How often every claim about the population was wrong, beside how often it may be."""
+
+import json
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.validation.campaigns.findings import Findings
+
+_COLOURS, _MARKERS = (BLUE, GREEN, MUTED, INK), ("o", "s", "^", "D")
+_FLOOR = 1e-5  # a rate of zero is drawn here
+
+
+def numbers(found: Findings) -> Table:
+    """Every judged claim."""
+    keys = ("name", "n", "delta", "share", "guaranteed", "trials", "possible", "lower", "upper", "verdict")
+    return {"rows": [{key: getattr(cell, key) for key in keys} for cell in found.judgement.cells]}
+
+
+def table(path: Path) -> Table:
+    """The numbers that `kd2m validate report` wrote."""
+    stored: Table = json.loads(path.read_text(encoding="utf-8"))
+    return stored
+
+
+def draw(table: Table) -> Figure:
+    """A panel for each δ: intervals of the rate of failure on a logarithmic axis, what each claim allows as a bar."""
+    deltas = sorted({row["delta"] for row in table["rows"]})
+    names = list(dict.fromkeys(row["name"] for row in table["rows"]))
+    sizes = sorted({row["n"] for row in table["rows"]})
+    figure = sheet(PAGE, 0.26 * len(names) + 1.1)
+    panels = figure.subplots(1, len(deltas), sharey=True, squeeze=False)[0]
+    for axes, delta in zip(panels, deltas, strict=True):
+        axes.set(xscale="log", xlim=(_FLOOR, 1), ylim=(len(names) - 0.4, -0.6), title=f"audits at δ = {delta:g}")
+        axes.set_xlabel("rate of failure")
+        for row in table["rows"]:
+            if row["delta"] == delta:
+                _row(axes, names.index(row["name"]), sizes.index(row["n"]), len(sizes), row)
+    panels[0].set_yticks(range(len(names)), names)
+    figure.legend(handles=_legend(sizes), loc="outside lower center", ncols=len(sizes) + 2)
+    return figure
+
+
+def _row(axes: Axes, name: int, size: int, count: int, row: Table) -> None:
+    y = name + 0.7 * ((size + 0.5) / count - 0.5)
+    colour = ORANGE if row["verdict"] == "invalid" else _COLOURS[size % len(_COLOURS)]
+    axes.plot([max(row["lower"], _FLOOR), row["upper"]], [y, y], color=colour, lw=1, ls="-" if row["guaranteed"] else ":")
+    rate = max(row["possible"] / row["trials"], _FLOOR)
+    axes.plot([rate], [y], marker=_MARKERS[size % len(_MARKERS)], ms=3, color=colour, clip_on=False)
+    axes.plot([row["share"]] * 2, [y - 0.15, y + 0.15], color=INK, lw=1)
+
+
+def _legend(sizes: list[int]) -> list[Line2D]:
+    handles = [
+        Line2D([], [], marker=_MARKERS[k % len(_MARKERS)], ms=3, color=_COLOURS[k % len(_COLOURS)], lw=1, label=f"n = {n:,}")
+        for k, n in enumerate(sizes)
+    ]
+    handles.append(Line2D([], [], color=ORANGE, lw=1, label="invalid"))
+    handles.append(Line2D([], [], color=INK, ls="none", marker="|", ms=6, label="what the claim allows"))
+    return handles
+
+
+FIGURE = PaperFigure(
+    "coverage",
+    "how often every claim about the population was wrong in thousands of audits, beside how often it may be",
+    "ours",
+    table,
+    draw,
+    reads=(StoredTable("coverage.json", "kd2m validate standard"),),
+)

@@ -1,0 +1,73 @@
+"""Bound / gap of every guaranteed row of a campaign: quartiles for each population."""
+
+import json
+import math
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.validation.campaigns.findings import Findings
+from kd2m_theory.validation.campaigns.tightness import comparable, spreads
+
+_COLOURS, _MARKERS = (BLUE, ORANGE, GREEN, MUTED), ("o", "s", "^", "D")
+_TARGETS = ("gap", "gap_shared_head")
+
+
+def numbers(found: Findings) -> Table:
+    """Quartiles by row and population, of rows that bound a gap of cross-entropy; null where a quartile is infinite."""
+    rows = [row for row in comparable(found.bounds) if row["target"] in _TARGETS]
+    groups = spreads(rows, lambda row: (row["name"], row["population"]))
+    return {
+        "rows": [
+            {"name": name, "population": population}
+            | {key: getattr(spread, key) if math.isfinite(getattr(spread, key)) else None for key in _QUARTILES}
+            for (name, population), spread in groups.items()
+        ]
+    }
+
+
+_QUARTILES = ("quarter", "median", "three_quarters")
+
+
+def table(path: Path) -> Table:
+    """The numbers that `kd2m validate report` wrote."""
+    stored: Table = json.loads(path.read_text(encoding="utf-8"))
+    return stored
+
+
+def draw(table: Table) -> Figure:
+    """A line a row on a logarithmic axis: the median, and from quartile to quartile."""
+    names = list(dict.fromkeys(row["name"] for row in table["rows"]))
+    populations = list(dict.fromkeys(row["population"] for row in table["rows"]))
+    figure = sheet(PAGE, 0.19 * len(names) + 1.0)
+    axes = figure.subplots()
+    axes.set(xscale="log", ylim=(len(names) - 0.4, -0.6), xlabel="bound / gap")
+    axes.set_yticks(range(len(names)), names)
+    axes.axvline(1, color=INK, lw=0.7)
+    for row in table["rows"]:
+        k = populations.index(row["population"])
+        y = names.index(row["name"]) + 0.5 * ((k + 0.5) / len(populations) - 0.5)
+        colour = _COLOURS[k % len(_COLOURS)]
+        if row["quarter"] is not None and row["three_quarters"] is not None:
+            axes.plot([row["quarter"], row["three_quarters"]], [y, y], color=colour, lw=1)
+        if row["median"] is not None:
+            axes.plot([row["median"]], [y], marker=_MARKERS[k % len(_MARKERS)], ms=3, color=colour)
+    handles = [
+        Line2D([], [], marker=_MARKERS[k % len(_MARKERS)], ms=3, color=_COLOURS[k % len(_COLOURS)], lw=1, label=name)
+        for k, name in enumerate(populations)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+FIGURE = PaperFigure(
+    "tightness",
+    "bound / gap of every guaranteed row over all pairs of a campaign, by population",
+    "ours",
+    table,
+    draw,
+    reads=(StoredTable("tightness.json", "kd2m validate standard"),),
+)

@@ -1,0 +1,22 @@
+"""The quick campaign in a reduced form: seconds instead of minutes."""
+
+import copy
+import tomllib
+from importlib.resources import files
+
+from kd2m_theory.validation.campaigns.campaign import campaign
+
+
+def reduced():
+    """One epoch, two objectives, one small coverage study."""
+    shipped = files("kd2m_theory.validation.campaigns") / "shipped" / "quick.toml"
+    table = copy.deepcopy(tomllib.loads(shipped.read_text()))
+    sweep, study = table["sweep"][0], table["coverage"][0]
+    table["sweep"] = [sweep]
+    sweep |= {"seeds": [0], "epochs": [0, 1], "objectives": {"none": {}, "w2": {"weight": [1e-3]}}}
+    sweep["training"]["epochs"] = sweep["teacher"]["training"]["epochs"] = 1
+    study["draws"] = 50_000
+    study["audits"] = [
+        {"sizes": [200], "repeats": [60], "block": 30, "rows": ["F1.gap", "F1.error", "F2.T0", "F3.T0", "F4.brier"]}
+    ]
+    return campaign(table)

@@ -1,0 +1,214 @@
+import copy
+import tomllib
+
+import pytest
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.validation.campaigns.campaign import campaign, read_campaign, shipped_campaigns
+from kd2m_theory.validation.campaigns.plan import check, tasks
+from kd2m_theory.validation.objectives.registry import SINGLE
+
+TEXT = """
+[[sweep]]
+seeds = [0, 1]
+epochs = [0, 2]
+students = ["mlp-4-8", "mlp-6-8"]
+images = 50
+[sweep.population]
+name = "gaussian-mixture"
+classes = 3
+[sweep.teacher]
+network = "mlp-16-8"
+training = { epochs = 1, steps = 2, batch = 8, learning_rate = 1e-3 }
+[sweep.training]
+epochs = 2
+steps = 2
+batch = 8
+learning_rate = 1e-3
+[sweep.objectives]
+none = {}
+cw2 = { weight = [0.1, 1.0] }
+soft = { name = "kd", temperature = 2.0 }
+
+[[coverage]]
+deltas = [0.1]
+draws = 10_000
+[coverage.population]
+name = "gaussian-mixture"
+classes = 3
+[coverage.teacher]
+network = "mlp-16-8"
+training = { epochs = 1, steps = 2, batch = 8, learning_rate = 1e-3 }
+[coverage.student]
+network = "mlp-4-8"
+training = { epochs = 1, steps = 2, batch = 8, learning_rate = 1e-3 }
+[coverage.objective]
+name = "kd"
+[[coverage.audits]]
+sizes = [20, 40]
+repeats = [5, 3]
+block = 2
+rows = ["F1.gap"]
+"""
+
+
+@pytest.fixture
+def table():
+    return tomllib.loads(TEXT)
+
+
+def changed(table, path, value):
+    """A copy with the value at a dotted path; an index picks from a list of tables."""
+    table = copy.deepcopy(table)
+    *parents, last = path.split(".")
+    place = table
+    for part in parents:
+        place = place[int(part)] if part.isdigit() else place[part]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return table
+
+
+def test_the_grid_is_student_by_objective_by_weight_by_seed(table):
+    runs = campaign(table).runs
+    assert len(runs) == 2 * 4 * 2
+    seen = {(run.student.network, run.objective["name"], run.objective.get("weight"), run.seed) for run in runs}
+    assert len(seen) == 16
+    assert ("mlp-6-8", "cw2", 1.0, 1) in seen
+    soft = next(run for run in runs if run.objective["name"] == "kd")
+    assert soft.objective["temperature"] == 2.0
+    # The untrained student is one for all objectives.
+    assert {run.pairs_at for run in runs if run.objective["name"] == "none"} == {(0, 2)}
+    assert {run.pairs_at for run in runs if run.objective["name"] != "none"} == {(2,)}
+    assert soft.pairs.images == 50
+
+
+def test_a_point_of_two_sweeps_is_run_once(table):
+    doubled = changed(table, "sweep", table["sweep"] * 2)
+    assert campaign(doubled).runs == campaign(table).runs
+
+
+def test_tasks_share_the_teacher_and_audits_wait_for_their_networks(table):
+    listed = tasks(campaign(table))
+    kinds = [task.table["kind"] for task in listed]
+    assert kinds == ["network"] + ["audits"] * (3 + 2) + ["pair"] * 16
+    assert len({task.digest for task in listed}) == len(listed)
+    assert len({task.shares for task in listed if task.shares}) == 1  # one teacher for sweep and coverage
+    assert all(task.needs == listed[0].makes for task in listed[1:6])
+    assert [(task.table["n"], task.table["start"], task.table["stop"]) for task in listed[1:6]] == [
+        (20, 0, 2),
+        (20, 2, 4),
+        (20, 4, 5),
+        (40, 0, 2),
+        (40, 2, 3),
+    ]
+
+
+def test_digests_say_what_decides_the_numbers(table):
+    before = {task.digest for task in tasks(campaign(table))}
+    assert before == {task.digest for task in tasks(campaign(copy.deepcopy(table)))}
+    more = {task.digest for task in tasks(campaign(changed(table, "sweep.0.seeds", [0, 1, 2])))}
+    assert before < more
+    pairs = {task.digest for task in tasks(campaign(table)) if task.table["kind"] == "pair"}
+    assert pairs.isdisjoint(task.digest for task in tasks(campaign(changed(table, "delta", 0.1))))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("sweeep", [], r"has no 'sweeep'; did you mean 'sweep'\?"),
+        ("sweep.0.seed", [1], r"\[\[sweep\]\] 1: it has no 'seed'; did you mean 'seeds'\?"),
+        ("sweep.0.epochs", None, r"\[\[sweep\]\] 1: it lacks 'epochs'"),
+        ("sweep.0.seeds", [], "seeds is .*; give a list with at least one entry"),
+        ("sweep.0.students", ["mlp-4-8", "mlp-4-8"], "give each entry once"),
+        ("sweep.0.epochs", [0, 3], "pairs.at names epoch 3 of 2"),
+        ("sweep.0.objectives", {}, "objectives is {}; name some"),
+        ("sweep.0.objectives.kd", 0.5, "objectives.kd is 0.5; give a table"),
+        ("sweep.0.objectives.cw2.weight", [], "objectives.cw2.weight is .*at least one"),
+        ("sweep.0.training.epoch", 3, "has no 'epoch'; did you mean 'epochs'"),
+        (
+            "sweep.0.teacher",
+            {"network": "mlp-16-8", "weights": "t.safetensors"},
+            "t.safetensors, which other machines do not have",
+        ),
+        ("sweep.0.seeds", list(range(20_000)), "the grid has 160,000 points"),
+        ("sweep", {}, r"sweep is one table; write \[\[sweep\]\]"),
+        ("delta", 1.5, "delta is 1.5"),
+        ("device", "tpu", "device is 'tpu'"),
+        ("coverage.0.deltas", [0.0], r"\[\[coverage\]\] 1: deltas has 0.0"),
+        ("coverage.0.draws", 100, "draws is 100"),
+        ("coverage.0.audits", [], "there are no audits"),
+        ("coverage.0.audits.0.repeats", [5], r"\[\[coverage\]\] 1: \[\[coverage.audits\]\] 1: there are 1 repeats for 2 sizes"),
+        ("coverage.0.audits.0.rows", ["F1.gpa"], "did you mean 'F1.gap'"),
+        ("coverage.0.audits.0.rows", ["T1.l2"], "'T1.l2', which is no row about the population"),
+        ("coverage.0.audits.0.sizes", [20, 20], "give each entry once"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_its_place(table, path, value, words):
+    with pytest.raises(InputError, match=words) as caught:
+        campaign(changed(table, path, value))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("sweep.0.students", ["mlp-4-8", "mpl-4-8"], "there is no network 'mpl-4-8'"),
+        ("sweep.0.objectives.kdd", {}, "there is no objective 'kdd'"),
+        ("sweep.0.objectives.cw2.wieght", 1.0, "has no option 'wieght'"),
+        ("sweep.0.population.name", "gaussian-mixtures", "there is no population"),
+        ("sweep.0.students", ["mlp-4-4"], "features"),
+        ("sweep.0.training", {"epochs": 2, "batch": 8, "learning_rate": 1e-3}, "steps"),
+        ("sweep.0.head", "teacher", None),
+        ("coverage.0.population", {"name": "digits"}, "coverage is measured on fresh images, and digits has no more than"),
+    ],
+)
+def test_a_grid_that_cannot_be_trained_is_refused_before_anything_is(table, path, value, words):
+    chosen = campaign(changed(table, path, value))
+    if words is None:
+        check(chosen, here=True)
+        chosen = campaign(changed(changed(table, path, value), "sweep.0.students", ["mlp-4-4"]))
+        chosen = campaign(changed(chosen.table, "sweep.0.objectives", {"none": {}}))
+        words = "mlp-4-4 has 4 features and mlp-16-8 8: the teacher's head does not fit"
+    with pytest.raises(InputError, match=words):
+        check(chosen, here=True)
+
+
+def test_a_name_that_is_none(tmp_path):
+    with pytest.raises(InputError, match=r"did you mean 'standard'\? shipped ones are"):
+        read_campaign("standrad")
+    (tmp_path / "broken.toml").write_text("delta = ")
+    with pytest.raises(InputError, match="is not TOML"):
+        read_campaign(tmp_path / "broken.toml")
+    with pytest.raises(InputError, match=r"neither \[\[sweep\]\] nor \[\[coverage\]\]"):
+        campaign({})
+
+
+def test_every_shipped_campaign_can_begin():
+    assert set(shipped_campaigns()) == {"quick", "standard", "gpu"}
+    for name in ("quick", "standard"):
+        check(read_campaign(name), here=True)
+    check(read_campaign("gpu"), here=False)
+
+
+def test_standard_is_what_it_claims_to_be():
+    standard = read_campaign("standard")
+    assert {run.objective["name"] for run in standard.runs} == set(SINGLE)
+    assert len({run.population["name"] for run in standard.runs}) == 3
+    assert len({run.seed for run in standard.runs}) == 5
+    assert sum(len(run.pairs_at) for run in standard.runs) >= 300
+    assert all(run.student.training.epochs in run.pairs_at for run in standard.runs)
+    start = {(run.population["name"], run.seed) for run in standard.runs if 0 in run.pairs_at}
+    assert start == {(run.population["name"], run.seed) for run in standard.runs}
+    (study,) = standard.coverages
+    assert study.draws >= 1_000_000
+    assert study.deltas == (0.05, 0.2)
+    tried = {}
+    for audits in study.audits:
+        for row in audits.rows:
+            for n, repeats in zip(audits.sizes, audits.repeats, strict=True):
+                tried[row, n] = max(repeats, tried.get((row, n), 0))
+    assert {n for _, n in tried} == {200, 1000, 5000}
+    assert tried["F1.gap", 5000] >= 2000

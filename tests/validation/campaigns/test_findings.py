@@ -1,0 +1,161 @@
+"""Verdicts, tightness and correlation on tables whose answer is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kd2m_theory.validation.campaigns.audits_task import BROKEN
+from kd2m_theory.validation.campaigns.correlation import explained
+from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms, spreads, tightest
+from kd2m_theory.validation.campaigns.verdict import judge
+
+RUN = {"population": "digits", "student": "s", "objective": "cw2", "weight": 0.1, "seed": 0, "task": "t", "configuration": "c"}
+
+
+def count(name="F1.gap", trials=1000, wrong=0, possible=None, **more):
+    row = {"name": name, "n": 200, "delta": 0.2, "share": 0.02, "guaranteed": True}
+    return RUN | row | {"trials": trials, "certain": wrong, "possible": wrong if possible is None else possible} | more
+
+
+def bound(name="T1.l2", ratio=2.0, holds=True, **more):
+    row = {"name": name, "share": None, "guaranteed": True, "ratio": ratio, "holds": holds, "target": "gap", "epoch": 3}
+    ends = {"lower": -1.0, "value": 0.5, "upper": 1.0, "dominant": None, "dominance": None}
+    return RUN | row | ends | more
+
+
+BROKEN_AND_CAUGHT = count(BROKEN, wrong=200, guaranteed=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "possible", "verdict"),
+    [
+        (20, 20, "compatible"),
+        (29, 29, "compatible"),
+        (32, 32, "invalid"),
+        (29, 200, "compatible"),  # the truth is not known well enough to say more
+        (0, 1, "compatible"),
+    ],
+)
+def test_a_claim_is_judged_by_the_interval_of_its_rate(wrong, possible, verdict):
+    judged = judge([], [count(wrong=wrong, possible=possible)])
+    assert judged.cells[0].verdict == verdict
+    assert bool(judged.invalid) == (verdict == "invalid")
+
+
+def test_never_wrong_is_conservative_only_where_that_is_known():
+    # With no failure in n audits the upper end is 1 − 0.025^(1/n), which has to be below 0.02 / 5.
+    assert judge([], [count(trials=920)]).cells[0].verdict == "compatible"
+    assert judge([], [count(trials=921)]).cells[0].verdict == "conservative"
+    assert judge([], [count(trials=921, possible=1)]).cells[0].verdict == "compatible"
+
+
+def test_the_interval_is_wider_the_more_claims_are_judged():
+    alone = judge([], [count(wrong=33)]).cells[0]
+    among = judge([], [count(wrong=33)] + [count(f"F{k}") for k in range(200)]).cells[0]
+    assert among.lower < alone.lower
+    assert alone.lower == pytest.approx(stats.beta.ppf(0.025, 33, 968))
+
+
+def test_blocks_of_one_claim_are_added_and_others_are_not():
+    judged = judge([], [count(wrong=3), count(wrong=4), count(n=1000), count(share=0.01), count(delta=0.05)])
+    assert sorted((cell.trials, cell.certain) for cell in judged.cells) == [(1000, 0)] * 3 + [(2000, 7)]
+
+
+def test_a_campaign_passes_only_if_nothing_is_wrong_and_the_broken_interval_is_caught():
+    good = [count(wrong=20), BROKEN_AND_CAUGHT, count("gap", wrong=300, guaranteed=False)]
+    assert judge([bound()], good).passed
+    assert not judge([bound(holds=False)], good).passed
+    assert not judge([bound()], [*good, count("F3.T0", wrong=60)]).passed
+    assert not judge([bound()], [count(BROKEN, wrong=20, guaranteed=False)]).passed
+
+
+def test_a_violation_names_the_pair():
+    (found,) = judge([bound(holds=False), bound(holds=False, guaranteed=False), bound(holds=None)], []).violations
+    assert (found.name, found.epoch, found.file) == ("T1.l2", 3, "violations/t-epoch-0003.safetensors")
+    assert found.run == "digits, s, cw2 λ = 0.1, seed 0"
+
+
+def test_quartiles_of_the_rows_that_can_be_compared():
+    rows = [bound(ratio=float(k)) for k in (1, 2, 3, 4, 5)]
+    rows += [bound(ratio=9.0, guaranteed=False), bound(ratio=None), bound("F1.gap", 9.0, share=0.01)]
+    (spread,) = spreads(comparable(rows), lambda row: row["name"]).values()
+    assert (spread.count, spread.quarter, spread.median, spread.three_quarters) == (5, 2.0, 3.0, 4.0)
+
+
+def test_a_gap_of_zero_is_an_infinite_ratio_and_no_nan():
+    (spread,) = spreads([bound(ratio=float(k)) for k in (1, 2)] + [bound(ratio=np.inf)] * 2, lambda row: row["name"]).values()
+    assert (spread.quarter, spread.three_quarters) == (2.0, np.inf)
+
+
+def test_the_tightest_row_of_each_theorem():
+    rows = [bound("T10.risk", 8.0), bound("T2.cw2", 5.0), bound("T2.w2", 4.0), bound("T2.x", 1.0, target="error_gap")]
+    assert tightest(rows, ("gap",)) == ["T2.w2", "T10.risk"]
+
+
+def test_the_largest_term():
+    rows = [bound(dominant="D̂", dominance=0.9)] * 3 + [bound(dominant="r(δ)", dominance=0.6), bound("T0")]
+    found = largest_terms(rows)
+    assert set(found) == {"T1.l2"}
+    assert (found["T1.l2"].term, found["T1.l2"].pairs, found["T1.l2"].part) == ("D̂", 0.75, 0.9)
+
+
+def points(values, kind, name):
+    """One population a row of `values`: runs × epochs."""
+    for population, runs in enumerate(values):
+        for run, epochs in enumerate(runs):
+            for epoch, value in enumerate(epochs, 1):
+                yield {"kind": kind, "name": name, "configuration": f"{population}-{run}", "population": f"p{population}"} | {
+                    "epoch": epoch,
+                    "value": float(value),
+                }
+
+
+def test_correlation_is_spearmans_within_populations():
+    rng = np.random.default_rng(0)
+    gaps = rng.normal(size=(2, 12, 3)) + np.array([0.0, 100.0])[:, None, None]
+    noisy = gaps + rng.normal(size=gaps.shape)
+    distances = [*points(np.exp(gaps / 50), "distance", "monotone"), *points(-gaps, "distance", "opposite")]
+    distances += [*points(noisy, "distance", "noisy"), *points(np.ones_like(gaps), "distance", "constant")]
+    found = {(each.distance, each.last): each for each in explained(list(points(gaps, "measured", "gap")), distances, ("gap",))}
+    assert found["monotone", False].value == pytest.approx(1)
+    assert found["monotone", True].lower == pytest.approx(1)
+    assert found["opposite", False].upper == pytest.approx(-1)
+    assert found["constant", False].value == 0
+    for last, chosen in ((False, slice(None)), (True, slice(-1, None))):
+        expected = [stats.spearmanr(gaps[p][:, chosen].ravel(), noisy[p][:, chosen].ravel()).statistic for p in (0, 1)]
+        each = found["noisy", last]
+        assert list(each.within.values()) == pytest.approx(expected)
+        assert each.value == pytest.approx(np.mean(expected))
+        assert each.lower < each.value < each.upper
+        assert each.runs == 24
+
+
+def test_a_run_counts_once_however_many_epochs_it_has():
+    rng = np.random.default_rng(1)
+    gaps, other = rng.normal(size=(2, 1, 10, 1))
+    widths = []
+    for epochs in (1, 20):
+        repeated = [np.repeat(values, epochs, axis=2) for values in (gaps, other)]
+        (each, _) = explained(
+            list(points(repeated[0], "measured", "gap")), list(points(repeated[1], "distance", "d")), ("gap",)
+        )
+        widths.append(each.upper - each.lower)
+    assert widths[0] == pytest.approx(widths[1], rel=1e-12)
+
+
+def test_a_population_of_few_runs_has_no_correlation():
+    gaps = np.arange(4.0).reshape(1, 4, 1)
+    assert explained(list(points(gaps, "measured", "gap")), list(points(gaps, "distance", "d")), ("gap",)) == []
+
+
+def test_untrained_students_explain_nothing():
+    rng = np.random.default_rng(2)
+    gaps, other = rng.normal(size=(2, 1, 12, 2))
+    trained = explained(list(points(gaps, "measured", "gap")), list(points(other, "distance", "d")), ("gap",))
+    rows = [
+        [*points(values, "x", "y"), *({**row, "epoch": 0, "value": 1e6} for row in points(values[:, :, :1], "x", "y"))]
+        for values in (gaps, other)
+    ]
+    measured = [{**row, "kind": "measured", "name": "gap"} for row in rows[0]]
+    distances = [{**row, "kind": "distance", "name": "d"} for row in rows[1]]
+    assert explained(measured, distances, ("gap",)) == trained

@@ -1,0 +1,186 @@
+"""A whole campaign with real training, real audits and everything after them."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from campaign_work import Inline
+from small_campaign import reduced
+from typer.testing import CliRunner
+
+from kd2m_theory import Pair, audit
+from kd2m_theory.bounds import ladder
+from kd2m_theory.bounds.theorem import Sides
+from kd2m_theory.cli import app
+from kd2m_theory.validation.campaigns import engine
+from kd2m_theory.validation.campaigns.audits_task import BROKEN, TOGETHER
+from kd2m_theory.validation.campaigns.findings import findings
+from kd2m_theory.validation.campaigns.measured_distances import distances
+from kd2m_theory.validation.campaigns.page import markdown, sections
+from kd2m_theory.validation.campaigns.plan import tasks
+from kd2m_theory.validation.campaigns.store import Store
+from kd2m_theory.validation.campaigns.table import rows_of
+from kd2m_theory.validation.campaigns.work import work
+
+
+@pytest.fixture
+def store(campaign_store):
+    return campaign_store
+
+
+@pytest.fixture(scope="module")
+def found(campaign_store):
+    return findings(campaign_store)
+
+
+def test_the_reduced_campaign_passes(found):
+    assert found.judgement.passed
+    assert (found.runs, found.points) == (2, 3)
+    assert found.judgement.checked > 3 * 40
+
+
+def test_every_row_of_the_ladder_is_in_the_table(store):
+    rows = rows_of(store.table(), "bound")
+    assert len(rows) == 3 * len(ladder.ROWS)
+    assert {row["name"] for row in rows} == {row.name for row in ladder.ROWS}
+    assert all(row["environment"] and row["configuration"] for row in rows)
+    assert json.loads(rows[0]["environment"])["threads"] == 1
+    assert set() < {row["dominant"] for row in rows if row["name"] == "F2.T0"} <= {"R̂_T", "D̂", "r(δ)"}
+
+
+def test_every_distance_is_measured_and_finite(store):
+    rows = rows_of(store.table(), "distance")
+    assert len(rows) == 3 * 14
+    assert all(np.isfinite(row["value"]) and row["value"] >= 0 for row in rows)
+
+
+def test_the_broken_interval_is_caught_and_all_claims_were_tried(found):
+    cells = found.judgement.cells
+    assert {cell.delta for cell in cells} == {0.05, 0.2}
+    assert all(cell.trials == 60 for cell in cells)
+    assert {cell.verdict for cell in cells if cell.name == BROKEN} == {"invalid"}
+    names = {cell.name for cell in cells}
+    assert {"F1.gap", "F1.error", "F2.T0", "F3.T0", "F4.brier", "gap", "accuracy_student", "disagreement", TOGETHER} <= names
+    together = {cell.delta: cell.share for cell in cells if cell.name == TOGETHER}
+    assert together == {0.05: 0.05, 0.2: 0.2}
+    alone = {cell.share for cell in cells if cell.delta == 0.2 and cell.name != TOGETHER}
+    assert len(alone) == 1
+    assert alone.pop() < 0.2 / 8
+
+
+def test_the_truth_agrees_with_audits_of_it(store):
+    table = store.table()
+    truth = {row["name"]: row for row in rows_of(table, "truth")}
+    assert truth["population_error"]["lower"] < truth["population_error"]["value"] < truth["population_error"]["upper"]
+    assert truth["accuracy_student"]["value"] == pytest.approx(1 - truth["population_error"]["value"])
+    assert truth["gap"]["value"] == pytest.approx(truth["risk_student"]["value"] - truth["risk_teacher"]["value"])
+
+
+def test_the_page_has_every_part(found, store):
+    page = markdown(sections(found, store.path), "Campaign")
+    for words in (
+        "## no guaranteed bound is violated",
+        "## coverage: gaussian-mixture",
+        "## bound / gap, by row",
+        "by objective",
+    ):
+        assert words in page
+    assert "| T5.curved | 3 |" in page
+
+
+def test_a_finished_campaign_is_not_computed_again(store, tmp_path):
+    executor = Inline(tmp_path)
+    engine.run(tasks(reduced()), store, executor, work)
+    assert executor.begun == []
+
+
+def test_a_part_that_is_lost_comes_back_bit_for_bit(store, tmp_path):
+    copy = Store(tmp_path / "copy")
+    shutil.copytree(store.path, copy.path)
+    before = (copy.path / "table.parquet").read_bytes()
+    chosen = tasks(reduced())
+    lost = [chosen[0], next(task for task in chosen if "w2" in task.words)]
+    for task in lost:
+        (copy.path / "parts" / f"{task.digest}.parquet").unlink()
+    executor = Inline(tmp_path / "scratch")
+    engine.run(chosen, copy, executor, work)
+    assert executor.begun == [task.digest for task in lost]
+    copy.write_table()
+    assert (copy.path / "table.parquet").read_bytes() == before
+
+
+def test_report_prints_writes_and_draws(store, tmp_path):
+    done = CliRunner().invoke(app, ["validate", "report", str(store.path), "--out", str(tmp_path / "report")])
+    assert done.exit_code == 0
+    assert "no guaranteed bound is violated" in done.output
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "report.md",
+        "tightness.png",
+        "tightness.json",
+        "coverage.png",
+        "coverage.json",
+    }
+    assert pyarrow.parquet.read_table(store.path / "table.parquet").num_rows == store.table().num_rows
+
+
+def test_a_row_that_does_not_hold_fails_the_campaign_and_its_pair_is_kept(tmp_path, monkeypatch, campaign_store):
+    wrong = next(row for row in ladder.ROWS if row.name == "T0.error")
+
+    broken = tuple(row if row is not wrong else replace(row, compute=lambda _view: Sides(0.0, 0.0)) for row in ladder.ROWS)
+    monkeypatch.setattr(ladder, "ROWS", broken)
+    chosen = reduced()
+    made = Store(tmp_path / "store")
+    made.create(chosen.table, chosen.digest, resume=False)
+    shutil.copytree(campaign_store.path / "teachers", made.path / "teachers")
+    engine.run([task for task in tasks(chosen) if "w2" in task.words], made, Inline(tmp_path / "scratch"), work)
+    judged = findings(made).judgement
+    assert {each.name for each in judged.violations} == {"T0.error"}
+    assert not judged.passed
+    file = made.path / judged.violations[0].file
+    assert [row.name for row in audit(Pair.load(file)).violations] == ["T0.error"]
+    done = CliRunner().invoke(app, ["validate", "report", str(made.path)])
+    assert done.exit_code == 1
+    assert f"kd2m audit {file}" in done.output.splitlines()
+
+
+def test_a_pair_without_labels_or_features_has_the_distances_that_it_can_have():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(2, 30, 3))
+    assert set(distances(Pair(logits_teacher=logits[0], logits_student=logits[1]))) == {"KL of predictions", "disagreement"}
+    unlabelled = distances(Pair(rng.normal(size=(30, 3)), rng.normal(size=(30, 3)), head_weight=np.eye(3)))
+    assert "W2" in unlabelled
+    assert "CW2" not in unlabelled
+
+
+def test_equal_networks_are_at_distance_zero():
+    z = np.random.default_rng(0).normal(size=(40, 3))
+    same = distances(Pair(z, z, labels=np.arange(40) % 3, head_weight=np.eye(3)))
+    assert same == pytest.approx(dict.fromkeys(same, 0.0), abs=1e-6)
+
+
+def test_inputs_at_fault_are_one_line_and_status_2(tmp_path, capsys, monkeypatch):
+    from kd2m_theory import cli
+
+    for words, expected in (
+        (["quikc"], "did you mean 'quick'?"),
+        (["quick", "--workers", "0"], "workers is 0"),
+        (["quick", "--workers", "2", "--scheduler", "tcp://127.0.0.1:9"], "leave one out"),
+        (
+            ["quick", "--scheduler", "tcp://127.0.0.1:9", "--timeout", "0.3"],
+            "scheduler tcp://127.0.0.1:9 does not answer within 0.3 s",
+        ),
+        (["report", str(tmp_path)], "holds no campaign"),
+        (["merge", str(tmp_path / "union"), str(tmp_path)], "holds no campaign"),
+    ):
+        monkeypatch.setattr("sys.argv", ["kd2m", "validate", *words])
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr().err
+        assert ended.value.code == 2
+        assert expected in said
+        assert said.count("\n") == 1
+    assert not (tmp_path / "campaigns").exists()

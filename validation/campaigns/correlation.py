@@ -1,0 +1,122 @@
+"""Which distance explains the gap best: rank correlation over pairs, with an interval from whole runs drawn anew.
+
+Epochs of one run resemble each other, so runs are resampled, not pairs. Distances of two populations have different scales, so
+the correlation is taken within each population and the mean over populations is reported.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.validation.campaigns.table import Row
+
+_RESAMPLES = 500
+_LEVEL = 0.95
+_FEWEST = 5  # runs of a population, below which no correlation is taken
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Spearman's correlation of a distance with a gap.
+
+    Attributes:
+        distance: its name.
+        gap: name of the measured value.
+        last: whether only pairs after the last epoch count; else all of trained students.
+        runs: of all populations.
+        value: mean over populations.
+        lower: 2.5 % quantile over resampled runs.
+        upper: 97.5 % quantile.
+        within: of each population.
+    """
+
+    distance: str
+    gap: str
+    last: bool
+    runs: int
+    value: float
+    lower: float
+    upper: float
+    within: Mapping[str, float]
+
+
+def explained(
+    measured: Iterable[Row], distances: Iterable[Row], gaps: Sequence[str] = ("gap", "gap_shared_head"), seed: int = 0
+) -> list[Explained]:
+    """Every distance against every gap, over all trained pairs and after the last epoch, the best first.
+
+    Untrained students are left out: each is the start of many runs, and all of them are far from their teacher.
+
+    Args:
+        measured: rows of kind "measured".
+        distances: rows of kind "distance".
+        gaps: names of measured values.
+        seed: of the resampling.
+    """
+    values: defaultdict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
+    for row in (*measured, *distances):
+        values[row["kind"], row["name"]][row["configuration"], row["epoch"]] = row["value"]
+    population_of = {row["configuration"]: row["population"] for row in measured}
+    names = [name for kind, name in values if kind == "distance"]
+    found = []
+    for gap in gaps:
+        for last in (False, True):
+            series = [values["measured", gap], *(values["distance", name] for name in names)]
+            clouds = _clouds(series, population_of, last)
+            if clouds:
+                found += _correlations(names, gap, last, clouds, seed)
+    return sorted(found, key=lambda each: (each.gap, each.last, -each.value))
+
+
+def _clouds(
+    series: Sequence[Mapping[tuple[str, int], float]], population_of: Mapping[str, str], last: bool
+) -> dict[str, list[Float64]]:
+    """For each population its runs, each an array series × epochs."""
+    shared = set.intersection(*(set(each) for each in series))
+    runs: defaultdict[str, list[int]] = defaultdict(list)
+    for configuration, epoch in sorted(shared):
+        if epoch:
+            runs[configuration].append(epoch)
+    clouds: defaultdict[str, list[Float64]] = defaultdict(list)
+    for configuration, epochs in runs.items():
+        kept = epochs[-1:] if last else epochs
+        array = np.array([[each[configuration, epoch] for epoch in kept] for each in series])
+        clouds[population_of[configuration]].append(array)
+    return {population: arrays for population, arrays in clouds.items() if len(arrays) >= _FEWEST}
+
+
+def _correlations(
+    names: Sequence[str], gap: str, last: bool, clouds: Mapping[str, Sequence[Float64]], seed: int
+) -> list[Explained]:
+    generator = np.random.default_rng(seed)
+    within = {population: _spearman(arrays) for population, arrays in clouds.items()}
+
+    def resampled() -> Float64:
+        chosen = [[arrays[k] for k in generator.integers(len(arrays), size=len(arrays))] for arrays in clouds.values()]
+        mean: Float64 = np.mean([_spearman(arrays) for arrays in chosen], axis=0)
+        return mean
+
+    drawn = np.array([resampled() for _ in range(_RESAMPLES)])
+    tail = (1 - _LEVEL) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+    value = np.mean(list(within.values()), axis=0)
+    runs = sum(len(arrays) for arrays in clouds.values())
+    each = {name: {population: float(values[k]) for population, values in within.items()} for k, name in enumerate(names)}
+    return [
+        Explained(name, gap, last, runs, float(value[k]), float(low[k]), float(high[k]), each[name])
+        for k, name in enumerate(names)
+    ]
+
+
+def _spearman(arrays: Sequence[Float64]) -> Float64:
+    """Correlation of the first series with each of the others; 0 with one that is constant."""
+    ranks = rankdata(np.concatenate(arrays, axis=1), axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((ranks**2).sum(axis=1))
+    products = lengths[0] * lengths[1:]
+    correlations: Float64 = np.divide(ranks[1:] @ ranks[0], products, out=np.zeros_like(products), where=products > 0)
+    return correlations

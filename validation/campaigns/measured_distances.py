@@ -1,0 +1,61 @@
+"""Distances between teacher and student of one pair: the candidates for what explains the gap."""
+
+import numpy as np
+from scipy.special import log_softmax
+
+from kd2m_theory.estimators import (
+    conditional_gaussian_wasserstein,
+    conditional_mmd,
+    conditional_wasserstein,
+    energy_distance,
+    gaussian_symmetric_kl,
+    gaussian_wasserstein,
+    joint_wasserstein,
+    mmd,
+    sliced_wasserstein,
+    wasserstein,
+)
+from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.pair import Pair
+
+_SHRINKAGE = 0.1  # of covariances in the Gaussian KL, as in the objectives
+
+
+def distances(pair: Pair) -> dict[str, float]:
+    """Every distance by name: between the features, where they are of one dimension, and between the predictions.
+
+    All are distances, not squares, but for the divergences. Features are as they are: no scale is taken out.
+    """
+    found: dict[str, float] = {}
+    student, teacher, labels = pair.features_student, pair.features_teacher, pair.labels
+    if student is not None and teacher is not None and student.shape[1] == teacher.shape[1]:
+        found |= _between_features(student, teacher)
+        if labels is not None:
+            found["CW2"] = conditional_wasserstein(student, teacher, labels, labels, 2, "uniform").value
+            found["Gaussian CW2"] = conditional_gaussian_wasserstein(student, teacher, labels, labels, "uniform").value
+            found["conditional MMD"] = conditional_mmd(student, teacher, labels, labels).value
+    logits_student, logits_teacher = _logits(pair.logits_student, student, pair), _logits(pair.logits_teacher, teacher, pair)
+    if logits_student is not None and logits_teacher is not None:
+        log_q, log_p = log_softmax(logits_student, axis=1), log_softmax(logits_teacher, axis=1)
+        found["KL of predictions"] = float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean())
+        found["disagreement"] = float((log_q.argmax(axis=1) != log_p.argmax(axis=1)).mean())
+        if "W2" in found:
+            found["JW2"] = joint_wasserstein(student, teacher, np.exp(log_q), np.exp(log_p)).value
+    return found
+
+
+def _logits(given: Float64 | None, features: Float64 | None, pair: Pair) -> Float64 | None:
+    return pair.apply_head(features) if given is None else given
+
+
+def _between_features(student: Float64, teacher: Float64) -> dict[str, float]:
+    return {
+        "paired L2": float(np.sqrt(((student - teacher) ** 2).sum(axis=1).mean())),
+        "W1": wasserstein(student, teacher, 1).value,
+        "W2": wasserstein(student, teacher, 2).value,
+        "sliced W2": sliced_wasserstein(student, teacher, 2, projections=256, seed=0).value,
+        "Gaussian W2": gaussian_wasserstein(student, teacher).value,
+        "symmetric Gaussian KL": gaussian_symmetric_kl(student, teacher, shrinkage=_SHRINKAGE).value,
+        "MMD": mmd(student, teacher).value,
+        "energy": energy_distance(student, teacher),
+    }

@@ -1,0 +1,202 @@
+"""What a campaign found, as a page: for the terminal and as Markdown, from the same sections."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kd2m_theory.report import number
+from kd2m_theory.validation.campaigns.correlation import Explained
+from kd2m_theory.validation.campaigns.findings import Findings
+from kd2m_theory.validation.campaigns.table import Row
+from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms, spreads, tightest
+from kd2m_theory.validation.campaigns.verdict import Cell
+
+_GAPS = ("gap", "gap_shared_head")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with words.
+
+    Attributes:
+        title: of the section.
+        headings: of the columns, the first of words.
+        rows: cells.
+        notes: sentences below it.
+        alarming: indices of rows that mean failure.
+        commands: to run next, each on a line of its own.
+    """
+
+    title: str
+    headings: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+    alarming: frozenset[int] = frozenset()
+    commands: tuple[str, ...] = ()
+
+
+def sections(found: Findings, store: Path) -> list[Section]:
+    """The verdict, violations, coverage, tightness and correlations, as far as the campaign has them."""
+    return [_verdict(found, store), *_coverage(found), *_tightness(found), *_correlation(found)]
+
+
+def printed(parts: Sequence[Section]) -> RenderableType:
+    """For the terminal, but for the commands: a terminal must not break them."""
+    shown: list[RenderableType] = []
+    for part in parts:
+        if part.rows:
+            table = Table(box=None, pad_edge=False, title=part.title, title_justify="left", title_style="bold")
+            for k, heading in enumerate(part.headings):
+                table.add_column(heading, justify="right" if k else "left", no_wrap=True)
+            for k, row in enumerate(part.rows):
+                table.add_row(*map(Text, row), style="bold red" if k in part.alarming else "")
+            shown.append(table)
+        else:
+            shown.append(Text(part.title, style="bold red" if part.alarming else "bold"))
+        shown += [Text(note, style="dim") for note in part.notes]
+        shown.append(Text(""))
+    return Group(*shown[:-1])
+
+
+def markdown(parts: Sequence[Section], title: str) -> str:
+    """As a Markdown page."""
+    lines = [f"# {title}", ""]
+    for part in parts:
+        lines += [f"## {part.title}", ""]
+        if part.rows:
+            lines.append("| " + " | ".join(part.headings) + " |")
+            lines.append("|---" + "|--:" * (len(part.headings) - 1) + "|")
+            lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in part.rows]
+            lines.append("")
+        for note in part.notes:
+            lines += [note, ""]
+        if part.commands:
+            lines += ["```sh", *part.commands, "```", ""]
+    return "\n".join(lines)
+
+
+def _verdict(found: Findings, store: Path) -> Section:
+    judged = found.judgement
+    notes = [
+        f"{found.points:,} audited pairs of {found.runs:,} runs; {judged.checked:,} guaranteed deterministic rows compared "
+        f"with what was measured, {len(judged.violations)} violated.",
+        "No coverage study.",
+        f"{found.seconds:,.0f} core-seconds; {found.environments}.",
+    ]
+    if judged.cells:
+        notes[1] = (
+            f"{len(judged.cells)} claims about the population, each tried {_span(judged.cells)} times: {len(judged.invalid)} "
+            f"guaranteed ones invalid; {'a broken interval was NOT' if judged.missed else 'every broken interval was'} caught."
+        )
+    notes += [
+        f"VIOLATED: {each.name}: {number(each.lower)} ≤ {number(each.value)} ≤ {number(each.upper)} does not hold for "
+        f"{each.run} after epoch {each.epoch}."
+        for each in judged.violations
+    ]
+    commands = tuple(dict.fromkeys(f"kd2m audit {store / each.file}" for each in judged.violations))
+    title = "no guaranteed bound is violated" if judged.passed else "THE CAMPAIGN FAILED"
+    return Section(title, notes=tuple(notes), alarming=frozenset() if judged.passed else frozenset({0}), commands=commands)
+
+
+def _span(cells: Sequence[Cell]) -> str:
+    trials = sorted({cell.trials for cell in cells})
+    return f"{trials[0]:,}" if len(trials) == 1 else f"{trials[0]:,} to {trials[-1]:,}"
+
+
+def _coverage(found: Findings) -> Iterator[Section]:
+    cells = found.judgement.cells
+    for run in dict.fromkeys(cell.run for cell in cells):
+        mine = sorted((cell for cell in cells if cell.run == run), key=lambda cell: (cell.delta, cell.n))
+        rows = tuple(
+            (
+                f"{cell.name}{'' if cell.guaranteed else ' *'}",
+                f"{cell.delta:g}",
+                f"{cell.n:,}",
+                f"{100 * cell.share:.3g} %",
+                f"{cell.certain}" if cell.certain == cell.possible else f"{cell.certain}–{cell.possible}",
+                f"{cell.trials:,}",
+                f"[{100 * cell.lower:.2g}, {100 * cell.upper:.2g}] %",
+                cell.verdict,
+            )
+            for cell in mine
+        )
+        headings = ("claim", "δ", "n", "allowed", "wrong", "audits", "rate in", "verdict")
+        bad = frozenset(k for k, cell in enumerate(mine) if cell in (*found.judgement.invalid, *found.judgement.missed))
+        notes = (
+            "δ is of the whole audit, allowed is how often the claim may be wrong. All intervals of the rate hold together at "
+            "95 %. conservative: wrong less than a fifth as often as allowed. * = only asymptotic, or broken on purpose. Two "
+            "counts: the truth itself is known to an interval.",
+        )
+        yield Section(f"coverage: {run}", headings, rows, notes, bad)
+
+
+def _tightness(found: Findings) -> Iterator[Section]:
+    rows = comparable(found.bounds)
+    if not rows:
+        return
+    overall, terms = spreads(rows, lambda row: row["name"]), largest_terms(found.bounds)
+    lines = []
+    for name in dict.fromkeys(row["name"] for row in found.bounds):
+        spread, term = overall.get(name), terms.get(name)
+        if spread is None and term is None:
+            continue
+        ratios = ["–"] * 4
+        if spread is not None:
+            quartiles = spread.median, spread.quarter, spread.three_quarters
+            ratios = [f"{spread.count:,}", *(number(quartile, 3) for quartile in quartiles)]
+        largest = "–" if term is None else f"{term.term} ({100 * term.part:.0f} %)"
+        lines.append((name, *ratios, largest))
+    note = (
+        "Guaranteed rows, ratio on the gap's side of zero; a gap of zero counts as ∞. Rows about the population have no "
+        "measured gap to compare with. Largest term: the one that is largest on most pairs, with its median part of the bound."
+    )
+    headings = ("row", "pairs", "median", "quarter below", "three quarters below", "largest term")
+    yield Section("bound / gap, by row", headings, tuple(lines), (note,))
+    for words, key in _GROUPS:
+        # The untrained student belongs to no objective.
+        yield _medians(rows if words == "epoch" else [row for row in rows if row["epoch"]], words, key)
+
+
+_GROUPS: tuple[tuple[str, Callable[[Row], str]], ...] = (
+    ("population", lambda row: str(row["population"])),
+    ("objective", lambda row: str(row["objective"])),
+    ("epoch", lambda row: f"{row['population']}, epoch {row['epoch']}"),
+    ("λ", lambda row: str(row["objective"]) + ("" if row["weight"] is None else f" λ = {row['weight']:g}")),
+)
+
+
+def _medians(rows: Sequence[Row], words: str, key: Callable[[Row], str]) -> Section:
+    names = tightest(rows, _GAPS)
+    medians = spreads([row for row in rows if row["name"] in names], lambda row: (key(row), row["name"]))
+    groups = {key(row): (row["population"], row["epoch"]) if words == "epoch" else key(row) for row in rows}
+    lines = tuple(
+        (group, *(number(medians[group, name].median, 3) if (group, name) in medians else "–" for name in names))
+        for group in sorted(groups, key=lambda group: groups[group])
+    )
+    pairs = "" if words == "epoch" else " on trained pairs"
+    note = f"Median ratio{pairs} of the tightest row of each theorem: {', '.join(names)}."
+    return Section(f"bound / gap, by {words}", (words, *(name.split(".")[0] for name in names)), lines, (note,))
+
+
+def _correlation(found: Findings) -> Iterator[Section]:
+    for gap in dict.fromkeys(each.gap for each in found.explained):
+        cells = {(each.distance, each.last): each for each in found.explained if each.gap == gap}
+        names = sorted({name for name, _ in cells}, key=lambda name: -cells[name, False].value)
+        lines = tuple((name, _interval(cells[name, False]), _interval(cells[name, True])) for name in names)
+        note = (
+            "Spearman's correlation with the measured gap within a population, mean over populations, with the 95 % interval "
+            "of 500 resamples of whole runs."
+        )
+        title = f"which distance explains the gap {_GAP_WORDS[gap]}"
+        yield Section(title, ("distance", "all trained pairs", "last epoch"), lines, (note,))
+
+
+_GAP_WORDS = {"gap": "with each network's own head", "gap_shared_head": "through the teacher's head"}
+
+
+def _interval(each: Explained) -> str:
+    return f"{each.value:+.2f} [{each.lower:+.2f}, {each.upper:+.2f}]".replace("-", "−")

@@ -1,0 +1,106 @@
+"""A campaign as tasks, and the check that every one of them can begin, before the first does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.extraction import choose_device
+from kd2m_theory.validation.batches import Batches
+from kd2m_theory.validation.campaigns.campaign import Campaign, Coverage
+from kd2m_theory.validation.campaigns.task import Task
+from kd2m_theory.validation.configuration import Configuration, digest
+from kd2m_theory.validation.networks import network
+from kd2m_theory.validation.objectives.registry import objective
+from kd2m_theory.validation.populations.population import Population
+from kd2m_theory.validation.populations.registry import population
+from kd2m_theory.validation.processes import Processes
+
+
+def tasks(campaign: Campaign) -> tuple[Task, ...]:
+    """Every task, in the order in which they should begin."""
+    # Coverage first: its audits wait for one training each, and can then fill every worker.
+    listed = [task for study in campaign.coverages for task in _of_coverage(study, campaign.device)]
+    listed += [_pair(run, campaign) for run in campaign.runs]
+    return tuple({task.digest: task for task in listed}.values())
+
+
+def check(campaign: Campaign, *, here: bool) -> None:
+    """Make everything that is made before training, once for every kind of run.
+
+    Args:
+        campaign: the campaign.
+        here: whether it runs on this machine, so that its device has to be here too.
+
+    Raises:
+        InputError: unknown names or options, networks that do not fit, a population that has no fresh images for a coverage
+            study, or no such device.
+        MissingDependencyError: a library that a population or a network needs.
+    """
+    if here:
+        choose_device(campaign.device)
+    sources: dict[str, Population] = {}
+    seen = set()
+    for run, fresh in [(study.run, True) for study in campaign.coverages] + [(run, False) for run in campaign.runs]:
+        what = digest({**run.to_table(), "seed": 0, "fresh": fresh})
+        if what in seen:
+            continue
+        seen.add(what)
+        key = digest(dict(run.population))
+        if key not in sources:
+            sources[key] = population(**dict(run.population))
+        _check_run(run, sources[key])
+        if fresh and sources[key].size("test") is not None:
+            raise InputError(
+                f"coverage is measured on fresh images, and {run.population['name']} has no more than "
+                f"{sources[key].size('test')}; choose gaussian-mixture or glyphs"
+            )
+
+
+def _check_run(run: Configuration, source: Population) -> None:
+    teacher, student = (
+        network(name, source.classes, source.image_shape, 0) for name in (run.teacher.network, run.student.network)
+    )
+    if run.student.head == "teacher" and teacher.feature_size != student.feature_size:
+        raise InputError(
+            f"{run.student.network} has {student.feature_size} features and {run.teacher.network} {teacher.feature_size}: the "
+            "teacher's head does not fit; choose head = 'own', or networks with features of one size"
+        )
+    options = {key: value for key, value in run.objective.items() if key != "name"}
+    objective(run.objective["name"], student, teacher, init_seed=0, **options)
+    for recipe in (run.teacher.training, run.student.training):
+        assert recipe is not None
+        Batches(source, recipe, 0, torch.device("cpu"), Processes(), lambda: 0)
+
+
+def _pair(run: Configuration, campaign: Campaign) -> Task:
+    table = {"kind": "pair", "delta": campaign.delta, "device": campaign.device, "run": run.to_table()}
+    teacher = (f"teachers/{run.teacher_digest}.safetensors",)
+    return Task(digest(table), table, describe(run), shares=teacher, device=campaign.device)
+
+
+def _of_coverage(study: Coverage, device: str) -> Iterator[Task]:
+    run = study.run.to_table()
+    table = {"kind": "network", "device": device, "run": run, "draws": study.draws, "seed": study.seed}
+    name = digest(table)
+    made = (f"networks/{name}.safetensors", f"truths/{name}.json")
+    teacher = (f"teachers/{study.run.teacher_digest}.safetensors",)
+    words = f"coverage, {describe(study.run)}"
+    yield Task(name, table, words, makes=made, shares=teacher, device=device)
+    for audits in study.audits:
+        for n, repeats in zip(audits.sizes, audits.repeats, strict=True):
+            for start in range(0, repeats, audits.block):
+                stop = min(start + audits.block, repeats)
+                block: dict[str, Any] = {"kind": "audits", "network": name, "run": run, "seed": study.seed, "n": n}
+                block |= {"rows": list(audits.rows or ()), "deltas": list(study.deltas), "start": start, "stop": stop}
+                yield Task(digest(block), block, f"{words}, audits {start} to {stop} of n = {n}", needs=made)
+
+
+def describe(run: Configuration) -> str:
+    """A run in a few words."""
+    weight = run.objective.get("weight")
+    return (
+        f"{run.population['name']}, {run.student.network}, {run.objective['name']}"
+        f"{'' if weight is None else f' λ = {weight:g}'}, seed {run.seed}"
+    )

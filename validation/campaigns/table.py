@@ -1,0 +1,74 @@
+"""The table of a campaign: one schema for every row, and parts of it as bytes.
+
+kind       a row is about
+bound      a row of the ladder on one pair after one epoch
+measured   a risk, gap or accuracy of that pair
+distance   a distance between its features, or its predictions
+truth      a population quantity of a coverage study, with the interval that it is known to
+coverage   a claim about such a quantity: how many audits made it, how many were wrong
+"""
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+SCHEMA = "kd2m-campaign/1"
+
+_TEXT, _REAL, _WHOLE, _TRUTH = pyarrow.string(), pyarrow.float64(), pyarrow.int64(), pyarrow.bool_()
+# What a part says of all its rows, then of each.
+_OF_TASK = {"task": _TEXT, "configuration": _TEXT, "population": _TEXT, "teacher": _TEXT, "student": _TEXT, "head": _TEXT}
+_OF_TASK |= {"objective": _TEXT, "weight": _REAL, "options": _TEXT, "seed": _WHOLE, "environment": _TEXT}
+_OF_ROW = {"kind": _TEXT, "name": _TEXT, "target": _TEXT, "epoch": _WHOLE, "n": _WHOLE, "classes": _WHOLE}
+_OF_ROW |= {"delta": _REAL, "share": _REAL, "lower": _REAL, "value": _REAL, "upper": _REAL, "rounding": _REAL}
+_OF_ROW |= {"ratio": _REAL, "status": _TEXT, "assumed": _TEXT, "guaranteed": _TRUTH, "holds": _TRUTH}
+_OF_ROW |= {"dominant": _TEXT, "dominance": _REAL, "trials": _WHOLE, "certain": _WHOLE, "possible": _WHOLE}
+COLUMNS = pyarrow.schema({**_OF_TASK, **_OF_ROW})
+
+Row = Mapping[str, Any]
+
+
+def part(of_task: Row, rows: Iterable[Row], about: Mapping[str, Any]) -> bytes:
+    """A Parquet file of rows.
+
+    Args:
+        of_task: columns that are the same in all rows.
+        rows: the others; a column that a row lacks is null.
+        about: plain data kept in the file beside the rows, which need not be reproducible.
+
+    Raises:
+        KeyError: a column that the schema does not have.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
+    for row in rows:
+        whole = {**of_task, **row}
+        if unknown := whole.keys() - columns.keys():
+            raise KeyError(f"no column {', '.join(sorted(unknown))}")
+        for name, values in columns.items():
+            values.append(whole.get(name))
+    metadata = {"schema": SCHEMA, "about": json.dumps(dict(about), sort_keys=True, ensure_ascii=False)}
+    return to_bytes(pyarrow.table(columns, schema=COLUMNS.with_metadata(metadata)))
+
+
+def to_bytes(table: pyarrow.Table) -> bytes:
+    """A table as a Parquet file; the same bytes for the same table."""
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def joined(parts: Sequence[pyarrow.Table]) -> pyarrow.Table:
+    """All rows in the order of the parts, without what the parts say beside them."""
+    bare = [each.replace_schema_metadata(None) for each in parts]
+    return pyarrow.concat_tables(bare) if bare else COLUMNS.empty_table()
+
+
+def rows_of(table: pyarrow.Table, kind: str) -> list[dict[str, Any]]:
+    """The rows of one kind as plain dictionaries."""
+    import pyarrow.compute
+
+    kept: list[dict[str, Any]] = table.filter(pyarrow.compute.equal(table["kind"], kind)).to_pylist()
+    return kept

@@ -1,0 +1,46 @@
+"""A run inside a task: the teacher comes as bytes and goes as bytes, everything else stays in the task's own folder."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kd2m_theory.validation.campaigns.task import Task
+from kd2m_theory.validation.configuration import Configuration, configuration
+from kd2m_theory.validation.distillation import Trained, train
+from kd2m_theory.validation.run_folder import RunFolder, environment
+
+
+def run(task: Task, files: Mapping[str, bytes], scratch: Path) -> tuple[Configuration, Trained, dict[str, bytes]]:
+    """Train what the task's table says.
+
+    Returns:
+        The configuration, the run, and the teacher's file if the task was not given one.
+    """
+    chosen = configuration(task.table["run"])
+    (name,) = task.shares
+    weights = RunFolder(scratch / "teachers" / chosen.teacher_digest).weights("teacher")
+    if name in files:
+        weights.parent.mkdir(parents=True)
+        weights.write_bytes(files[name])
+    trained = train(chosen, scratch / "run", device=task.device, teachers=scratch / "teachers")
+    return chosen, trained, {} if name in files else {name: weights.read_bytes()}
+
+
+def columns(task: Task, chosen: Configuration) -> dict[str, Any]:
+    """What every row of a task says of its run."""
+    weight = chosen.objective.get("weight")
+    options = {key: value for key, value in chosen.objective.items() if key not in ("name", "weight")}
+    return {
+        "task": task.digest,
+        "configuration": chosen.digest,
+        "population": chosen.population["name"],
+        "teacher": chosen.teacher.network,
+        "student": chosen.student.network,
+        "head": chosen.student.head,
+        "objective": chosen.objective["name"],
+        "weight": None if weight is None else float(weight),
+        "options": json.dumps(options, sort_keys=True),
+        "seed": chosen.seed,
+        "environment": json.dumps(environment(), sort_keys=True),
+    }

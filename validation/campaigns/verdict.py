@@ -1,0 +1,142 @@
+"""Whether a campaign caught anything: rows that do not hold on a pair, and claims that are wrong more often than they say."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kd2m_theory.estimators import clopper_pearson
+from kd2m_theory.validation.campaigns.audits_task import BROKEN
+from kd2m_theory.validation.campaigns.pair_task import violation_file
+from kd2m_theory.validation.campaigns.table import Row
+
+Verdict = Literal["invalid", "compatible", "conservative"]
+# All verdicts of a campaign together are wrong with at most this probability.
+DELTA = 0.05
+# Conservative: wrong less often than a fifth of what it may be.
+_WIDE_MARGIN = 5
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A guaranteed row that does not hold on a pair.
+
+    Attributes:
+        name: the row.
+        run: the pair's run in words.
+        epoch: of the pair.
+        value: what was measured.
+        lower: the row's lower side.
+        upper: its upper side.
+        file: of the pair, in the store.
+    """
+
+    name: str
+    run: str
+    epoch: int
+    value: float
+    lower: float
+    upper: float
+    file: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A claim, at one size of sample and one δ.
+
+    Attributes:
+        run: the pair in words.
+        name: the row or measured value.
+        n: images of an audit.
+        delta: of the audit.
+        share: of the claim: how often it may be wrong.
+        guaranteed: whether it says that it holds at every n.
+        trials: audits.
+        certain: audits in which it was wrong whatever the truth is within its own interval.
+        possible: audits in which it may have been wrong.
+        lower: lower end of the interval of the rate at which it is wrong.
+        upper: upper end.
+        verdict: "invalid" if the rate is above `share`, "conservative" if it is below a fifth of it, else "compatible".
+    """
+
+    run: str
+    name: str
+    n: int
+    delta: float
+    share: float
+    guaranteed: bool
+    trials: int
+    certain: int
+    possible: int
+    lower: float
+    upper: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The answer of a campaign.
+
+    Attributes:
+        checked: guaranteed deterministic rows that were compared with a measured value.
+        violations: those that do not hold.
+        cells: claims about the population.
+    """
+
+    checked: int
+    violations: tuple[Violation, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def invalid(self) -> tuple[Cell, ...]:
+        """Guaranteed claims that are wrong too often."""
+        return tuple(cell for cell in self.cells if cell.guaranteed and cell.verdict == "invalid")
+
+    @property
+    def missed(self) -> tuple[Cell, ...]:
+        """Broken intervals that were not caught."""
+        return tuple(cell for cell in self.cells if cell.name == BROKEN and cell.verdict != "invalid")
+
+    @property
+    def passed(self) -> bool:
+        """Whether every guaranteed row held, and every broken interval was caught."""
+        return not (self.violations or self.invalid or self.missed)
+
+
+def judge(bounds: Iterable[Row], counts: Iterable[Row]) -> Judgement:
+    """The judgement of the rows of kind "bound" and of kind "coverage"."""
+    checked = [row for row in bounds if row["guaranteed"] and row["share"] is None and row["holds"] is not None]
+    violations = tuple(_violation(row) for row in checked if not row["holds"])
+    return Judgement(len(checked), violations, _cells(counts))
+
+
+def run_in_words(row: Row) -> str:
+    """The run that a row is about."""
+    weight = "" if row["weight"] is None else f" λ = {row['weight']:g}"
+    return f"{row['population']}, {row['student']}, {row['objective']}{weight}, seed {row['seed']}"
+
+
+def _violation(row: Row) -> Violation:
+    file = violation_file(row["task"], row["epoch"])
+    return Violation(row["name"], run_in_words(row), row["epoch"], row["value"], row["lower"], row["upper"], file)
+
+
+def _cells(counts: Iterable[Row]) -> tuple[Cell, ...]:
+    blocks: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in counts:
+        blocks[row["configuration"], row["name"], row["n"], row["delta"], row["share"]].append(row)
+    return tuple(_cell(rows, DELTA / len(blocks)) for rows in blocks.values())
+
+
+def _cell(rows: Sequence[Row], delta: float) -> Cell:
+    first = rows[0]
+    trials, certain, possible = (sum(row[name] for row in rows) for name in ("trials", "certain", "possible"))
+    lower, upper = clopper_pearson(certain, trials, delta).lower, clopper_pearson(possible, trials, delta).upper
+    share = first["share"]
+    verdict: Verdict = "compatible"
+    if lower > share:
+        verdict = "invalid"
+    elif upper < share / _WIDE_MARGIN:
+        verdict = "conservative"
+    what = run_in_words(first), first["name"], first["n"], first["delta"], share, first["guaranteed"]
+    return Cell(*what, trials, certain, possible, lower, upper, verdict)
