@@ -1,6 +1,9 @@
 """What a reader of a page has at hand before it begins, and what must be true once its code has run."""
 
+import signal
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -71,6 +74,25 @@ def demonstration(_patch):
     return {}
 
 
+def slurm(patch):
+    """A stand-in for dask-jobqueue, whose cluster needs the programs of Slurm; and nobody waits for a signal."""
+
+    class SLURMCluster:
+        scheduler_address = "tcp://login:8786"
+
+        def __init__(
+            self, *, queue, cores, processes, memory, walltime, job_extra_directives, worker_extra_args, scheduler_options
+        ):
+            assert (cores, processes) == (1, 1)
+
+        def adapt(self, *, minimum, maximum):
+            assert minimum < maximum
+
+    patch.setitem(sys.modules, "dask_jobqueue", SimpleNamespace(SLURMCluster=SLURMCluster))
+    patch.setattr(signal, "pause", lambda: None)
+    return {}
+
+
 def additions(names, patch):
     """The examples of CONTRIBUTING do what it says once they stand where it says."""
     check_metric(names["mean_distance"], examples=20).assert_ok()
@@ -93,6 +115,7 @@ def additions(names, patch):
 BEFORE = {
     "README.md": readme,
     "docs/quick-start.md": demonstration,
+    "docs/scaling.md": slurm,
     "docs/own-metric.md": lambda patch: few_examples(patch) or {},
 }
 AFTER = {"CONTRIBUTING.md": additions}
