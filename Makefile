@@ -9,11 +9,12 @@ ROOMS := kd2m_theory estimators bounds validation paper_figures
 SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard validation/benchmarks/*.md validation/benchmarks/*.json) \
 	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
-.PHONY: help demo figures test browser-test lint types format benchmark clean
+.PHONY: help demo docs figures test browser-test lint types format benchmark clean
 
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
+	@echo "make docs       build the site into build/site/, warnings are errors"
 	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
 	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/)"
 	@echo "make format     let ruff rewrite the sources"
@@ -33,6 +34,13 @@ browser-test: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt "$$(echo build/wheel/*.whl)[browser]"
 	cd $(ELSEWHERE) && KD2M_BROWSER=required $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
 		$(CURDIR)/tests/front/test_report_in_browser.py $(PYTEST)
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt "$$(echo build/wheel/*.whl)[docs,train]"
+	rm -rf build/site
+	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m sphinx -q -W --keep-going -E -b html -d $(CURDIR)/build/doctrees \
+		$(CURDIR)/docs $(CURDIR)/build/site
+	@echo "build/site/index.html"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -38,6 +38,12 @@ def fit_affine(pair: Pair) -> AffineMap:
 
     Raises:
         InputError: the pair has no features, or its inputs are not the same.
+
+    Example:
+        >>> student = np.random.default_rng(0).normal(size=(20, 2))
+        >>> fitted: AffineMap = fit_affine(Pair(student @ [[1.0, 0.0, 1.0], [0.0, 2.0, 1.0]] + 3.0, student))
+        >>> fitted.matrix.round(9).tolist(), fitted.offset.round(9).tolist(), round(fitted.explained, 9)
+        ([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], [3.0, 3.0, 3.0], 1.0)
     """
     student, teacher = pair.features_student, pair.features_teacher
     if student is None or teacher is None:
@@ -61,6 +67,12 @@ def aligned(pair: Pair, fitted_on: Pair) -> Pair:
 
     Raises:
         InputError: as `fit_affine`; dimensions that do not fit; inputs that occur in both pairs.
+
+    Example:
+        >>> teacher = np.random.default_rng(0).normal(size=(40, 3))
+        >>> pairs = [Pair(z, z[:, :2], head_weight=np.eye(3)) for z in (teacher[:20], teacher[20:])]
+        >>> aligned(pairs[0], fitted_on=pairs[1]).shared_head is not None
+        True
     """
     student, teacher = pair.features_student, pair.features_teacher
     if student is None or teacher is None:

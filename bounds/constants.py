@@ -46,18 +46,32 @@ def class_lipschitz(weight: Float64) -> Float64:
 
     Args:
         weight: K × d weight of the head.
+
+    Example:
+        >>> class_lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])).round(4)
+        array([3.1623, 2.    , 3.1623])
     """
     largest: Float64 = np.stack([row_norms(weight - row).max() for row in weight])
     return largest
 
 
 def lipschitz(weight: Float64) -> float:
-    """L = max_y L_y = max_{c,c'} ‖w_c − w_c'‖₂, in nats a unit of feature distance (C2)."""
+    """L = max_y L_y = max_{c,c'} ‖w_c − w_c'‖₂, in nats a unit of feature distance (C2).
+
+    Example:
+        >>> round(lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])) ** 2, 9)
+        10.0
+    """
     return float(class_lipschitz(weight).max())
 
 
 def spectral_lipschitz(weight: Float64) -> float:
-    """√2 ‖W‖_op ≥ L: the constant of a product-of-norms argument, in nats a unit of feature distance (C2)."""
+    """√2 ‖W‖_op ≥ L: the constant of a product-of-norms argument, in nats a unit of feature distance (C2).
+
+    Example:
+        >>> round(spectral_lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])) ** 2, 9)
+        20.0
+    """
     exponent = int(np.frexp(np.abs(weight).max())[1])
     operator_norm = float(np.ldexp(np.linalg.norm(np.ldexp(weight, -exponent), 2), exponent))
     return math.sqrt(2.0) * operator_norm * (1 + 4 * sum(weight.shape) * EPS)
@@ -68,6 +82,10 @@ def ramp_change(change: Float64, labels: Int64, rho: float) -> Float64:
 
     Raises:
         InputError: ρ is not positive.
+
+    Example:
+        >>> ramp_change(np.array([[1.0, -2.0, 0.0]]), np.array([0]), rho=4.0)
+        array([0.75])
     """
     if not rho > 0:
         raise InputError(f"the ramp has width rho={rho!r}; give a positive number")

@@ -76,6 +76,14 @@ class Ladder:
     Raises:
         InputError: the pair has neither logits nor a head, so there is no risk to speak of; an unknown row; a head constant
             for a pair whose head is known.
+
+    Example:
+        >>> z = np.random.default_rng(0).normal(size=(50, 2))
+        >>> ladder = Ladder(Pair(z, 1.1 * z, head_weight=np.eye(2)), delta=0.05, only=["T0", "F3.T0"])
+        >>> [(row.name, row.level is None) for row in ladder.evaluate()]
+        [('T0', True), ('F3.T0', False)]
+        >>> sorted(ladder.measure()), ladder.share
+        (['disagreement'], 0.025)
     """
 
     def __init__(self, pair: Pair, delta: float, only: Sequence[str] | None = None, settings: Settings | None = None) -> None:

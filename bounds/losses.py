@@ -8,7 +8,12 @@ from kd2m_theory.estimators.inputs import Float64, Int64
 
 
 def cross_entropy(logits: Float64, labels: Int64) -> Float64:
-    """−log softmax(a)_y for each row, in nats. Logits n × K, labels n."""
+    """−log softmax(a)_y for each row, in nats. Logits n × K, labels n.
+
+    Example:
+        >>> cross_entropy(np.array([[0.0, 0.0], [0.0, np.log(3)]]), np.array([0, 1])).round(4)
+        array([0.6931, 0.2877])
+    """
     losses: Float64 = -np.take_along_axis(log_softmax(logits, axis=1), labels[:, None], axis=1)[:, 0]
     return losses
 
@@ -43,7 +48,12 @@ def errors(logits: Float64, labels: Int64) -> NDArray[np.bool_]:
 
 
 def margin(logits: Float64, labels: Int64) -> Float64:
-    """a_y − max_{c≠y} a_c for each row: positive where the prediction is right."""
+    """a_y − max_{c≠y} a_c for each row: positive where the prediction is right.
+
+    Example:
+        >>> margin(np.array([[2.0, 0.5, -1.0], [0.0, 1.0, 0.0]]), np.array([0, 2]))
+        array([ 1.5, -1. ])
+    """
     own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     others = logits.copy()
     np.put_along_axis(others, labels[:, None], -np.inf, axis=1)
@@ -52,5 +62,10 @@ def margin(logits: Float64, labels: Int64) -> Float64:
 
 
 def ramp(margins: Float64, rho: float) -> Float64:
-    """Ramp loss clip(1 − m/ρ, 0, 1) of margins: at least the 0–1 loss, (1/ρ)-Lipschitz."""
+    """Ramp loss clip(1 − m/ρ, 0, 1) of margins: at least the 0–1 loss, (1/ρ)-Lipschitz.
+
+    Example:
+        >>> ramp(np.array([-1.0, 0.5, 3.0]), rho=1.0)
+        array([1. , 0.5, 0. ])
+    """
     return np.clip(1.0 - margins / rho, 0.0, 1.0)

@@ -19,6 +19,10 @@ class Assumption:
         name: short name.
         state: "met" (checked), "vouched" (only the user can know), or "unmet".
         evidence: what was checked, or what to do about it.
+
+    Example:
+        >>> print(Assumption("labels", "unmet", "the pair is unlabelled; pass labels").state)
+        unmet
     """
 
     name: str

@@ -32,6 +32,10 @@ class Settings:
 
     Raises:
         InputError: a number out of range, or an unknown assumption.
+
+    Example:
+        >>> Settings(vouched="teacher labels").vouched
+        frozenset({'teacher labels'})
     """
 
     loss_bound: float | None = None

@@ -77,6 +77,11 @@ def class_wasserstein(
 
     Raises:
         InputError: as `conditional_wasserstein`.
+
+    Example:
+        >>> parts = class_wasserstein([[0.0], [5.0]], [[1.0], [7.0]], [0, 1], [0, 1])
+        >>> {label: round(part.value, 12) for label, part in parts.items()}
+        {0: 1.0, 1: 2.0}
     """
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
@@ -114,6 +119,11 @@ def conditional_wasserstein(
 
     Raises:
         InputError: as `wasserstein`; a class missing on one side; class shares that differ under "frequency".
+
+    Example:
+        >>> cw2 = conditional_wasserstein([[0.0], [5.0]], [[3.0], [9.0]], [0, 1], [0, 1], p=2, weighting="uniform")
+        >>> round(cw2.squared().value, 9)  # (3² + 4²)/2
+        12.5
     """
     weighting_ = one_of(weighting, ("frequency", "uniform"), "weighting")
     x, y = cloud(x, "x"), cloud(y, "y")

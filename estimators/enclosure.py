@@ -41,6 +41,16 @@ class Enclosure:
         unit: "distance", "squared distance", "nats" (a change of cross-entropy), or "squared nats".
         method: how the interval was obtained.
         capped: whether a solver stopped at its iteration cap on the way.
+
+    Example:
+        >>> side = Enclosure(3.0, 3.0, "distance", "by hand")
+        >>> print(side + side.scaled(2.0), side.squared().unit)
+        [9, 9] distance (optimal) squared distance
+        >>> try:
+        ...     side + side.squared()
+        ... except InputError as error:
+        ...     print(error)
+        cannot add a distance to a squared distance; take the root or the square of one first
     """
 
     lower: float
@@ -168,6 +178,10 @@ class Confidence:
         method: the interval's name.
         guaranteed: whether the coverage holds at every n (False: only as n grows).
         assumptions: what the coverage rests on.
+
+    Example:
+        >>> print(Confidence(0.1, 0.05, 0.2, 0.95, "probability", "Clopper–Pearson", True, "independent samples"))
+        0.1 [0.05, 0.2]
     """
 
     value: float

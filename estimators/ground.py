@@ -58,6 +58,11 @@ class VertexNorm:
 
     Raises:
         InputError: a weight that is not a finite K × d matrix with K ≥ 2, or a label outside 0..K−1.
+
+    Example:
+        >>> norm = VertexNorm(np.array([[1.0, 0.0], [-1.0, 0.0]]), label=0)
+        >>> cost_matrix(np.zeros((1, 2)), np.array([[1.0, 5.0]]), norm, 1).values
+        array([[2.]])
     """
 
     weight: Float64 | None = None
@@ -130,6 +135,11 @@ def cost_matrix(x: Float64, y: Float64, ground: Ground, p: int) -> CostMatrix:
 
     Raises:
         InputError: p is neither 1 nor 2, p = 2 with a squared cost, costs beyond float64, or more than memory holds.
+
+    Example:
+        >>> costs = cost_matrix(np.array([[0.0], [3.0]]), np.array([[4.0]]), "euclidean", 1)
+        >>> costs.values.tolist(), costs.unit
+        ([[4.0], [1.0]], 'distance')
     """
     _check_memory(len(x), len(y))
     if p not in (1, 2):

@@ -58,6 +58,10 @@ def paired_difference(only_first: int, only_second: int, n: int, delta: float) -
 
     The difference of two error rates on the same inputs depends on the discordant inputs alone: one Clopper–Pearson
     interval for each kind at δ/2, subtracted.
+
+    Example:
+        >>> print(paired_difference(12, 5, 200, 0.05))
+        0.035 [-0.0342, 0.1022]
     """
     first = clopper_pearson(only_first, n, delta / 2)
     second = clopper_pearson(only_second, n, delta / 2)
@@ -92,6 +96,10 @@ def student_t(values: Float64, delta: float, unit: PopulationUnit = "nats") -> C
 
     Cross-entropy has no upper bound, so no interval for its mean is guaranteed at a fixed n: the coverage is asymptotic,
     and the result says so.
+
+    Example:
+        >>> print(student_t(np.array([0.1, 0.4, 0.3, 0.2]), 0.05))
+        0.25 [0.04457, 0.4554]
     """
     delta = check_delta(delta)
     n = len(values)
@@ -146,6 +154,10 @@ def empirical_bernstein(
 
     Raises:
         InputError: as `hoeffding`, or fewer than two values.
+
+    Example:
+        >>> print(empirical_bernstein([0.0] * 990 + [1.0] * 10, 0, 1, 0.05))
+        0.01 [0, 0.02955]
     """
     values, delta = _bounded(values, low, high, range_known, least=2), check_delta(delta)
     n, log = len(values), math.log(4 / delta)
@@ -174,6 +186,10 @@ def betting(
 
     Raises:
         InputError: as `hoeffding`.
+
+    Example:
+        >>> print(betting([0.0] * 990 + [1.0] * 10, 0, 1, 0.05))
+        0.01 [0.003603, 0.02368]
     """
     values, delta = _bounded(values, low, high, range_known), check_delta(delta)
     values = np.random.default_rng(seed).permutation(values)
@@ -201,6 +217,10 @@ def percentile_bootstrap(
 
     Raises:
         InputError: fewer than two values, NaN, or too few resamples to have a δ/2 quantile (fewer than 2/δ).
+
+    Example:
+        >>> print(percentile_bootstrap([0.1, 0.4, 0.3, 0.2] * 10, 0.05))
+        0.25 [0.215, 0.285]
     """
     values, delta = _sample(values, least=2), check_delta(delta)
     if resamples < 2 / delta:

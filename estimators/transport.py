@@ -54,6 +54,11 @@ def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_P
 
     Equal-size uniform problems are assignments: SciPy's dense solver for small ones (after a reduction for medium ones),
     column generation for large ones of at least about four dimensions. Everything else goes to POT's network simplex.
+
+    Example:
+        >>> plan: Plan = optimal_plan(np.array([[1.0, 0.0], [0.0, 2.0]]), np.full(2, 0.5), np.full(2, 0.5))
+        >>> plan.rows.tolist(), plan.columns.tolist(), plan.mass.tolist()
+        ([0, 1], [1, 0], [0.5, 0.5])
     """
     n, m = costs.shape
     if n == 1 or m == 1:
@@ -110,6 +115,11 @@ def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX
 
     Raises:
         InputError: costs that are not finite, weights that are no probabilities of the right length, or no pivot allowed.
+
+    Example:
+        >>> costs = CostMatrix(np.array([[1.0, 0.0], [0.0, 2.0]]), 0.0, 0.0, "distance")
+        >>> optimal_cost(costs, np.full(2, 0.5), np.full(2, 0.5)).upper < 1e-15
+        True
     """
     return certified_plan(cost, a, b, max_pivots)[0]
 

@@ -2,7 +2,16 @@
 
 
 class InputError(ValueError):
-    """An input that no result can be computed from: the message names the value and the mend."""
+    """An input that no result can be computed from: the message names the value and the mend.
+
+    Example:
+        >>> from kd2m_theory import InputError, Pair
+        >>> try:
+        ...     Pair([[1.0]], [[2.0]], head_weight=[[1.0], [-1.0]])
+        ... except InputError as error:
+        ...     print(error)
+        features_teacher has 1 sample; a pair needs at least two
+    """
 
 
 class PairFileError(InputError):

@@ -57,6 +57,16 @@ class AuditReport:
         settings: what `audit` was told besides the pair and δ, by argument; `align` is whether there was one.
         environment: versions that computed this.
         seconds: time of the whole audit.
+
+    Example:
+        >>> from kd2m_theory import AuditReport, Pair, audit
+        >>> report = audit(Pair([[2.0], [-1.0]], [[1.0], [-1.0]], labels=[0, 1], head_weight=[[1.0], [-1.0]]))
+        >>> isinstance(report, AuditReport), "T2.head_aware" in report, len(report.rows) == len(list(report))
+        (True, True, True)
+        >>> round(report.measured["gap"].value, 4), report["T2.head_aware"].holds
+        (0.0544, True)
+        >>> print(report.table().splitlines()[0])
+        measured on n = 2, K = 2
     """
 
     measured: Mapping[str, Confidence]

@@ -231,6 +231,11 @@ def read_configuration(source: str | Path, changes: Iterable[str] = ()) -> Confi
 
     Raises:
         InputError: no such file or name, no TOML, a change that is none, or what `configuration` refuses.
+
+    Example:
+        >>> chosen = read_configuration("digits-cw2", ["objective.weight=1e-4", "seed=2"])
+        >>> chosen.objective["name"], chosen.objective["weight"], chosen.seed
+        ('cw2', 0.0001, 2)
     """
     path = Path(source)
     if path.is_file():
@@ -263,7 +268,12 @@ def configuration(table: Mapping[str, Any]) -> Configuration:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """Names of the configurations that come with the package."""
+    """Names of the configurations that come with the package.
+
+    Example:
+        >>> "digits-cw2" in shipped_names()
+        True
+    """
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in _shipped().iterdir() if entry.name.endswith(".toml")))
 
 

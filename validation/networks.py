@@ -39,6 +39,11 @@ def network(name: str, classes: int, image_shape: ImageShape, seed: int | None =
     Raises:
         InputError: an unknown name (the message has the nearest known one), or one that does not fit the images.
         MissingDependencyError: timm is not installed.
+
+    Example:
+        >>> made = network("cnn-8-16", classes=10, image_shape=(1, 8, 8), seed=0)
+        >>> made(torch.zeros(2, 1, 8, 8)).logits.shape, made.feature_size
+        (torch.Size([2, 10]), 16)
     """
     if not isinstance(classes, int) or classes < 2:
         raise InputError(f"classes is {classes!r}; a classifier needs a whole number of at least 2")
@@ -52,7 +57,12 @@ def network(name: str, classes: int, image_shape: ImageShape, seed: int | None =
 
 
 def parameters(model: nn.Module) -> int:
-    """Number of parameters."""
+    """Number of parameters.
+
+    Example:
+        >>> parameters(nn.Linear(3, 2))
+        8
+    """
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -98,7 +98,13 @@ def dropped(theorem: Theorem) -> tuple[Mutant, ...]:
 
 @torch_threads(1)
 def kills(theorem: Theorem, steps: int = _STEPS, seed: int = 0) -> tuple[Kill, ...]:
-    """Hunt every mutant of a theorem."""
+    """Hunt every mutant of a theorem.
+
+    Example:
+        >>> from kd2m_theory.theory.catalogue import theorem
+        >>> [kill.mutant for kill in kills(theorem("T0")) if not kill.killer]  # none survives
+        []
+    """
     found = []
     for mutant in theorem.all_mutants():
         killer, ratio = _hunt(theorem, mutant, steps, seed)

@@ -33,7 +33,12 @@ MODULES = (
 
 @cache
 def theorems() -> tuple[Theorem, ...]:
-    """The catalogue."""
+    """The catalogue.
+
+    Example:
+        >>> [theorem.name for theorem in theorems()][:3]
+        ['T0', 'T1', 'T2']
+    """
     return tuple(import_module(f"kd2m_theory.theory.{module}").THEOREM for module in MODULES)
 
 
@@ -42,6 +47,10 @@ def theorem(name: str) -> Theorem:
 
     Raises:
         InputError: there is none; the message names the nearest.
+
+    Example:
+        >>> theorem("t5").title, theorem("KD2M.theorem").verdict
+        ('enclosure from both sides by slopes', 'false as stated')
     """
     known = {candidate.name.lower(): candidate for candidate in theorems()}
     if name.lower() in known:

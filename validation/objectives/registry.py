@@ -69,6 +69,17 @@ def objective(
     Raises:
         InputError: an unknown name or option (the message names the nearest), no teacher where one is needed, or what the
             objective refuses.
+
+    Example:
+        >>> import torch
+        >>> from kd2m_theory.validation.networks import network
+        >>> from kd2m_theory.validation.outputs import Outputs
+        >>> teacher, student = (network(name, 3, (1, 2, 2)) for name in ("mlp-8", "mlp-4-8"))
+        >>> goal = objective("cw2", student, teacher, weight=0.1)
+        >>> features = torch.ones(6, 8)
+        >>> loss = goal(Outputs(torch.zeros(6, 3), features), Outputs(torch.zeros(6, 3), 2 * features), torch.arange(6) % 3)
+        >>> {name: round(float(part), 4) for name, part in loss.parts.items()}, round(float(loss.total), 4)
+        ({'cross_entropy': 1.0986, 'cw2': 8.0}, 1.8986)
     """
     with nullcontext() if init_seed is None else torch.random.fork_rng(devices=[]):
         if init_seed is not None:

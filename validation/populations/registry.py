@@ -32,6 +32,11 @@ def population(name: str, **options: Any) -> Population:
     Raises:
         InputError: an unknown name or option (the message has the nearest known one), or what the population refuses.
         MissingDependencyError: a library that it needs is not installed.
+
+    Example:
+        >>> images, labels = population("gaussian-mixture", classes=3, image_shape=(1, 1, 4)).batch("train", 0, size=5, seed=0)
+        >>> tuple(images.shape), bool((labels < 3).all())
+        ((5, 1, 1, 4), True)
     """
     kind = _KINDS.get(name)
     if kind is None:

@@ -1,0 +1,147 @@
+"""One page a theorem, and a list of them, written from the catalogue when the site is built."""
+
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ziamath
+from sphinx.application import Sphinx
+
+from kd2m_theory.files import write_atomically
+from kd2m_theory.report import number
+from kd2m_theory.theory.catalogue import theorems
+from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
+from kd2m_theory.validation.falsifier import ratio_beyond_rounding
+
+FOLDER = "theorems"
+ziamath.config.svg2 = False  # outlines in place: shared ones have ids, which would repeat on a page
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", lambda built: write_pages(Path(built.srcdir) / FOLDER))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def write_pages(folder: Path) -> None:
+    """Write the pages; those that say the same as before are left alone, and those of no theorem are removed."""
+    folder.mkdir(exist_ok=True)
+    pages = {"index": index(), **{file_name(theorem): page(theorem) for theorem in theorems()}}
+    for stray in {path.stem for path in folder.glob("*.md")} - set(pages):
+        (folder / f"{stray}.md").unlink()
+    for name, text in pages.items():
+        path = folder / f"{name}.md"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_atomically(path, text.encode())
+
+
+def file_name(theorem: Theorem) -> str:
+    """Of its page, without the ending."""
+    return theorem.name.lower().replace(".", "-")
+
+
+def index() -> str:
+    """The list of theorems."""
+    rows = [
+        f"| [{t.name}]({file_name(t)}.md) | {plain(t.title)} | {t.direction} | {t.level} | {t.verdict} |" for t in theorems()
+    ]
+    names = [file_name(theorem) for theorem in theorems()]
+    return "\n".join(
+        (
+            "# Theorems",
+            "",
+            "Every statement of the catalogue: what it says, what it needs, where it is sharp, and an instance that breaks",
+            "it for each hypothesis that is dropped. The numbers on these pages were computed when the site was built.",
+            "`kd2m theory check` does it again, and hunts the mutants.",
+            "",
+            "| name | title | direction | level | verdict |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            "```{toctree}",
+            ":hidden:",
+            "",
+            *names,
+            "```",
+            "",
+        )
+    )
+
+
+def page(theorem: Theorem) -> str:
+    """Everything about one theorem."""
+    return "\n".join(_lines(theorem)) + "\n"
+
+
+def _lines(theorem: Theorem) -> Iterator[str]:
+    yield f"# {theorem.name}: {plain(theorem.title)}"
+    yield ""
+    yield f"*{theorem.verdict}; {theorem.direction}; {theorem.level}*"
+    yield ""
+    yield plain(theorem.plain)
+    yield from formula(theorem.latex)
+    yield f"**Source.** {plain(theorem.source)}"
+    yield ""
+    yield f"**Proof.** {plain(theorem.proof)}"
+    yield ""
+    yield "## Forms"
+    yield ""
+    yield "Tightest first, each with the instance that comes closest to it."
+    for form in theorem.forms:
+        yield from _form(form)
+    yield "## Hypotheses"
+    yield ""
+    yield "Each with an instance that lacks it alone." if theorem.hypotheses else "None."
+    for hypothesis in theorem.hypotheses:
+        yield from _hypothesis(theorem, hypothesis)
+    yield ""
+    yield "## Mutants"
+    yield ""
+    yield "Wrong versions of the statement, every one of which must be refuted (`kd2m theory power`)."
+    yield ""
+    yield "| form | what was done to it |"
+    yield "|---|---|"
+    for mutant in theorem.all_mutants():
+        yield f"| `{mutant.form}` | {plain(mutant.name)} |"
+
+
+def _form(form: Form) -> Iterator[str]:
+    ratio = ratio_beyond_rounding(form.sides, form.witness.make(), form.free)
+    yield ""
+    yield f"### `{form.name}`"
+    yield from formula(form.latex)
+    yield f"- **Constant:** {plain(form.constant)}"
+    yield f"- **Witness:** gap / bound = {number(ratio)}: {plain(form.witness.words)}"
+    if form.witness.reason:
+        yield f"- **Not 0.99:** {plain(form.witness.reason)}"
+    yield f"- **In an audit:** {'the row of this name' if form.row else 'no row of its own'}"
+    yield ""
+
+
+def _hypothesis(theorem: Theorem, hypothesis: Hypothesis) -> Iterator[str]:
+    example = hypothesis.counterexample
+    form, instance = theorem.form(example.form), example.make()
+    sides = form.sides(instance)
+    ratio = ratio_beyond_rounding(form.sides, instance, form.free)
+    yield ""
+    yield f"### {plain(hypothesis.name)}"
+    yield ""
+    yield f"{plain(hypothesis.statement)} (*{hypothesis.kind}*)."
+    yield ""
+    yield (
+        f"- **Counterexample:** {plain(example.words)}. Gap {number(float(sides.gap))}, bound {number(float(sides.upper))}: "
+        f"`{form.name}` is exceeded by the factor {number(ratio)}."
+    )
+
+
+def formula(latex: str) -> tuple[str, ...]:
+    """A block with the drawn formula: no browser needs a font or a script for it, and its source is there to be read out."""
+    drawn = ziamath.Latex(latex.replace(r"\_", "_"), size=18, inline=False, color="currentColor").svg()
+    return "", f'<div class="formula" role="img" aria-label="{html.escape(latex)}">{drawn}</div>', ""
+
+
+def plain(text: str) -> str:
+    """Words of the catalogue as Markdown that prints them unchanged."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~^$])", r"\\\1", text)

@@ -1,0 +1,106 @@
+"""Whatever a page shows is run: Python as it stands, commands at least by the command line's own parser."""
+
+import re
+import sys
+import tomllib
+
+import pytest
+import typer
+from pages import ROOT, blocks, command_lines, commands_in_text, name, own_pages, run, run_session
+from stages import AFTER, BEFORE
+
+from kd2m_theory.cli import app, main
+from kd2m_theory.validation.campaigns.campaign import campaign
+from kd2m_theory.validation.configuration import configuration
+
+LANGUAGES = {"python", "pycon", "sh", "text", "toml", "{eval-rst}", "{include}", "{toctree}"}
+CHEAP = (("audit",), ("theory", "list"), ("theory", "show"), ("metric", "check"))
+FOREIGN = {"dask", "git"}
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("page", own_pages(), ids=name)
+def test_every_block_of_a_page_works(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    namespace = {"__name__": "page"} | BEFORE.get(name(page), lambda _patch: {})(monkeypatch)
+    try:
+        for block in blocks(page):
+            assert block.language in LANGUAGES, f"{block} is in {block.language or 'no language'}"
+            if block.language == "python":
+                saved = re.match(r"# (\w+\.py)\n", block.text)
+                if saved:
+                    (tmp_path / saved[1]).write_text(block.text, encoding="utf-8")
+                run(block, namespace)
+            elif block.language == "pycon":
+                run_session(block, namespace)
+            elif block.language == "toml":
+                read(tomllib.loads(block.text))
+            elif block.language == "sh":
+                for words in command_lines(block):
+                    type_in(words, str(block), monkeypatch)
+        AFTER.get(name(page), lambda _names, _patch: None)(namespace, monkeypatch)
+    finally:
+        for module in [*sys.modules]:
+            if str(tmp_path) in str(getattr(sys.modules[module], "__file__", "")):
+                del sys.modules[module]
+
+
+@pytest.mark.parametrize("page", own_pages(), ids=name)
+def test_commands_in_the_text_exist(page):
+    for words in commands_in_text(page):
+        group, rest = typer.main.get_command(app), words[1:]
+        while rest and rest[0] in getattr(group, "commands", {}):
+            group, rest = group.commands[rest[0]], rest[1:]
+        assert len(rest) < len(words) - 1, f"{name(page)}: there is no {' '.join(words)}"
+        if rest:  # a command may be named without its arguments
+            parse(words[1:], f"{name(page)}: {' '.join(words)}")
+
+
+def read(table):
+    """A table is a run, or a campaign whose studies of coverage leave out what is as in a run."""
+    if "sweep" in table:
+        whole = tomllib.loads((ROOT / "validation/campaigns/shipped/quick.toml").read_text(encoding="utf-8"))["coverage"][0]
+        campaign(table | {"coverage": [whole | study for study in table["coverage"]]})
+    else:
+        configuration(table)
+
+
+def type_in(words, where, monkeypatch):
+    """Run a command that takes seconds; of any other, see that what it names is there."""
+    while "=" in words[0]:
+        words = words[1:]
+    program = words[0].rsplit("/", 1)[-1]
+    if program == "torchrun":
+        parse(words[words.index("kd2m_theory") + 1 :], where)
+    elif program == "kd2m":
+        parse(words[1:], where)
+        if any(tuple(words[1 : 1 + len(cheap)]) == cheap for cheap in CHEAP):
+            monkeypatch.setattr(sys, "argv", ["kd2m", *words[1:]])
+            with pytest.raises(SystemExit) as stop:
+                main()
+            assert not stop.value.code, f"{where}: {words}"
+    elif program == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"{where}: no target {words[1]}"
+    elif program == "pip":
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        asked = {extra for word in words for found in re.findall(r"\[(.*)\]", word) for extra in found.split(",")}
+        assert asked <= set(extras), f"{where}: no extra {asked - set(extras)}"
+    else:
+        assert program in FOREIGN, f"{where}: {program} is neither ours nor known"
+
+
+def parse(words, where):
+    """Have the command line itself take the words apart; nothing is run."""
+    command = typer.main.get_command(app)
+    disarm(command)
+    try:
+        command.main(words, "kd2m", standalone_mode=False)
+    except Exception as error:  # whatever the parser has to say
+        pytest.fail(f"{where}: {error}")
+
+
+def disarm(command):
+    for each in getattr(command, "commands", {}).values():
+        disarm(each)
+    command.callback = lambda **_options: None
