@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
-SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard validation/benchmarks/*.md) \
+SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard validation/benchmarks/*.md validation/benchmarks/*.json) \
 	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
 .PHONY: help demo docs figures test browser-test lint types format benchmark clean
@@ -57,6 +57,7 @@ format: $(VENV)/.installed
 benchmark: $(VENV)/.installed
 	for name in transport losses mmd gaussian audit_scale glyphs steps accuracy engine; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
+	$(BIN)/python validation/benchmarks/training_curves.py --save validation/benchmarks/training_curves.json
 
 $(VENV)/.environment: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import numpy as np
 from cycler import cycler
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 Layout = Literal["constrained", "compressed"] | None
 
@@ -96,8 +98,17 @@ def render(figure: Figure, formats: Iterable[str]) -> dict[str, bytes]:
     with look():
         figure.draw_without_rendering()
         figure.set_layout_engine(None)  # what was laid out stays, whatever a format takes for the size of a letter
+        _settle(figure)
         for word in formats:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=word, dpi=DPI, metadata=_UNDATED[word])
             made[word] = buffer.getvalue()
     return made
+
+
+def _settle(figure: Figure) -> None:
+    """Round the places that the layout found: its solver goes by addresses in memory, and their last digits vary."""
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 6))
+    for axes in figure.axes:
+        axes.set_position(Bbox(np.round(axes.get_position(original=True).get_points(), 6)))

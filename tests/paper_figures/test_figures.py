@@ -23,7 +23,7 @@ from PIL import Image
 from kd2m_theory import InputError
 from kd2m_theory.paper_figures import registry
 from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, MissingTableError, StoredTable
-from kd2m_theory.paper_figures.style import COLUMN, DPI, NEUTRAL, PAGE, PALETTE, SMALLEST, look
+from kd2m_theory.paper_figures.style import COLUMN, DPI, NEUTRAL, PAGE, PALETTE, SMALLEST, look, render, sheet
 
 NAMES = [figure.name for figure in registry.figures()]
 
@@ -86,6 +86,19 @@ def test_one_format_alone_has_the_bytes_that_it_has_among_others():
     name = "gaussian-approximation"
     for kind in ("svg", "pdf"):
         assert figure_of(name).rendered(table_of(name), [kind]) == {kind: files_of(name)[kind]}
+
+
+def test_the_last_digits_of_a_layout_do_not_change_a_file():
+    def drawn_at(nudge):
+        with look():
+            figure = sheet(COLUMN, 2, None)
+            for part in figure.subfigures(1, 2, width_ratios=(1, 1 + nudge)):
+                part.add_axes((0.2 + nudge, 0.2, 0.6, 0.6)).plot([0, 1])
+            figure.add_axes((0.4, 0.9 + nudge, 0.1, 0.1)).plot([0, 1])
+        return render(figure, ["svg", "pdf"])
+
+    assert drawn_at(1e-13) == drawn_at(0)
+    assert drawn_at(1e-3) != drawn_at(0)
 
 
 def test_the_look_does_not_depend_on_the_users_settings():

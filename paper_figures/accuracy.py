@@ -1,0 +1,160 @@
+"""Accuracy by objective: what this project measured, and, apart from it, what KD²M reports of other data and networks."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.markdown_tables import MarkdownTable, markdown_tables
+from kd2m_theory.paper_figures.reported import KD2M_ACCURACY
+from kd2m_theory.paper_figures.style import BLUE, INK, MUTED, ORANGE, PAGE, PALE, sheet
+
+STORED = StoredTable("accuracy.md", "python validation/benchmarks/accuracy.py --save accuracy.md")
+_TEACHER, _ALONE = "teacher", "none (λ = 0)"
+_TITLE: dict[str, Any] = {"x": 0.02, "ha": "left", "fontsize": 8}
+_OURS: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 3.2, "mew": 0, "color": BLUE}
+_THEIRS: dict[str, Any] = {"ls": "none", "marker": "s", "ms": 3.4, "mew": 0, "color": ORANGE}
+
+
+def table(accuracy: Path) -> Table:
+    """Accuracies and gains in per cent: means with half of a 95 % interval, and the reported ones as they stand.
+
+    Args:
+        accuracy: `accuracy.md` as the benchmark wrote it.
+
+    Raises:
+        InputError: a file without what the benchmark writes.
+    """
+    reported = KD2M_ACCURACY
+    return {
+        "measured": [_population(one) for one in markdown_tables(accuracy)],
+        "reported": {
+            "source": reported.source,
+            "data": list(reported.data),
+            "teacher": list(reported.teacher),
+            "alone": list(reported.alone),
+            "students": [{"name": name, "accuracy": list(values)} for name, values in reported.students.items()],
+        },
+    }
+
+
+def _population(one: MarkdownTable) -> Table:
+    cells = zip(*(one.words(column) for column in ("objective", "accuracy", "gain")), strict=True)
+    found = {objective: (accuracy, gain) for objective, accuracy, gain in cells}
+    for needed in (_TEACHER, _ALONE):
+        if needed not in found:
+            raise InputError(f"{one.file} has no row {needed!r} under {one.above!r}; write it anew with `{STORED.command}`")
+    return {
+        "name": one.above.removeprefix("## ").partition(":")[0],
+        "teacher": _mean(found.pop(_TEACHER)[0], one.file),
+        "alone": _mean(found.pop(_ALONE)[0], one.file),
+        "students": [
+            {"name": name, **_mean(accuracy, one.file), "gain": _mean(gain, one.file)}
+            for name, (accuracy, gain) in found.items()
+        ],
+    }
+
+
+def _mean(cell: str, file: str) -> Table:
+    """Mean and half of the interval in a cell, "96.33 ± 0.50" or "+0.22 ± 0.72"; half is null in "99.63"."""
+    found = re.fullmatch(r"([+-]?\d+\.\d+)(?: ± (\d+\.\d+))?", cell)
+    if found is None:
+        raise InputError(f"{file} has {cell!r} in the place of 'mean ± half'; write it anew with `{STORED.command}`")
+    return {"mean": float(found[1]), "half": float(found[2]) if found[2] else None}
+
+
+def draw(table: Table) -> Figure:
+    """Left what was measured, with intervals and gains; right what is reported, without; a row a student in each."""
+    measured, reported = table["measured"], table["reported"]
+    figure = sheet(PAGE, 0.155 * max(len(one["students"]) for one in measured) + 1.25)
+    ours, theirs = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.55, 1))[0]
+    _measured(ours, measured)
+    _reported(theirs, reported)
+    figure.legend(
+        handles=_legend(),
+        loc="outside lower center",
+        ncols=4,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        title=f"a: a benchmark of this project, other networks and data than in b; b: {reported['source']}",
+        title_fontsize=6.5,
+    )
+    return figure
+
+
+def _measured(part: SubFigure, measured: list[Table]) -> None:
+    part.suptitle(
+        r"$\mathbf{a}$  this project: mean of five seeds, 95 % intervals, gain in points", x=0.02, ha="left", fontsize=8
+    )
+    for k, (axes, one) in enumerate(zip(part.subplots(1, len(measured), sharey=True, squeeze=False)[0], measured, strict=True)):
+        alone = one["alone"]
+        if alone["half"] is not None:
+            axes.axvspan(alone["mean"] - alone["half"], alone["mean"] + alone["half"], color=PALE, alpha=0.5, lw=0)
+        _lines(axes, one["teacher"]["mean"], alone["mean"])
+        for y, student in enumerate(one["students"]):
+            if student["half"] is not None:
+                axes.plot([student["mean"] - student["half"], student["mean"] + student["half"]], [y, y], color=BLUE, lw=0.9)
+            axes.plot(student["mean"], y, **_OURS)
+            axes.text(1.04, y, _gain(student["gain"]), transform=axes.get_yaxis_transform(), va="center", fontsize=6.2)
+        _rows(axes, [student["name"] for student in one["students"]])
+        axes.set(xlabel="accuracy (%)", ylabel="" if k else "objective")
+        axes.set_title(one["name"], fontsize=7.5)
+
+
+def _gain(gain: Table) -> str:
+    signed = f"{gain['mean']:+.2f}".replace("-", "−")
+    return signed if gain["half"] is None else f"{signed} ± {gain['half']:.2f}"
+
+
+def _reported(part: SubFigure, reported: Table) -> None:
+    part.suptitle(r"$\mathbf{b}$  accuracy as reported by KD²M, no error bars", **_TITLE)
+    panels = part.subplots(1, len(reported["data"]), sharey=True)
+    for k, (axes, data) in enumerate(zip(panels, reported["data"], strict=True)):
+        _lines(axes, reported["teacher"][k], reported["alone"][k])
+        for y, student in enumerate(reported["students"]):
+            value = student["accuracy"][k]
+            axes.plot(value, y, **_THEIRS)
+            axes.annotate(f"{value:.2f}", (value, y), (2, 3.5), textcoords="offset points", ha="right", fontsize=6.2)
+        _rows(axes, [student["name"] for student in reported["students"]])
+        axes.set(xlabel="%", ylabel="" if k else "method, as the paper calls it")
+        axes.set_title(data, fontsize=7.5)
+
+
+def _lines(axes: Axes, teacher: float, alone: float) -> None:
+    axes.axvline(teacher, color=INK, lw=0.9)
+    axes.axvline(alone, color=MUTED, lw=0.9, ls="--")
+
+
+def _rows(axes: Axes, names: list[str]) -> None:
+    for y in range(len(names)):
+        axes.axhline(y, color=PALE, lw=0.4, zorder=0)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 3, 10]))
+
+
+def _legend() -> list[Line2D]:
+    return [
+        Line2D([], [], color=INK, lw=0.9, label="teacher"),
+        Line2D([], [], color=MUTED, lw=0.9, ls="--", label="student without a teacher (in a with its interval)"),
+        Line2D([], [], label="measured", **_OURS),
+        Line2D([], [], label="reported", **_THEIRS),
+    ]
+
+
+FIGURE = PaperFigure(
+    "accuracy",
+    "accuracy of every objective on digits and glyphs, by this project, and apart from it the accuracies that KD²M reports",
+    "KD²M (arXiv 2504.01757), accuracy table",
+    table,
+    draw,
+    (STORED,),
+)

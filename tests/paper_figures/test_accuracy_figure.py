@@ -1,0 +1,105 @@
+"""The figure of accuracies: measured and reported ones apart, each as it was written."""
+
+import re
+
+import numpy as np
+import pytest
+from drawn_tables import STAND_INS
+from matplotlib.text import Text
+
+from kd2m_theory import InputError
+from kd2m_theory.paper_figures.accuracy import FIGURE, STORED
+from kd2m_theory.paper_figures.figure import MissingTableError
+from kd2m_theory.paper_figures.reported import KD2M_ACCURACY
+from kd2m_theory.paper_figures.style import BLUE, ORANGE
+
+TEXT = (STAND_INS / STORED.file).read_text()
+# The slides' last column, of which some numbers are rounded and some are cut.
+REPORTED_MEANS = {
+    "W₂ (empirical)": 80.51,
+    "CW₂ (empirical)": 80.69,
+    "JW₂ (empirical)": 80.55,
+    "W₂ (Gaussian)": 80.41,
+    "CW₂ (Gaussian)": 80.54,
+    "KL (Gaussian)": 80.38,
+}
+
+
+def numbers(tmp_path, text):
+    (tmp_path / STORED.file).write_text(text)
+    return FIGURE.numbers(tmp_path)
+
+
+def panels():
+    return FIGURE.picture(FIGURE.numbers(STAND_INS)).axes
+
+
+def test_reported_accuracies_have_the_means_that_are_reported():
+    assert np.mean(KD2M_ACCURACY.alone) == pytest.approx(78.29, abs=0.0099)
+    assert np.mean(KD2M_ACCURACY.teacher) == pytest.approx(81.20, abs=0.0099)
+    assert KD2M_ACCURACY.students.keys() == REPORTED_MEANS.keys()
+    for name, values in KD2M_ACCURACY.students.items():
+        assert np.mean(values) == pytest.approx(REPORTED_MEANS[name], abs=0.0099), name
+
+
+def test_measured_numbers_are_those_of_the_file():
+    table = FIGURE.numbers(STAND_INS)
+    digits, glyphs = table["measured"]
+    assert (digits["name"], glyphs["name"]) == ("digits", "glyphs")
+    rows = re.findall(r"^\| (\S+) \| \S.* \| ([\d.]+) ± ([\d.]+) \| ([-+][\d.]+) ± ([\d.]+) \|$", TEXT, re.MULTILINE)
+    found = [
+        (student["name"], student["mean"], student["half"], student["gain"]["mean"], student["gain"]["half"])
+        for one in (digits, glyphs)
+        for student in one["students"]
+    ]
+    assert found == [(name, *map(float, values)) for name, *values in rows]
+    assert len(digits["students"]) == len(glyphs["students"]) == 17
+    assert digits["alone"] == {"mean": 95.21, "half": 0.84}
+    assert glyphs["teacher"] == {"mean": 93.7, "half": None}
+
+
+def test_marks_stand_at_the_numbers_and_measured_ones_are_not_mixed_with_reported_ones():
+    table = FIGURE.numbers(STAND_INS)
+    axes = panels()
+    for one, measured in zip(axes[:2], table["measured"], strict=True):
+        marks = [line for line in one.lines if line.get_marker() == "o"]
+        assert {line.get_color() for line in marks} == {BLUE}
+        assert [line.get_xdata()[0] for line in marks] == [student["mean"] for student in measured["students"]]
+        bars = [np.ptp(line.get_xdata()) / 2 for line in one.lines if line.get_color() == BLUE and len(line.get_xdata()) == 2]
+        assert bars == pytest.approx([student["half"] for student in measured["students"]])
+    for k, one in enumerate(axes[2:]):
+        marks = [line for line in one.lines if line.get_marker() == "s"]
+        assert {line.get_color() for line in marks} == {ORANGE}
+        assert [line.get_xdata()[0] for line in marks] == [values[k] for values in KD2M_ACCURACY.students.values()]
+        assert one.get_title(loc="left") == KD2M_ACCURACY.data[k]
+    words = [text.get_text() for text in axes[0].figure.figure.findobj(Text)]
+    assert any("this project" in text for text in words)
+    assert any("as reported by KD²M" in text for text in words)
+
+
+def test_one_population_is_drawn_alone(tmp_path):
+    table = numbers(tmp_path, TEXT[: TEXT.index("## glyphs")])
+    assert [one["name"] for one in table["measured"]] == ["digits"]
+    assert len(FIGURE.picture(table).axes) == 1 + len(KD2M_ACCURACY.data)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("| teacher |", "| master |", "has no row 'teacher' under '## digits: digits-teacher → digits-student"),
+        ("| none (λ = 0) |", "| none |", r"has no row 'none \(λ = 0\)' under '## digits"),
+        ("95.21 ± 0.84", "95.21 +- 0.84", r"has '95.21 \+- 0.84' in the place of 'mean ± half'"),
+        ("| gain |", "| difference |", "has no column 'gain'"),
+    ],
+)
+def test_a_file_that_is_not_the_benchmarks_is_refused(tmp_path, old, new, message):
+    assert old in TEXT
+    with pytest.raises(InputError, match=f"accuracy.md {message}.*write it anew"):
+        numbers(tmp_path, TEXT.replace(old, new))
+
+
+def test_a_missing_file_names_the_command_that_writes_it(tmp_path):
+    with pytest.raises(
+        MissingTableError, match=r"accuracy\.md; write it with `python validation/benchmarks/accuracy\.py --save"
+    ):
+        FIGURE.numbers(tmp_path)
