@@ -25,7 +25,6 @@ root_doc = "index"
 
 smartquotes_action = "D"  # dashes; a prime is a derivative and stays one
 default_role = "literal"  # docstrings write `names` as Markdown does
-pygments_style = "sphinx"
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

@@ -57,6 +57,11 @@ def test_commands_in_the_text_exist(page):
             parse(words[1:], f"{name(page)}: {' '.join(words)}")
 
 
+def test_worked_examples_are_short():
+    for block in blocks(ROOT / "CONTRIBUTING.md"):
+        assert len(block.text.splitlines()) < 30, str(block)
+
+
 def read(table):
     """A table is a run, or a campaign whose studies of coverage leave out what is as in a run."""
     if "sweep" in table:
