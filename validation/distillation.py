@@ -3,7 +3,6 @@
 The last epoch is the result; no epoch is chosen on images of the test split.
 """
 
-import copy
 import json
 import logging
 import signal
@@ -29,15 +28,14 @@ from kd2m_theory.validation.batches import Batches
 from kd2m_theory.validation.configuration import Configuration, Recipe, TeacherPlan, digest
 from kd2m_theory.validation.epoch_recorder import AtomicCheckpoints, EpochRecorder, KeepPair
 from kd2m_theory.validation.evaluation import BATCH, Evaluation, evaluate, held_out, predict
-from kd2m_theory.validation.networks import network
 from kd2m_theory.validation.objectives.cross_entropy import CrossEntropy
 from kd2m_theory.validation.objectives.objective import Objective
-from kd2m_theory.validation.objectives.registry import objective
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.registry import population
 from kd2m_theory.validation.populations.stream import whole
 from kd2m_theory.validation.processes import Processes, started_by_torchrun, wait_for_all
 from kd2m_theory.validation.run_folder import RunFolder, read_weights, write_json, write_weights
+from kd2m_theory.validation.run_parts import run_parts
 from kd2m_theory.validation.teacher_outputs import TeacherOutputs
 from kd2m_theory.validation.torch_threads import torch_threads
 from kd2m_theory.validation.training_module import TrainingModule
@@ -128,19 +126,11 @@ class _Run:
             processes,
         )
         self.teacher_folder = RunFolder(teachers / configuration.teacher_digest)
-        plan, student = configuration.teacher, configuration.student
-        self.teacher = network(plan.network, source.classes, source.image_shape, plan.seed)
-        self.student = network(student.network, source.classes, source.image_shape, configuration.seed)
-        if student.head == "teacher":
-            _require_equal_features(self.teacher, self.student)
-            self.student.fc = copy.deepcopy(self.teacher.fc).requires_grad_(False)
-        options = {key: value for key, value in configuration.objective.items() if key != "name"}
-        self.objective = objective(
-            configuration.objective["name"], self.student, self.teacher, init_seed=configuration.seed, **options
-        )
+        plan, parts = configuration.teacher, run_parts(configuration, source)
+        self.teacher, self.student, self.objective = parts.teacher, parts.student, parts.objective
         if plan.weights is not None:
             read_weights(Path(plan.weights), self.teacher, "teacher")
-        self.batches(student.training, configuration.seed, None)
+        self.batches(configuration.student.training, configuration.seed, None)
         if plan.training is not None:
             self.batches(plan.training, plan.seed, None)
         seed, images = configuration.seed, configuration.pairs.images
@@ -255,8 +245,13 @@ class _Run:
         plan, recipe = self.configuration.teacher, self.configuration.student.training
         if not plan.cache:
             return None
-        batches = {"seed": self.configuration.seed, "batch": recipe.batch, "steps": recipe.steps, "bf16": recipe.precision}
-        where = {"device": self.place.type, "processes": self.processes.count, "rank": self.processes.rank}
+        batches = {"seed": self.configuration.seed, "batch": recipe.batch, "steps": recipe.steps, "precision": recipe.precision}
+        where = {
+            "device": self.place.type,
+            "threads": torch.get_num_threads(),
+            "processes": self.processes.count,
+            "rank": self.processes.rank,
+        }
         # Other weights in a user's own file are another teacher.
         weights = {name: float(value.double().sum()) for name, value in self.teacher.state_dict().items()}
         return self.teacher_folder.path / "outputs" / digest({**batches, **where, **weights})
@@ -269,14 +264,6 @@ def _teacher_table(plan: TeacherPlan, source: Mapping[str, Any]) -> dict[str, An
 def _place(device: str, processes: Processes) -> torch.device:
     place = choose_device(device)
     return torch.device(place.type, processes.local_rank) if place.type == "cuda" and processes.count > 1 else place
-
-
-def _require_equal_features(teacher: nn.Module, student: nn.Module) -> None:
-    if teacher.feature_size != student.feature_size:
-        raise InputError(
-            f"the student has {student.feature_size} features and the teacher {teacher.feature_size}: the teacher's head does "
-            "not fit; choose head = 'own', or networks with features of one size"
-        )
 
 
 def _trainer(recipe: Recipe, place: torch.device, folder: RunFolder, recorder: EpochRecorder, processes: Processes) -> Trainer:

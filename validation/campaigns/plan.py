@@ -11,11 +11,10 @@ from kd2m_theory.validation.batches import Batches
 from kd2m_theory.validation.campaigns.campaign import Campaign, Coverage
 from kd2m_theory.validation.campaigns.task import Task
 from kd2m_theory.validation.configuration import Configuration, digest
-from kd2m_theory.validation.networks import network
-from kd2m_theory.validation.objectives.registry import objective
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.registry import population
 from kd2m_theory.validation.processes import Processes
+from kd2m_theory.validation.run_parts import run_parts
 
 
 def tasks(campaign: Campaign) -> tuple[Task, ...]:
@@ -59,16 +58,7 @@ def check(campaign: Campaign, *, here: bool) -> None:
 
 
 def _check_run(run: Configuration, source: Population) -> None:
-    teacher, student = (
-        network(name, source.classes, source.image_shape, 0) for name in (run.teacher.network, run.student.network)
-    )
-    if run.student.head == "teacher" and teacher.feature_size != student.feature_size:
-        raise InputError(
-            f"{run.student.network} has {student.feature_size} features and {run.teacher.network} {teacher.feature_size}: the "
-            "teacher's head does not fit; choose head = 'own', or networks with features of one size"
-        )
-    options = {key: value for key, value in run.objective.items() if key != "name"}
-    objective(run.objective["name"], student, teacher, init_seed=0, **options)
+    run_parts(run, source)
     for recipe in (run.teacher.training, run.student.training):
         assert recipe is not None
         Batches(source, recipe, 0, torch.device("cpu"), Processes(), lambda: 0)

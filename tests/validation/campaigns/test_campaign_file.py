@@ -171,7 +171,7 @@ def test_a_grid_that_cannot_be_trained_is_refused_before_anything_is(table, path
         check(chosen, here=True)
         chosen = campaign(changed(changed(table, path, value), "sweep.0.students", ["mlp-4-4"]))
         chosen = campaign(changed(chosen.table, "sweep.0.objectives", {"none": {}}))
-        words = "mlp-4-4 has 4 features and mlp-16-8 8: the teacher's head does not fit"
+        words = "the student has 4 features and the teacher 8: the teacher's head does not fit"
     with pytest.raises(InputError, match=words):
         check(chosen, here=True)
 
