@@ -5,30 +5,18 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from kd2m_theory import files
-from kd2m_theory.cli import main
 from kd2m_theory.paper_figures import registry
 from kd2m_theory.paper_figures.figure import StoredTable
 
 
 @pytest.fixture
-def kd2m(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kd2m", "figures", *arguments])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+def kd2m(command):
+    return partial(command, "figures")
 
 
 def test_the_list_names_every_figure_and_draws_nothing(kd2m):

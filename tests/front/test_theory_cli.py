@@ -3,10 +3,10 @@
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from kd2m_theory.cli import main
 from kd2m_theory.theory import t2_conditional
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Mutant, scaled
@@ -18,18 +18,8 @@ WRONG = replace(SMALL, forms=(replace(SMALL.forms[0], sides=scaled(SMALL.forms[0
 
 
 @pytest.fixture
-def kd2m(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kd2m", "theory", *arguments])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+def kd2m(command):
+    return partial(command, "theory")
 
 
 @pytest.fixture

@@ -16,37 +16,24 @@ SHORT = [
 ]
 
 
-@pytest.fixture
-def run(monkeypatch, tmp_path, capsys):
-    def command(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["kd2m", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code, printed.out, printed.err
-
-    return command
-
-
-def test_a_shipped_configuration_by_name(run, tmp_path):
-    code, out, err = run("train", "mixture-cw2", *SHORT)
+def test_a_shipped_configuration_by_name(command, tmp_path):
+    code, out, err = command("train", "mixture-cw2", *SHORT)
     assert (code, err) == (0, "")
     assert "student, test" in out
     assert "no guaranteed bound is violated" in out
     assert (tmp_path / "runs/mixture-cw2/pairs/epoch-0002.safetensors").exists()
-    code, out, _ = run("train", "mixture-cw2", *SHORT)
+    code, out, _ = command("train", "mixture-cw2", *SHORT)
     assert code == 2
-    code, again, _ = run("train", "mixture-cw2", *SHORT, "--resume")
+    code, again, _ = command("train", "mixture-cw2", *SHORT, "--resume")
     assert code == 0
     assert "student, test" in again
 
 
-def test_a_violated_bound_is_exit_status_one(run, monkeypatch):
+def test_a_violated_bound_is_exit_status_one(command, monkeypatch):
     from kd2m_theory.validation import distillation
 
     monkeypatch.setattr(distillation, "_violations", lambda path: ("T1.l2",))
-    code, out, _ = run("train", "mixture-cw2", *SHORT)
+    code, out, _ = command("train", "mixture-cw2", *SHORT)
     assert code == 1
     assert "VIOLATED: T1.l2" in out
 
@@ -65,8 +52,8 @@ def test_a_violated_bound_is_exit_status_one(run, monkeypatch):
         (["cifar10-kd2m", "--set", "population.root='nowhere'"], "hf download"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_exit_status_two(run, arguments, words, tmp_path):
-    code, out, err = run("train", *arguments)
+def test_what_is_wrong_is_one_line_and_exit_status_two(command, arguments, words, tmp_path):
+    code, out, err = command("train", *arguments)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert err.startswith("kd2m: ")
@@ -74,8 +61,8 @@ def test_what_is_wrong_is_one_line_and_exit_status_two(run, arguments, words, tm
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
-def test_a_loss_that_is_not_finite(run):
-    code, _, err = run("train", "mixture-cw2", *SHORT, "--set", "student.training.learning_rate=1e30")
+def test_a_loss_that_is_not_finite(command):
+    code, _, err = command("train", "mixture-cw2", *SHORT, "--set", "student.training.learning_rate=1e30")
     assert code == 2
     assert "step" in err
     assert err.count("\n") == 1
@@ -95,11 +82,11 @@ def test_an_interrupt_is_no_violation_and_says_how_to_go_on(tmp_path):
     assert checkpoint.exists()
 
 
-def test_a_missing_library_is_named_with_the_command_that_installs_it(run, monkeypatch):
+def test_a_missing_library_is_named_with_the_command_that_installs_it(command, monkeypatch):
     import importlib.util
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    code, _, err = run("train", "mixture-cw2")
+    code, _, err = command("train", "mixture-cw2")
     assert code == 2
     assert "pip install 'kd2m-theory[train]'" in err
 
