@@ -27,7 +27,7 @@ def mean_of(view: View, values: Float64, low: float, high: float) -> Confidence:
 
 def student_risk(view: View) -> Confidence:
     """Interval for the student's clipped risk: one event, however many rows read it."""
-    return view.shared("student risk", lambda: mean_of(view, clipped_losses(view)[0], 0.0, view.loss_bound))
+    return view.shared(f"student risk at {view.delta}", lambda: mean_of(view, clipped_losses(view)[0], 0.0, view.loss_bound))
 
 
 def student_error(view: View) -> Confidence:

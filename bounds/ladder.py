@@ -87,7 +87,6 @@ class Ladder:
     """
 
     def __init__(self, pair: Pair, delta: float, only: Sequence[str] | None = None, settings: Settings | None = None) -> None:
-        check_delta(delta)
         self.pair, self.settings = pair, settings or Settings()
         if self.settings.head_lipschitz is not None and pair.head_weight is not None:
             raise InputError("head_lipschitz is for a head that is not linear, and this pair has head_weight; leave one out")
@@ -101,8 +100,18 @@ class Ladder:
         self._measurements = self._list_measurements()
         # Rows that read an interval of a measured value add no event of their own.
         events = {row.event for row in self.rows if row.event and not self._missing(row)}
-        self.share = delta / len(events | set(self._measurements)) if events or self._measurements else delta
-        for view in (features, logits):
+        self._claims = max(1, len(events | set(self._measurements)))
+        self.spend(delta)
+
+    def spend(self, delta: float) -> None:
+        """Measure and evaluate at this δ from now on; distances that were computed at another one are kept.
+
+        Raises:
+            InputError: δ is outside (0, 1).
+        """
+        check_delta(delta)
+        self.share = delta / self._claims
+        for view in self._views.values():
             if view is not None:
                 view.delta = self.share
 

@@ -9,7 +9,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import binom
 
 from kd2m_theory import InputError, Pair, audit
-from kd2m_theory.bounds import ROWS, f1_means, ladder
+from kd2m_theory.bounds import ROWS, Ladder, f1_means, ladder
 
 POPULATION = [row.name for row in ROWS if row.event is not None]
 CLASSES, ATOMS, BOUND = 3, 40, 2.0
@@ -89,6 +89,22 @@ def test_the_deltas_of_everything_printed_add_up():
         for names in (["F2.T0"], ["F2.T0", "F2.T2", "F1.risk"])
     ]
     assert once[0].share == once[1].share
+
+
+def test_a_ladder_at_another_delta_is_a_new_ladder_at_that_delta():
+    teacher, student, labels = law()
+    pair = Pair(logits_teacher=teacher, logits_student=student, labels=labels)
+    reused = Ladder(pair, 0.05)
+    reused.evaluate()
+    for delta in (0.2, 0.01, 0.05):
+        reused.spend(delta)
+        new = Ladder(pair, delta)
+        assert reused.share == new.share
+        assert reused.measure() == new.measure()
+        for again, first in zip(reused.evaluate(), new.evaluate(), strict=True):
+            assert repr(replace(again, seconds=0.0)) == repr(replace(first, seconds=0.0))
+    with pytest.raises(InputError, match="delta"):
+        reused.spend(1.0)
 
 
 def test_anchored_rows_are_the_teacher_plus_a_distance_plus_a_radius():

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kd2m_theory.bounds import Ladder
 from kd2m_theory.errors import InputError
-from kd2m_theory.report import AuditReport, audit
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS
 from kd2m_theory.validation.campaigns.network_task import read_networks
 from kd2m_theory.validation.campaigns.table import part
@@ -36,16 +36,17 @@ class Claim:
     guaranteed: bool
 
 
-def claims(report: AuditReport) -> Iterator[Claim]:
+def claims(ladder: Ladder) -> Iterator[Claim]:
     """Everything that an audit says about the population, and the broken interval."""
-    for row in report.rows:
+    for row in ladder.evaluate():
         if row.applicable and row.name in POPULATION_ROWS:
-            yield Claim(row.name, row.target, row.lower, row.upper, report.share, row.guaranteed)
-    for name, each in report.measured.items():
-        yield Claim(name, name, each.lower, each.upper, report.share, each.guaranteed)
-    whole = report.measured[_HALVED]
+            yield Claim(row.name, row.target, row.lower, row.upper, ladder.share, row.guaranteed)
+    measured = ladder.measure()
+    for name, each in measured.items():
+        yield Claim(name, name, each.lower, each.upper, ladder.share, each.guaranteed)
+    whole = measured[_HALVED]
     lower, upper = ((whole.value + end) / 2 for end in (whole.lower, whole.upper))
-    yield Claim(BROKEN, _HALVED, lower, upper, report.share, False)
+    yield Claim(BROKEN, _HALVED, lower, upper, ladder.share, False)
 
 
 class Count:
@@ -71,8 +72,10 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
     counts: dict[tuple[float, str, str, float, bool], Count] = {}
     for repeat in range(table["start"], table["stop"]):
         pair = networks.audited(table["n"] * 2**32 + repeat, table["n"], table["seed"])
+        ladder = Ladder(pair, table["deltas"][0], table["rows"])
         for delta in table["deltas"]:
-            for key, certain, possible in _judged(audit(pair, delta, only=table["rows"]), truth):
+            ladder.spend(delta)
+            for key, certain, possible in _judged(ladder, delta, truth):
                 counts.setdefault((delta, *key), Count()).add(certain, possible)
     rows = [
         {
@@ -93,10 +96,10 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
 
 
 def _judged(
-    report: AuditReport, truth: Mapping[str, tuple[float, float]]
+    ladder: Ladder, delta: float, truth: Mapping[str, tuple[float, float]]
 ) -> Iterator[tuple[tuple[str, str, float, bool], bool, bool]]:
     wrong = [False, False]
-    for claim in claims(report):
+    for claim in claims(ladder):
         if claim.target not in truth:
             raise InputError(f"{claim.name} is about {claim.target}, which no coverage study measures; leave it out of rows")
         low, high = truth[claim.target]
@@ -104,4 +107,4 @@ def _judged(
         yield (claim.name, claim.target, claim.share, claim.guaranteed), certain, possible
         if claim.guaranteed:
             wrong = [wrong[0] or certain, wrong[1] or possible]
-    yield (TOGETHER, "audit", report.delta, True), wrong[0], wrong[1]
+    yield (TOGETHER, "audit", delta, True), wrong[0], wrong[1]

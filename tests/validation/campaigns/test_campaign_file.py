@@ -4,7 +4,7 @@ import tomllib
 import pytest
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.validation.campaigns.campaign import campaign, read_campaign, shipped_campaigns
+from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS, campaign, read_campaign, shipped_campaigns
 from kd2m_theory.validation.campaigns.plan import check, tasks
 from kd2m_theory.validation.objectives.registry import SINGLE
 
@@ -212,3 +212,5 @@ def test_standard_is_what_it_claims_to_be():
                 tried[row, n] = max(repeats, tried.get((row, n), 0))
     assert {n for _, n in tried} == {200, 1000, 5000}
     assert tried["F1.gap", 5000] >= 2000
+    assert {row for row, _ in tried} == set(POPULATION_ROWS)
+    assert all(tried[row, n] >= 2000 for row in POPULATION_ROWS for n in (200, 1000))
