@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
-SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard validation/benchmarks/*.md validation/benchmarks/*.json) \
+SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,md json parquet)) \
 	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
 .PHONY: help demo docs figures test browser-test lint types format benchmark clean
@@ -16,7 +16,7 @@ help:
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
 	@echo "make docs       build the site into build/site/, warnings are errors"
 	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
-	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/)"
+	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README and its table differ"
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
 
@@ -24,6 +24,7 @@ demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
 
 figures: $(VENV)/.installed
+	$(BIN)/python -m kd2m_theory.paper_figures.readme_table README.md
 	$(BIN)/kd2m figures --out kd2m-figures
 
 test: lint types

@@ -103,14 +103,18 @@ class Ladder:
         self._claims = max(1, len(events | set(self._measurements)))
         self.spend(delta)
 
-    def spend(self, delta: float) -> None:
+    def spend(self, delta: float, *, each: bool = False) -> None:
         """Measure and evaluate at this δ from now on; distances that were computed at another one are kept.
+
+        Args:
+            delta: failure probability of everything together.
+            each: give each probabilistic claim all of δ; then they hold one by one, not together.
 
         Raises:
             InputError: δ is outside (0, 1).
         """
         check_delta(delta)
-        self.share = delta / self._claims
+        self.share = delta if each else delta / self._claims
         for view in self._views.values():
             if view is not None:
                 view.delta = self.share

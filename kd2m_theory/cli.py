@@ -139,10 +139,10 @@ def train(
     was stopped.
     """
     from kd2m_theory.validation.configuration import read_configuration
-    from kd2m_theory.validation.training_pages import require_lightning, results
+    from kd2m_theory.validation.training_pages import require_training, results
 
     chosen = read_configuration(configuration, change or ())
-    require_lightning()
+    require_training()
     from kd2m_theory.validation.distillation import train as run_training
     from kd2m_theory.validation.processes import started_by_torchrun
 

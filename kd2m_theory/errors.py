@@ -1,5 +1,7 @@
 """What the toolkit raises when it refuses an input: one line that says what is wrong and how to mend it."""
 
+import importlib.util
+
 
 class InputError(ValueError):
     """An input that no result can be computed from: the message names the value and the mend.
@@ -20,3 +22,21 @@ class PairFileError(InputError):
 
 class MissingDependencyError(InputError):
     """An optional library that a command needs is not installed."""
+
+
+def require(what: str, extra: str, *modules: str) -> None:
+    """Refuse before anything slow is imported.
+
+    Args:
+        what: needs the modules, in words.
+        extra: of this package, that installs them.
+        modules: names to import.
+
+    Raises:
+        MissingDependencyError: one of them is not installed.
+    """
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            raise MissingDependencyError(
+                f"{what} needs {name}, which is not installed; run: pip install 'kd2m-theory[{extra}]'"
+            )

@@ -57,9 +57,9 @@ def run(
     Exit status: 0 if every guaranteed bound holds and every guaranteed interval covers, 1 if not, 2 if the input is at fault
     or a task failed (what is finished is kept).
     """
-    from kd2m_theory.validation.training_pages import require_lightning
+    from kd2m_theory.validation.training_pages import require_training
 
-    require_lightning()
+    require_training()
     from kd2m_theory.validation.campaigns.campaign import read_campaign
     from kd2m_theory.validation.campaigns.campaign_run import run_campaign
 

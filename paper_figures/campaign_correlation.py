@@ -1,29 +1,31 @@
 """Rank correlation of every distance with the gap: the mean over populations with its interval, and each population."""
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
+from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
-from kd2m_theory.validation.campaigns.findings import Findings
+
+if TYPE_CHECKING:
+    from kd2m_theory.validation.campaigns.findings import Findings
 
 _COLOURS, _MARKERS = (BLUE, ORANGE, GREEN, MUTED), ("o", "s", "^", "D")
 _TITLES = {"gap": "own heads", "gap_shared_head": "teacher's head"}
 
 
-def numbers(found: Findings) -> Table:
+def numbers(found: "Findings") -> Table:
     """Every correlation."""
     keys = ("distance", "gap", "last", "value", "lower", "upper")
     return {"rows": [{key: getattr(each, key) for key in keys} | {"within": dict(each.within)} for each in found.explained]}
 
 
 def table(path: Path) -> Table:
-    """The numbers that `kd2m validate report` wrote."""
-    stored: Table = json.loads(path.read_text(encoding="utf-8"))
-    return stored
+    """The numbers in a campaign's table."""
+    return numbers(findings_in(path))
 
 
 def draw(table: Table) -> Figure:
@@ -64,5 +66,5 @@ FIGURE = PaperFigure(
     "ours",
     table,
     draw,
-    reads=(StoredTable("correlation.json", "kd2m validate standard"),),
+    reads=(STANDARD,),
 )

@@ -1,41 +1,44 @@
 """How often every claim about the population was wrong, beside how often it may be."""
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
+from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
-from kd2m_theory.validation.campaigns.findings import Findings
+
+if TYPE_CHECKING:
+    from kd2m_theory.validation.campaigns.findings import Findings
 
 _COLOURS, _MARKERS = (BLUE, GREEN, MUTED, INK), ("o", "s", "^", "D")
 _FLOOR = 1e-5  # a rate of zero is drawn here
 
 
-def numbers(found: Findings) -> Table:
+def numbers(found: "Findings") -> Table:
     """Every judged claim."""
-    keys = ("name", "n", "delta", "share", "guaranteed", "trials", "possible", "lower", "upper", "verdict")
+    keys = ("name", "n", "delta", "guaranteed", "trials", "possible", "lower", "upper", "verdict")
     return {"rows": [{key: getattr(cell, key) for key in keys} for cell in found.judgement.cells]}
 
 
 def table(path: Path) -> Table:
-    """The numbers that `kd2m validate report` wrote."""
-    stored: Table = json.loads(path.read_text(encoding="utf-8"))
-    return stored
+    """The numbers in a campaign's table."""
+    return numbers(findings_in(path))
 
 
 def draw(table: Table) -> Figure:
-    """A panel for each δ: intervals of the rate of failure on a logarithmic axis, what each claim allows as a bar."""
+    """A panel for each δ: intervals of the rate of failure on a logarithmic axis, and δ as a line."""
     deltas = sorted({row["delta"] for row in table["rows"]})
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
     sizes = sorted({row["n"] for row in table["rows"]})
     figure = sheet(PAGE, 0.26 * len(names) + 1.1)
     panels = figure.subplots(1, len(deltas), sharey=True, squeeze=False)[0]
     for axes, delta in zip(panels, deltas, strict=True):
-        axes.set(xscale="log", xlim=(_FLOOR, 1), ylim=(len(names) - 0.4, -0.6), title=f"audits at δ = {delta:g}")
+        axes.set(xscale="log", xlim=(_FLOOR, 1), ylim=(len(names) - 0.4, -0.6), title=f"δ = {delta:g}")
+        axes.axvline(delta, color=INK, lw=0.8)
         axes.set_xlabel("rate of failure")
         for row in table["rows"]:
             if row["delta"] == delta:
@@ -51,7 +54,6 @@ def _row(axes: Axes, name: int, size: int, count: int, row: Table) -> None:
     axes.plot([max(row["lower"], _FLOOR), row["upper"]], [y, y], color=colour, lw=1, ls="-" if row["guaranteed"] else ":")
     rate = max(row["possible"] / row["trials"], _FLOOR)
     axes.plot([rate], [y], marker=_MARKERS[size % len(_MARKERS)], ms=3, color=colour, clip_on=False)
-    axes.plot([row["share"]] * 2, [y - 0.15, y + 0.15], color=INK, lw=1)
 
 
 def _legend(sizes: list[int]) -> list[Line2D]:
@@ -60,7 +62,7 @@ def _legend(sizes: list[int]) -> list[Line2D]:
         for k, n in enumerate(sizes)
     ]
     handles.append(Line2D([], [], color=ORANGE, lw=1, label="invalid"))
-    handles.append(Line2D([], [], color=INK, ls="none", marker="|", ms=6, label="what the claim allows"))
+    handles.append(Line2D([], [], color=INK, lw=0.8, label="δ"))
     return handles
 
 
@@ -70,5 +72,5 @@ FIGURE = PaperFigure(
     "ours",
     table,
     draw,
-    reads=(StoredTable("coverage.json", "kd2m validate standard"),),
+    reads=(STANDARD,),
 )

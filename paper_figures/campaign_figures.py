@@ -1,11 +1,11 @@
-"""The three pictures of a campaign: how tight the bounds are, whether intervals cover, which distance explains the gap."""
+"""The pictures of a campaign: how tight the bounds are, whether intervals cover, which distance explains the gap."""
 
 from collections.abc import Iterable
 
-from kd2m_theory.paper_figures import campaign_correlation, campaign_coverage, campaign_tightness
+from kd2m_theory.paper_figures import campaign_correlation, campaign_coverage, campaign_tightness, campaign_training
 from kd2m_theory.validation.campaigns.findings import Findings
 
-_MODULES = (campaign_tightness, campaign_coverage, campaign_correlation)
+_MODULES = (campaign_tightness, campaign_training, campaign_coverage, campaign_correlation)
 
 
 def pictures(found: Findings, formats: Iterable[str]) -> dict[str, bytes]:

@@ -1,23 +1,27 @@
 """Bound / gap of every guaranteed row of a campaign: quartiles for each population."""
 
-import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
+from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
-from kd2m_theory.validation.campaigns.findings import Findings
-from kd2m_theory.validation.campaigns.tightness import comparable, spreads
+
+if TYPE_CHECKING:
+    from kd2m_theory.validation.campaigns.findings import Findings
 
 _COLOURS, _MARKERS = (BLUE, ORANGE, GREEN, MUTED), ("o", "s", "^", "D")
 _TARGETS = ("gap", "gap_shared_head")
 
 
-def numbers(found: Findings) -> Table:
+def numbers(found: "Findings") -> Table:
     """Quartiles by row and population, of rows that bound a gap of cross-entropy; null where a quartile is infinite."""
+    from kd2m_theory.validation.campaigns.tightness import comparable, spreads  # reads Parquet, which is optional
+
     rows = [row for row in comparable(found.bounds) if row["target"] in _TARGETS]
     groups = spreads(rows, lambda row: (row["name"], row["population"]))
     return {
@@ -33,9 +37,8 @@ _QUARTILES = ("quarter", "median", "three_quarters")
 
 
 def table(path: Path) -> Table:
-    """The numbers that `kd2m validate report` wrote."""
-    stored: Table = json.loads(path.read_text(encoding="utf-8"))
-    return stored
+    """The numbers in a campaign's table."""
+    return numbers(findings_in(path))
 
 
 def draw(table: Table) -> Figure:
@@ -69,5 +72,5 @@ FIGURE = PaperFigure(
     "ours",
     table,
     draw,
-    reads=(StoredTable("tightness.json", "kd2m validate standard"),),
+    reads=(STANDARD,),
 )

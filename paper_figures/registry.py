@@ -14,7 +14,7 @@ from kd2m_theory.files import check_writable, write_atomically
 from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, MissingTableError, PaperFigure
 from kd2m_theory.validation.spelling import did_you_mean
 
-# One module a figure, in the order of the papers, then ours. A figure of a campaign names its table in `PaperFigure.reads`.
+# One module a figure, in the order of the papers, then ours.
 MODULES = (
     "framework",
     "transport_map",
@@ -28,6 +28,10 @@ MODULES = (
     "entropy",
     "unikd",
     "ladder",
+    "campaign_tightness",
+    "campaign_training",
+    "campaign_coverage",
+    "campaign_correlation",
     "sharpness",
     "peers",
 )

@@ -1,31 +1,24 @@
 """What a finished run says on the terminal."""
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kd2m_theory.errors import MissingDependencyError
+from kd2m_theory.errors import require
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.distillation import Trained
 
-_NEEDED = ("lightning", "pyarrow", "tensorboard")
 
-
-def require_lightning() -> None:
+def require_training() -> None:
     """Refuse before anything slow is imported.
 
     Raises:
         MissingDependencyError: a library of the extra `train` is not installed.
     """
-    for name in _NEEDED:
-        if importlib.util.find_spec(name) is None:
-            raise MissingDependencyError(
-                f"training needs {name}, which is not installed; run: pip install 'kd2m-theory[train]'"
-            )
+    require("training", "train", "lightning", "pyarrow", "tensorboard")
 
 
 def results(trained: "Trained") -> RenderableType:

@@ -107,6 +107,19 @@ def test_a_ladder_at_another_delta_is_a_new_ladder_at_that_delta():
         reused.spend(1.0)
 
 
+def test_claims_one_by_one_have_all_of_delta_each():
+    teacher, student, labels = law()
+    pair = Pair(logits_teacher=teacher, logits_student=student, labels=labels)
+    apart = Ladder(pair, 0.5)
+    apart.spend(0.05, each=True)
+    assert apart.share == 0.05
+    claims = round(0.05 / Ladder(pair, 0.05, ["F1.error"]).share)
+    assert claims > 5
+    (alone,) = Ladder(pair, claims * 0.05, ["F1.error"]).evaluate()
+    assert alone.level == pytest.approx(0.95)
+    assert next(row for row in apart.evaluate() if row.name == "F1.error").upper == pytest.approx(alone.upper)
+
+
 def test_anchored_rows_are_the_teacher_plus_a_distance_plus_a_radius():
     teacher, student, labels = law()
     report = audit(Pair(logits_teacher=teacher, logits_student=student, labels=labels), loss_bound=BOUND)

@@ -1,10 +1,10 @@
 """The figure of accuracies: measured and reported ones apart, each as it was written."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_tables import STAND_INS
 from matplotlib.text import Text
 
 from kd2m_theory import InputError
@@ -13,7 +13,8 @@ from kd2m_theory.paper_figures.figure import MissingTableError
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY
 from kd2m_theory.paper_figures.style import BLUE, ORANGE
 
-TEXT = (STAND_INS / STORED.file).read_text()
+SMALL = Path(__file__).parent / "stored"
+TEXT = (SMALL / STORED.file).read_text()
 # The slides' last column, of which some numbers are rounded and some are cut.
 REPORTED_MEANS = {
     "W₂ (empirical)": 80.51,
@@ -31,7 +32,7 @@ def numbers(tmp_path, text):
 
 
 def panels():
-    return FIGURE.picture(FIGURE.numbers(STAND_INS)).axes
+    return FIGURE.picture(FIGURE.numbers(SMALL)).axes
 
 
 def test_reported_accuracies_have_the_means_that_are_reported():
@@ -43,7 +44,7 @@ def test_reported_accuracies_have_the_means_that_are_reported():
 
 
 def test_measured_numbers_are_those_of_the_file():
-    table = FIGURE.numbers(STAND_INS)
+    table = FIGURE.numbers(SMALL)
     digits, glyphs = table["measured"]
     assert (digits["name"], glyphs["name"]) == ("digits", "glyphs")
     rows = re.findall(r"^\| (\S+) \| \S.* \| ([\d.]+) ± ([\d.]+) \| ([-+][\d.]+) ± ([\d.]+) \|$", TEXT, re.MULTILINE)
@@ -59,7 +60,7 @@ def test_measured_numbers_are_those_of_the_file():
 
 
 def test_marks_stand_at_the_numbers_and_measured_ones_are_not_mixed_with_reported_ones():
-    table = FIGURE.numbers(STAND_INS)
+    table = FIGURE.numbers(SMALL)
     axes = panels()
     for one, measured in zip(axes[:2], table["measured"], strict=True):
         marks = [line for line in one.lines if line.get_marker() == "o"]

@@ -1,74 +1,123 @@
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
-from kd2m_theory.paper_figures import campaign_correlation, campaign_coverage, campaign_tightness
+from kd2m_theory.errors import InputError
+from kd2m_theory.paper_figures import (
+    campaign_correlation,
+    campaign_coverage,
+    campaign_tightness,
+    campaign_training,
+    readme_table,
+)
 from kd2m_theory.paper_figures.campaign_figures import pictures
-from kd2m_theory.validation.campaigns.correlation import Explained
+from kd2m_theory.validation.campaigns.audits_task import BROKEN
 from kd2m_theory.validation.campaigns.findings import Findings
-from kd2m_theory.validation.campaigns.verdict import Cell, Judgement
+from kd2m_theory.validation.campaigns.table import COLUMNS
+
+MODULES = (campaign_tightness, campaign_training, campaign_coverage, campaign_correlation)
+FILES = ("tightness", "tightness-over-training", "coverage", "correlation")
+RUN = {"student": "s", "objective": "cw2", "weight": 0.1, "seed": 0, "task": "t", "environment": "{}"}
 
 
-def bound(name, population, ratio, target="gap"):
-    return {"name": name, "population": population, "ratio": ratio, "target": target, "guaranteed": True, "share": None}
+def bound(name, population, ratio, epoch=1, run=0, **more):
+    row = {"kind": "bound", "name": name, "population": population, "ratio": ratio, "target": "gap", "guaranteed": True}
+    row |= {"configuration": f"{population} {run}", "epoch": epoch, "holds": True, "lower": -1.0, "value": 0.5, "upper": 1.0}
+    return RUN | row | more
 
 
-def cell(name, delta, n, verdict="compatible"):
-    return Cell("a run", name, n, delta, delta / 10, True, 1000, 3, 5, 0.0005, 0.02, verdict)
+def count(name, delta, n, wrong=3, guaranteed=True):
+    row = {"kind": "coverage", "name": name, "n": n, "delta": delta, "guaranteed": guaranteed}
+    row |= {"population": "mixture", "configuration": "c", "trials": 1000, "certain": wrong, "possible": wrong}
+    return RUN | row
 
 
-CELLS = tuple(cell(name, delta, n) for name in ("F1.gap", "F3.T0") for delta in (0.05, 0.2) for n in (200, 1000))
-BOUNDS = [bound(name, p, ratio) for name in ("T1.l2", "T5") for p in ("digits", "glyphs") for ratio in (2.0, 3.0, 5.0)]
-EXPLAINED = [
-    Explained(name, "gap", last, 20, 0.5, 0.3, 0.7, {"digits": 0.4, "glyphs": 0.6})
-    for name in ("W2", "MMD")
-    for last in (False, True)
+def points(kind, name, values, populations=("digits", "glyphs")):
+    for population in populations:
+        for run, value in enumerate(values):
+            for epoch in (1, 2):
+                row = {"kind": kind, "name": name, "population": population, "configuration": f"{population} {run}"}
+                yield RUN | row | {"epoch": epoch, "value": float(value + epoch)}
+
+
+def found_in(rows):
+    return Findings(pyarrow.Table.from_pylist(list(rows), schema=COLUMNS), 1.0)
+
+
+ROWS = [
+    *(count(name, delta, n) for name in ("F1.gap", "F3.T0") for delta in (0.05, 0.2) for n in (200, 1000)),
+    count("F4", 0.2, 200, wrong=300),
+    count("gap", 0.2, 200, wrong=300, guaranteed=False),
+    *(count(BROKEN, delta, 200, wrong=300, guaranteed=False) for delta in (0.05, 0.2)),
+    *(
+        bound(name, population, ratio if epoch else 10 * ratio, epoch, run)
+        for name in ("T1.l2", "T5.logits.curved")
+        for population in ("digits", "glyphs")
+        for run, ratio in enumerate((2.0, 3.0, 5.0))
+        for epoch in (0, 1)
+    ),
+    *points("measured", "gap", range(8)),
+    *points("distance", "W2", [1, 0, 3, 2, 5, 4, 7, 6]),
+    *points("distance", "MMD", [7, 6, 5, 4, 3, 2, 1, 0]),
 ]
 
 
 @pytest.fixture
 def found():
-    return Findings(Judgement(10, (), (*CELLS, cell("F4", 0.2, 200, "invalid"))), BOUNDS, EXPLAINED, 6, 3, 1.0, "here")
+    return found_in(ROWS)
 
 
 @pytest.mark.parametrize("file_format", ["png", "svg"])
 def test_pictures_are_the_same_bytes_every_time(found, file_format):
     first = pictures(found, [file_format])
-    assert set(first) == {f"{name}.{file_format}" for name in ("tightness", "coverage", "correlation")}
+    assert set(first) == {f"{name}.{file_format}" for name in FILES}
     assert all(len(data) > 5000 for data in first.values())
     assert pictures(found, [file_format]) == first
 
 
-def test_only_what_was_found_is_drawn(found):
-    empty = Findings(Judgement(0, (), ()), [], [], 0, 0, 0.0, "")
-    assert pictures(empty, ["png"]) == {}
-    assert campaign_tightness.numbers(found)["rows"][0] == {
-        "name": "T1.l2",
-        "population": "digits",
-        "quarter": 3.0,
-        "median": 3.0,
-        "three_quarters": 5.0,
-    }
+def test_only_what_was_found_is_drawn():
+    assert pictures(found_in([]), ["png"]) == {}
+    assert set(pictures(found_in(row for row in ROWS if row["kind"] == "coverage"), ["png"])) == {"coverage.png"}
 
 
-def test_a_line_for_every_row(found):
-    axes = campaign_tightness.draw(campaign_tightness.numbers(found)).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["T1.l2", "T5"]
+def test_tightness_has_the_quartiles_of_every_row(found):
+    table = campaign_tightness.numbers(found)
+    assert table["rows"][0] == {"name": "T1.l2", "population": "digits", "quarter": 5.0, "median": 20.0, "three_quarters": 30.0}
+    axes = campaign_tightness.draw(table).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["T1.l2", "T5.logits.curved"]
     medians = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in ("o", "s")]
-    assert medians == [3.0] * 4
+    assert medians == [20.0] * 4
 
 
-def test_an_infinite_quartile_is_left_out(found):
-    infinite = Findings(found.judgement, [bound("T0", "digits", ratio) for ratio in (2.0, float("inf"))], [], 6, 3, 1.0, "")
-    table = campaign_tightness.numbers(infinite)
+def test_an_infinite_quartile_is_left_out():
+    table = campaign_tightness.numbers(found_in(bound("T0", "digits", ratio) for ratio in (2.0, float("inf"))))
     assert table["rows"][0]["three_quarters"] is None
     campaign_tightness.draw(table)
 
 
+def test_tightness_over_training_has_a_median_for_every_epoch(found):
+    table = campaign_training.numbers(found)
+    mine = [row for row in table["rows"] if (row["name"], row["population"]) == ("T1.l2", "glyphs")]
+    assert [(row["epoch"], row["pairs"], row["median"]) for row in mine] == [(0, 3, 30.0), (1, 3, 3.0)]
+    panels = campaign_training.draw(table).axes
+    assert [axes.get_title() for axes in panels] == ["digits", "glyphs"]
+    assert [list(line.get_xdata()) for line in panels[0].lines[1:]] == [[0, 1]] * 2
+
+
+def test_an_infinite_median_is_a_gap_in_the_line():
+    ratios = {0: float("inf"), 1: 2.0}
+    table = campaign_training.numbers(found_in(bound("T0", "digits", ratio, epoch) for epoch, ratio in ratios.items()))
+    assert [row["median"] for row in table["rows"]] == [None, 2.0]
+    assert list(campaign_training.draw(table).axes[0].lines[1].get_xdata()) == [1]
+
+
 def test_coverage_has_a_panel_for_each_delta_and_marks_what_is_invalid(found):
     panels = campaign_coverage.draw(campaign_coverage.numbers(found)).axes
-    assert [axes.get_title() for axes in panels] == ["audits at δ = 0.05", "audits at δ = 0.2"]
+    assert [axes.get_title() for axes in panels] == ["δ = 0.05", "δ = 0.2"]
     orange = [line for line in panels[1].lines if line.get_color() == campaign_coverage.ORANGE]
-    assert len(orange) == 2  # an interval and a point
-    assert not [line for line in panels[0].lines if line.get_color() == campaign_coverage.ORANGE]
+    assert len(orange) == 6  # an interval and a point of each of three claims
+    assert len([line for line in panels[0].lines if line.get_color() == campaign_coverage.ORANGE]) == 2  # the broken one
 
 
 def test_correlations_have_a_panel_for_each_choice_of_epochs(found):
@@ -77,9 +126,54 @@ def test_correlations_have_a_panel_for_each_choice_of_epochs(found):
     assert [label.get_text() for label in panels[0].get_yticklabels()] == ["W2", "MMD"]
 
 
-@pytest.mark.parametrize("module", [campaign_tightness, campaign_coverage, campaign_correlation])
-def test_a_figure_is_drawn_again_from_the_numbers_that_were_stored(module, found, tmp_path):
-    numbers = module.numbers(found)
-    stored = module.FIGURE.reads[0].file
-    (tmp_path / stored).write_bytes(pictures(found, ["json"])[stored])
-    assert module.FIGURE.rendered(module.FIGURE.numbers(tmp_path), ["png"]) == module.FIGURE.rendered(numbers, ["png"])
+@pytest.mark.parametrize("module", MODULES)
+def test_a_figure_is_drawn_from_the_table_that_a_store_wrote(module, found, tmp_path):
+    pyarrow.parquet.write_table(found.table, tmp_path / "standard.parquet")
+    assert module.FIGURE.numbers(tmp_path) == module.numbers(found)
+
+
+@pytest.mark.parametrize("write", ["text", "columns"])
+def test_what_is_no_table_of_a_campaign_is_refused(tmp_path, write):
+    file = tmp_path / "standard.parquet"
+    if write == "text":
+        file.write_text("no table")
+    else:
+        pyarrow.parquet.write_table(pyarrow.table({"kind": ["bound"]}), file)
+    with pytest.raises(InputError, match="no table of a campaign"):
+        campaign_tightness.FIGURE.numbers(tmp_path)
+
+
+def test_readme_reports_what_the_table_says(found):
+    text = readme_table.block(found)
+    assert "12 audited pairs, 24 comparisons" in text
+    assert "**0 violated**" in text
+    assert "of 9 guaranteed ones **1 are wrong more often than δ**" in text
+    assert "Asymptotic ones: 1 of 1 are wrong too often" in text
+    assert "width was caught 2 times of 2" in text
+    # The last epoch alone: 2, 3 and 5, and no number between two of them.
+    assert "| `T1.l2`, the same with its constants | 3 (3–5) | 3 (3–5) |" in text
+    w2 = np.corrcoef(range(8), [1, 0, 3, 2, 5, 4, 7, 6])[0, 1]
+    assert f"W2 +{w2:.2f} [" in text
+    assert "| MMD −1.00 [−1.00, −1.00] |" in text
+
+
+def test_a_number_in_readme_that_is_not_the_tables_is_found(found, tmp_path, capsys):
+    pyarrow.parquet.write_table(found.table, tmp_path / "standard.parquet")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n\n{readme_table.BEGIN}\n{readme_table.END}\n\nAfter it.\n")
+    command = [str(readme), "--tables", str(tmp_path)]
+    assert readme_table.main(command) == 1
+    assert readme_table.main([*command, "--write"]) == 0
+    assert readme_table.main(command) == 0
+    written = readme.read_text()
+    assert written.startswith("# Title\n\n")
+    assert written.endswith("\n\nAfter it.\n")
+    capsys.readouterr()
+    readme.write_text(written.replace("12 audited pairs", "13 audited pairs"))
+    assert readme_table.main(command) == 1
+    said = capsys.readouterr().err
+    assert "13 audited pairs" in said
+    assert "12 audited pairs" in said
+    readme.write_text("# Title\n")
+    assert readme_table.main(command) == 2
+    assert "has no part" in capsys.readouterr().err

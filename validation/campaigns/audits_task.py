@@ -1,5 +1,6 @@
 """A block of independent audits of one pair: how often each claim about the population was made, and how often it was wrong.
 
+Each claim is tried by itself at the whole of δ, and everything guaranteed together with δ divided, as an audit prints it.
 The truth is itself known to an interval. A claim is *certainly* wrong if it misses all of that interval, and *possibly* wrong
 if it does not cover all of it: the number of wrong claims lies between the two counts.
 """
@@ -26,13 +27,12 @@ _HALVED = "accuracy_student"
 
 @dataclass(frozen=True)
 class Claim:
-    """lower ≤ target ≤ upper, with failure probability `share`."""
+    """lower ≤ target ≤ upper."""
 
     name: str
     target: str
     lower: float
     upper: float
-    share: float
     guaranteed: bool
 
 
@@ -40,13 +40,13 @@ def claims(ladder: Ladder) -> Iterator[Claim]:
     """Everything that an audit says about the population, and the broken interval."""
     for row in ladder.evaluate():
         if row.applicable and row.name in POPULATION_ROWS:
-            yield Claim(row.name, row.target, row.lower, row.upper, ladder.share, row.guaranteed)
+            yield Claim(row.name, row.target, row.lower, row.upper, row.guaranteed)
     measured = ladder.measure()
     for name, each in measured.items():
-        yield Claim(name, name, each.lower, each.upper, ladder.share, each.guaranteed)
+        yield Claim(name, name, each.lower, each.upper, each.guaranteed)
     whole = measured[_HALVED]
     lower, upper = ((whole.value + end) / 2 for end in (whole.lower, whole.upper))
-    yield Claim(BROKEN, _HALVED, lower, upper, ladder.share, False)
+    yield Claim(BROKEN, _HALVED, lower, upper, False)
 
 
 class Count:
@@ -69,14 +69,19 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
     chosen = configuration(table["run"])
     networks = read_networks(files[weights], chosen)
     truth: dict[str, tuple[float, float]] = json.loads(files[measured])
-    counts: dict[tuple[float, str, str, float, bool], Count] = {}
+    counts: dict[tuple[float, str, str, bool], Count] = {}
     for repeat in range(table["start"], table["stop"]):
         pair = networks.audited(table["n"] * 2**32 + repeat, table["n"], table["seed"])
         ladder = Ladder(pair, table["deltas"][0], table["rows"])
         for delta in table["deltas"]:
             ladder.spend(delta)
-            for key, certain, possible in _judged(ladder, delta, truth):
-                counts.setdefault((delta, *key), Count()).add(certain, possible)
+            judged = [_judged(claim, truth) for claim in claims(ladder) if claim.guaranteed]
+            wrong = [any(each) for each in zip(*judged, strict=True)]
+            counts.setdefault((delta, TOGETHER, "audit", True), Count()).add(*wrong)
+            ladder.spend(delta, each=True)
+            for claim in claims(ladder):
+                key = delta, claim.name, claim.target, claim.guaranteed
+                counts.setdefault(key, Count()).add(*_judged(claim, truth))
     rows = [
         {
             "kind": "coverage",
@@ -85,26 +90,18 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
             "n": table["n"],
             "classes": networks.population.classes,
             "delta": delta,
-            "share": share,
             "guaranteed": guaranteed,
             **vars(count),
         }
-        for (delta, name, target, share, guaranteed), count in counts.items()
+        for (delta, name, target, guaranteed), count in counts.items()
     ]
     about: dict[str, Any] = {"seconds": time.process_time() - began, "task": dict(table)}
     return Outcome(part(columns(task, chosen), rows, about))
 
 
-def _judged(
-    ladder: Ladder, delta: float, truth: Mapping[str, tuple[float, float]]
-) -> Iterator[tuple[tuple[str, str, float, bool], bool, bool]]:
-    wrong = [False, False]
-    for claim in claims(ladder):
-        if claim.target not in truth:
-            raise InputError(f"{claim.name} is about {claim.target}, which no coverage study measures; leave it out of rows")
-        low, high = truth[claim.target]
-        certain, possible = claim.upper < low or claim.lower > high, claim.lower > low or claim.upper < high
-        yield (claim.name, claim.target, claim.share, claim.guaranteed), certain, possible
-        if claim.guaranteed:
-            wrong = [wrong[0] or certain, wrong[1] or possible]
-    yield (TOGETHER, "audit", delta, True), wrong[0], wrong[1]
+def _judged(claim: Claim, truth: Mapping[str, tuple[float, float]]) -> tuple[bool, bool]:
+    """Whether a claim is certainly wrong, and whether it may be."""
+    if claim.target not in truth:
+        raise InputError(f"{claim.name} is about {claim.target}, which no coverage study measures; leave it out of rows")
+    low, high = truth[claim.target]
+    return claim.upper < low or claim.lower > high, claim.lower > low or claim.upper < high

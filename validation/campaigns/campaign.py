@@ -26,7 +26,7 @@ class Audits:
     Attributes:
         sizes: images of an audit.
         repeats: audits of each size.
-        rows: rows about the population; all of them if None. What is audited together shares δ.
+        rows: rows about the population; all of them if None.
         block: audits in one task.
     """
 

@@ -85,7 +85,7 @@ def _verdict(found: Findings, store: Path) -> Section:
         f"{found.points:,} audited pairs of {found.runs:,} runs; {judged.checked:,} guaranteed deterministic rows compared "
         f"with what was measured, {len(judged.violations)} violated.",
         "No coverage study.",
-        f"{found.seconds:,.0f} core-seconds; {found.environments}.",
+        f"{'' if found.seconds is None else f'{found.seconds:,.0f} core-seconds; '}{found.environments}.",
     ]
     if judged.cells:
         notes[1] = (
@@ -116,7 +116,6 @@ def _coverage(found: Findings) -> Iterator[Section]:
                 f"{cell.name}{'' if cell.guaranteed else ' *'}",
                 f"{cell.delta:g}",
                 f"{cell.n:,}",
-                f"{100 * cell.share:.3g} %",
                 f"{cell.certain}" if cell.certain == cell.possible else f"{cell.certain}–{cell.possible}",
                 f"{cell.trials:,}",
                 f"[{100 * cell.lower:.2g}, {100 * cell.upper:.2g}] %",
@@ -124,12 +123,12 @@ def _coverage(found: Findings) -> Iterator[Section]:
             )
             for cell in mine
         )
-        headings = ("claim", "δ", "n", "allowed", "wrong", "audits", "rate in", "verdict")
+        headings = ("claim", "δ", "n", "wrong", "audits", "rate in", "verdict")
         bad = frozenset(k for k, cell in enumerate(mine) if cell in (*found.judgement.invalid, *found.judgement.missed))
         notes = (
-            "δ is of the whole audit, allowed is how often the claim may be wrong. All intervals of the rate hold together at "
-            "95 %. conservative: wrong less than a fifth as often as allowed. * = only asymptotic, or broken on purpose. Two "
-            "counts: the truth itself is known to an interval.",
+            "δ is how often a claim may be wrong: each by itself, and everything guaranteed in one audit together. All "
+            "intervals of the rate hold together at 95 %. conservative: wrong less than a fifth as often as allowed. * = only "
+            "asymptotic, or broken on purpose. Two counts: the truth itself is known to an interval.",
         )
         yield Section(f"coverage: {run}", headings, rows, notes, bad)
 

@@ -1,5 +1,6 @@
 """A campaign as tasks, and the check that every one of them can begin, before the first does."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,10 +79,13 @@ def _of_coverage(study: Coverage, device: str) -> Iterator[Task]:
     teacher = (f"teachers/{study.run.teacher_digest}.safetensors",)
     words = f"coverage, {describe(study.run)}"
     yield Task(name, table, words, makes=made, shares=teacher, device=device)
+    seen: Counter[int] = Counter()
     for audits in study.audits:
         for n, repeats in zip(audits.sizes, audits.repeats, strict=True):
-            for start in range(0, repeats, audits.block):
-                stop = min(start + audits.block, repeats)
+            # No two audits of a study look at one sample: what several of them claim can be counted together.
+            first, seen[n] = seen[n], seen[n] + repeats
+            for start in range(first, seen[n], audits.block):
+                stop = min(start + audits.block, seen[n])
                 block: dict[str, Any] = {"kind": "audits", "network": name, "run": run, "seed": study.seed, "n": n}
                 block |= {"rows": list(audits.rows or ()), "deltas": list(study.deltas), "start": start, "stop": stop}
                 yield Task(digest(block), block, f"{words}, audits {start} to {stop} of n = {n}", needs=made)

@@ -193,6 +193,21 @@ class Store:
             ) from None
 
 
+def read_table(file: Path) -> pyarrow.Table:
+    """The table that a store wrote, wherever it lies now.
+
+    Raises:
+        StoreError: it cannot be read, or has other columns.
+    """
+    try:
+        table = pyarrow.parquet.read_table(file)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise StoreError(f"{file} is no table of a campaign ({error})") from None
+    if not table.schema.equals(COLUMNS):
+        raise StoreError(f"{file} is no table of a campaign: its columns are not those of {SCHEMA}")
+    return table
+
+
 _KEPT = ("parts", "teachers", "networks", "truths", "violations")
 
 

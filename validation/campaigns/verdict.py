@@ -48,22 +48,20 @@ class Cell:
         run: the pair in words.
         name: the row or measured value.
         n: images of an audit.
-        delta: of the audit.
-        share: of the claim: how often it may be wrong.
+        delta: of the claim: how often it may be wrong.
         guaranteed: whether it says that it holds at every n.
         trials: audits.
         certain: audits in which it was wrong whatever the truth is within its own interval.
         possible: audits in which it may have been wrong.
         lower: lower end of the interval of the rate at which it is wrong.
         upper: upper end.
-        verdict: "invalid" if the rate is above `share`, "conservative" if it is below a fifth of it, else "compatible".
+        verdict: "invalid" if the rate is above δ, "conservative" if it is below a fifth of it, else "compatible".
     """
 
     run: str
     name: str
     n: int
     delta: float
-    share: float
     guaranteed: bool
     trials: int
     certain: int
@@ -124,7 +122,7 @@ def _violation(row: Row) -> Violation:
 def _cells(counts: Iterable[Row]) -> tuple[Cell, ...]:
     blocks: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in counts:
-        blocks[row["configuration"], row["name"], row["n"], row["delta"], row["share"]].append(row)
+        blocks[row["configuration"], row["name"], row["n"], row["delta"]].append(row)
     return tuple(_cell(rows, DELTA / len(blocks)) for rows in blocks.values())
 
 
@@ -132,11 +130,10 @@ def _cell(rows: Sequence[Row], delta: float) -> Cell:
     first = rows[0]
     trials, certain, possible = (sum(row[name] for row in rows) for name in ("trials", "certain", "possible"))
     lower, upper = clopper_pearson(certain, trials, delta).lower, clopper_pearson(possible, trials, delta).upper
-    share = first["share"]
     verdict: Verdict = "compatible"
-    if lower > share:
+    if lower > first["delta"]:
         verdict = "invalid"
-    elif upper < share / _WIDE_MARGIN:
+    elif upper < first["delta"] / _WIDE_MARGIN:
         verdict = "conservative"
-    what = run_in_words(first), first["name"], first["n"], first["delta"], share, first["guaranteed"]
+    what = run_in_words(first), first["name"], first["n"], first["delta"], first["guaranteed"]
     return Cell(*what, trials, certain, possible, lower, upper, verdict)

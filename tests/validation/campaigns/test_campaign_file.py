@@ -106,6 +106,13 @@ def test_tasks_share_the_teacher_and_audits_wait_for_their_networks(table):
     ]
 
 
+def test_no_two_audits_of_a_study_look_at_one_sample(table):
+    more = changed(table, "coverage.0.audits", table["coverage"][0]["audits"] + [{"sizes": [40, 60], "repeats": [4, 2]}])
+    blocks = [task.table for task in tasks(campaign(more)) if task.table["kind"] == "audits"]
+    samples = [(block["n"], repeat) for block in blocks for repeat in range(block["start"], block["stop"])]
+    assert sorted(samples) == [(n, k) for n, repeats in ((20, 5), (40, 7), (60, 2)) for k in range(repeats)]
+
+
 def test_digests_say_what_decides_the_numbers(table):
     before = {task.digest for task in tasks(campaign(table))}
     assert before == {task.digest for task in tasks(campaign(copy.deepcopy(table)))}

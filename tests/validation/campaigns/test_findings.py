@@ -13,7 +13,7 @@ RUN = {"population": "digits", "student": "s", "objective": "cw2", "weight": 0.1
 
 
 def count(name="F1.gap", trials=1000, wrong=0, possible=None, **more):
-    row = {"name": name, "n": 200, "delta": 0.2, "share": 0.02, "guaranteed": True}
+    row = {"name": name, "n": 200, "delta": 0.02, "guaranteed": True}
     return RUN | row | {"trials": trials, "certain": wrong, "possible": wrong if possible is None else possible} | more
 
 
@@ -57,8 +57,8 @@ def test_the_interval_is_wider_the_more_claims_are_judged():
 
 
 def test_blocks_of_one_claim_are_added_and_others_are_not():
-    judged = judge([], [count(wrong=3), count(wrong=4), count(n=1000), count(share=0.01), count(delta=0.05)])
-    assert sorted((cell.trials, cell.certain) for cell in judged.cells) == [(1000, 0)] * 3 + [(2000, 7)]
+    judged = judge([], [count(wrong=3), count(wrong=4), count(n=1000), count(delta=0.01)])
+    assert sorted((cell.trials, cell.certain) for cell in judged.cells) == [(1000, 0)] * 2 + [(2000, 7)]
 
 
 def test_a_campaign_passes_only_if_nothing_is_wrong_and_the_broken_interval_is_caught():
