@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
 
 figures: $(VENV)/.installed
-	$(BIN)/python -m kd2m_theory.paper_figures.readme_table README.md
+	$(BIN)/python -P -m kd2m_theory.paper_figures.readme_table README.md
 	$(BIN)/kd2m figures --out kd2m-figures
 
 test: lint types

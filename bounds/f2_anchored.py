@@ -21,12 +21,12 @@ def _row_of(rows: tuple[Row, ...], name: str) -> Row:
     return next(row for row in rows if row.name == name)
 
 
-def _risk(gap: Callable[[View], Sides]) -> Callable[[View], Sides]:
+def _risk(gap: Callable[[View], float]) -> Callable[[View], Sides]:
     def compute(view: View) -> Sides:
         student, _ = clipped_losses(view)
         _, teacher = view.losses()
         radius = student_risk(view).upper - math.fsum(student) / len(student)
-        anchor, distance = math.fsum(teacher) / len(teacher), gap(view).upper
+        anchor, distance = math.fsum(teacher) / len(teacher), gap(view)
         upper = anchor + distance + radius + view.rounding
         return Sides(0.0, upper, details={"R̂_T": anchor, "D̂": distance, "r(δ)": radius, "B": view.loss_bound})
 
@@ -49,11 +49,19 @@ def _margin(view: View) -> Sides:
 
 
 _ERROR, _MARGIN = _row_of(t0_label_free.ROWS, "T0.error"), _row_of(t8_accuracy.ROWS, "T8.directed")
+
+
+def _upper(row: Row) -> Callable[[View], float]:
+    return lambda view: row.compute(view).upper
+
+
+_T0, _T1 = _row_of(t0_label_free.ROWS, "T0"), _row_of(t1_paired.ROWS, "T1.logits.head_aware")
+_T2, _T5 = _row_of(t2_conditional.ROWS, "T2.logits.head_aware"), _row_of(t5_convex.ROWS, "T5.logits.curved")
 _DISTANCES = (
-    ("F2.T0", _row_of(t0_label_free.ROWS, "T0")),
-    ("F2.T1", _row_of(t1_paired.ROWS, "T1.logits.head_aware")),
-    ("F2.T2", _row_of(t2_conditional.ROWS, "T2.logits.head_aware")),
-    ("F2.T5", _row_of(t5_convex.ROWS, "T5.logits.curved")),
+    ("F2.T0", _T0, _upper(_T0)),
+    ("F2.T1", _T1, _upper(_T1)),
+    ("F2.T2", _T2, _upper(_T2)),
+    ("F2.T5", _T5, t5_convex.curved_upper),
 )
 
 
@@ -70,10 +78,10 @@ ROWS = (
             "population_risk",
             "logits",
             _needs(row),
-            _risk(row.compute),
+            _risk(upper),
             "student risk",
         )
-        for name, row in _DISTANCES
+        for name, row, upper in _DISTANCES
     ),
     Row(
         "F2.T0.error",

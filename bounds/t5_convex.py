@@ -179,6 +179,11 @@ def _curvatures(view: View) -> Sides:
     return _sides(view, lower, view.class_costs("t5_curved_upper", _curved_upper))
 
 
+def curved_upper(view: View) -> float:
+    """The upper side of T5.curved alone, at half of the transport."""
+    return combine_classes(view.class_costs("t5_curved_upper", _curved_upper), view.shares, 1).upper
+
+
 def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
     target: Target = "gap_shared_head" if space == "features" else "gap"
     slopes = "max_γ E[φ'(0) + s²/2M] ≤ R_S − R_T ≤ min_γ E[φ'(1) − s²/2M], slopes of the loss at both ends"

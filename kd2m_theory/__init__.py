@@ -4,12 +4,17 @@ The names below load what they need when they are first used: importing the pack
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kd2m_theory.errors import InputError, MissingDependencyError, PairFileError
     from kd2m_theory.pair import Pair
     from kd2m_theory.report import AuditReport, audit
+
+# In a checkout the rooms lie beside this folder, not in it: there the sources are imported as they lie.
+if not (Path(__file__).parent / "estimators").exists():
+    __path__.append(str(Path(__file__).parent.parent))
 
 __all__ = ["AuditReport", "InputError", "MissingDependencyError", "Pair", "PairFileError", "audit"]
 

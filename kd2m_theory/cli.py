@@ -174,8 +174,7 @@ def figures(
 ) -> None:
     """Draw the figures of the papers, and ours, each from a table of numbers that are computed or were measured.
 
-    All of them as png, svg and pdf if nothing else is said; a figure whose measurements are not there is then left out, and
-    named. Exit status: 0, or 2 if the input is at fault.
+    All of them as png, svg and pdf if nothing else is said. Exit status: 0, or 2 if the input is at fault.
     """
     from kd2m_theory.errors import InputError
     from kd2m_theory.files import make_folder
@@ -185,16 +184,15 @@ def figures(
     if listed:
         console.print(registry.listing())
         return
-    asked, missing = registry.drawable(registry.chosen(only or ()), tables, strict=bool(only))
-    kinds = registry.file_formats(formats or ())
+    asked, kinds = registry.chosen(only or ()), registry.file_formats(formats or ())
+    for stored in (each for figure in asked for each in figure.reads):
+        stored.path(tables)  # before the first is drawn
     if out is None:
         raise InputError("name the folder for the figures with --out, or ask what there is with --list")
     make_folder(out)
     for figure in _watched(asked, "drawing"):
         written = registry.write(figure, out, kinds, tables)
         console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True, highlight=False)
-    for name, why in missing.items():
-        console.print(f"left out: {name}: {why}", soft_wrap=True, highlight=False)
 
 
 app.add_typer(validate, name="validate")

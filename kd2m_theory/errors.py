@@ -24,19 +24,19 @@ class MissingDependencyError(InputError):
     """An optional library that a command needs is not installed."""
 
 
-def require(what: str, extra: str, *modules: str) -> None:
+def require(what: str, *modules: str) -> None:
     """Refuse before anything slow is imported.
 
     Args:
         what: needs the modules, in words.
-        extra: of this package, that installs them.
         modules: names to import.
 
     Raises:
-        MissingDependencyError: one of them is not installed.
+        MissingDependencyError: some of them are not installed; the message has the command that installs them.
     """
-    for name in modules:
-        if importlib.util.find_spec(name) is None:
-            raise MissingDependencyError(
-                f"{what} needs {name}, which is not installed; run: pip install 'kd2m-theory[{extra}]'"
-            )
+    missing = [_DISTRIBUTIONS.get(name, name) for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(f"{what} needs {' and '.join(missing)}; run: pip install {' '.join(missing)}")
+
+
+_DISTRIBUTIONS = {"sklearn": "scikit-learn"}

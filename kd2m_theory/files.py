@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import os
+import secrets
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -64,7 +65,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         OSError: the disk refused.
     """
     path = check_writable(path).resolve()  # what a link points to is replaced, not the link
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(beside, "xb") as file:
             file.write(data)

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from kd2m_theory.errors import InputError, require
 from kd2m_theory.terminal import console
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.engine import Progress
+    from kd2m_theory.validation.campaigns.findings import Findings
 
 _DEFAULT = "run"
 
 
 class _DefaultGroup(TyperGroup):
-    """Calls the hidden command `run` when the first word is no command."""
+    """Calls the command `run` when the first word is no command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See the class."""
@@ -62,12 +64,19 @@ def run(
     require_training()
     from kd2m_theory.validation.campaigns.campaign import read_campaign
     from kd2m_theory.validation.campaigns.campaign_run import run_campaign
+    from kd2m_theory.validation.campaigns.engine import CampaignError
 
     chosen = read_campaign(campaign)
     folder = store or Path("campaigns") / Path(campaign).stem
-    with _shown() as watch:
-        run_campaign(chosen, folder, resume=resume, workers=workers, scheduler=scheduler, timeout=timeout, watch=watch)
-    _report(folder, None)
+    try:
+        with _shown() as watch:
+            run_campaign(chosen, folder, resume=resume, workers=workers, scheduler=scheduler, timeout=timeout, watch=watch)
+    except CampaignError as error:
+        if not _report(folder, None).judgement.passed:  # worse than a task that failed
+            typer.echo(f"kd2m: {error}", err=True)
+            raise typer.Exit(1) from None
+        raise
+    _end(_report(folder, None))
 
 
 @validate.command()
@@ -80,9 +89,9 @@ def report(
 ) -> None:
     """Print the verdict on what a store holds, and write it with its figures.
 
-    Exit status: as `kd2m validate`.
+    Exit status: as `kd2m validate`, and 2 if the campaign is not finished.
     """
-    _report(store, out)
+    _end(_report(store, out))
 
 
 @validate.command()
@@ -91,6 +100,7 @@ def merge(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Folders of campaigns.", show_default=False)],
 ) -> None:
     """Join the stores of several campaigns in a new one."""
+    require("a campaign", "pyarrow")
     from kd2m_theory.validation.campaigns.store import Store
 
     joined = Store(out)
@@ -98,7 +108,8 @@ def merge(
     typer.echo(f"{out}: {len(joined.finished())} tasks of {len(joined.campaigns())} campaigns")
 
 
-def _report(folder: Path, out: Path | None) -> None:
+def _report(folder: Path, out: Path | None) -> "Findings":
+    require("a campaign", "pyarrow")
     from kd2m_theory.files import make_folder, write_atomically
     from kd2m_theory.paper_figures.campaign_figures import pictures
     from kd2m_theory.validation.campaigns.findings import findings
@@ -118,8 +129,14 @@ def _report(folder: Path, out: Path | None) -> None:
     for command in (command for part in page for command in part.commands):
         typer.echo(command)
     typer.echo(f"written: {folder / 'table.parquet'}, {out}")
+    return found
+
+
+def _end(found: "Findings") -> None:
     if not found.judgement.passed:
         raise typer.Exit(1)
+    if found.missing:
+        raise InputError(f"{found.missing:,} tasks of the campaign are missing; continue it with --resume")
 
 
 @contextmanager

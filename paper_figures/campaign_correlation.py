@@ -34,7 +34,7 @@ def draw(table: Table) -> Figure:
     columns = list(dict.fromkeys((row["gap"], row["last"]) for row in rows))
     first = [row for row in rows if (row["gap"], row["last"]) == columns[0]]
     names = [row["distance"] for row in sorted(first, key=lambda row: -row["value"])]
-    populations = list(dict.fromkeys(name for row in rows for name in row["within"]))
+    populations = sorted({name for row in rows for name in row["within"]})
     figure = sheet(PAGE, 0.2 * len(names) + 1.1)
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axes, (gap, last) in zip(panels, columns, strict=True):
@@ -51,6 +51,7 @@ def draw(table: Table) -> Figure:
                     marker, colour = _MARKERS[k % len(_MARKERS)], _COLOURS[k % len(_COLOURS)]
                     axes.plot([row["within"][name]], [y], marker=marker, ms=3, color=colour, mfc="none")
     panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylabel("distance between teacher and student")
     handles = [
         Line2D([], [], ls="none", marker=marker, ms=3, color=colour, mfc="none", label=name)
         for name, marker, colour in zip(populations, _MARKERS, _COLOURS, strict=False)

@@ -7,21 +7,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kd2m_theory.bounds import ROWS
 from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.report import MEASURED
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
 
 _COLOURS, _MARKERS = (BLUE, GREEN, MUTED, INK), ("o", "s", "^", "D")
-_FLOOR = 1e-5  # a rate of zero is drawn here
+_FLOOR = 1e-4  # a rate of zero is drawn here
 
 
 def numbers(found: "Findings") -> Table:
-    """Every judged claim."""
+    """Every judged claim: rows of the ladder, measured values, all together, and what is broken on purpose."""
+    from kd2m_theory.validation.campaigns.audits_task import BROKEN, TOGETHER  # reads Parquet, which is optional
+
+    order = [*(row.name for row in ROWS), *MEASURED, TOGETHER, BROKEN]
+    cells = sorted(found.judgement.cells, key=lambda cell: (order.index(cell.name), cell.delta, cell.n))
     keys = ("name", "n", "delta", "guaranteed", "trials", "possible", "lower", "upper", "verdict")
-    return {"rows": [{key: getattr(cell, key) for key in keys} for cell in found.judgement.cells]}
+    return {"rows": [{key: getattr(cell, key) for key in keys} for cell in cells]}
 
 
 def table(path: Path) -> Table:
@@ -44,6 +50,7 @@ def draw(table: Table) -> Figure:
             if row["delta"] == delta:
                 _row(axes, names.index(row["name"]), sizes.index(row["n"]), len(sizes), row)
     panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylabel("claim about the population")
     figure.legend(handles=_legend(sizes), loc="outside lower center", ncols=len(sizes) + 2)
     return figure
 

@@ -9,7 +9,7 @@ from kd2m_theory.paper_figures.figure import StoredTable
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
 
-STANDARD = StoredTable("standard.parquet", "kd2m validate standard")
+STANDARD = StoredTable("standard.parquet", "kd2m validate standard; cp campaigns/standard/table.parquet standard.parquet")
 
 
 def findings_in(path: Path) -> "Findings":
@@ -19,7 +19,7 @@ def findings_in(path: Path) -> "Findings":
         MissingDependencyError: pyarrow is not installed.
         InputError: the file is no table of a campaign.
     """
-    require("a campaign's table", "train", "pyarrow")
+    require("a campaign's table", "pyarrow")
     from kd2m_theory.validation.campaigns import findings
 
     return findings.findings_in(path)

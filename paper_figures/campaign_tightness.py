@@ -44,10 +44,10 @@ def table(path: Path) -> Table:
 def draw(table: Table) -> Figure:
     """A line a row on a logarithmic axis: the median, and from quartile to quartile."""
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
-    populations = list(dict.fromkeys(row["population"] for row in table["rows"]))
+    populations = sorted({row["population"] for row in table["rows"]})
     figure = sheet(PAGE, 0.19 * len(names) + 1.0)
     axes = figure.subplots()
-    axes.set(xscale="log", ylim=(len(names) - 0.4, -0.6), xlabel="bound / gap")
+    axes.set(xscale="log", ylim=(len(names) - 0.4, -0.6), xlabel="bound / gap", ylabel="row of the ladder")
     axes.set_yticks(range(len(names)), names)
     axes.axvline(1, color=INK, lw=0.7)
     for row in table["rows"]:

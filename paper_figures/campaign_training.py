@@ -1,10 +1,12 @@
 """Bound / gap over training: the tightest row of every theorem, from the untrained student to the last epoch."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
@@ -14,8 +16,7 @@ from kd2m_theory.paper_figures.style import INK, PAGE, PALETTE, sheet
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
 
-_TARGETS = ("gap", "gap_shared_head")
-_DASHES = ("-", "--", ":")
+_TARGETS = {"gap": "own heads", "gap_shared_head": "teacher's head"}
 
 
 def numbers(found: "Findings") -> Table:
@@ -23,13 +24,14 @@ def numbers(found: "Findings") -> Table:
     from kd2m_theory.validation.campaigns.tightness import comparable, spreads, tightest  # reads Parquet, which is optional
 
     rows = comparable(found.bounds)
-    names = tightest(rows, _TARGETS)
+    names = {name: target for target in _TARGETS for name in tightest(rows, target)}
+    order = list(names)
     groups = spreads([row for row in rows if row["name"] in names], lambda row: (row["name"], row["population"], row["epoch"]))
     return {
         "rows": [
-            {"name": name, "population": population, "epoch": epoch, "pairs": spread.count}
+            {"target": names[name], "name": name, "population": population, "epoch": epoch, "pairs": spread.count}
             | {"median": spread.median if math.isfinite(spread.median) else None}
-            for (name, population, epoch), spread in sorted(groups.items(), key=lambda each: (names.index(each[0][0]), each[0]))
+            for (name, population, epoch), spread in sorted(groups.items(), key=lambda each: (order.index(each[0][0]), each[0]))
         ]
     }
 
@@ -40,29 +42,41 @@ def table(path: Path) -> Table:
 
 
 def draw(table: Table) -> Figure:
-    """A panel for each population, a line a row on a logarithmic axis."""
+    """A row of panels for each gap, a panel for each population, a line for each theorem on a logarithmic axis."""
     rows = table["rows"]
-    names = list(dict.fromkeys(row["name"] for row in rows))
+    targets = [target for target in _TARGETS if any(row["target"] == target for row in rows)]
     populations = sorted({row["population"] for row in rows})
-    figure = sheet(PAGE, 2.7)
-    panels = figure.subplots(1, len(populations), sharey=True, squeeze=False)[0]
-    for axes, population in zip(panels, populations, strict=True):
-        axes.set(yscale="log", title=population, xlabel="epochs of training")
+    theorems = sorted({_theorem(row) for row in rows}, key=lambda name: int(name[1:]))
+    figure = sheet(PAGE, 0.6 + 2.0 * len(targets))
+    grid = figure.subplots(len(targets), len(populations), sharex="col", sharey=True, squeeze=False)
+    for panels, target in zip(grid, targets, strict=True):
+        panels[0].set_ylabel(f"bound / gap, {_TARGETS[target]},\nmedian over pairs")
+        for axes, population in zip(panels, populations, strict=True):
+            axes.set(yscale="log")
+            axes.axhline(1, color=INK, lw=0.7)
+            for theorem, style in zip(theorems, _styles(), strict=False):
+                where = target, population, theorem
+                mine = [row for row in rows if (row["target"], row["population"], _theorem(row)) == where]
+                mine = [row for row in mine if row["median"] is not None]
+                axes.plot([row["epoch"] for row in mine], [row["median"] for row in mine], marker="o", ms=2.5, **style)
+    for axes, population in zip(grid[0], populations, strict=True):
+        axes.set_title(population)
+    for axes in grid[-1]:
+        axes.set_xlabel("epochs of training")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.axhline(1, color=INK, lw=0.7)
-        for k, name in enumerate(names):
-            mine = [row for row in rows if (row["name"], row["population"]) == (name, population) and row["median"] is not None]
-            style = {
-                "color": PALETTE[k % len(PALETTE)],
-                "ls": _DASHES[k // len(PALETTE) % len(_DASHES)],
-                "marker": "o",
-                "ms": 2.5,
-            }
-            axes.plot([row["epoch"] for row in mine], [row["median"] for row in mine], label=name, **style)
-    panels[0].set_ylabel("bound / gap, median over pairs")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(names)))
+    styles = zip(theorems, _styles(), strict=False)
+    handles = [Line2D([], [], marker="o", ms=2.5, label=theorem, **style) for theorem, style in styles]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(theorems))
     return figure
+
+
+def _theorem(row: Table) -> str:
+    name: str = row["name"].split(".")[0]
+    return name
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+    return ({"color": colour, "ls": dashes} for dashes in ("-", "--", ":") for colour in PALETTE)
 
 
 FIGURE = PaperFigure(

@@ -20,10 +20,6 @@ PICTURES = ("png", "svg", "pdf")
 FORMATS = (*PICTURES, "json")
 
 
-class MissingTableError(InputError):
-    """A figure's table has not been made yet."""
-
-
 @dataclass(frozen=True)
 class StoredTable:
     """A file with measurements that cost too much to repeat for a picture.
@@ -40,15 +36,15 @@ class StoredTable:
         """Where it is: in that folder, or, for None, among the tables that ship with the package.
 
         Raises:
-            MissingTableError: it is not there; the message has the command that makes it.
+            InputError: it is not there; the message has the command that makes it.
         """
         if folder is None:
             shipped = Path(str(files("kd2m_theory.validation"))) / "benchmarks" / self.file
             if shipped.is_file():
                 return shipped
-            raise MissingTableError(f"no {self.file} ships; write it with `{self.command}` and name its folder with --tables")
+            raise InputError(f"no {self.file} ships; write it with `{self.command}` and name its folder with --tables")
         if not (folder / self.file).is_file():
-            raise MissingTableError(f"there is no {folder / self.file}; write it with `{self.command}`")
+            raise InputError(f"there is no {folder / self.file}; write it with `{self.command}`")
         return folder / self.file
 
 
@@ -78,8 +74,7 @@ class PaperFigure:
         Computed on one thread: sums taken in another order would be other numbers, and training makes much of little.
 
         Raises:
-            MissingTableError: a stored table is not there.
-            InputError: a stored table does not hold what it should.
+            InputError: a stored table is not there, or does not hold what it should.
         """
         from kd2m_theory.validation.torch_threads import (
             torch_threads,  # torch, which a report that draws its ladder may not need

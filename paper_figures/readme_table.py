@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
 
 BEGIN, END = "<!-- campaign: made of its table -->", "<!-- end of campaign -->"
-# Rows of the ladder that README shows, and what it calls them.
+# Rows of the ladder that README shows, all about one gap, and what it calls them.
 _ROWS = {
     "T1.literal": "the paper's theorem as stated; it promises nothing",
     "T1.l2": "the same with its constants",
     "T2.cw2": "class-conditional W₂",
-    "T2.logits.head_aware": "transport in the norm that the head sees",
-    "T5.logits.curved": "slope and curvature of the loss",
+    "T2.head_aware": "transport in the norm that the head sees",
+    "T5.curved": "slope and curvature of the loss",
 }
 _GAPS = {"gap": "each network with its own head", "gap_shared_head": "both through the teacher's head"}
 
@@ -84,7 +84,7 @@ def _table(found: "Findings") -> list[str]:
     ]
     medians = spreads(shown, lambda row: (row["name"], row["population"]))
     lines = [
-        f"| bound / gap after training, median (quartiles) | {' | '.join(populations)} |",
+        f"| bound / gap through the teacher's head after training: median (quartiles) | {' | '.join(populations)} |",
         "|---" + "|--:" * len(populations) + "|",
     ]
     for name, words in _ROWS.items():

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import check_writable, write_atomically
-from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, MissingTableError, PaperFigure
+from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, PaperFigure
 from kd2m_theory.validation.spelling import did_you_mean
 
 # One module a figure, in the order of the papers, then ours.
@@ -54,26 +54,6 @@ def chosen(names: Sequence[str] = ()) -> tuple[PaperFigure, ...]:
         if name not in known:
             raise InputError(f"there is no figure {name!r}; {did_you_mean(name, known)}figures are {', '.join(known)}")
     return tuple(figure for figure in figures() if not names or figure.name in names)
-
-
-def drawable(figures: Iterable[PaperFigure], tables: Path | None, strict: bool) -> tuple[list[PaperFigure], dict[str, str]]:
-    """Those whose stored tables are there; and, by name, what the others lack.
-
-    Raises:
-        MissingTableError: a table is not there, and `strict`.
-    """
-    ready, missing = [], {}
-    for figure in figures:
-        try:
-            for stored in figure.reads:
-                stored.path(tables)
-        except MissingTableError as error:
-            if strict:
-                raise
-            missing[figure.name] = str(error)
-        else:
-            ready.append(figure)
-    return ready, missing
 
 
 def listing() -> RenderableType:

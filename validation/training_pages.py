@@ -18,7 +18,7 @@ def require_training() -> None:
     Raises:
         MissingDependencyError: a library of the extra `train` is not installed.
     """
-    require("training", "train", "lightning", "pyarrow", "tensorboard")
+    require("training", "lightning", "pyarrow", "tensorboard")
 
 
 def results(trained: "Trained") -> RenderableType:

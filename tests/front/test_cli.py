@@ -223,7 +223,7 @@ def test_the_installed_command_and_the_module_run(folder):
 
 
 def test_scikit_learn_missing_is_one_line(folder, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     status, _, err = kd2m(monkeypatch, capsys, "demo", "--out", "made")
     assert status == 2
-    assert "pip install 'kd2m-theory[train]'" in err
+    assert "run: pip install scikit-learn\n" in err

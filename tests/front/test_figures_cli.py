@@ -52,16 +52,9 @@ def with_a_sweep(monkeypatch):
     monkeypatch.setattr(registry, "figures", lambda: (sweep, couplings))
 
 
-def test_a_figure_without_its_measurements_is_left_out_and_named(kd2m, with_a_sweep):
-    status, out, err = kd2m("--out", "made", "--format", "svg")
-    assert (status, err) == (0, "")
-    assert "written: made/couplings.svg" in out
-    assert "left out: sweep: no sweep.parquet ships; write it with `kd2m validate sweep`" in out
-    assert os.listdir("made") == ["couplings.svg"]
-
-
-def test_a_figure_asked_for_without_its_measurements_is_refused(kd2m, with_a_sweep):
-    status, out, err = kd2m("--out", "made", "--only", "sweep")
+@pytest.mark.parametrize("only", [[], ["--only", "sweep"], ["--only", "couplings", "--only", "sweep"]])
+def test_a_figure_without_its_measurements_is_refused_before_any_is_drawn(kd2m, with_a_sweep, only):
+    status, out, err = kd2m("--out", "made", *only)
     assert (status, out) == (2, "")
     assert err.startswith("kd2m: no sweep.parquet ships; write it with `kd2m validate sweep`")
     assert os.listdir() == []
@@ -80,6 +73,10 @@ def test_a_figure_asked_for_without_its_measurements_is_refused(kd2m, with_a_swe
         (["--out", "taken", "--only", "couplings"], "the folder taken cannot be made"),
         (["--out", "taken/below", "--only", "couplings"], "the folder taken/below cannot be made"),
         (["--out", "made", "--only", "peers", "--tables", "absent"], "there is no absent/transport.md; write it with `make"),
+        (
+            ["--out", "made", "--only", "coverage", "--tables", "."],
+            "there is no standard.parquet; write it with `kd2m validate",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(kd2m, tmp_path, arguments, message):

@@ -88,7 +88,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(command, m
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     code, _, err = command("train", "mixture-cw2")
     assert code == 2
-    assert "pip install 'kd2m-theory[train]'" in err
+    assert "run: pip install lightning pyarrow tensorboard\n" in err
 
 
 def test_help_needs_no_training_library():

@@ -16,7 +16,5 @@ def reduced():
     sweep |= {"seeds": [0], "epochs": [0, 1], "objectives": {"none": {}, "w2": {"weight": [1e-3]}}}
     sweep["training"]["epochs"] = sweep["teacher"]["training"]["epochs"] = 1
     study["draws"] = 50_000
-    study["audits"] = [
-        {"sizes": [200], "repeats": [60], "block": 30, "rows": ["F1.gap", "F1.error", "F2.T0", "F3.T0", "F4.brier"]}
-    ]
+    study["audits"] = [{"sizes": [200], "repeats": [60], "block": 30}]
     return campaign(table)

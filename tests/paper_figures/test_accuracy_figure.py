@@ -9,7 +9,6 @@ from matplotlib.text import Text
 
 from kd2m_theory import InputError
 from kd2m_theory.paper_figures.accuracy import FIGURE, STORED
-from kd2m_theory.paper_figures.figure import MissingTableError
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY
 from kd2m_theory.paper_figures.style import BLUE, ORANGE
 
@@ -100,7 +99,5 @@ def test_a_file_that_is_not_the_benchmarks_is_refused(tmp_path, old, new, messag
 
 
 def test_a_missing_file_names_the_command_that_writes_it(tmp_path):
-    with pytest.raises(
-        MissingTableError, match=r"accuracy\.md; write it with `python validation/benchmarks/accuracy\.py --save"
-    ):
+    with pytest.raises(InputError, match=r"accuracy\.md; write it with `python validation/benchmarks/accuracy\.py --save"):
         FIGURE.numbers(tmp_path)

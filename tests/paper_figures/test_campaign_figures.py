@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow
 import pyarrow.parquet
@@ -19,6 +21,7 @@ from kd2m_theory.validation.campaigns.table import COLUMNS
 MODULES = (campaign_tightness, campaign_training, campaign_coverage, campaign_correlation)
 FILES = ("tightness", "tightness-over-training", "coverage", "correlation")
 RUN = {"student": "s", "objective": "cw2", "weight": 0.1, "seed": 0, "task": "t", "environment": "{}"}
+RUN |= {"law": "{}", "options": "{}", "teacher": "big", "head": "own", "stream": 0, "first": 0}
 
 
 def bound(name, population, ratio, epoch=1, run=0, **more):
@@ -38,6 +41,7 @@ def points(kind, name, values, populations=("digits", "glyphs")):
         for run, value in enumerate(values):
             for epoch in (1, 2):
                 row = {"kind": kind, "name": name, "population": population, "configuration": f"{population} {run}"}
+                row |= {"seed": run}
                 yield RUN | row | {"epoch": epoch, "value": float(value + epoch)}
 
 
@@ -47,12 +51,12 @@ def found_in(rows):
 
 ROWS = [
     *(count(name, delta, n) for name in ("F1.gap", "F3.T0") for delta in (0.05, 0.2) for n in (200, 1000)),
-    count("F4", 0.2, 200, wrong=300),
+    count("F4.brier", 0.2, 200, wrong=300),
     count("gap", 0.2, 200, wrong=300, guaranteed=False),
     *(count(BROKEN, delta, 200, wrong=300, guaranteed=False) for delta in (0.05, 0.2)),
     *(
         bound(name, population, ratio if epoch else 10 * ratio, epoch, run)
-        for name in ("T1.l2", "T5.logits.curved")
+        for name in ("T1.l2", "T5.curved")
         for population in ("digits", "glyphs")
         for run, ratio in enumerate((2.0, 3.0, 5.0))
         for epoch in (0, 1)
@@ -85,7 +89,7 @@ def test_tightness_has_the_quartiles_of_every_row(found):
     table = campaign_tightness.numbers(found)
     assert table["rows"][0] == {"name": "T1.l2", "population": "digits", "quarter": 5.0, "median": 20.0, "three_quarters": 30.0}
     axes = campaign_tightness.draw(table).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["T1.l2", "T5.logits.curved"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["T1.l2", "T5.curved"]
     medians = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in ("o", "s")]
     assert medians == [20.0] * 4
 
@@ -105,6 +109,25 @@ def test_tightness_over_training_has_a_median_for_every_epoch(found):
     assert [list(line.get_xdata()) for line in panels[0].lines[1:]] == [[0, 1]] * 2
 
 
+def test_bounds_on_different_gaps_are_drawn_apart():
+    rows = [bound("T1.l2", "digits", 9.0, target="gap_shared_head"), bound("T1.logits.l2", "digits", 2.0)]
+    table = campaign_training.numbers(found_in(rows))
+    assert [(row["target"], row["name"], row["median"]) for row in table["rows"]] == [
+        ("gap", "T1.logits.l2", 2.0),
+        ("gap_shared_head", "T1.l2", 9.0),
+    ]
+    assert [[line.get_ydata()[0] for line in axes.lines[1:]] for axes in campaign_training.draw(table).axes] == [[2.0], [9.0]]
+
+
+def test_settings_of_one_name_are_told_apart():
+    laws = ({"law": '{"classes": 10}'}, {"law": '{"classes": 62}', "student": "resnet8x4", "teacher": "resnet32x4"})
+    found = found_in(bound("T1.l2", "glyphs", 2.0, run=run, **more) for run, more in enumerate(laws))
+    assert {row["population"] for row in found.bounds} == {
+        "glyphs (classes 10), big to s, own head",
+        "glyphs (classes 62), resnet32x4 to resnet8x4, own head",
+    }
+
+
 def test_an_infinite_median_is_a_gap_in_the_line():
     ratios = {0: float("inf"), 1: 2.0}
     table = campaign_training.numbers(found_in(bound("T0", "digits", ratio, epoch) for epoch, ratio in ratios.items()))
@@ -118,6 +141,11 @@ def test_coverage_has_a_panel_for_each_delta_and_marks_what_is_invalid(found):
     orange = [line for line in panels[1].lines if line.get_color() == campaign_coverage.ORANGE]
     assert len(orange) == 6  # an interval and a point of each of three claims
     assert len([line for line in panels[0].lines if line.get_color() == campaign_coverage.ORANGE]) == 2  # the broken one
+
+
+def test_claims_are_in_the_order_of_the_ladder_and_what_is_broken_is_last(found):
+    names = dict.fromkeys(row["name"] for row in campaign_coverage.numbers(found)["rows"])
+    assert list(names) == ["F1.gap", "F3.T0", "F4.brier", "gap", BROKEN]
 
 
 def test_correlations_have_a_panel_for_each_choice_of_epochs(found):
@@ -177,3 +205,7 @@ def test_a_number_in_readme_that_is_not_the_tables_is_found(found, tmp_path, cap
     readme.write_text("# Title\n")
     assert readme_table.main(command) == 2
     assert "has no part" in capsys.readouterr().err
+
+
+def test_readme_says_what_the_shipped_table_says(capsys):
+    assert readme_table.main([str(Path(__file__).parents[2] / "README.md")]) == 0, capsys.readouterr().err

@@ -22,7 +22,7 @@ from PIL import Image
 
 from kd2m_theory import InputError
 from kd2m_theory.paper_figures import registry
-from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, MissingTableError, StoredTable
+from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, StoredTable
 from kd2m_theory.paper_figures.style import COLUMN, DPI, NEUTRAL, PAGE, PALETTE, SMALLEST, look, render, sheet
 
 NAMES = [figure.name for figure in registry.figures()]
@@ -238,11 +238,9 @@ def test_a_name_given_twice_is_drawn_once_and_in_order():
 
 def test_a_stored_table_that_is_missing_says_how_to_make_it(tmp_path):
     stored = StoredTable("sweep.parquet", "kd2m validate sweep")
-    with pytest.raises(
-        MissingTableError, match=r"no sweep\.parquet ships; write it with `kd2m validate sweep` and name its folder"
-    ):
+    with pytest.raises(InputError, match=r"no sweep\.parquet ships; write it with `kd2m validate sweep` and name its folder"):
         stored.path(None)
-    with pytest.raises(MissingTableError, match=rf"there is no {tmp_path}/sweep\.parquet; write it with"):
+    with pytest.raises(InputError, match=rf"there is no {tmp_path}/sweep\.parquet; write it with"):
         stored.path(tmp_path)
     (tmp_path / "sweep.parquet").touch()
     assert stored.path(tmp_path) == tmp_path / "sweep.parquet"

@@ -8,7 +8,6 @@ from drawn_tables import table_of
 from matplotlib.patches import StepPatch
 
 from kd2m_theory import InputError
-from kd2m_theory.paper_figures.figure import MissingTableError
 from kd2m_theory.paper_figures.registry import chosen
 from kd2m_theory.paper_figures.training_curves import STORED, power
 
@@ -185,5 +184,5 @@ def test_a_damaged_table_is_refused_and_says_how_to_make_it(name, text, message,
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_table_that_is_missing_names_the_command_that_writes_it(name, tmp_path):
-    with pytest.raises(MissingTableError, match=r"training_curves\.json; write it with `python validation/benchmarks/train"):
+    with pytest.raises(InputError, match=r"training_curves\.json; write it with `python validation/benchmarks/train"):
         figure_of(name).numbers(tmp_path)

@@ -91,7 +91,7 @@ def test_stratified_rounds_without_loss():
 
 
 def test_missing_scikit_learn_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingDependencyError, match="scikit-learn"):
         population("digits")
 

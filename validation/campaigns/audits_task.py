@@ -1,6 +1,8 @@
 """A block of independent audits of one pair: how often each claim about the population was made, and how often it was wrong.
 
-Each claim is tried by itself at the whole of δ, and everything guaranteed together with δ divided, as an audit prints it.
+Each claim is tried by itself at the whole of δ. Where all rows are asked for, everything guaranteed is also tried together,
+with δ divided among all that is printed, as in an audit.
+
 The truth is itself known to an interval. A claim is *certainly* wrong if it misses all of that interval, and *possibly* wrong
 if it does not cover all of it: the number of wrong claims lies between the two counts.
 """
@@ -70,18 +72,20 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
     networks = read_networks(files[weights], chosen)
     truth: dict[str, tuple[float, float]] = json.loads(files[measured])
     counts: dict[tuple[float, str, str, bool], Count] = {}
+    whole = set(table["rows"]) == set(POPULATION_ROWS)
     for repeat in range(table["start"], table["stop"]):
         pair = networks.audited(table["n"] * 2**32 + repeat, table["n"], table["seed"])
         ladder = Ladder(pair, table["deltas"][0], table["rows"])
         for delta in table["deltas"]:
             ladder.spend(delta)
-            judged = [_judged(claim, truth) for claim in claims(ladder) if claim.guaranteed]
-            wrong = [any(each) for each in zip(*judged, strict=True)]
-            counts.setdefault((delta, TOGETHER, "audit", True), Count()).add(*wrong)
+            if whole:
+                verdicts = [judged(claim, truth) for claim in claims(ladder) if claim.guaranteed]
+                wrong = [any(each) for each in zip(*verdicts, strict=True)]
+                counts.setdefault((delta, TOGETHER, "audit", True), Count()).add(*wrong)
             ladder.spend(delta, each=True)
             for claim in claims(ladder):
                 key = delta, claim.name, claim.target, claim.guaranteed
-                counts.setdefault(key, Count()).add(*_judged(claim, truth))
+                counts.setdefault(key, Count()).add(*judged(claim, truth))
     rows = [
         {
             "kind": "coverage",
@@ -90,6 +94,8 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
             "n": table["n"],
             "classes": networks.population.classes,
             "delta": delta,
+            "stream": table["seed"],
+            "first": table["start"],
             "guaranteed": guaranteed,
             **vars(count),
         }
@@ -99,7 +105,7 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
     return Outcome(part(columns(task, chosen), rows, about))
 
 
-def _judged(claim: Claim, truth: Mapping[str, tuple[float, float]]) -> tuple[bool, bool]:
+def judged(claim: Claim, truth: Mapping[str, tuple[float, float]]) -> tuple[bool, bool]:
     """Whether a claim is certainly wrong, and whether it may be."""
     if claim.target not in truth:
         raise InputError(f"{claim.name} is about {claim.target}, which no coverage study measures; leave it out of rows")

@@ -112,7 +112,10 @@ def read_campaign(source: str | Path) -> Campaign:
     """
     path = Path(source)
     if path.is_file():
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{source} is not TOML: it is not UTF-8") from None
     elif str(source) in (names := shipped_campaigns()):
         text = (_shipped() / f"{source}.toml").read_text(encoding="utf-8")
     else:

@@ -1,5 +1,6 @@
 """A campaign from its file to its table."""
 
+import secrets
 import shutil
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def run_campaign(
         raise InputError(f"workers is {workers} and scheduler {scheduler}: a cluster has its own workers; leave one out")
     check(campaign, here=scheduler is None)
     store = Store(Path(folder))
-    scratch = store.path / "scratch"
+    scratch = store.path / f".scratch-{secrets.token_hex(4)}"  # not of another command that works on this store
     executor: Executor = LocalProcesses(workers, scratch) if scheduler is None else DaskCluster(scheduler, timeout)
     try:
         store.create(campaign.table, campaign.digest, resume)

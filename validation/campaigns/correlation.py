@@ -1,7 +1,8 @@
-"""Which distance explains the gap best: rank correlation over pairs, with an interval from whole runs drawn anew.
+"""Which distance explains the gap best: rank correlation over pairs, with an interval from seeds drawn anew.
 
-Epochs of one run resemble each other, so runs are resampled, not pairs. Distances of two populations have different scales, so
-the correlation is taken within each population and the mean over populations is reported.
+Epochs of one run resemble each other, and runs of one seed begin with the same weights and see the same images, so seeds are
+resampled, with everything that was computed from them; teachers, objectives and λ are as the campaign has them. Distances of
+two populations have different scales, so the correlation is taken within each population and the mean over them reported.
 """
 
 from collections import defaultdict
@@ -17,6 +18,7 @@ from kd2m_theory.validation.campaigns.table import Row
 _RESAMPLES = 500
 _LEVEL = 0.95
 _FEWEST = 5  # runs of a population, below which no correlation is taken
+_FEWEST_SEEDS = 2
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,9 @@ class Explained:
         distance: its name.
         gap: name of the measured value.
         last: whether only pairs after the last epoch count; else all of trained students.
-        runs: of all populations.
+        seeds: of all populations, each with all its runs.
         value: mean over populations.
-        lower: 2.5 % quantile over resampled runs.
+        lower: 2.5 % quantile over resampled seeds.
         upper: 97.5 % quantile.
         within: of each population.
     """
@@ -37,7 +39,7 @@ class Explained:
     distance: str
     gap: str
     last: bool
-    runs: int
+    seeds: int
     value: float
     lower: float
     upper: float
@@ -60,33 +62,38 @@ def explained(
     values: defaultdict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
     for row in (*measured, *distances):
         values[row["kind"], row["name"]][row["configuration"], row["epoch"]] = row["value"]
-    population_of = {row["configuration"]: row["population"] for row in measured}
+    origin = {row["configuration"]: (row["population"], row["seed"]) for row in measured}
     names = [name for kind, name in values if kind == "distance"]
     found = []
     for gap in gaps:
         for last in (False, True):
             series = [values["measured", gap], *(values["distance", name] for name in names)]
-            clouds = _clouds(series, population_of, last)
+            clouds = _clouds(series, origin, last)
             if clouds:
                 found += _correlations(names, gap, last, clouds, seed)
     return sorted(found, key=lambda each: (each.gap, each.last, -each.value))
 
 
 def _clouds(
-    series: Sequence[Mapping[tuple[str, int], float]], population_of: Mapping[str, str], last: bool
+    series: Sequence[Mapping[tuple[str, int], float]], origin: Mapping[str, tuple[str, int]], last: bool
 ) -> dict[str, list[Float64]]:
-    """For each population its runs, each an array series × epochs."""
+    """For each population its seeds, each an array series × (epochs of all its runs)."""
     shared = set.intersection(*(set(each) for each in series))
     runs: defaultdict[str, list[int]] = defaultdict(list)
     for configuration, epoch in sorted(shared):
         if epoch:
             runs[configuration].append(epoch)
-    clouds: defaultdict[str, list[Float64]] = defaultdict(list)
+    clouds: defaultdict[str, defaultdict[int, list[Float64]]] = defaultdict(lambda: defaultdict(list))
     for configuration, epochs in runs.items():
         kept = epochs[-1:] if last else epochs
         array = np.array([[each[configuration, epoch] for epoch in kept] for each in series])
-        clouds[population_of[configuration]].append(array)
-    return {population: arrays for population, arrays in clouds.items() if len(arrays) >= _FEWEST}
+        population, seed = origin[configuration]
+        clouds[population][seed].append(array)
+    return {
+        population: [np.concatenate(arrays, axis=1) for arrays in seeds.values()]
+        for population, seeds in clouds.items()
+        if len(seeds) >= _FEWEST_SEEDS and sum(map(len, seeds.values())) >= _FEWEST
+    }
 
 
 def _correlations(
@@ -104,10 +111,10 @@ def _correlations(
     tail = (1 - _LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     value = np.mean(list(within.values()), axis=0)
-    runs = sum(len(arrays) for arrays in clouds.values())
+    seeds = sum(map(len, clouds.values()))
     each = {name: {population: float(values[k]) for population, values in within.items()} for k, name in enumerate(names)}
     return [
-        Explained(name, gap, last, runs, float(value[k]), float(low[k]), float(high[k]), each[name])
+        Explained(name, gap, last, seeds, float(value[k]), float(low[k]), float(high[k]), each[name])
         for k, name in enumerate(names)
     ]
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from kd2m_theory.errors import InputError, MissingDependencyError
+from kd2m_theory.errors import InputError, require
 from kd2m_theory.validation.campaigns.task import Outcome, Task, Work
 from kd2m_theory.validation.campaigns.worker import perform, start
 
@@ -76,20 +76,17 @@ class DaskCluster:
 
     Args:
         address: of the scheduler, "tcp://HOST:PORT".
-        timeout: seconds to wait for it.
+        timeout: seconds to wait for it, and for its first worker.
 
     Raises:
-        InputError: it does not answer.
+        InputError: it does not answer, or has no workers.
         MissingDependencyError: distributed is not installed.
     """
 
     def __init__(self, address: str, timeout: float) -> None:
-        try:
-            from distributed import Client
-        except ImportError:
-            raise MissingDependencyError(
-                "a cluster needs distributed, which is not installed; run: pip install 'kd2m-theory[distributed]'"
-            ) from None
+        require("a cluster", "distributed")
+        from distributed import Client
+
         try:
             self._client: Any = Client(address, timeout=timeout, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -98,6 +95,13 @@ class DaskCluster:
                 "dask scheduler, or name another with --scheduler"
             ) from None
         self.address, self.words = address, f"the cluster at {address}"
+        try:
+            self._client.wait_for_workers(1, timeout=timeout)
+        except TimeoutError:
+            self._client.close(timeout=2)
+            raise InputError(
+                f"no worker came to the scheduler {address} within {timeout:g} s; start some with dask worker {address}"
+            ) from None
         self._executors = {
             name: self._client.get_executor(pure=False, retries=0, resources=resources)
             for name, resources in (("cpu", None), ("cuda", {"GPU": 1}))

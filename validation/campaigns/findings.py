@@ -1,17 +1,24 @@
 """Everything that a campaign's table says, each part computed when it is asked for, once."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 
+from kd2m_theory.validation.campaigns.campaign import campaign
 from kd2m_theory.validation.campaigns.correlation import Explained, explained
+from kd2m_theory.validation.campaigns.plan import tasks
 from kd2m_theory.validation.campaigns.store import Store, read_table
 from kd2m_theory.validation.campaigns.table import Row, rows_of
-from kd2m_theory.validation.campaigns.verdict import Judgement, judge
+from kd2m_theory.validation.campaigns.verdict import Judgement, in_words, judge
+
+# Pairs are compared with pairs that are alike in all of this: distances of others have another scale.
+_SETTING = ("population", "law", "teacher", "student", "head")
 
 
 @dataclass(frozen=True)
@@ -21,15 +28,17 @@ class Findings:
     Attributes:
         table: of the campaign, all kinds of rows.
         seconds: of all tasks together; None if nothing but the table is known.
+        missing: tasks of the campaign that have not been computed.
     """
 
     table: pyarrow.Table
     seconds: float | None = None
+    missing: int = 0
 
     @cached_property
     def bounds(self) -> Sequence[Row]:
-        """Rows of kind "bound"."""
-        return rows_of(self.table, "bound")
+        """Rows of kind "bound"; "population" says more than its name if the table has several settings of that name."""
+        return self._told_apart(rows_of(self.table, "bound"))
 
     @cached_property
     def judgement(self) -> Judgement:
@@ -39,7 +48,8 @@ class Findings:
     @cached_property
     def explained(self) -> Sequence[Explained]:
         """Correlations of distances with gaps."""
-        return explained(rows_of(self.table, "measured"), rows_of(self.table, "distance"))
+        measured, distances = (self._told_apart(rows_of(self.table, kind)) for kind in ("measured", "distance"))
+        return explained(measured, distances)
 
     @property
     def points(self) -> int:
@@ -57,6 +67,12 @@ class Findings:
         seen = {json.dumps(_short(json.loads(each))) for each in set(self.table["environment"].to_pylist())}
         return "; ".join(sorted(", ".join(json.loads(each)) for each in seen)) or "nothing computed yet"
 
+    def _told_apart(self, rows: Sequence[dict[str, Any]]) -> Sequence[Row]:
+        settings = {tuple(row[key] for key in _SETTING) for row in rows}
+        same = Counter(population for population, *_ in settings)
+        labels = {each: each[0] if same[each[0]] == 1 else _setting(*each) for each in settings}
+        return [row | {"population": labels[tuple(row[key] for key in _SETTING)]} for row in rows]
+
 
 def findings(store: Store) -> Findings:
     """What the finished tasks of a store say.
@@ -64,8 +80,9 @@ def findings(store: Store) -> Findings:
     Raises:
         StoreError: no store, one of another version, or a part that cannot be read.
     """
-    store.campaigns()
-    return Findings(store.table(), sum(each["seconds"] for each in store.about()))
+    asked = {task.digest for table in store.campaigns().values() for task in tasks(campaign(table))}
+    missing = len(asked - store.finished())
+    return Findings(store.table(), sum(each["seconds"] for each in store.about()), missing)
 
 
 def findings_in(file: Path) -> Findings:
@@ -75,6 +92,10 @@ def findings_in(file: Path) -> Findings:
         StoreError: it is no table of a campaign.
     """
     return Findings(read_table(file))
+
+
+def _setting(population: str, law: str, teacher: str, student: str, head: str) -> str:
+    return f"{population}{in_words(law)}, {teacher} to {student}, {head} head"
 
 
 def _short(environment: dict[str, object]) -> list[str]:

@@ -154,7 +154,7 @@ class Store:
             seen |= dict.fromkeys(other.finished(), other)
         self._begin(campaigns)
         for other in others:
-            for kept in sorted(other.path.glob("*/*")):
+            for kept in sorted(other.path.glob("*/[!.]*")):  # not what a killed write left
                 name = kept.relative_to(other.path).as_posix()
                 if name.split("/")[0] in _KEPT and not self.has(name):
                     self._write(name, kept.read_bytes())
@@ -188,8 +188,8 @@ class Store:
             write_atomically(self.path / name, data)
         except OSError as error:
             raise StoreError(
-                f"{self.path / name} cannot be written ({error.strerror}); what is finished is kept: mend that and continue "
-                "with --resume"
+                f"{self.path / name} cannot be written ({error.strerror}); what is finished is kept: mend that and run the "
+                "command again (kd2m validate CAMPAIGN with --resume)"
             ) from None
 
 

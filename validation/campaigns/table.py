@@ -5,7 +5,7 @@ bound      a row of the ladder on one pair after one epoch
 measured   a risk, gap or accuracy of that pair
 distance   a distance between its features, or its predictions
 truth      a population quantity of a coverage study, with the interval that it is known to
-coverage   a claim about such a quantity: how many audits made it, how many were wrong
+coverage   a claim about such a quantity: how many audits made it (from the first of a stream on), how many were wrong
 """
 
 import io
@@ -16,16 +16,32 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-SCHEMA = "kd2m-campaign/1"
+SCHEMA = "kd2m-campaign/2"
 
 _TEXT, _REAL, _WHOLE, _TRUTH = pyarrow.string(), pyarrow.float64(), pyarrow.int64(), pyarrow.bool_()
 # What a part says of all its rows, then of each.
-_OF_TASK = {"task": _TEXT, "configuration": _TEXT, "population": _TEXT, "teacher": _TEXT, "student": _TEXT, "head": _TEXT}
+_OF_TASK = {
+    "task": _TEXT,
+    "configuration": _TEXT,
+    "population": _TEXT,
+    "law": _TEXT,
+    "teacher": _TEXT,
+    "student": _TEXT,
+    "head": _TEXT,
+}
 _OF_TASK |= {"objective": _TEXT, "weight": _REAL, "options": _TEXT, "seed": _WHOLE, "environment": _TEXT}
 _OF_ROW = {"kind": _TEXT, "name": _TEXT, "target": _TEXT, "epoch": _WHOLE, "n": _WHOLE, "classes": _WHOLE}
 _OF_ROW |= {"delta": _REAL, "share": _REAL, "lower": _REAL, "value": _REAL, "upper": _REAL, "rounding": _REAL}
 _OF_ROW |= {"ratio": _REAL, "status": _TEXT, "assumed": _TEXT, "guaranteed": _TRUTH, "holds": _TRUTH}
-_OF_ROW |= {"dominant": _TEXT, "dominance": _REAL, "trials": _WHOLE, "certain": _WHOLE, "possible": _WHOLE}
+_OF_ROW |= {
+    "dominant": _TEXT,
+    "dominance": _REAL,
+    "stream": _WHOLE,
+    "first": _WHOLE,
+    "trials": _WHOLE,
+    "certain": _WHOLE,
+    "possible": _WHOLE,
+}
 COLUMNS = pyarrow.schema({**_OF_TASK, **_OF_ROW})
 
 Row = Mapping[str, Any]

@@ -67,9 +67,9 @@ def largest_terms(bounds: Iterable[Row]) -> dict[str, Largest]:
     return {name: _largest(rows) for name, rows in groups.items()}
 
 
-def tightest(rows: Iterable[Row], targets: Sequence[str]) -> list[str]:
-    """The row of least median ratio of every theorem that bounds one of the targets, in the order of the theorems."""
-    overall = spreads([row for row in rows if row["target"] in targets], lambda row: str(row["name"]))
+def tightest(rows: Iterable[Row], target: str) -> list[str]:
+    """The row of least median ratio of every theorem that bounds the target, in the order of the theorems."""
+    overall = spreads([row for row in rows if row["target"] == target], lambda row: str(row["name"]))
     best: dict[str, str] = {}
     for name, spread in overall.items():
         theorem = name.split(".")[0]

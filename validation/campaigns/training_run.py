@@ -30,11 +30,13 @@ def run(task: Task, files: Mapping[str, bytes], scratch: Path) -> tuple[Configur
 def columns(task: Task, chosen: Configuration) -> dict[str, Any]:
     """What every row of a task says of its run."""
     weight = chosen.objective.get("weight")
+    law = {key: value for key, value in chosen.population.items() if key != "name"}
     options = {key: value for key, value in chosen.objective.items() if key not in ("name", "weight")}
     return {
         "task": task.digest,
         "configuration": chosen.digest,
         "population": chosen.population["name"],
+        "law": json.dumps(law, sort_keys=True),
         "teacher": chosen.teacher.network,
         "student": chosen.student.network,
         "head": chosen.student.head,

@@ -1,5 +1,6 @@
 """Whether a campaign caught anything: rows that do not hold on a pair, and claims that are wrong more often than they say."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from kd2m_theory.validation.campaigns.audits_task import BROKEN
 from kd2m_theory.validation.campaigns.pair_task import violation_file
 from kd2m_theory.validation.campaigns.table import Row
 
-Verdict = Literal["invalid", "compatible", "conservative"]
+Verdict = Literal["invalid", "compatible", "conservative", "too few"]
 # All verdicts of a campaign together are wrong with at most this probability.
 DELTA = 0.05
 # Conservative: wrong less often than a fifth of what it may be.
@@ -55,7 +56,8 @@ class Cell:
         possible: audits in which it may have been wrong.
         lower: lower end of the interval of the rate at which it is wrong.
         upper: upper end.
-        verdict: "invalid" if the rate is above δ, "conservative" if it is below a fifth of it, else "compatible".
+        verdict: "invalid" if the rate is above δ, "conservative" if it is below a fifth of it, "too few" if not even an audit
+            without failure would have shown that it is below δ, else "compatible".
     """
 
     run: str
@@ -111,7 +113,14 @@ def judge(bounds: Iterable[Row], counts: Iterable[Row]) -> Judgement:
 def run_in_words(row: Row) -> str:
     """The run that a row is about."""
     weight = "" if row["weight"] is None else f" λ = {row['weight']:g}"
-    return f"{row['population']}, {row['student']}, {row['objective']}{weight}, seed {row['seed']}"
+    population = f"{row['population']}{in_words(row['law'])}"
+    return f"{population}, {row['student']}, {row['objective']}{weight}{in_words(row['options'])}, seed {row['seed']}"
+
+
+def in_words(options: str) -> str:
+    """Options that the table holds as JSON, in brackets; nothing for none."""
+    words = ", ".join(f"{name} {value}" for name, value in json.loads(options).items())
+    return f" ({words})" if words else ""
 
 
 def _violation(row: Row) -> Violation:
@@ -123,7 +132,16 @@ def _cells(counts: Iterable[Row]) -> tuple[Cell, ...]:
     blocks: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in counts:
         blocks[row["configuration"], row["name"], row["n"], row["delta"]].append(row)
-    return tuple(_cell(rows, DELTA / len(blocks)) for rows in blocks.values())
+    return tuple(_cell(_disjoint(rows), DELTA / len(blocks)) for rows in blocks.values())
+
+
+def _disjoint(rows: Iterable[Row]) -> list[Row]:
+    """Blocks that share no sample: one that was tried in two campaigns counts once."""
+    kept: list[Row] = []
+    for row in sorted(rows, key=lambda row: (row["stream"], row["first"], -row["trials"])):
+        if not kept or kept[-1]["stream"] != row["stream"] or kept[-1]["first"] + kept[-1]["trials"] <= row["first"]:
+            kept.append(row)
+    return kept
 
 
 def _cell(rows: Sequence[Row], delta: float) -> Cell:
@@ -133,6 +151,8 @@ def _cell(rows: Sequence[Row], delta: float) -> Cell:
     verdict: Verdict = "compatible"
     if lower > first["delta"]:
         verdict = "invalid"
+    elif clopper_pearson(0, trials, delta).upper > first["delta"]:
+        verdict = "too few"
     elif upper < first["delta"] / _WIDE_MARGIN:
         verdict = "conservative"
     what = run_in_words(first), first["name"], first["n"], first["delta"], first["guaranteed"]

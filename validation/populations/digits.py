@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kd2m_theory.errors import MissingDependencyError
+from kd2m_theory.errors import require
 from kd2m_theory.validation.populations.affine import Affine, warp
 from kd2m_theory.validation.populations.population import FinitePopulation, stratified
 from kd2m_theory.validation.populations.stream import Stream, whole
@@ -87,11 +87,8 @@ def load_halves(seed: int) -> tuple[Digits, Digits]:
 
 
 def _load() -> tuple[Tensor, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise MissingDependencyError(
-            "the digits come with scikit-learn, which is not installed; run: pip install 'kd2m-theory[train]'"
-        ) from None
+    require("the digits population", "sklearn")
+    from sklearn.datasets import load_digits
+
     pixels, labels = load_digits(return_X_y=True)
     return torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16.0, labels

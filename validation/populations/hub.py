@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kd2m_theory.errors import InputError, MissingDependencyError
+from kd2m_theory.errors import InputError, require
 from kd2m_theory.validation.populations.population import FinitePopulation, stratified
 from kd2m_theory.validation.populations.stream import Stream, whole
 
@@ -136,12 +136,9 @@ class HubPopulation(FinitePopulation):
 
 def _load(name: str, source: Source, split: str, root: str | Path | None) -> tuple[Tensor, Tensor]:
     """uint8 images and labels of a split of the hub's."""
-    try:
-        import datasets
-    except ImportError:
-        raise MissingDependencyError(
-            f"{name} is read by the library datasets, which is not installed; run: pip install datasets"
-        ) from None
+    require(name, "datasets")
+    import datasets
+
     if root is None:
         try:
             table = datasets.load_dataset(source.repository, source.configuration, split=split)

@@ -10,10 +10,11 @@ from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms
 from kd2m_theory.validation.campaigns.verdict import judge
 
 RUN = {"population": "digits", "student": "s", "objective": "cw2", "weight": 0.1, "seed": 0, "task": "t", "configuration": "c"}
+RUN |= {"law": "{}", "options": "{}", "teacher": "big", "head": "own"}
 
 
 def count(name="F1.gap", trials=1000, wrong=0, possible=None, **more):
-    row = {"name": name, "n": 200, "delta": 0.02, "guaranteed": True}
+    row = {"name": name, "n": 200, "delta": 0.02, "guaranteed": True, "stream": 0, "first": 0}
     return RUN | row | {"trials": trials, "certain": wrong, "possible": wrong if possible is None else possible} | more
 
 
@@ -57,8 +58,24 @@ def test_the_interval_is_wider_the_more_claims_are_judged():
 
 
 def test_blocks_of_one_claim_are_added_and_others_are_not():
-    judged = judge([], [count(wrong=3), count(wrong=4), count(n=1000), count(delta=0.01)])
+    judged = judge([], [count(wrong=3), count(wrong=4, first=1000), count(n=1000), count(delta=0.01)])
     assert sorted((cell.trials, cell.certain) for cell in judged.cells) == [(1000, 0)] * 2 + [(2000, 7)]
+
+
+def test_a_block_that_two_campaigns_tried_counts_once():
+    halves = [count(trials=500, wrong=2), count(trials=500, wrong=1, first=500)]
+    whole = [count(trials=1000, wrong=3)]
+    elsewhere = [count(trials=100, wrong=5, stream=1)]
+    for rows in (halves, whole, halves + whole, whole + halves, halves + halves):
+        assert [(cell.trials, cell.certain) for cell in judge([], rows).cells] == [(1000, 3)]
+    assert [(cell.trials, cell.certain) for cell in judge([], whole + elsewhere).cells] == [(1100, 8)]
+
+
+def test_too_few_audits_are_no_evidence():
+    # With no failure in n audits the upper end is 1 − 0.025^(1/n), which is below 0.02 from n = 183 on.
+    assert judge([], [count(trials=182)]).cells[0].verdict == "too few"
+    assert judge([], [count(trials=183)]).cells[0].verdict == "compatible"
+    assert judge([], [count(trials=182, wrong=30)]).cells[0].verdict == "invalid"
 
 
 def test_a_campaign_passes_only_if_nothing_is_wrong_and_the_broken_interval_is_caught():
@@ -75,6 +92,11 @@ def test_a_violation_names_the_pair():
     assert found.run == "digits, s, cw2 λ = 0.1, seed 0"
 
 
+def test_a_run_in_words_has_the_options_of_population_and_objective():
+    (found,) = judge([bound(holds=False, law='{"side": 12}', options='{"temperature": 2.0}')], []).violations
+    assert found.run == "digits (side 12), s, cw2 λ = 0.1 (temperature 2.0), seed 0"
+
+
 def test_quartiles_of_the_rows_that_can_be_compared():
     rows = [bound(ratio=float(k)) for k in (1, 2, 3, 4, 5)]
     rows += [bound(ratio=9.0, guaranteed=False), bound(ratio=None), bound("F1.gap", 9.0, share=0.01)]
@@ -89,7 +111,7 @@ def test_a_gap_of_zero_is_an_infinite_ratio_and_no_nan():
 
 def test_the_tightest_row_of_each_theorem():
     rows = [bound("T10.risk", 8.0), bound("T2.cw2", 5.0), bound("T2.w2", 4.0), bound("T2.x", 1.0, target="error_gap")]
-    assert tightest(rows, ("gap",)) == ["T2.w2", "T10.risk"]
+    assert tightest(rows, "gap") == ["T2.w2", "T10.risk"]
 
 
 def test_the_largest_term():
@@ -99,15 +121,13 @@ def test_the_largest_term():
     assert (found["T1.l2"].term, found["T1.l2"].pairs, found["T1.l2"].part) == ("D̂", 0.75, 0.9)
 
 
-def points(values, kind, name):
+def points(values, kind, name, runs_of_a_seed=1):
     """One population a row of `values`: runs × epochs."""
     for population, runs in enumerate(values):
         for run, epochs in enumerate(runs):
             for epoch, value in enumerate(epochs, 1):
-                yield {"kind": kind, "name": name, "configuration": f"{population}-{run}", "population": f"p{population}"} | {
-                    "epoch": epoch,
-                    "value": float(value),
-                }
+                origin = {"configuration": f"{population}-{run}", "population": f"p{population}", "seed": run // runs_of_a_seed}
+                yield origin | {"kind": kind, "name": name, "epoch": epoch, "value": float(value)}
 
 
 def test_correlation_is_spearmans_within_populations():
@@ -127,7 +147,7 @@ def test_correlation_is_spearmans_within_populations():
         assert list(each.within.values()) == pytest.approx(expected)
         assert each.value == pytest.approx(np.mean(expected))
         assert each.lower < each.value < each.upper
-        assert each.runs == 24
+        assert each.seeds == 24
 
 
 def test_a_run_counts_once_however_many_epochs_it_has():
@@ -141,6 +161,20 @@ def test_a_run_counts_once_however_many_epochs_it_has():
         )
         widths.append(each.upper - each.lower)
     assert widths[0] == pytest.approx(widths[1], rel=1e-12)
+
+
+def test_runs_of_one_seed_are_drawn_together():
+    rng = np.random.default_rng(3)
+    gaps, other = rng.normal(size=(2, 1, 6, 1))
+    alone = explained(list(points(gaps, "measured", "gap")), list(points(other, "distance", "d")), ("gap",))
+    copied = [np.repeat(values, 5, axis=1) for values in (gaps, other)]
+    together = explained(list(points(copied[0], "measured", "gap", 5)), list(points(copied[1], "distance", "d", 5)), ("gap",))
+    assert [each.seeds for each in together] == [6, 6]
+    assert (together[0].value, together[0].lower, together[0].upper) == pytest.approx(
+        (alone[0].value, alone[0].lower, alone[0].upper), rel=1e-12
+    )
+    one_seed = explained(list(points(gaps, "measured", "gap", 9)), list(points(other, "distance", "d", 9)), ("gap",))
+    assert one_seed == []
 
 
 def test_a_population_of_few_runs_has_no_correlation():

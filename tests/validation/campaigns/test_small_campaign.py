@@ -12,13 +12,15 @@ from small_campaign import reduced
 from typer.testing import CliRunner
 
 from kd2m_theory import Pair, audit
-from kd2m_theory.bounds import ladder
+from kd2m_theory.bounds import Ladder, ladder
 from kd2m_theory.bounds.theorem import Sides
 from kd2m_theory.cli import app
+from kd2m_theory.errors import InputError
 from kd2m_theory.validation.campaigns import engine
-from kd2m_theory.validation.campaigns.audits_task import BROKEN, TOGETHER
+from kd2m_theory.validation.campaigns.audits_task import BROKEN, TOGETHER, Claim, judged
 from kd2m_theory.validation.campaigns.findings import findings
 from kd2m_theory.validation.campaigns.measured_distances import distances
+from kd2m_theory.validation.campaigns.network_task import read_networks
 from kd2m_theory.validation.campaigns.page import markdown, sections
 from kd2m_theory.validation.campaigns.plan import tasks
 from kd2m_theory.validation.campaigns.store import Store
@@ -66,12 +68,65 @@ def test_the_broken_interval_is_caught_and_all_claims_were_tried(found):
     assert {"F1.gap", "F1.error", "F2.T0", "F3.T0", "F4.brier", "gap", "accuracy_student", "disagreement", TOGETHER} <= names
 
 
-def test_the_truth_agrees_with_audits_of_it(store):
-    table = store.table()
-    truth = {row["name"]: row for row in rows_of(table, "truth")}
-    assert truth["population_error"]["lower"] < truth["population_error"]["value"] < truth["population_error"]["upper"]
-    assert truth["accuracy_student"]["value"] == pytest.approx(1 - truth["population_error"]["value"])
-    assert truth["gap"]["value"] == pytest.approx(truth["risk_student"]["value"] - truth["risk_teacher"]["value"])
+def test_the_truth_is_what_many_audits_measure_on_average(store):
+    (truth,) = (store.path / "truths").iterdir()
+    known = json.loads(truth.read_text())
+    networks = read_networks(next((store.path / "networks").iterdir()).read_bytes(), reduced().coverages[0].run)
+    reports = [Ladder(networks.audited(2**40 + k, 400, 0), 0.05, ["F1.gap"]).measure() for k in range(40)]
+    for name in ("accuracy_teacher", "accuracy_student", "error_gap", "disagreement", "risk_teacher", "risk_student", "gap"):
+        values = np.array([report[name].value for report in reports])
+        spread = values.std(ddof=1) / np.sqrt(len(values))
+        assert known[name][0] - 4 * spread < values.mean() < known[name][1] + 4 * spread
+    assert known["population_error"] == pytest.approx([1 - end for end in reversed(known["accuracy_student"])])
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "certain", "possible"),
+    [
+        (0.0, 1.0, False, False),
+        (0.4, 0.6, False, False),
+        (0.45, 0.6, False, True),
+        (0.4, 0.55, False, True),
+        (0.61, 1.0, True, True),
+        (0.0, 0.39, True, True),
+    ],
+)
+def test_a_claim_is_certainly_wrong_beside_the_truth_and_possibly_inside_it(lower, upper, certain, possible):
+    assert judged(Claim("F1.gap", "population_gap", lower, upper, True), {"population_gap": (0.4, 0.6)}) == (certain, possible)
+
+
+def test_a_guaranteed_claim_that_is_too_narrow_fails_the_campaign(tmp_path, monkeypatch):
+    row = next(row for row in ladder.ROWS if row.name == "F1.error")
+
+    def narrowed(view):
+        sides = row.compute(view)
+        middle = (sides.lower + sides.upper) / 2
+        return replace(sides, lower=(sides.lower + 3 * middle) / 4, upper=(sides.upper + 3 * middle) / 4)
+
+    broken = tuple(each if each is not row else replace(row, compute=narrowed) for each in ladder.ROWS)
+    monkeypatch.setattr(ladder, "ROWS", broken)
+    chosen = reduced()
+    made = Store(tmp_path / "store")
+    made.create(chosen.table, chosen.digest, resume=False)
+    studied = [task for task in tasks(chosen) if task.table["kind"] != "pair"]
+    engine.run(studied, made, Inline(tmp_path / "scratch"), work)
+    invalid = findings(made).judgement.invalid
+    assert {cell.name for cell in invalid} == {"F1.error", TOGETHER}
+    done = CliRunner().invoke(app, ["validate", "report", str(made.path)])
+    assert done.exit_code == 1
+    assert "THE CAMPAIGN FAILED" in done.output
+
+
+def test_what_is_missing_is_said_and_is_no_success(store, tmp_path):
+    copy = Store(tmp_path / "copy")
+    shutil.copytree(store.path, copy.path)
+    lost = [task for task in tasks(reduced()) if task.table["kind"] == "pair"]
+    for task in lost:
+        (copy.path / "parts" / f"{task.digest}.parquet").unlink()
+    assert findings(copy).missing == len(lost)
+    with pytest.raises(InputError, match=f"{len(lost)} tasks of the campaign are missing; continue it with --resume"):
+        CliRunner().invoke(app, ["validate", "report", str(copy.path)], catch_exceptions=False)
+    assert "so far" in (copy.path / "report" / "report.md").read_text()
 
 
 def test_the_page_has_every_part(found, store):
