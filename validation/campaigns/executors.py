@@ -76,10 +76,10 @@ class DaskCluster:
 
     Args:
         address: of the scheduler, "tcp://HOST:PORT".
-        timeout: seconds to wait for it, and for its first worker.
+        timeout: seconds to wait for it; for its workers there is no limit, a queue may be long.
 
     Raises:
-        InputError: it does not answer, or has no workers.
+        InputError: it does not answer.
         MissingDependencyError: distributed is not installed.
     """
 
@@ -95,13 +95,6 @@ class DaskCluster:
                 "dask scheduler, or name another with --scheduler"
             ) from None
         self.address, self.words = address, f"the cluster at {address}"
-        try:
-            self._client.wait_for_workers(1, timeout=timeout)
-        except TimeoutError:
-            self._client.close(timeout=2)
-            raise InputError(
-                f"no worker came to the scheduler {address} within {timeout:g} s; start some with dask worker {address}"
-            ) from None
         self._executors = {
             name: self._client.get_executor(pure=False, retries=0, resources=resources)
             for name, resources in (("cpu", None), ("cuda", {"GPU": 1}))

@@ -1,0 +1,127 @@
+"""`kd2m validate`: bad input is one line and status 2, and whatever is in the store stays."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+TOML = """
+[[sweep]]
+seeds = [0]
+epochs = [1]
+students = ["mlp-4-8"]
+images = 50
+[sweep.population]
+name = "gaussian-mixture"
+classes = 3
+[sweep.teacher]
+network = "mlp-16-8"
+training = { epochs = 1, steps = 2, batch = 8, learning_rate = 1e-3 }
+[sweep.training]
+epochs = 1
+steps = 2
+batch = 8
+learning_rate = 1e-3
+[sweep.objectives]
+none = {}
+"""
+
+
+@pytest.fixture
+def refused(command):
+    """Run a command that has to be refused in one line; what the line says."""
+
+    def call(*arguments):
+        status, _, err = command("validate", *arguments)
+        assert (status, err.count("\n")) == (2, 1), err
+        assert err.startswith("kd2m: ")
+        return err
+
+    return call
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(TOML)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("images = 50", "imagse = 50", "imagse"),
+        ("seeds = [0]", "seeds = []", "seeds"),
+        ("epochs = [1]", "epochs = [7]", "7"),
+        ('name = "gaussian-mixture"', 'name = "gaussian-mixtrue"', "did you mean 'gaussian-mixture'"),
+        ("none = {}", "cw3 = { weight = [0.1] }", "did you mean 'cw2'"),
+        ("none = {}", "cw2 = { weight = [] }", "weight"),
+        ("[[sweep]]", "[[sweep]", "is not TOML"),
+    ],
+)
+def test_a_campaign_that_cannot_be(refused, file, old, new, message):
+    file.write_text(TOML.replace(old, new))
+    assert message in refused(file)
+    assert os.listdir() == ["mine.toml"]
+
+
+def test_a_file_of_another_encoding(refused, file):
+    file.write_bytes("# Münster".encode("latin-1"))
+    assert "mine.toml is not TOML: it is not UTF-8" in refused(file)
+
+
+def test_a_name_that_is_none(refused):
+    assert "did you mean 'standard'" in refused("standrad")
+
+
+def test_a_scheduler_that_does_not_answer(refused, file):
+    pytest.importorskip("distributed")
+    said = refused(file, "--scheduler", "tcp://127.0.0.1:9", "--timeout", "0.5")
+    assert "the scheduler tcp://127.0.0.1:9 does not answer within 0.5 s" in said
+    assert os.listdir() == ["mine.toml"]
+
+
+def test_a_folder_of_other_things_is_refused_and_keeps_all_of_them(refused, file):
+    for path in (Path("thesis/scratch/data.txt"), Path("thesis/thesis.tex")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("years of work")
+    assert "thesis holds scratch and no campaign" in refused(file, "--store", "thesis")
+    assert Path("thesis/scratch/data.txt").read_text() == Path("thesis/thesis.tex").read_text() == "years of work"
+
+
+def test_a_store_of_another_version(refused, file):
+    Path("old").mkdir()
+    record = {"schema": "kd2m-campaign/0", "version": "kd2m-theory 0.0.1", "campaigns": {}}
+    Path("old/store.json").write_text(json.dumps(record))
+    for arguments in ((file, "--store", "old", "--resume"), ("report", "old"), ("merge", "new", "old")):
+        assert "numbers of two versions do not mix" in refused(*arguments)
+    assert json.loads(Path("old/store.json").read_text()) == record
+    assert os.listdir("old") == ["store.json"]
+
+
+def test_a_store_that_is_none(refused):
+    assert "absent holds no campaign; start one with kd2m validate" in refused("report", "absent")
+
+
+def test_a_full_disk(refused, file, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("kd2m_theory.files.os.replace", full)
+    assert "store.json cannot be written (No space left on device)" in refused(file, "--store", "made", "--workers", "1")
+    assert os.listdir("made") == []
+
+
+def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file):
+    status, out, _ = command("validate", file, "--store", "made", "--workers", "1")
+    assert status == 0
+    assert "no guaranteed bound is violated" in out
+    assert sorted(os.listdir("made")) == ["parts", "report", "store.json", "table.parquet", "teachers"]
+    table = Path("made/table.parquet").read_bytes()
+    assert "made holds this campaign; continue it with --resume" in refused(file, "--store", "made")
+    next(Path("made/parts").iterdir()).unlink()
+    assert "1 tasks of the campaign are missing; continue it with --resume" in refused("report", "made")
+    assert command("validate", file, "--store", "made", "--workers", "1", "--resume")[0] == 0
+    assert Path("made/table.parquet").read_bytes() == table
