@@ -1,6 +1,7 @@
 """Constants of losses and linear heads: how fast cross-entropy, margin and ramp loss can change.
 
-Δ is a change of logits, (n × K). Every constant is rounded up, so that a bound built from it errs on the safe side.
+Δ is a change of logits, n × K; row i is of the sample with label y_i. Logits are log-odds: they, their changes and losses are
+in nats. Every constant is rounded up, so that a bound built from it errs on the safe side.
 """
 
 import math
@@ -13,7 +14,14 @@ from kd2m_theory.estimators.inputs import Float64, Int64
 
 
 def row_norms(rows: Float64) -> Float64:
-    """‖·‖₂ of each row, rounded up, at any scale: squares of tiny or huge entries are never formed."""
+    """‖·‖₂ of each row, rounded up, at any scale: squares of tiny or huge entries are never formed.
+
+    Args:
+        rows: n × d.
+
+    Returns:
+        n norms, in the unit of the entries.
+    """
     exponent = np.frexp(np.abs(rows).max(axis=1))[1]
     norms: Float64 = np.ldexp(np.linalg.norm(np.ldexp(rows, -exponent[:, None]), axis=1), exponent)
     dimension: int = rows.shape[1]
@@ -28,7 +36,10 @@ def vertex_norm(change: Float64, labels: Int64) -> Float64:
 
     Args:
         change: n × K changes of logits.
-        labels: n true classes.
+        labels: n true classes, 0 … K − 1.
+
+    Returns:
+        n numbers ≥ 0, in nats.
 
     Example:
         >>> vertex_norm(np.array([[1.0, -2.0, 0.0]]), np.array([0]))
@@ -47,6 +58,9 @@ def class_lipschitz(weight: Float64) -> Float64:
     Args:
         weight: K × d weight of the head.
 
+    Returns:
+        K numbers ≥ 0.
+
     Example:
         >>> class_lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])).round(4)
         array([3.1623, 2.    , 3.1623])
@@ -58,6 +72,9 @@ def class_lipschitz(weight: Float64) -> Float64:
 def lipschitz(weight: Float64) -> float:
     """L = max_y L_y = max_{c,c'} ‖w_c − w_c'‖₂, in nats a unit of feature distance (C2).
 
+    Args:
+        weight: K × d weight of the head.
+
     Example:
         >>> round(lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])) ** 2, 9)
         10.0
@@ -67,6 +84,9 @@ def lipschitz(weight: Float64) -> float:
 
 def spectral_lipschitz(weight: Float64) -> float:
     """√2 ‖W‖_op ≥ L: the constant of a product-of-norms argument, in nats a unit of feature distance (C2).
+
+    Args:
+        weight: K × d weight of the head.
 
     Example:
         >>> round(spectral_lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])) ** 2, 9)
@@ -79,6 +99,14 @@ def spectral_lipschitz(weight: Float64) -> float:
 
 def ramp_change(change: Float64, labels: Int64, rho: float) -> Float64:
     """Most that the ramp loss of width ρ can change: min(1, ν_y(Δ)/ρ), for each row (C3).
+
+    Args:
+        change: n × K changes of logits.
+        labels: n true classes, 0 … K − 1.
+        rho: ρ > 0, nats of margin.
+
+    Returns:
+        n numbers in [0, 1], as error probabilities.
 
     Raises:
         InputError: ρ is not positive.

@@ -1,14 +1,22 @@
-"""Losses of logits, one value a sample."""
+"""Losses of logits, one value a sample. Logits are n × K, in nats; labels n classes 0 … K − 1."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
+from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.inputs import Float64, Int64
 
 
 def cross_entropy(logits: Float64, labels: Int64) -> Float64:
-    """−log softmax(a)_y for each row, in nats. Logits n × K, labels n.
+    """−log softmax(a)_y for each row, in nats.
+
+    Args:
+        logits: n × K.
+        labels: n true classes, 0 … K − 1.
+
+    Returns:
+        n losses ≥ 0.
 
     Example:
         >>> cross_entropy(np.array([[0.0, 0.0], [0.0, np.log(3)]]), np.array([0, 1])).round(4)
@@ -19,17 +27,17 @@ def cross_entropy(logits: Float64, labels: Int64) -> Float64:
 
 
 def log_partition(logits: Float64) -> Float64:
-    """log Σ_c exp(a_c) for each row."""
+    """log Σ_c exp(a_c) for each row of n × K logits, n values in nats."""
     return np.asarray(logsumexp(logits, axis=1))
 
 
 def clipped(losses: Float64, bound: float) -> Float64:
-    """min(ℓ, B): a bounded loss, and one that moves no more than ℓ does."""
+    """min(ℓ, B) of n losses, B in their unit: a bounded loss, and one that moves no more than ℓ does."""
     return np.minimum(losses, bound)
 
 
 def squared_error(outputs: Float64, labels: Int64) -> Float64:
-    """‖a − e_y‖² for each row; of predicted probabilities it is Brier's score."""
+    """‖a − e_y‖² for each row of n × K outputs and n labels, n values; of predicted probabilities it is Brier's score."""
     distance = outputs.copy()
     distance[np.arange(len(labels)), labels] -= 1.0
     result: Float64 = (distance**2).sum(axis=1)
@@ -37,18 +45,25 @@ def squared_error(outputs: Float64, labels: Int64) -> Float64:
 
 
 def true_probability(logits: Float64, labels: Int64) -> Float64:
-    """softmax(a)_y for each row: the accuracy of a predictor that draws its answer from softmax(a)."""
+    """softmax(a)_y for each row of n × K logits: the accuracy of a predictor that draws its answer from softmax(a)."""
     return np.exp(-cross_entropy(logits, labels))
 
 
 def errors(logits: Float64, labels: Int64) -> NDArray[np.bool_]:
-    """Whether the most likely class (the first of equals) is not the true one, for each row."""
+    """Whether the most likely class (the first of equals) is not the true one, for each row of n × K logits and n labels."""
     wrong: NDArray[np.bool_] = logits.argmax(axis=1) != labels
     return wrong
 
 
 def margin(logits: Float64, labels: Int64) -> Float64:
     """a_y − max_{c≠y} a_c for each row: positive where the prediction is right.
+
+    Args:
+        logits: n × K, K ≥ 2.
+        labels: n true classes, 0 … K − 1.
+
+    Returns:
+        n margins, in nats.
 
     Example:
         >>> margin(np.array([[2.0, 0.5, -1.0], [0.0, 1.0, 0.0]]), np.array([0, 2]))
@@ -64,8 +79,20 @@ def margin(logits: Float64, labels: Int64) -> Float64:
 def ramp(margins: Float64, rho: float) -> Float64:
     """Ramp loss clip(1 − m/ρ, 0, 1) of margins: at least the 0–1 loss, (1/ρ)-Lipschitz.
 
+    Args:
+        margins: n, in nats.
+        rho: ρ > 0, the width of the ramp, in nats.
+
+    Returns:
+        n losses in [0, 1].
+
+    Raises:
+        InputError: ρ is not positive.
+
     Example:
         >>> ramp(np.array([-1.0, 0.5, 3.0]), rho=1.0)
         array([1. , 0.5, 0. ])
     """
+    if not rho > 0:
+        raise InputError(f"the ramp has width rho={rho!r}; give a positive number")
     return np.clip(1.0 - margins / rho, 0.0, 1.0)

@@ -14,7 +14,8 @@ from scipy import stats
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Confidence, PopulationUnit, round_down, round_up
-from kd2m_theory.estimators.inputs import Float64, one_of, real_array, to_numpy
+from kd2m_theory.estimators.inputs import Float64, one_of
+from kd2m_theory.estimators.interval_inputs import bounded_sample, check_counts, sample_of
 
 Method = Literal["betting", "empirical_bernstein", "hoeffding", "clopper_pearson", "student_t", "percentile_bootstrap"]
 
@@ -43,11 +44,20 @@ def check_delta(delta: float) -> float:
 def clopper_pearson(successes: int, n: int, delta: float) -> Confidence:
     """Exact two-sided interval for a probability from n independent trials (Clopper and Pearson 1934).
 
+    Args:
+        successes: trials in which the event happened, a whole number from 0 to n.
+        n: trials, at least 1.
+        delta: failure probability.
+
+    Raises:
+        InputError: no trial, successes that are no whole number from 0 to n, or delta outside (0, 1).
+
     Example:
         >>> print(clopper_pearson(0, 100, 0.05))
         0 [0, 0.03622]
     """
     delta = check_delta(delta)
+    check_counts(n, successes=successes)
     lower = float(stats.beta.ppf(delta / 2, successes, n - successes + 1)) if successes > 0 else 0.0
     upper = float(stats.beta.ppf(1 - delta / 2, successes + 1, n - successes)) if successes < n else 1.0
     return Confidence(successes / n, lower, upper, 1 - delta, "probability", "Clopper–Pearson", True, "independent samples")
@@ -59,17 +69,30 @@ def paired_difference(only_first: int, only_second: int, n: int, delta: float) -
     The difference of two error rates on the same inputs depends on the discordant inputs alone: one Clopper–Pearson
     interval for each kind at δ/2, subtracted.
 
+    Args:
+        only_first: trials in which the first event happened and the second did not.
+        only_second: trials in which the second happened and the first did not.
+        n: trials, at least 1.
+        delta: failure probability.
+
+    Raises:
+        InputError: no trial, counts that are no whole numbers ≥ 0 or exceed n together, or delta outside (0, 1).
+
     Example:
         >>> print(paired_difference(12, 5, 200, 0.05))
         0.035 [-0.0342, 0.1022]
     """
+    delta = check_delta(delta)
+    check_counts(n, only_first=only_first, only_second=only_second)
+    if only_first + only_second > n:
+        raise InputError(f"{only_first} and {only_second} discordant trials are more than n = {n}; each trial is of one kind")
     first = clopper_pearson(only_first, n, delta / 2)
     second = clopper_pearson(only_second, n, delta / 2)
     return Confidence(
         first.value - second.value,
         first.lower - second.upper,
         first.upper - second.lower,
-        1 - check_delta(delta),
+        1 - delta,
         "probability",
         "Clopper–Pearson on discordant pairs",
         True,
@@ -78,7 +101,20 @@ def paired_difference(only_first: int, only_second: int, n: int, delta: float) -
 
 
 def difference(first: Confidence, second: Confidence) -> Confidence:
-    """Interval for the difference of two quantities, each covered at its own level (union bound)."""
+    """Interval for first − second, two quantities that are each covered at their own level (union bound).
+
+    Args:
+        first: interval of the first quantity, at level 1 − δ₁.
+        second: interval of the second, in the same unit, at level 1 − δ₂; the samples may depend on each other.
+
+    Returns:
+        An interval in their unit at level 1 − δ₁ − δ₂, guaranteed if both are.
+
+    Raises:
+        InputError: the units differ.
+    """
+    if first.unit != second.unit:
+        raise InputError(f"cannot subtract an interval in {second.unit} from one in {first.unit}; give two of one unit")
     return Confidence(
         first.value - second.value,
         first.lower - second.upper,
@@ -91,17 +127,25 @@ def difference(first: Confidence, second: Confidence) -> Confidence:
     )
 
 
-def student_t(values: Float64, delta: float, unit: PopulationUnit = "nats") -> Confidence:
+def student_t(values: Any, delta: float, unit: PopulationUnit = "nats") -> Confidence:
     """Student's t interval for the mean of n values.
 
     Cross-entropy has no upper bound, so no interval for its mean is guaranteed at a fixed n: the coverage is asymptotic,
     and the result says so.
 
+    Args:
+        values: n ≥ 2 independent values.
+        delta: failure probability.
+        unit: of the values.
+
+    Raises:
+        InputError: fewer than two values, NaN or infinite values, or delta outside (0, 1).
+
     Example:
         >>> print(student_t(np.array([0.1, 0.4, 0.3, 0.2]), 0.05))
         0.25 [0.04457, 0.4554]
     """
-    delta = check_delta(delta)
+    values, delta = sample_of(values, least=2), check_delta(delta)
     n = len(values)
     mean = math.fsum(values) / n
     half = float(stats.t.ppf(1 - delta / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
@@ -139,7 +183,7 @@ def hoeffding(
         >>> print(hoeffding([0.2, 0.4, 0.6, 0.8] * 25, 0, 1, 0.05))
         0.5 [0.3642, 0.6358]
     """
-    values, delta = _bounded(values, low, high, range_known), check_delta(delta)
+    values, delta = bounded_sample(values, low, high, range_known), check_delta(delta)
     half = (high - low) * math.sqrt(math.log(2 / delta) / (2 * len(values)))
     return _within(values, half, low, high, delta, unit, "Hoeffding")
 
@@ -149,8 +193,15 @@ def empirical_bernstein(
 ) -> Confidence:
     """Two-sided interval for a bounded mean that adapts to the sample variance V (Maurer and Pontil 2009, Theorem 4).
 
-    mean ± √(2V ln(4/δ)/n) + 7 (high − low) ln(4/δ)/(3(n − 1)): their one-sided bound at δ/2 on each side. Arguments as
-    `hoeffding`.
+    mean ± √(2V ln(4/δ)/n) + 7 (high − low) ln(4/δ)/(3(n − 1)): their one-sided bound at δ/2 on each side.
+
+    Args:
+        values: n ≥ 2 independent values in [low, high].
+        low: least value that the variable can take, known before the data.
+        high: largest value that it can take, known before the data.
+        delta: failure probability.
+        unit: of the values.
+        range_known: as `hoeffding`.
 
     Raises:
         InputError: as `hoeffding`, or fewer than two values.
@@ -159,7 +210,7 @@ def empirical_bernstein(
         >>> print(empirical_bernstein([0.0] * 990 + [1.0] * 10, 0, 1, 0.05))
         0.01 [0, 0.02955]
     """
-    values, delta = _bounded(values, low, high, range_known, least=2), check_delta(delta)
+    values, delta = bounded_sample(values, low, high, range_known, least=2), check_delta(delta)
     n, log = len(values), math.log(4 / delta)
     half = math.sqrt(2 * float(np.var(values, ddof=1)) * log / n) + 7 * (high - low) * log / (3 * (n - 1))
     return _within(values, half, low, high, delta, unit, "empirical Bernstein")
@@ -182,7 +233,16 @@ def betting(
     is rounded outward to a grid of 2⁻²⁰ of the range. The interval is widened to hold the sample mean if it does not.
 
     The bettor sees one value after another, so a file sorted by class would break independence; the values are taken in
-    an order shuffled by `seed`, which mends that. Other arguments as `hoeffding`.
+    an order shuffled by `seed`, which mends that.
+
+    Args:
+        values: n independent values in [low, high].
+        low: least value that the variable can take, known before the data.
+        high: largest value that it can take, known before the data.
+        delta: failure probability.
+        unit: of the values.
+        range_known: as `hoeffding`.
+        seed: of the order.
 
     Raises:
         InputError: as `hoeffding`.
@@ -191,7 +251,7 @@ def betting(
         >>> print(betting([0.0] * 990 + [1.0] * 10, 0, 1, 0.05))
         0.01 [0.003603, 0.02368]
     """
-    values, delta = _bounded(values, low, high, range_known), check_delta(delta)
+    values, delta = bounded_sample(values, low, high, range_known), check_delta(delta)
     values = np.random.default_rng(seed).permutation(values)
     mean = math.fsum(values) / len(values)
     below = _rejected_share((values - low) / (high - low), delta)
@@ -215,14 +275,22 @@ def percentile_bootstrap(
 
     Nothing is guaranteed at a fixed n; with few or skewed values it covers less than it says.
 
+    Args:
+        values: n ≥ 2 independent values.
+        delta: failure probability.
+        resamples: samples drawn from the sample, at least 2/δ.
+        seed: of the draws.
+        unit: of the values.
+
     Raises:
-        InputError: fewer than two values, NaN, or too few resamples to have a δ/2 quantile (fewer than 2/δ).
+        InputError: fewer than two values, NaN, delta outside (0, 1), or too few resamples to have a δ/2 quantile (fewer than
+            2/δ).
 
     Example:
         >>> print(percentile_bootstrap([0.1, 0.4, 0.3, 0.2] * 10, 0.05))
         0.25 [0.215, 0.285]
     """
-    values, delta = _sample(values, least=2), check_delta(delta)
+    values, delta = sample_of(values, least=2), check_delta(delta)
     if resamples < 2 / delta:
         raise InputError(f"resamples is {resamples}, too few for delta = {delta:g}; take at least {math.ceil(2 / delta)}")
     rng, n = np.random.default_rng(seed), len(values)
@@ -255,7 +323,7 @@ def mean_interval(
     """Interval for the mean of the population from n independent values.
 
     Args:
-        values: n values.
+        values: n independent values; two at least for "empirical_bernstein", "student_t" and "percentile_bootstrap".
         method: "betting", "empirical_bernstein", "hoeffding" (guaranteed at every n; need low and high),
             "clopper_pearson" (guaranteed; values 0 and 1), "student_t", "percentile_bootstrap" (only as n grows).
         low: least value that the variable can take, known before the data; only for the methods that need it.
@@ -286,12 +354,12 @@ def mean_interval(
     if not natural and (low is not None or high is not None):
         raise InputError(f"{method} does not use the range [{low}, {high}]; leave out low and high")
     if method == "student_t":
-        return student_t(_sample(values, least=2), delta, unit or "nats")
+        return student_t(values, delta, unit or "nats")
     if method == "percentile_bootstrap":
         return percentile_bootstrap(values, delta, unit=unit or "nats")
     if unit not in (None, "probability"):
         raise InputError(f"unit is {unit!r}, but Clopper–Pearson bounds a probability; leave it out")
-    values = _sample(values)
+    values = sample_of(values)
     other = values[(values != 0) & (values != 1)]
     if len(other):
         raise InputError(f"values holds {other[0]:g}; Clopper–Pearson takes 0 and 1, take method='betting' otherwise")
@@ -329,44 +397,3 @@ def _rejected_share(shares: Float64, delta: float) -> float:
         middle = (best + failed) // 2
         best, failed = (middle, failed) if rejected(middle / _STEPS) else (best, middle)
     return best / _STEPS
-
-
-def _sample(values: Any, least: int = 1) -> Float64:
-    array = to_numpy(values, "values")
-    sample = real_array(array.astype(np.float64) if array.dtype.kind == "b" else array, "values", 1)
-    if len(sample) < least:
-        raise InputError(f"values has {len(sample)} entries; this interval needs at least {least}")
-    return sample
-
-
-def _bounded(values: Any, low: float, high: float, range_known: bool, least: int = 1) -> Float64:
-    sample = _sample(values, least)
-    if not (math.isfinite(low) and math.isfinite(high) and low < high and math.isfinite(high - low)):
-        raise InputError(f"[{low!r}, {high!r}] is no range; give finite low < high between which every value must lie")
-    outside = sample[(sample < low) | (sample > high)]
-    if len(outside):
-        raise InputError(
-            f"values holds {outside[0]:g}, outside [{low:g}, {high:g}]; clip the variable or give the range it really has"
-        )
-    if not range_known:
-        _refuse_the_range_of_the_sample(sample, low, high)
-    return sample
-
-
-def _refuse_the_range_of_the_sample(sample: Float64, low: float, high: float) -> None:
-    """Refuse ends that are the sample's own extremes, unless the values are two-valued, or clipped there, or whole numbers.
-
-    A largest loss that was seen is not the largest that there is: with it for `high`, the interval misses the rare large
-    losses that it is there for. A bound on the nature of the variable is reached by no value, by many, or is a whole number.
-    """
-    least, largest = float(sample.min()), float(sample.max())
-    at_both = (least, largest) == (low, high)
-    at_one = any(
-        end == extreme and not float(end).is_integer() and np.count_nonzero(sample == extreme) == 1
-        for end, extreme in ((low, least), (high, largest))
-    )
-    if (at_both or at_one) and len(np.unique(sample)) > 2:
-        raise InputError(
-            f"the range [{low:g}, {high:g}] ends at the sample's own extremes, and a range taken from the sample voids the "
-            "guarantee; give the range of the variable, or range_known=True if it was known before the data"
-        )

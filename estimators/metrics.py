@@ -1,6 +1,7 @@
 """The accumulators as `torchmetrics.Metric`s: they log in a Lightning run and reduce across processes.
 
-States are gathered from every process and merged as the accumulators merge. This module imports torch and torchmetrics
+States are gathered from every process and merged as the accumulators merge. Where nothing was added `compute` gives NaN, as
+torchmetrics has it. This module imports torch and torchmetrics
 (the `train` extra); import it by name.
 """
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.accumulators import (
     GaussianAccumulator,
     Moments,
@@ -25,8 +27,12 @@ class GaussianW2Metric(Metric):
     """Gaussian W₂ of student and teacher features, a distance.
 
     Args:
-        dimension: d of the features.
+        dimension: d ≥ 1 of the features.
         covariance: "full" or "diagonal".
+        **options: of `torchmetrics.Metric`.
+
+    Raises:
+        InputError: a dimension below 1, or another covariance.
     """
 
     full_state_update = False
@@ -37,17 +43,25 @@ class GaussianW2Metric(Metric):
 
     def __init__(self, dimension: int, covariance: str = "full", **options: Any) -> None:
         super().__init__(**options)
+        if dimension < 1:
+            raise InputError(f"dimension is {dimension}; give the number of features, at least 1")
         self.covariance = one_of(covariance, ("full", "diagonal"), "covariance")
         self.add_state("count", torch.zeros(1, 2, dtype=torch.float64), dist_reduce_fx="cat")
         self.add_state("mean", torch.zeros(1, 2, dimension, dtype=torch.float64), dist_reduce_fx="cat")
         self.add_state("factor", torch.zeros(1, 2, dimension, dimension, dtype=torch.float64), dist_reduce_fx="cat")
 
     def update(self, student: Tensor, teacher: Tensor) -> None:
-        """Add n × d features of both networks."""
+        """Add n × d features of the student and m × d of the teacher.
+
+        Raises:
+            InputError: empty batches, NaN or infinite features, float16, or another dimension than the metric was made for.
+        """
         batch = GaussianAccumulator(self.covariance)
         batch.update(student, teacher)
         for side, new in enumerate((batch.x, batch.y)):
             assert new is not None
+            if len(new.mean) != self.mean.shape[-1]:
+                raise InputError(f"features have dimension {len(new.mean)}, the metric was made for {self.mean.shape[-1]}")
             self._store(side, _merged([*self._moments(side), new]))
 
     def compute(self) -> Tensor:
@@ -85,7 +99,18 @@ def _merged(parts: list[Moments]) -> Moments:
 
 
 class RandomFeatureMMDMetric(Metric):
-    """MMD of student and teacher features with random Fourier features, a distance; arguments as `RandomFeatureMMD`."""
+    """MMD of student and teacher features with random Fourier features, a distance.
+
+    Args:
+        dimension: d ≥ 1 of the features.
+        bandwidth: σ > 0 of the RBF kernel, in the units of the features.
+        features: number of frequencies; each gives a cosine and a sine.
+        seed: of the frequencies.
+        **options: of `torchmetrics.Metric`.
+
+    Raises:
+        InputError: a dimension, bandwidth or number of features that is not positive.
+    """
 
     full_state_update = False
     higher_is_better = False
@@ -95,11 +120,16 @@ class RandomFeatureMMDMetric(Metric):
     def __init__(self, dimension: int, bandwidth: float, features: int = 1024, seed: int = 0, **options: Any) -> None:
         super().__init__(**options)
         self.settings = dimension, bandwidth, features, seed
+        RandomFeatureMMD(*self.settings)  # refuses what it cannot be made of now, not in the first step of a training
         self.add_state("counts", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("sums", torch.zeros(2, 2 * features, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, student: Tensor, teacher: Tensor) -> None:
-        """Add n × d features of both networks."""
+        """Add n × d features of the student and m × d of the teacher.
+
+        Raises:
+            InputError: empty batches, NaN or infinite features, float16, or another dimension.
+        """
         batch = RandomFeatureMMD(*self.settings)
         batch.update(student, teacher)
         self.counts += torch.from_numpy(batch.counts).to(self.counts)
@@ -113,7 +143,15 @@ class RandomFeatureMMDMetric(Metric):
 
 
 class PairedDistanceMetric(Metric):
-    """L_p distance of same-input features, p = 1 or 2."""
+    """L_p distance of same-input features, (E‖z_S − z_T‖ᵖ)^(1/p).
+
+    Args:
+        p: 1 or 2.
+        **options: of `torchmetrics.Metric`.
+
+    Raises:
+        InputError: another p.
+    """
 
     full_state_update = False
     higher_is_better = False
@@ -122,12 +160,18 @@ class PairedDistanceMetric(Metric):
 
     def __init__(self, p: int = 2, **options: Any) -> None:
         super().__init__(**options)
+        if p not in (1, 2):
+            raise InputError(f"p is {p!r}; L1 and L2 are accumulated")
         self.p = p
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("sums", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, student: Tensor, teacher: Tensor) -> None:
-        """Add n × d features of both networks on the same inputs."""
+        """Add n × d features of both networks on the same inputs.
+
+        Raises:
+            InputError: shapes that differ, empty batches, NaN or infinite features, or float16.
+        """
         batch = PairedDistance()
         batch.update(student, teacher)
         self.count += batch.count

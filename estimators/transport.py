@@ -50,16 +50,46 @@ class Plan:
 
 
 def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> Plan:
-    """An optimal plan for costs n × m and positive weights a (n), b (m).
+    """An optimal plan for costs n × m and positive weights a (n), b (m), as the solver gives it: `optimal_cost` certifies one.
 
     Equal-size uniform problems are assignments: SciPy's dense solver for small ones (after a reduction for medium ones),
     column generation for large ones of at least about four dimensions. Everything else goes to POT's network simplex.
+
+    Args:
+        costs: n × m, float64, in any unit.
+        a: n positive weights that add up to 1.
+        b: m positive weights that add up to 1.
+        max_pivots: cap of the network simplex; the assignment solver has none.
+
+    Raises:
+        InputError: costs that are no finite matrix, weights that are not positive, not as many as points or do not add up to
+            1, or no pivot allowed.
 
     Example:
         >>> plan: Plan = optimal_plan(np.array([[1.0, 0.0], [0.0, 2.0]]), np.full(2, 0.5), np.full(2, 0.5))
         >>> plan.rows.tolist(), plan.columns.tolist(), plan.mass.tolist()
         ([0, 1], [1, 0], [0.5, 0.5])
     """
+    costs = np.asarray(costs, dtype=np.float64)
+    if costs.ndim != 2 or not costs.size:
+        raise InputError(f"the costs have shape {costs.shape}; give one for each pair of points, n × m")
+    _check(costs, max_pivots)
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    for name, weights, points in (("a", a, len(costs)), ("b", b, costs.shape[1])):
+        if not probability_weights(weights, points, name).all():
+            raise InputError(f"{name} has weight 0 at index {int(weights.argmin())}; leave out points without mass")
+    return _proposed(costs, a, b, max_pivots)
+
+
+def _check(costs: Float64, max_pivots: int) -> None:
+    if not (math.isfinite(costs.max()) and math.isfinite(costs.min())):
+        raise InputError("the costs hold NaN or infinite values; no transport cost is defined")
+    if max_pivots < 1:
+        raise InputError(f"max_pivots is {max_pivots}; allow at least one")
+
+
+def _proposed(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
+    """The plan of a problem that was checked."""
     n, m = costs.shape
     if n == 1 or m == 1:
         rows, columns = np.nonzero(np.ones((n, m), dtype=bool))
@@ -131,15 +161,12 @@ def certified_plan(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = M
         InputError: as `optimal_cost`.
     """
     values = cost.values
-    if not (math.isfinite(values.max()) and math.isfinite(values.min())):
-        raise InputError("the costs hold NaN or infinite values; no transport cost is defined")
-    if max_pivots < 1:
-        raise InputError(f"max_pivots is {max_pivots}; allow at least one")
+    _check(values, max_pivots)
     a, b = probability_weights(a, len(values), "a"), probability_weights(b, values.shape[1], "b")
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     if len(rows) < len(a) or len(columns) < len(b):
         values, a, b = values[np.ix_(rows, columns)], a[rows], b[columns]
-    plan = optimal_plan(values, a, b, max_pivots)
+    plan = _proposed(values, a, b, max_pivots)
     upper = _primal_value(plan, values, a, b)
     lower, converged = _dual_value(plan, values, a, b)
     if plan.method == "assignment" and not converged:

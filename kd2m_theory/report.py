@@ -46,8 +46,14 @@ MEASURED = {
 class AuditReport:
     """What an audit found. `report["T2.head_aware"]` is a row; `report.measured["gap"]` a measured value.
 
+    A report is read as a mapping from names to rows: `report[name]` raises `KeyError` for a name that is no row of it (the
+    message lists those that are), and `name in report` asks first.
+
     Attributes:
-        measured: risks, gaps, accuracies and disagreement, each with its interval at its own level 1 − δ.
+        measured: values by name, each with its interval at its own level 1 − `share`: in nats of cross-entropy "risk_teacher",
+            "risk_student", "gap" and, where features and the teacher's head are there, "risk_student_shared_head",
+            "gap_shared_head", "head_mismatch"; as probabilities "accuracy_teacher", "accuracy_student", "error_gap",
+            "disagreement". What the pair lacks (labels, the same inputs) is left out.
         rows: the ladder.
         delta: failure probability of all intervals and rows about the population together.
         share: failure probability of each of them.

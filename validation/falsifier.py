@@ -83,10 +83,22 @@ def falsify(
     steps: int | None = None,
     hypotheses: Sequence[Hypothesis] = (),
 ) -> Finding:
-    """Look for an instance that violates a form; give its theorem's hypotheses, so that relabelled points keep to them.
+    """Look for an instance that violates a form.
+
+    A bare `falsify(form)` is refused: a search needs a budget, `seconds` or `steps`, and not both.
+
+    Args:
+        form: with a random start.
+        seconds: of wall-clock time.
+        seed: of starts and moves.
+        steps: evaluations of both sides; the search is then a function of the seed.
+        hypotheses: its theorem's, so that what is found meets them.
+
+    Returns:
+        The worst instance found. The search ends with its budget, or as soon as the form is refuted.
 
     Raises:
-        InputError: a form in which chance takes part, or a budget that is not positive.
+        InputError: neither seconds nor steps, or both; one that is not positive and finite; a form in which chance takes part.
     """
     return _Search(form, form.sides, hypotheses, Budget(seconds, steps), seed).run()
 

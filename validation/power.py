@@ -98,7 +98,18 @@ def dropped(theorem: Theorem) -> tuple[Mutant, ...]:
 
 @torch_threads(1)
 def kills(theorem: Theorem, steps: int = _STEPS, seed: int = 0) -> tuple[Kill, ...]:
-    """Hunt every mutant of a theorem.
+    """Hunt every mutant of a theorem: its own, each bound times 0.9, and the theorem without each of its hypotheses.
+
+    Args:
+        theorem: of the catalogue or of your own.
+        steps: evaluations that the falsifier may spend on a mutant that no witness and no random instance kills.
+        seed: of random instances and of the search.
+
+    Returns:
+        A `Kill` for each mutant; one without a `killer` survived.
+
+    Raises:
+        InputError: steps is not positive, and a mutant needs the search.
 
     Example:
         >>> from kd2m_theory.theory.catalogue import theorem

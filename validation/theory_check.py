@@ -158,7 +158,20 @@ def check(
 
 @torch_threads(1)
 def check_theorem(theorem: Theorem, seconds: float = 0.0, steps: int = _STEPS, seed: int = 0) -> Line:
-    """Check one theorem, with that many seconds for the falsifier on each form."""
+    """Check one theorem: its witnesses are sharp, each hypothesis is needed, every mutant dies.
+
+    Args:
+        theorem: of the catalogue or of your own.
+        seconds: for the falsifier on each form that it can search; 0 leaves it out.
+        steps: evaluations that may be spent on a mutant that neither a witness nor a random instance kills.
+        seed: of every search.
+
+    Returns:
+        What was found; its `faults` are empty if nothing is wrong. A fault is no exception.
+
+    Raises:
+        InputError: `seconds` is infinite, or `steps` is not positive and a mutant needs the search.
+    """
     witnesses, faults = [], []
     for form in theorem.forms:
         ratio, found = _witness(theorem, form)

@@ -12,6 +12,8 @@ import torch
 from scipy.optimize import linear_sum_assignment, linprog
 from torch import Tensor
 
+from kd2m_theory.errors import InputError
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -129,10 +131,28 @@ def instance(
     loss: Loss = cross_entropy,
     parameter: float = 1.0,
 ) -> Instance:
-    """An instance from nested lists or arrays; one set of labels serves both sides unless there are two."""
+    """An instance from nested lists or arrays.
 
+    Args:
+        student: n × d features.
+        teacher: m × d features.
+        labels: n classes 0 … K − 1 of the student's points; of the teacher's too unless `labels_teacher` is given.
+        weight: K × d head of both.
+        bias: K; zero if None.
+        labels_teacher: m classes.
+        own: weight and bias of the student's own head, K × d and K, where it does not use the teacher's.
+        loss: of logits n × K and labels n, n values; nats for cross-entropy.
+        parameter: the one number of some forms.
+
+    Raises:
+        InputError: shapes that do not fit, no point, or a label that the head has no row for.
+
+    Example:
+        >>> round(float(instance([[1.0], [-1.0]], [[2.0], [-1.0]], [0, 1], [[1.0], [-1.0]]).gap), 4)
+        0.0544
+    """
     matrix = as_real(weight)
-    return Instance(
+    made = Instance(
         as_real(student),
         as_real(teacher),
         as_labels(labels),
@@ -143,6 +163,28 @@ def instance(
         loss,
         parameter,
     )
+    _check_shapes(made)
+    return made
+
+
+def _check_shapes(x: Instance) -> None:
+    heads = [("weight", x.weight, x.bias, x.teacher)]
+    heads += [("own", *x.own, x.student)] if x.own is not None else [("weight", x.weight, x.bias, x.student)]
+    for name, weight, bias, points in heads:
+        whose = "student" if points is x.student else "teacher"
+        if points.ndim != 2 or not len(points):
+            raise InputError(f"{whose} has shape {tuple(points.shape)}; give n × d features, a list for each point")
+        if weight.ndim != 2 or weight.shape[1] != points.shape[1] or bias.shape != weight.shape[:1]:
+            raise InputError(
+                f"{name} has shape {tuple(weight.shape)} and bias {tuple(bias.shape)}, but {whose} has features of dimension "
+                f"{points.shape[1]}; give K × {points.shape[1]} and K"
+            )
+    for name, labels, points in (("labels", x.labels_student, x.student), ("labels_teacher", x.labels_teacher, x.teacher)):
+        if labels.shape != points.shape[:1]:
+            raise InputError(f"{name} has shape {tuple(labels.shape)} for {len(points)} points; give a class for each")
+        wrong = labels[(labels < 0) | (labels >= len(x.bias))]
+        if len(wrong):
+            raise InputError(f"{name} holds {int(wrong[0])}; the head has rows for classes 0 to {len(x.bias) - 1}")
 
 
 def random_instance(
@@ -154,7 +196,28 @@ def random_instance(
     own_head: bool = False,
     parameter: float = 1.0,
 ) -> Instance:
-    """Same inputs and labels on both sides; scales from almost equal to far apart."""
+    """A draw with the same inputs and labels on both sides; scales from almost equal to far apart.
+
+    Args:
+        generator: torch's, seeded: the instance is a function of its state.
+        n: points.
+        d: dimension of the features.
+        classes: K.
+        loss: as `instance`.
+        own_head: whether the student has a head of its own.
+        parameter: as `instance`.
+
+    Raises:
+        InputError: n, d or classes below 1.
+
+    Example:
+        >>> x = random_instance(torch.Generator().manual_seed(0), n=5, d=2)
+        >>> tuple(x.student.shape), x.same_labels, x.shared_head
+        ((5, 2), True, True)
+    """
+    for name, count in (("n", n), ("d", d), ("classes", classes)):
+        if count < 1:
+            raise InputError(f"{name} is {count}; give a whole number ≥ 1")
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)

@@ -43,6 +43,12 @@ def test_c1_cross_entropy_moves_by_at_most_the_vertex_norm(seed, classes):
     assert (norm <= np.sqrt(2) * np.linalg.norm(change, axis=1) * (1 + 1e-12)).all()
 
 
+@pytest.mark.parametrize("rho", [0.0, -1.0, float("nan")])
+def test_a_ramp_without_width_is_refused(rho):
+    with pytest.raises(InputError, match="the ramp has width rho="):
+        ramp(np.ones(3), rho)
+
+
 def test_c1_is_attained():
     """From a confident wrong answer towards a more confident one, the loss moves by the whole vertex norm."""
     logits, change = np.array([[0.0, 60.0, 0.0]]), np.array([[-1.0, 1.0, 0.0]])

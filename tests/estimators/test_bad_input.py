@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from kd2m_theory import InputError
-from kd2m_theory.estimators import VertexNorm, clopper_pearson, conditional_wasserstein, cost_matrix, wasserstein
+from kd2m_theory.estimators import VertexNorm, clopper_pearson, conditional_wasserstein, cost_matrix, optimal_plan, wasserstein
+from kd2m_theory.estimators.metrics import GaussianW2Metric, PairedDistanceMetric, RandomFeatureMMDMetric
 
 GOOD = np.arange(6.0).reshape(3, 2)
 
@@ -48,6 +49,43 @@ def test_wasserstein_refuses(x, keywords, message):
     with pytest.raises(InputError, match=message) as caught:
         wasserstein(x, GOOD, **keywords)
     assert "\n" not in str(caught.value)
+
+
+HALF = np.full(2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.eye(2)[0], HALF, HALF), r"the costs have shape \(2,\)"),
+        ((np.zeros((0, 2)), HALF, HALF), r"the costs have shape \(0, 2\)"),
+        (([[0.0, np.nan], [1.0, 0.0]], HALF, HALF), "the costs hold NaN or infinite values"),
+        ((np.eye(2), np.full(3, 1 / 3), HALF), "a has 3 weights for 2 points"),
+        ((np.eye(2), HALF, [1.0, 1.0]), "b sums to 2, not to 1"),
+        ((np.eye(2), HALF, [0.0, 1.0]), "b has weight 0 at index 0; leave out"),
+        ((np.eye(2), HALF, HALF, 0), "max_pivots is 0"),
+    ],
+)
+def test_a_plan_of_no_problem_is_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        optimal_plan(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GaussianW2Metric(0), "dimension is 0"),
+        (lambda: GaussianW2Metric(2, "round"), "covariance is 'round'"),
+        (lambda: GaussianW2Metric(3).update(torch.ones(4, 1), torch.ones(4, 1)), "dimension 1, the metric was made for 3"),
+        (lambda: RandomFeatureMMDMetric(3, bandwidth=0.0), "bandwidth is 0.0"),
+        (lambda: RandomFeatureMMDMetric(3, 1.0).update(torch.ones(4, 2), torch.ones(4, 2)), "made for 3"),
+        (lambda: PairedDistanceMetric(3), "p is 3"),
+        (lambda: PairedDistanceMetric().update(torch.ones(4, 2), torch.ones(3, 2)), "4 rows and y 3"),
+    ],
+)
+def test_metrics_refuse_when_they_are_made_or_fed(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
 
 
 def test_n_squared_memory_is_refused_before_it_is_asked_for():

@@ -7,7 +7,14 @@ from scipy import stats
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import clopper_pearson, paired_difference, student_t
-from kd2m_theory.estimators.intervals import betting, empirical_bernstein, hoeffding, mean_interval, percentile_bootstrap
+from kd2m_theory.estimators.intervals import (
+    betting,
+    difference,
+    empirical_bernstein,
+    hoeffding,
+    mean_interval,
+    percentile_bootstrap,
+)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 20), (3, 20), (20, 20), (450, 1000)])
@@ -19,6 +26,29 @@ def test_clopper_pearson_inverts_the_binomial_test(successes, n):
         assert stats.binom.cdf(successes, n, interval.upper) == pytest.approx(0.05)
     assert interval.guaranteed
     assert interval.level == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: clopper_pearson(5, 3, 0.05), "successes is 5; give a whole number from 0 to n = 3"),
+        (lambda: clopper_pearson(-1, 3, 0.05), "successes is -1"),
+        (lambda: clopper_pearson(1.5, 3, 0.05), "successes is 1.5"),
+        (lambda: clopper_pearson(float("nan"), 3, 0.05), "successes is nan"),
+        (lambda: clopper_pearson(0, 0, 0.05), "n is 0; give a whole number ≥ 1"),
+        (lambda: clopper_pearson(0, float("inf"), 0.05), "n is inf"),
+        (lambda: paired_difference(2, -1, 3, 0.05), "only_second is -1"),
+        (lambda: paired_difference(2, 2, 3, 0.05), "2 and 2 discordant trials are more than n = 3"),
+        (lambda: student_t(np.array([1.0]), 0.05), "values has 1 entries; this interval needs at least 2"),
+        (lambda: student_t([1.0, np.nan], 0.05), "values holds 1 NaN"),
+        (lambda: difference(clopper_pearson(1, 3, 0.05), student_t([1.0, 2.0], 0.05)), "cannot subtract an interval in nats"),
+    ],
+)
+def test_no_interval_is_made_of_what_no_sample_can_be(make, message):
+    """Counts and samples that have no interval gave NaN, and Clopper–Pearson's was marked as guaranteed."""
+    with pytest.raises(InputError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
 
 
 def violations(trials, delta, draw):

@@ -20,6 +20,32 @@ def form_of(sides, start, free=()):
     return Form("planted", "", "", sides, Witness("", lambda: None), start, free)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"student": [1.0, 2.0]}, r"student has shape \(2,\); give n × d"),
+        ({"student": [[1.0, 0.0], [2.0, 0.0]]}, "student has features of dimension 2; give K × 2"),
+        ({"teacher": [[1.0, 0.0], [2.0, 0.0]]}, "teacher has features of dimension 2; give K × 2"),
+        ({"bias": [0.0]}, r"weight has shape \(2, 1\) and bias \(1,\)"),
+        ({"own": ([[1.0, 1.0]], [0.0])}, r"own has shape \(1, 2\)"),
+        ({"labels": [0]}, r"labels has shape \(1,\) for 2 points"),
+        ({"labels_teacher": [0, 1, 1]}, r"labels_teacher has shape \(3,\) for 2 points"),
+        ({"labels": [0, 2]}, "labels holds 2; the head has rows for classes 0 to 1"),
+    ],
+)
+def test_an_instance_that_does_not_fit_together_is_refused(change, message):
+    parts = {"student": [[1.0], [-1.0]], "teacher": [[2.0], [-1.0]], "labels": [0, 1], "weight": [[1.0], [-1.0]]}
+    assert instance(**parts).gap > 0
+    with pytest.raises(InputError, match=message) as error:
+        instance(**parts | change)
+    assert "\n" not in str(error.value)
+
+
+def test_a_random_instance_of_nothing_is_refused():
+    with pytest.raises(InputError, match="n is 0"):
+        instances.random_instance(torch.Generator(), n=0)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_bound_made_a_tenth_too_small_is_refuted_from_random_starts(seed):
     mutant = Mutant("constant × 0.9", "T2.head_aware", scaled(T2.form("T2.head_aware").sides, 0.9))

@@ -106,8 +106,11 @@ class FinitePopulation(Population):
     With steps = n // size, batch t is batch t mod steps of epoch t // steps. All batches have the same size, so that shares of
     them over processes are equal and no batch is too small for a distance.
 
+    A subclass sets `name`, `classes` and `image_shape`, which networks and messages ask for.
+
     Args:
-        splits: images (uint8 or float32, n × C × H × W) and labels (int64) of each split; a split may be empty.
+        splits: images (uint8 or float32, n × C × H × W) and labels (int64, n) of each split, "train", "validation" and "test";
+            a split may be empty.
     """
 
     def __init__(self, splits: dict[Split, tuple[Tensor, Tensor]]) -> None:
