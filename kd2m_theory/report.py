@@ -119,7 +119,7 @@ class AuditReport:
             for note in (
                 f"Intervals and rows about the population hold together at {_percent(1 - self.delta)}, each at "
                 f"{_percent(1 - self.share)}; * = asymptotic only.  ratio = bound / gap on the gap's side.",
-                "vacuous: allows a student as bad as uniform guessing.  unmet: the row stands without an assumption it needs.",
+                "vacuous: allows a student as bad as uniform guessing.  unmet: without an assumption the row promises nothing.",
             )
         ]
         return Group(self._measured_table(), *self._ladder_tables(), *notes, self._verdict())

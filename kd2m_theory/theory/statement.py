@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from kd2m_theory.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Sides:
@@ -187,8 +189,15 @@ class Theorem:
                 raise ValueError(f"{self.name} has no form {name}")
 
     def form(self, name: str) -> Form:
-        """The form of that name."""
-        return next(form for form in self.forms if form.name == name)
+        """The form of that name.
+
+        Raises:
+            InputError: there is none.
+        """
+        for form in self.forms:
+            if form.name == name:
+                return form
+        raise InputError(f"{self.name} has no form {name!r}; forms are {', '.join(form.name for form in self.forms)}")
 
     def all_mutants(self) -> tuple[Mutant, ...]:
         """The general mutants of every form, and the theorem's own."""

@@ -66,3 +66,9 @@ def test_a_wrong_name_is_answered_with_the_nearest(name, guess):
 def test_a_name_far_from_all_is_answered_with_the_list():
     with pytest.raises(InputError, match="there is no theorem 'Pythagoras'; theorems are T0"):
         theorem("Pythagoras")
+
+
+def test_a_form_is_found_by_its_name_and_a_wrong_one_is_answered_with_the_list():
+    assert theorem("T2").form("T2.cw2").name == "T2.cw2"
+    with pytest.raises(InputError, match=r"T2 has no form 'T2\.cw3'; forms are .*T2\.cw2"):
+        theorem("T2").form("T2.cw3")
