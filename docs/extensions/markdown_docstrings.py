@@ -16,7 +16,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def _as_written(_app: Sphinx, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
     lines[:] = [line if line.lstrip().startswith(">>>") else _escaped(line) for line in lines]
     if what == "property":
-        lines.insert(0, "")  # napoleon takes what stands before a colon in the first line for a type
+        lines[:0] = ["..", ""]  # a comment: napoleon takes what stands before a colon in the first line for a type
 
 
 def _escaped(line: str) -> str:

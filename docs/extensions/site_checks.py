@@ -1,4 +1,5 @@
-"""What a built page may not do: load anything from the network, or lead nowhere inside the site. A find is a warning."""
+"""What a built page may not do: load anything from the network, lead nowhere inside the site, or call words of a docstring a
+type. A find is a warning."""
 
 import re
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 _LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 _IN_STYLES = re.compile(r"""(?:url\(|@import)\s*["']?\s*(https?:)?//[^)"']*""")
+
+# Docstrings here have no types, so where Sphinx prints one it took what stands before a colon for it.
+_TYPE = '>Type<span class="colon">'
 
 
 def setup(app: "Sphinx") -> dict[str, Any]:
@@ -28,6 +32,7 @@ class Page(HTMLParser):
         self.loads: list[str] = []
         self.leads_to: list[str] = []
         self.places = {"", "top"}
+        self.has_types = _TYPE in text
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -47,6 +52,8 @@ def faults(site: Path) -> Iterator[str]:
     for path, page in pages.items():
         name = path.relative_to(site.resolve())
         yield from (f"{name} loads {url} from the network" for url in page.loads if urlsplit(url).netloc)
+        if page.has_types:
+            yield f"{name} takes the beginning of a docstring for a type"
         for url in page.leads_to:
             target = urlsplit(url)
             if target.scheme or target.netloc:

@@ -13,6 +13,7 @@ BAD = {
     '<a href="gone.html">a</a>': "page.html leads to gone.html, which is not there",
     '<a href="other.html#elsewhere">a</a>': "page.html leads to other.html#elsewhere, and that page has no such place",
     '<a href="#nowhere">a</a>': "page.html leads to #nowhere, and that page has no such place",
+    '<dt class="field-odd">Type<span class="colon">:</span></dt>': "page.html takes the beginning of a docstring for a type",
 }
 
 
