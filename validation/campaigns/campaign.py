@@ -4,7 +4,7 @@ import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,9 @@ def campaign(table: Mapping[str, Any]) -> Campaign:
     runs: dict[str, Configuration] = {}
     for number, sweep in enumerate(sweeps, 1):
         with _in(f"[[sweep]] {number}"):
-            runs |= {run.digest: run for run in _points(sweep)}
+            for run in _points(sweep):
+                alike = replace(run, pairs=replace(run.pairs, at=None)).digest
+                runs[alike] = _at_both(runs[alike], run) if alike in runs else run
     delta = table.get("delta", 0.05)
     if not isinstance(delta, float) or not 0 < delta < 1:
         raise InputError(f"delta is {delta!r}; choose a probability between 0 and 1")
@@ -161,6 +163,13 @@ def campaign(table: Mapping[str, Any]) -> Campaign:
 def shipped_campaigns() -> tuple[str, ...]:
     """Names of the campaigns that come with the package."""
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in _shipped().iterdir() if entry.name.endswith(".toml")))
+
+
+def _at_both(run: Configuration, same: Configuration) -> Configuration:
+    """One run for a point of two sweeps, kept at the epochs of both."""
+    assert run.pairs.at is not None
+    assert same.pairs.at is not None
+    return replace(run, pairs=replace(run.pairs, at=tuple(sorted({*run.pairs.at, *same.pairs.at}))))
 
 
 _SWEEP = ("population", "teacher", "students", "head", "training", "objectives", "epochs", "seeds", "images")

@@ -90,6 +90,15 @@ def test_a_point_of_two_sweeps_is_run_once(table):
     assert campaign(doubled).runs == campaign(table).runs
 
 
+def test_a_point_of_two_sweeps_with_other_epochs_is_one_run_with_all_of_them(table):
+    first, second = (copy.deepcopy(table["sweep"][0]) | {"students": ["mlp-4-8"], "seeds": [0]} for _ in range(2))
+    first |= {"objectives": {"none": {}, "kd": {}}, "epochs": [0, 2]}
+    second |= {"objectives": {"kd": {}, "ttm": {}}, "epochs": [0, 1]}
+    runs = campaign(changed(table, "sweep", [first, second])).runs
+    # The untrained student comes with the first objective of a sweep.
+    assert [(run.objective["name"], run.pairs.at) for run in runs] == [("none", (0, 2)), ("kd", (0, 1, 2)), ("ttm", (1,))]
+
+
 def test_tasks_share_the_teacher_and_audits_wait_for_their_networks(table):
     listed = tasks(campaign(table))
     kinds = [task.table["kind"] for task in listed]
