@@ -26,7 +26,7 @@ def numbers(found: "Findings") -> Table:
 
     order = [*(row.name for row in ROWS), *MEASURED, TOGETHER, BROKEN]
     cells = sorted(found.judgement.cells, key=lambda cell: (order.index(cell.name), cell.delta, cell.n))
-    keys = ("name", "n", "delta", "guaranteed", "trials", "possible", "lower", "upper", "verdict")
+    keys = ("run", "name", "n", "delta", "guaranteed", "trials", "possible", "lower", "upper", "verdict")
     return {"rows": [{key: getattr(cell, key) for key in keys} for cell in cells]}
 
 
@@ -36,21 +36,24 @@ def table(path: Path) -> Table:
 
 
 def draw(table: Table) -> Figure:
-    """A panel for each δ: intervals of the rate of failure on a logarithmic axis, and δ as a line."""
+    """For each pair that was studied a panel for each δ: intervals of the failure rate on a logarithmic axis, δ as a line."""
     deltas = sorted({row["delta"] for row in table["rows"]})
+    runs = list(dict.fromkeys(row["run"] for row in table["rows"]))
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
     sizes = sorted({row["n"] for row in table["rows"]})
-    figure = sheet(PAGE, 0.26 * len(names) + 1.1)
-    panels = figure.subplots(1, len(deltas), sharey=True, squeeze=False)[0]
-    for axes, delta in zip(panels, deltas, strict=True):
-        axes.set(xscale="log", xlim=(_FLOOR, 1), ylim=(len(names) - 0.4, -0.6), title=f"δ = {delta:g}")
-        axes.axvline(delta, color=INK, lw=0.8)
+    figure = sheet(PAGE, len(runs) * (0.26 * len(names) + 0.4) + 0.7)
+    grid = figure.subplots(len(runs), len(deltas), sharex=True, sharey=True, squeeze=False)
+    for panels, run in zip(grid, runs, strict=True):
+        for axes, delta in zip(panels, deltas, strict=True):
+            axes.set(xscale="log", xlim=(_FLOOR, 1), ylim=(len(names) - 0.4, -0.6), title=f"δ = {delta:g}")
+            axes.axvline(delta, color=INK, lw=0.8)
+            for row in table["rows"]:
+                if (row["run"], row["delta"]) == (run, delta):
+                    _row(axes, names.index(row["name"]), sizes.index(row["n"]), len(sizes), row)
+        panels[0].set_yticks(range(len(names)), names)
+        panels[0].set_ylabel("claim about the population" if len(runs) == 1 else run)
+    for axes in grid[-1]:
         axes.set_xlabel("rate of failure")
-        for row in table["rows"]:
-            if row["delta"] == delta:
-                _row(axes, names.index(row["name"]), sizes.index(row["n"]), len(sizes), row)
-    panels[0].set_yticks(range(len(names)), names)
-    panels[0].set_ylabel("claim about the population")
     figure.legend(handles=_legend(sizes), loc="outside lower center", ncols=len(sizes) + 2)
     return figure
 

@@ -143,6 +143,13 @@ def test_coverage_has_a_panel_for_each_delta_and_marks_what_is_invalid(found):
     assert len([line for line in panels[0].lines if line.get_color() == campaign_coverage.ORANGE]) == 2  # the broken one
 
 
+def test_pairs_that_were_studied_apart_are_drawn_apart():
+    rows = [count("F1.gap", 0.2, 200, wrong=wrong) | {"configuration": str(wrong), "seed": wrong} for wrong in (3, 30)]
+    panels = campaign_coverage.draw(campaign_coverage.numbers(found_in(rows))).axes
+    assert [axes.get_ylabel() for axes in panels] == [f"mixture, s, cw2 λ = 0.1, seed {wrong}" for wrong in (3, 30)]
+    assert [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"] for axes in panels] == [[0.003], [0.03]]
+
+
 def test_claims_are_in_the_order_of_the_ladder_and_what_is_broken_is_last(found):
     names = dict.fromkeys(row["name"] for row in campaign_coverage.numbers(found)["rows"])
     assert list(names) == ["F1.gap", "F3.T0", "F4.brier", "gap", BROKEN]
