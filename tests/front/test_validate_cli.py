@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from kd2m_theory.validation.campaigns import campaign_run, findings
+from kd2m_theory.validation.campaigns.engine import CampaignError
+from kd2m_theory.validation.campaigns.verdict import Judgement, Violation
+
 TOML = """
 [[sweep]]
 seeds = [0]
@@ -114,7 +118,7 @@ def test_a_full_disk(refused, file, monkeypatch):
     assert os.listdir("made") == []
 
 
-def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file):
+def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file, monkeypatch):
     status, out, _ = command("validate", file, "--store", "made", "--workers", "1")
     assert status == 0
     assert "no guaranteed bound is violated" in out
@@ -125,3 +129,18 @@ def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file)
     assert "1 tasks of the campaign are missing; continue it with --resume" in refused("report", "made")
     assert command("validate", file, "--store", "made", "--workers", "1", "--resume")[0] == 0
     assert Path("made/table.parquet").read_bytes() == table
+
+    def failing(*_arguments, **_options):
+        raise CampaignError("1 of 1 tasks failed")
+
+    again = file, "--store", "made", "--resume"
+    monkeypatch.setattr(campaign_run, "run_campaign", failing)
+    assert "1 of 1 tasks failed" in refused(*again)
+    # A violation that another task found is not hidden by it.
+    violated = Violation("T1.l2", "a run", 1, 0.5, -1.0, 0.4, "violations/x.safetensors")
+    monkeypatch.setattr(findings, "judge", lambda *_: Judgement(1, (violated,), ()))
+    status, out, err = command("validate", *again)
+    assert status == 1
+    assert "VIOLATED: T1.l2" in out
+    assert "kd2m audit made/violations/x.safetensors" in out
+    assert err == "kd2m: 1 of 1 tasks failed\n"
