@@ -1,12 +1,11 @@
 """Rank correlation of every distance with the gap: the mean over populations with its interval, and each population."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
+from kd2m_theory.paper_figures.campaign_table import STANDARD
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
 
@@ -21,11 +20,6 @@ def numbers(found: "Findings") -> Table:
     """Every correlation."""
     keys = ("distance", "gap", "last", "value", "lower", "upper")
     return {"rows": [{key: getattr(each, key) for key in keys} | {"within": dict(each.within)} for each in found.explained]}
-
-
-def table(path: Path) -> Table:
-    """The numbers in a campaign's table."""
-    return numbers(findings_in(path))
 
 
 def draw(table: Table) -> Figure:
@@ -65,7 +59,7 @@ FIGURE = PaperFigure(
     "correlation",
     "rank correlation of every distance between features with the measured gap",
     "ours",
-    table,
+    numbers,
     draw,
     reads=(STANDARD,),
 )

@@ -1,6 +1,5 @@
 """How often every claim about the population was wrong, beside how often it may be."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
@@ -8,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kd2m_theory.bounds import ROWS
-from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
+from kd2m_theory.paper_figures.campaign_table import STANDARD
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
 from kd2m_theory.report import MEASURED
@@ -28,11 +27,6 @@ def numbers(found: "Findings") -> Table:
     cells = sorted(found.judgement.cells, key=lambda cell: (order.index(cell.name), cell.delta, cell.n))
     keys = ("run", "name", "n", "delta", "guaranteed", "trials", "possible", "lower", "upper", "verdict")
     return {"rows": [{key: getattr(cell, key) for key in keys} for cell in cells]}
-
-
-def table(path: Path) -> Table:
-    """The numbers in a campaign's table."""
-    return numbers(findings_in(path))
 
 
 def draw(table: Table) -> Figure:
@@ -80,7 +74,7 @@ FIGURE = PaperFigure(
     "coverage",
     "how often every claim about the population was wrong in thousands of audits, beside how often it may be",
     "ours",
-    table,
+    numbers,
     draw,
     reads=(STANDARD,),
 )

@@ -9,8 +9,6 @@ from kd2m_theory.paper_figures.figure import StoredTable
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
 
-STANDARD = StoredTable("standard.parquet", "kd2m validate standard; cp campaigns/standard/table.parquet standard.parquet")
-
 
 def findings_in(path: Path) -> "Findings":
     """What a campaign's table says.
@@ -23,3 +21,8 @@ def findings_in(path: Path) -> "Findings":
     from kd2m_theory.validation.campaigns import findings
 
     return findings.findings_in(path)
+
+
+STANDARD = StoredTable(
+    "standard.parquet", "kd2m validate standard; cp campaigns/standard/table.parquet standard.parquet", findings_in
+)

@@ -1,13 +1,12 @@
 """Bound / gap of every guaranteed row of a campaign: quartiles for each population."""
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
+from kd2m_theory.paper_figures.campaign_table import STANDARD
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
 
@@ -36,18 +35,13 @@ def numbers(found: "Findings") -> Table:
 _QUARTILES = ("quarter", "median", "three_quarters")
 
 
-def table(path: Path) -> Table:
-    """The numbers in a campaign's table."""
-    return numbers(findings_in(path))
-
-
 def draw(table: Table) -> Figure:
     """A line a row on a logarithmic axis: the median, and from quartile to quartile."""
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
     populations = sorted({row["population"] for row in table["rows"]})
     figure = sheet(PAGE, 0.19 * len(names) + 1.0)
     axes = figure.subplots()
-    axes.set(xscale="log", ylim=(len(names) - 0.4, -0.6), xlabel="bound / gap", ylabel="row of the ladder")
+    axes.set(xscale="log", ylim=(len(names) - 0.4, -0.6), xlabel="bound / the gap that it bounds", ylabel="row of the ladder")
     axes.set_yticks(range(len(names)), names)
     axes.axvline(1, color=INK, lw=0.7)
     for row in table["rows"]:
@@ -70,7 +64,7 @@ FIGURE = PaperFigure(
     "tightness",
     "bound / gap of every guaranteed row over all pairs of a campaign, by population",
     "ours",
-    table,
+    numbers,
     draw,
     reads=(STANDARD,),
 )

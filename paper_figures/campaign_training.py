@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
+from kd2m_theory.paper_figures.campaign_table import STANDARD
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import INK, PAGE, PALETTE, sheet
 
@@ -34,11 +33,6 @@ def numbers(found: "Findings") -> Table:
             for (name, population, epoch), spread in sorted(groups.items(), key=lambda each: (order.index(each[0][0]), each[0]))
         ]
     }
-
-
-def table(path: Path) -> Table:
-    """The numbers in a campaign's table."""
-    return numbers(findings_in(path))
 
 
 def draw(table: Table) -> Figure:
@@ -83,7 +77,7 @@ FIGURE = PaperFigure(
     "tightness-over-training",
     "bound / gap of every theorem's tightest row, from the untrained student to the last epoch",
     "ours",
-    table,
+    numbers,
     draw,
     reads=(STANDARD,),
 )

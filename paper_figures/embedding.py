@@ -1,7 +1,5 @@
 """Features of teacher and student in the plane: for a student trained alone, and for two trained with CW₂."""
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,21 +8,13 @@ from matplotlib.patheffects import withStroke
 from kd2m_theory.estimators.inputs import Float64, Int64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import PAGE, STUDENT, TEACHER, letter, sheet
-from kd2m_theory.paper_figures.training_curves import STORED, power, read_curves
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, power
 
 _SHIFT, _APART = 0.06, 0.055  # a numeral from its class, and from another: parts of the width of what is shown
 
 
-def table(curves: Path) -> Table:
-    """Points of both networks and their classes, by student.
-
-    Args:
-        curves: `training_curves.json` as the benchmark wrote it.
-
-    Raises:
-        InputError: a file without what the benchmark writes.
-    """
-    stored = read_curves(curves)
+def table(stored: TrainingCurves) -> Table:
+    """Points of both networks and their classes, by student."""
     panels = []
     for panel in stored.part("embeddings"):
         objective = {"name": "cw2", "weight": stored.of(panel, "weight")}

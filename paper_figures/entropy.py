@@ -1,6 +1,5 @@
 """How sure students are, and how far from their transformed teacher, while KD, TTM and WTTM train them."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ from matplotlib.figure import Figure
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, letter, sheet
-from kd2m_theory.paper_figures.training_curves import STORED, over_seeds, plot_over_seeds, read_curves
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds
 
 STUDENTS = {"alone": "cw2", "kd": "kd", "ttm": "ttm", "wttm": "wttm"}  # the student alone is the one with λ = 0
 _LOOKS: dict[str, dict[str, Any]] = {
@@ -20,16 +19,8 @@ _LOOKS: dict[str, dict[str, Any]] = {
 _WORDS = {"alone": "no teacher", "kd": "KD", "ttm": "TTM", "wttm": "WTTM"}
 
 
-def table(curves: Path) -> Table:
-    """Entropy and divergence at each epoch, over the seeds, and the histogram of entropies after the last.
-
-    Args:
-        curves: `training_curves.json` as the benchmark wrote it.
-
-    Raises:
-        InputError: a file without what the benchmark writes.
-    """
-    stored = read_curves(curves)
+def table(stored: TrainingCurves) -> Table:
+    """Entropy and divergence at each epoch, over the seeds, and the histogram of entropies after the last."""
     students = []
     for name, objective in STUDENTS.items():
         chosen = stored.lightest(objective)

@@ -27,10 +27,12 @@ class StoredTable:
     Attributes:
         file: its name, "transport.md".
         command: what writes it.
+        read: makes of its path what a figure's `table` is given; the path itself if not said.
     """
 
     file: str
     command: str
+    read: Callable[[Path], Any] = lambda path: path
 
     def path(self, folder: Path | None) -> Path:
         """Where it is: in that folder, or, for None, among the tables that ship with the package.
@@ -56,7 +58,7 @@ class PaperFigure:
         name: what `kd2m figures --only` calls it, and its files' stem.
         sentence: what it shows.
         source: paper and figure, or "ours".
-        table: computes the numbers; called with the path of each of `reads`, in that order.
+        table: computes the numbers; called with what each of `reads` reads, in that order.
         draw: the picture of a table.
         reads: stored tables that it needs.
     """
@@ -81,7 +83,7 @@ class PaperFigure:
         )
 
         with torch_threads(1), threadpool_limits(1):
-            return self.table(*(stored.path(folder) for stored in self.reads))
+            return self.table(*(stored.read(stored.path(folder)) for stored in self.reads))
 
     def picture(self, table: Table) -> Figure:
         """The figure, drawn in the look of all figures."""

@@ -1,6 +1,5 @@
 """How λ acts while a student is trained: loss, distance and accuracy from epoch to epoch, λ = 0 dashed."""
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -8,7 +7,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, ORANGE, PAGE, PURPLE, letter, sheet
-from kd2m_theory.paper_figures.training_curves import STORED, over_seeds, plot_over_seeds, power, read_curves
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds, power
 
 COLUMNS = {"cross_entropy": 0, "distance": 1, "accuracy": 0}  # and the epoch that each begins with: 0 is before training
 _LOOKS: tuple[dict[str, Any], ...] = (
@@ -20,16 +19,8 @@ _LOOKS: tuple[dict[str, Any], ...] = (
 )
 
 
-def table(curves: Path) -> Table:
-    """Mean, smallest and largest over the seeds, at each epoch, for each λ of CW2.
-
-    Args:
-        curves: `training_curves.json` as the benchmark wrote it.
-
-    Raises:
-        InputError: a file without what the benchmark writes.
-    """
-    stored = read_curves(curves)
+def table(stored: TrainingCurves) -> Table:
+    """Mean, smallest and largest over the seeds, at each epoch, for each λ of CW2."""
     objectives = sorted(stored.objectives("cw2"), key=lambda objective: stored.of(objective, "weight"))
     return {
         "setting": stored.setting(),

@@ -13,8 +13,6 @@ from matplotlib.axes import Axes
 from kd2m_theory.errors import InputError
 from kd2m_theory.paper_figures.figure import StoredTable, Table
 
-STORED = StoredTable("training_curves.json", "python validation/benchmarks/training_curves.py --save training_curves.json")
-
 
 @dataclass(frozen=True)
 class TrainingCurves:
@@ -109,6 +107,11 @@ def read_curves(path: Path) -> TrainingCurves:
         return TrainingCurves(path, json.loads(path.read_text(encoding="utf-8")))
     except ValueError:
         raise InputError(f"{path} is no JSON; write it anew with `{STORED.command}`") from None
+
+
+STORED = StoredTable(
+    "training_curves.json", "python validation/benchmarks/training_curves.py --save training_curves.json", read_curves
+)
 
 
 def over_seeds(values: Sequence[Sequence[float]], first: int) -> Table:

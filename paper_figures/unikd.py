@@ -1,7 +1,6 @@
 """The reconstruction of UniKD: does the student's output come to be correlated as the teacher's, and which part does what?"""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, ORANGE, PAGE, PALE, diagram, letter, sheet
-from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, read_curves
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves
 
 UNIKD = "unikd-reconstruction"
 CORRELATED = {"alone": "no teacher", "kd": "KD", UNIKD: "UniKD, reconstructed"}
@@ -33,16 +32,8 @@ _MEAN: dict[str, Any] = {"ls": "none", "marker": "|", "ms": 8, "mew": 1.4, "colo
 _SHADES = LinearSegmentedColormap.from_list("shades", [ORANGE, "white", BLUE])
 
 
-def table(curves: Path) -> Table:
-    """Differences of correlations, and what each student reaches on the test images, seed by seed.
-
-    Args:
-        curves: `training_curves.json` as the benchmark wrote it.
-
-    Raises:
-        InputError: a file without what the benchmark writes.
-    """
-    stored = read_curves(curves)
+def table(stored: TrainingCurves) -> Table:
+    """Differences of correlations, and what each student reaches on the test images, seed by seed."""
     whole, *others = stored.objectives(UNIKD)
     rows = {"no teacher": stored.lightest("cw2"), "KD": stored.lightest("kd"), "UniKD": whole}
     rows |= {_REMOVED[_changed(whole, other)]: other for other in others}

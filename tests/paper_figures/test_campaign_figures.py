@@ -121,11 +121,16 @@ def test_bounds_on_different_gaps_are_drawn_apart():
 
 def test_settings_of_one_name_are_told_apart():
     laws = ({"law": '{"classes": 10}'}, {"law": '{"classes": 62}', "student": "resnet8x4", "teacher": "resnet32x4"})
-    found = found_in(bound("T1.l2", "glyphs", 2.0, run=run, **more) for run, more in enumerate(laws))
+    found = found_in(bound("T1.l2", "glyphs", 2.0, run=run, holds=False, **more) for run, more in enumerate(laws))
     assert {row["population"] for row in found.bounds} == {
         "glyphs (classes 10), big to s, own head",
         "glyphs (classes 62), resnet32x4 to resnet8x4, own head",
     }
+    # A violation says what its run was, once.
+    assert [each.run for each in found.judgement.violations] == [
+        "glyphs (classes 10), s, cw2 λ = 0.1, seed 0",
+        "glyphs (classes 62), resnet8x4, cw2 λ = 0.1, seed 0",
+    ]
 
 
 def test_an_infinite_median_is_a_gap_in_the_line():

@@ -77,8 +77,8 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
         pair = networks.audited(table["n"] * 2**32 + repeat, table["n"], table["seed"])
         ladder = Ladder(pair, table["deltas"][0], table["rows"])
         for delta in table["deltas"]:
-            ladder.spend(delta)
             if whole:
+                ladder.spend(delta)
                 verdicts = [judged(claim, truth) for claim in claims(ladder) if claim.guaranteed]
                 wrong = [any(each) for each in zip(*verdicts, strict=True)]
                 counts.setdefault((delta, TOGETHER, "audit", True), Count()).add(*wrong)

@@ -38,12 +38,12 @@ class Findings:
     @cached_property
     def bounds(self) -> Sequence[Row]:
         """Rows of kind "bound"; "population" says more than its name if the table has several settings of that name."""
-        return self._told_apart(rows_of(self.table, "bound"))
+        return self._told_apart(self._bounds)
 
     @cached_property
     def judgement(self) -> Judgement:
         """Violations and coverage."""
-        return judge(self.bounds, rows_of(self.table, "coverage"))
+        return judge(self._bounds, rows_of(self.table, "coverage"))  # it says all of a run by itself
 
     @cached_property
     def explained(self) -> Sequence[Explained]:
@@ -66,6 +66,10 @@ class Findings:
         """Versions and machines, in words."""
         seen = {json.dumps(_short(json.loads(each))) for each in set(self.table["environment"].to_pylist())}
         return "; ".join(sorted(", ".join(json.loads(each)) for each in seen)) or "nothing computed yet"
+
+    @cached_property
+    def _bounds(self) -> Sequence[dict[str, Any]]:
+        return rows_of(self.table, "bound")
 
     def _told_apart(self, rows: Sequence[dict[str, Any]]) -> Sequence[Row]:
         settings = {tuple(row[key] for key in _SETTING) for row in rows}
