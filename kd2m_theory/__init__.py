@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from kd2m_theory.pair import Pair
     from kd2m_theory.report import AuditReport, audit
 
+# The one source of the version: the build, `kd2m --version` and every record of a result read it here.
+__version__ = "0.2.0.dev0"
+
 # In a checkout the rooms lie beside this folder, not in it: there the sources are imported as they lie.
 if not (Path(__file__).parent / "estimators").exists():
     __path__.append(str(Path(__file__).parent.parent))
