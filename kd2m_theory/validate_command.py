@@ -72,7 +72,7 @@ def run(
         with _shown() as watch:
             run_campaign(chosen, folder, resume=resume, workers=workers, scheduler=scheduler, timeout=timeout, watch=watch)
     except CampaignError as error:
-        if not _report(folder, None).judgement.passed:  # worse than a task that failed
+        if _report(folder, None).judgement.failed:  # worse than a task that failed
             typer.echo(f"kd2m: {error}", err=True)
             raise typer.Exit(1) from None
         raise
@@ -133,10 +133,12 @@ def _report(folder: Path, out: Path | None) -> "Findings":
 
 
 def _end(found: "Findings") -> None:
-    if not found.judgement.passed:
+    if found.judgement.failed:
         raise typer.Exit(1)
     if found.missing:
         raise InputError(f"{found.missing:,} tasks of the campaign are missing; continue it with --resume")
+    if not found.judgement.evidence:
+        raise InputError("the campaign checked nothing: none of its pairs has a guaranteed row with a measured value")
 
 
 @contextmanager

@@ -28,8 +28,10 @@ from kd2m_theory.validation.batches import Batches
 from kd2m_theory.validation.configuration import Configuration, Recipe, TeacherPlan, digest
 from kd2m_theory.validation.epoch_recorder import AtomicCheckpoints, EpochRecorder, KeepPair
 from kd2m_theory.validation.evaluation import BATCH, Evaluation, evaluate, held_out, predict
+from kd2m_theory.validation.numbers import NUMBERS
 from kd2m_theory.validation.objectives.cross_entropy import CrossEntropy
 from kd2m_theory.validation.objectives.objective import Objective
+from kd2m_theory.validation.origin import Origin, inputs_of, weights_digest
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.registry import population
 from kd2m_theory.validation.populations.stream import whole
@@ -54,6 +56,7 @@ class Trained:
         results: of "teacher" and "student" on the "validation" and the "test" images, by (network, split).
         pairs: files by epoch.
         violations: names of violated rows by epoch, of every pair that was audited.
+        origin: what it was made from beside its configuration.
     """
 
     folder: Path
@@ -63,6 +66,7 @@ class Trained:
     results: Mapping[tuple[str, str], Evaluation]
     pairs: Mapping[int, Path]
     violations: Mapping[int, tuple[str, ...]]
+    origin: Origin
 
 
 def train(
@@ -72,6 +76,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     teachers: str | Path | None = None,
+    teacher: str | Path | None = None,
     threads: int = 1,
 ) -> Trained:
     """Train, keep pairs, audit them. On a CPU the same configuration gives the same weights bit for bit, interrupted or not.
@@ -85,12 +90,15 @@ def train(
         device: "auto" (CUDA where there is one), or a torch device name.
         teachers: folder where trained teachers, and their outputs if the configuration keeps them, are shared between runs;
             None: in `out`.
+        teacher: file with the weights of this configuration's teacher as another run trained it, where there is one; it is
+            not trained again then.
         threads: of torch on a CPU, in each process. Rounding depends on it; one is fastest for the small networks here,
             residual networks want as many as there are cores.
 
     Raises:
-        InputError: unknown names or options, networks or features that do not fit, a folder that holds something else, a loss
-            that is not finite (the last good checkpoint stays).
+        InputError: unknown names or options, networks or features that do not fit, a folder that holds something else or a run
+            that was made from other inputs, on another device or with other threads, or by code that computes other numbers;
+            a loss that is not finite (the last good checkpoint stays).
         MissingDependencyError: a library that the population or the network needs.
     """
     processes = started_by_torchrun()
@@ -100,8 +108,8 @@ def train(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch_threads(whole(threads, "threads", 1)):
         run = _Run(configuration, folder, Path(teachers) if teachers else folder.path / "teacher", source, place, processes)
         if processes.writes:
-            folder.open(configuration.to_table(), configuration.digest, resume)
-        run.train_teacher()
+            folder.open(configuration.to_table(), configuration.digest, run.origin, resume)
+        run.train_teacher(None if teacher is None else Path(teacher))
         run.train_student()
         return run.finish()
 
@@ -125,8 +133,17 @@ class _Run:
             place,
             processes,
         )
-        self.teacher_folder = RunFolder(teachers / configuration.teacher_digest)
-        plan, parts = configuration.teacher, run_parts(configuration, source)
+        plan = configuration.teacher
+        threads = torch.get_num_threads() if place.type == "cpu" else 0
+        networks = {plan.network: None, configuration.student.network: None}
+        self.origin, self.teacher_origin = (
+            Origin(place.type, threads, processes.count, inputs_of(configuration.population, source, names, plan.weights))
+            for names in (networks, (plan.network,))
+        )
+        # Another device, other images or other numbers make another teacher.
+        made_from = {"teacher": configuration.teacher_digest, "numbers": NUMBERS, **self.teacher_origin.table()}
+        self.teacher_folder = RunFolder(teachers / digest(made_from))
+        parts = run_parts(configuration, source)
         self.teacher, self.student, self.objective = parts.teacher, parts.student, parts.objective
         if plan.weights is not None:
             read_weights(Path(plan.weights), self.teacher, "teacher")
@@ -143,13 +160,18 @@ class _Run:
             self.source, recipe, seed, self.place, self.processes, lambda: 0 if trainer is None else trainer.current_epoch
         )
 
-    def train_teacher(self) -> None:
+    def train_teacher(self, given: Path | None) -> None:
         """Train it or read it, and leave it in evaluation mode on the device."""
         plan, folder = self.configuration.teacher, self.teacher_folder
-        if plan.training is not None:
-            if not folder.weights("teacher").exists():
+        if given is not None:
+            read_weights(given, self.teacher, "teacher")
+        elif plan.training is not None:
+            mine = self.configuration.teacher_digest
+            if folder.weights("teacher").exists():
+                folder.check(mine, self.teacher_origin)
+            else:
                 if self.processes.writes:
-                    folder.open(_teacher_table(plan, self.configuration.population), self.configuration.teacher_digest, True)
+                    folder.open(_teacher_table(plan, self.configuration.population), mine, self.teacher_origin, True)
                 wait_for_all(self.processes)
                 self._fit(self.teacher, CrossEntropy(), None, None, plan.training, plan.seed, folder, (), _keep_nothing)
                 if self.processes.writes:
@@ -197,6 +219,7 @@ class _Run:
             results,
             {epoch: self.folder.pair(epoch) for epoch in self.configuration.pairs_at},
             {epoch: _violations(self.folder.audit(epoch)) for epoch in self.configuration.pairs_at if plan.audit},
+            self.origin,
         )
 
     def _fit(
@@ -246,15 +269,8 @@ class _Run:
         if not plan.cache:
             return None
         batches = {"seed": self.configuration.seed, "batch": recipe.batch, "steps": recipe.steps, "precision": recipe.precision}
-        where = {
-            "device": self.place.type,
-            "threads": torch.get_num_threads(),
-            "processes": self.processes.count,
-            "rank": self.processes.rank,
-        }
-        # Other weights in a user's own file are another teacher.
-        weights = {name: float(value.double().sum()) for name, value in self.teacher.state_dict().items()}
-        return self.teacher_folder.path / "outputs" / digest({**batches, **where, **weights})
+        made_from = {**self.origin.table(), "rank": self.processes.rank, "weights": weights_digest(self.teacher.state_dict())}
+        return self.teacher_folder.path / "outputs" / digest({**batches, **made_from})
 
 
 def _teacher_table(plan: TeacherPlan, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The folder of a run: every file in it is whole or not there, whenever the run is killed.
 
-configuration.json   what was asked for, every key, and its digest
+configuration.json   what was asked for, every key, its digest, and what else the run was made from (`Origin`)
+numbers.json         version of the numbers, and a panel of them as the code computed it that began the run
 environment.json     versions and device of the process that last worked on it
 history.parquet      one row an epoch; history.csv is the same
 last.ckpt            everything that the next epoch needs
@@ -24,8 +25,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from kd2m_theory import __version__
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import write_atomically
+from kd2m_theory.validation import numbers
+from kd2m_theory.validation.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -60,51 +64,85 @@ class RunFolder:
         """The audit of that pair."""
         return self.path / "audits" / f"epoch-{epoch:04}.json"
 
-    def open(self, table: Mapping[str, Any], digest: str, resume: bool) -> None:
+    def open(self, table: Mapping[str, Any], digest: str, origin: Origin, resume: bool) -> None:
         """Make the folder, or continue in it.
 
         Args:
             table: the configuration.
             digest: of the configuration.
+            origin: what else the run is made from.
             resume: whether a run may be there already.
 
         Raises:
-            InputError: the folder holds a run and `resume` is not set, it holds the run of another configuration, it holds
-                other things, or it cannot be made.
+            InputError: the folder holds a run and `resume` is not set; it holds the run of another configuration, or one that
+                was made from other inputs, on another device, with other threads, or by code that computes other numbers; it
+                holds other things; or it cannot be made.
         """
-        record = self.path / "configuration.json"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._check_owner(record, digest, resume)
+            begun = self._holds_it(resume)
         except OSError as error:
             raise InputError(f"the folder {self.path} cannot be made ({error.strerror}); name another") from None
-        write_json(record, {"digest": digest, "configuration": dict(table)})
+        if begun:
+            self.check(digest, origin)
+        else:
+            write_atomically(self._numbers, numbers.record())
+            # Last: a folder with this record has the other.
+            write_json(self._record, {"digest": digest, "configuration": dict(table), "origin": origin.table()})
         write_json(self.path / "environment.json", environment())
 
-    def _check_owner(self, record: Path, digest: str, resume: bool) -> None:
-        if not record.exists():
-            foreign = sorted(entry.name for entry in self.path.iterdir())
-            if foreign:
-                raise InputError(f"{self.path} holds {foreign[0]} and no run; name an empty folder or a new one")
-            return
-        try:
-            found = json.loads(record.read_text())["digest"]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{record} is no configuration of a run; name another folder") from None
+    def check(self, digest: str, origin: Origin) -> None:
+        """Refuse what it holds for a run of that configuration and origin.
+
+        Raises:
+            InputError: as `open` with `resume`.
+        """
+        found, held = self._held()
         if found != digest:
             raise InputError(
                 f"{self.path} holds the run of another configuration (digest {found}, not {digest}); name another folder"
             )
-        if not resume:
-            raise InputError(
-                f"{self.path} holds a run of this configuration; continue it with --resume, or name another folder"
-            )
+        origin.check(held, self.path)
+        numbers.check(self._held_numbers(), str(self.path))
+
+    @property
+    def _record(self) -> Path:
+        return self.path / "configuration.json"
+
+    @property
+    def _numbers(self) -> Path:
+        return self.path / "numbers.json"
+
+    def _held_numbers(self) -> bytes:
+        try:
+            return self._numbers.read_bytes()
+        except OSError as error:
+            raise InputError(f"{self._numbers} cannot be read ({error.strerror}); name another folder") from None
+
+    def _holds_it(self, resume: bool) -> bool:
+        """Whether a run is there, which has to be continued."""
+        if self._record.exists():
+            if not resume:
+                raise InputError(f"{self.path} holds a run; continue it with --resume, or name another folder")
+            return True
+        foreign = sorted(entry.name for entry in self.path.iterdir() if entry != self._numbers)
+        if foreign:
+            raise InputError(f"{self.path} holds {foreign[0]} and no run; name an empty folder or a new one")
+        return False
+
+    def _held(self) -> tuple[str, Any]:
+        """Digest and origin of the run that is there."""
+        try:
+            held = json.loads(self._record.read_text(encoding="utf-8"))
+            return held["digest"], held.get("origin")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{self._record} is not the configuration of a run; name another folder") from None
 
 
 def environment() -> dict[str, Any]:
     """Versions, machine and device: what else a number may depend on."""
-    versions = {}
-    for name in ("kd2m-theory", "torch", "lightning", "numpy", "scipy", "POT", "scikit-learn"):
+    versions = {"kd2m-theory": __version__, "numbers": str(numbers.NUMBERS)}
+    for name in ("torch", "lightning", "numpy", "scipy", "POT", "scikit-learn"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
@@ -144,7 +182,12 @@ def write_history(folder: RunFolder, rows: list[dict[str, float]]) -> None:
 
 def write_weights(path: Path, model: nn.Module) -> None:
     """Write a state dict as safetensors, whole or not at all."""
-    write_atomically(path, save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}))
+    write_atomically(path, weights_as_bytes(model))
+
+
+def weights_as_bytes(model: nn.Module) -> bytes:
+    """A state dict as safetensors."""
+    return save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
 
 
 def read_weights(path: Path, model: nn.Module, whose: str) -> None:

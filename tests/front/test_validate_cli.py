@@ -1,8 +1,12 @@
 """`kd2m validate`: bad input is one line and status 2, and whatever is in the store stays."""
 
 import errno
+import importlib
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,6 +109,33 @@ def test_a_store_of_another_version(refused, file):
     assert os.listdir("old") == ["store.json"]
 
 
+def copied_with(file, old, new, folder):
+    """A copy of the package in which one line differs; the environment to run it in."""
+    for name in ("kd2m_theory", *(f"kd2m_theory.{room}" for room in ("estimators", "bounds", "validation", "paper_figures"))):
+        home = Path(importlib.import_module(name).__file__).parent
+        shutil.copytree(home, folder / name.replace(".", "/"), dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    changed = folder / "kd2m_theory" / file
+    text = changed.read_text()
+    assert text.count(old) == 1
+    changed.write_text(text.replace(old, new))
+    return os.environ | {"PYTHONPATH": str(folder)}
+
+
+def test_code_with_another_constant_does_not_continue_a_store(command, file, tmp_path):
+    assert command("validate", file, "--store", "made", "--workers", "1")[0] == 0
+    next(Path("made/parts").iterdir()).unlink()
+    eps = "EPS = float(np.finfo(np.float64).eps)"
+    changed = copied_with("estimators/ground.py", eps, f"{eps} * 1e6", tmp_path / "elsewhere")
+    kept = {path: path.read_bytes() for path in Path("made").rglob("*") if path.is_file()}
+    code = "from kd2m_theory.cli import main; main()"
+    arguments = ["validate", str(file), "--store", "made", "--workers", "1", "--resume"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], env=changed, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "made has numbers that this code does not compute" in done.stderr
+    assert {path: path.read_bytes() for path in Path("made").rglob("*") if path.is_file()} == kept
+    assert command("validate", *arguments[1:])[0] == 0
+
+
 def test_a_store_that_is_none(refused):
     assert "absent holds no campaign; start one with kd2m validate" in refused("report", "absent")
 
@@ -122,7 +153,7 @@ def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file,
     status, out, _ = command("validate", file, "--store", "made", "--workers", "1")
     assert status == 0
     assert "no guaranteed bound is violated" in out
-    assert sorted(os.listdir("made")) == ["parts", "report", "store.json", "table.parquet", "teachers"]
+    assert sorted(os.listdir("made")) == ["numbers.json", "parts", "report", "store.json", "table.parquet", "teachers"]
     table = Path("made/table.parquet").read_bytes()
     assert "made holds this campaign; continue it with --resume" in refused(file, "--store", "made")
     next(Path("made/parts").iterdir()).unlink()

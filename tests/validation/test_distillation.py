@@ -281,6 +281,82 @@ def test_weights_of_ones_own_teacher(once, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_run_is_not_continued_with_another_teacher(once, tmp_path):
+    path = tmp_path / "teacher.safetensors"
+    save_file(once.teacher.state_dict(), path)
+    own = tiny(teacher={"network": "mlp-16-8", "weights": str(path)})
+    train(own, tmp_path / "run")
+    assert train(own, tmp_path / "run", resume=True).folder == tmp_path / "run"
+    before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    save_file({name: 2 * values for name, values in once.teacher.state_dict().items()}, path)
+    with pytest.raises(InputError, match="computed from another file of the teacher's weights"):
+        train(own, tmp_path / "run", resume=True)
+    assert {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()} == before
+
+
+def test_a_run_is_not_continued_with_other_images(tmp_path, monkeypatch):
+    from kd2m_theory.validation.populations import digits
+
+    run = tiny({"name": "none"}, population={"name": "digits"})
+    train(run, tmp_path / "run")
+    load = digits._load
+    images, labels = load()
+    monkeypatch.setattr(digits, "_load", lambda: (images.flip(0), labels))
+    with pytest.raises(InputError, match="computed from another set of images of digits"):
+        train(run, tmp_path / "run", resume=True)
+    # Nor does a kept teacher count as that of other images.
+    other = train(run, tmp_path / "other", teachers=tmp_path / "run" / "teacher")
+    assert len(list((tmp_path / "run" / "teacher").iterdir())) == 2
+    monkeypatch.setattr(digits, "_load", load)
+    same = train(run, tmp_path / "same", teachers=tmp_path / "run" / "teacher")
+    assert len(list((tmp_path / "run" / "teacher").iterdir())) == 2
+    assert not equal(same.teacher.state_dict(), other.teacher.state_dict())
+
+
+def test_a_run_is_not_continued_with_another_network_of_ones_own(tmp_path, monkeypatch):
+    import importlib
+
+    module = tmp_path / "own_networks.py"
+    code = (Path(__file__).parent.parent / "helpers" / "factories.py").read_text()
+    module.write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    run = tiny({"name": "none"}, student__network="own_networks:with_dropout")
+    train(run, tmp_path / "run")
+    module.write_text(code.replace("0.3", "0.4"))
+    with pytest.raises(InputError, match="computed from another module for network own_networks:with_dropout"):
+        train(run, tmp_path / "run", resume=True)
+
+
+def test_a_run_is_not_continued_with_other_threads_or_processes(tmp_path):
+    train(tiny({"name": "none"}), tmp_path / "run")
+    with pytest.raises(InputError, match=r"made with threads = 1, this is 2.*continue with --threads 1"):
+        train(tiny({"name": "none"}), tmp_path / "run", resume=True, threads=2)
+    record = tmp_path / "run" / "configuration.json"
+    table = json.loads(record.read_text())
+    for name, value in (("processes", 2), ("device", "cuda")):
+        record.write_text(json.dumps(table | {"origin": table["origin"] | {name: value}}))
+        with pytest.raises(InputError, match=f"made with {name} = {value}"):
+            train(tiny({"name": "none"}), tmp_path / "run", resume=True)
+    record.write_text(json.dumps({key: value for key, value in table.items() if key != "origin"}))
+    with pytest.raises(InputError, match="does not say what it was made from"):
+        train(tiny({"name": "none"}), tmp_path / "run", resume=True)
+
+
+def test_a_teacher_of_other_threads_is_another_teacher(tmp_path):
+    for threads in (1, 2, 1):
+        train(tiny({"name": "none"}), tmp_path / f"run-{threads}", resume=True, teachers=tmp_path / "teachers", threads=threads)
+    assert len(list((tmp_path / "teachers").iterdir())) == 2
+
+
+def test_a_teacher_that_was_trained_elsewhere_is_taken(once, tmp_path):
+    path = tmp_path / "teacher.safetensors"
+    save_file(once.teacher.state_dict(), path)
+    again = train(tiny(), tmp_path / "run", teacher=path)
+    assert equal(again.student.state_dict(), once.student.state_dict())
+    assert not (tmp_path / "run" / "teacher").exists()
+
+
 @pytest.mark.parametrize(
     ("objective", "part"),
     [({"name": "kd"}, "cross_entropy, kd"), ({"name": "none"}, "cross_entropy"), ({"name": "cw2"}, "features are NaN")],
@@ -309,6 +385,8 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_part_and_keeps_the_last_g
 def test_folders_that_are_not_this_runs(once, tmp_path):
     with pytest.raises(InputError, match="continue it with --resume"):
         train(tiny(pairs__at=[0, 3], pairs__audit=True), once.folder)
+    with pytest.raises(InputError, match="holds a run; continue it with --resume"):
+        train(tiny(seed=9), once.folder)
     with pytest.raises(InputError, match="run of another configuration"):
         train(tiny(seed=9), once.folder, resume=True)
     (tmp_path / "mine.txt").write_text("mine")

@@ -11,6 +11,7 @@ from kd2m_theory.validation.campaigns.executors import DaskCluster, Executor, Lo
 from kd2m_theory.validation.campaigns.plan import check, tasks
 from kd2m_theory.validation.campaigns.store import Store
 from kd2m_theory.validation.campaigns.task import Work
+from kd2m_theory.validation.campaigns.work import SameNumbers
 from kd2m_theory.validation.campaigns.work import work as real_work
 
 
@@ -43,13 +44,13 @@ def run_campaign(
     """
     if scheduler is not None and workers is not None:
         raise InputError(f"workers is {workers} and scheduler {scheduler}: a cluster has its own workers; leave one out")
-    check(campaign, here=scheduler is None)
+    inputs = check(campaign, here=scheduler is None)
     store = Store(Path(folder))
     scratch = store.path / f".scratch-{secrets.token_hex(4)}"  # not of another command that works on this store
     executor: Executor = LocalProcesses(workers, scratch) if scheduler is None else DaskCluster(scheduler, timeout)
     try:
-        store.create(campaign.table, campaign.digest, resume)
-        engine.run(tasks(campaign), store, executor, work, watch)
+        store.create(campaign.table, campaign.digest, resume, {what: d for each in inputs.values() for what, d in each.items()})
+        engine.run(tasks(campaign, inputs), store, executor, SameNumbers(work, store.numbers()), watch)
     finally:
         executor.close()
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Everything that a campaign's table says, each part computed when it is asked for, once."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +13,12 @@ import pyarrow
 from kd2m_theory.validation.campaigns.campaign import campaign
 from kd2m_theory.validation.campaigns.correlation import Explained, explained
 from kd2m_theory.validation.campaigns.plan import tasks
-from kd2m_theory.validation.campaigns.store import Store, read_table
+from kd2m_theory.validation.campaigns.store import Store, StoreError, read_table
 from kd2m_theory.validation.campaigns.table import Row, rows_of
 from kd2m_theory.validation.campaigns.verdict import Judgement, in_words, judge
 
+# What the part of a task has to have, by the task's kind.
+_EVIDENCE = {"pair": "bound", "network": "truth", "audits": "coverage"}
 # Pairs are compared with pairs that are alike in all of this: distances of others have another scale.
 _SETTING = ("population", "law", "teacher", "student", "head")
 
@@ -84,9 +86,18 @@ def findings(store: Store) -> Findings:
     Raises:
         StoreError: no store, one of another version, or a part that cannot be read.
     """
-    asked = {task.digest for table in store.campaigns().values() for task in tasks(campaign(table))}
-    missing = len(asked - store.finished())
-    return Findings(store.table(), sum(each["seconds"] for each in store.about()), missing)
+    asked = {task.digest: task for table in store.campaigns().values() for task in tasks(campaign(table))}
+    finished, table = store.finished(), store.table()
+    kinds = defaultdict(set)
+    for digest, kind in zip(table["task"].to_pylist(), table["kind"].to_pylist(), strict=True):
+        kinds[digest].add(kind)
+    for digest in finished & asked.keys():
+        if (wanted := _EVIDENCE[asked[digest].table["kind"]]) not in kinds[digest]:
+            raise StoreError(
+                f"the part of task {digest} in {store.path} has no row of kind {wanted}, which is no evidence; delete it and "
+                "continue with --resume"
+            )
+    return Findings(table, sum(each["seconds"] for each in store.about()), len(asked.keys() - finished))
 
 
 def findings_in(file: Path) -> Findings:

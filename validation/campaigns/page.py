@@ -98,6 +98,8 @@ def _verdict(found: Findings, store: Path) -> Section:
     ]
     commands = tuple(dict.fromkeys(f"kd2m audit {shlex.quote(str(store / each.file))}" for each in judged.violations))
     title = "no guaranteed bound is violated" if judged.passed else "THE CAMPAIGN FAILED"
+    if not judged.evidence:
+        title = "NOTHING WAS CHECKED: no guaranteed row was compared with a measured value, and no claim was tried"
     if judged.passed and found.missing:
         title = f"no guaranteed bound is violated so far: {found.missing:,} tasks are missing"
     return Section(title, notes=tuple(notes), alarming=frozenset() if judged.passed else frozenset({0}), commands=commands)

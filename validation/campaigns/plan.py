@@ -1,7 +1,7 @@
 """A campaign as tasks, and the check that every one of them can begin, before the first does."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,26 +12,36 @@ from kd2m_theory.validation.batches import Batches
 from kd2m_theory.validation.campaigns.campaign import Campaign, Coverage
 from kd2m_theory.validation.campaigns.task import Task
 from kd2m_theory.validation.configuration import Configuration, digest
+from kd2m_theory.validation.origin import inputs_of
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.registry import population
 from kd2m_theory.validation.processes import Processes
 from kd2m_theory.validation.run_parts import run_parts
 
 
-def tasks(campaign: Campaign) -> tuple[Task, ...]:
-    """Every task, in the order in which they should begin."""
+def tasks(campaign: Campaign, inputs: Mapping[str, Mapping[str, str]] | None = None) -> tuple[Task, ...]:
+    """Every task, in the order in which they should begin.
+
+    Args:
+        campaign: the campaign.
+        inputs: what `check` returned; a worker that is given none of them does not compare its data.
+    """
+    inputs = inputs or {}
     # Coverage first: its audits wait for one training each, and can then fill every worker.
-    listed = [task for study in campaign.coverages for task in _of_coverage(study, campaign.device)]
-    listed += [_pair(run, campaign) for run in campaign.runs]
+    listed = [task for study in campaign.coverages for task in _of_coverage(study, campaign.device, inputs)]
+    listed += [_pair(run, campaign, inputs) for run in campaign.runs]
     return tuple({task.digest: task for task in listed}.values())
 
 
-def check(campaign: Campaign, *, here: bool) -> None:
+def check(campaign: Campaign, *, here: bool) -> dict[str, dict[str, str]]:
     """Make everything that is made before training, once for every kind of run.
 
     Args:
         campaign: the campaign.
         here: whether it runs on this machine, so that its device has to be here too.
+
+    Returns:
+        Digests of what each kind of run reads beside its configuration, by the kind.
 
     Raises:
         InputError: unknown names or options, networks that do not fit, a population that has no fresh images for a coverage
@@ -41,6 +51,7 @@ def check(campaign: Campaign, *, here: bool) -> None:
     if here:
         choose_device(campaign.device)
     sources: dict[str, Population] = {}
+    inputs: dict[str, dict[str, str]] = {}
     seen = set()
     for run, fresh in [(study.run, True) for study in campaign.coverages] + [(run, False) for run in campaign.runs]:
         what = digest({**run.to_table(), "seed": 0, "fresh": fresh})
@@ -51,11 +62,18 @@ def check(campaign: Campaign, *, here: bool) -> None:
         if key not in sources:
             sources[key] = population(**dict(run.population))
         _check_run(run, sources[key])
+        inputs[_kind(run)] = inputs_of(run.population, sources[key], (run.teacher.network, run.student.network))
         if fresh and sources[key].size("test") is not None:
             raise InputError(
                 f"coverage is measured on fresh images, and {run.population['name']} has no more than "
                 f"{sources[key].size('test')}; choose gaussian-mixture or glyphs"
             )
+    return inputs
+
+
+def _kind(run: Configuration) -> str:
+    """Runs of one kind read the same."""
+    return digest({"population": dict(run.population), "networks": [run.teacher.network, run.student.network]})
 
 
 def _check_run(run: Configuration, source: Population) -> None:
@@ -65,20 +83,26 @@ def _check_run(run: Configuration, source: Population) -> None:
         Batches(source, recipe, 0, torch.device("cpu"), Processes(), lambda: 0)
 
 
-def _pair(run: Configuration, campaign: Campaign) -> Task:
+def _pair(run: Configuration, campaign: Campaign, inputs: Mapping[str, Mapping[str, str]]) -> Task:
     table = {"kind": "pair", "delta": campaign.delta, "device": campaign.device, "run": run.to_table()}
-    teacher = (f"teachers/{run.teacher_digest}.safetensors",)
-    return Task(digest(table), table, describe(run), shares=teacher, device=campaign.device)
+    teacher = _teacher_file(run, campaign.device)
+    read = inputs.get(_kind(run), {})
+    return Task(digest(table), table, describe(run), shares=(teacher,), device=campaign.device, inputs=read)
 
 
-def _of_coverage(study: Coverage, device: str) -> Iterator[Task]:
+def _teacher_file(run: Configuration, device: str) -> str:
+    """Where the store keeps the teacher: on another device it is another one."""
+    return f"teachers/{run.teacher_digest}{'' if device == 'cpu' else '-' + device.replace(':', '-')}.safetensors"
+
+
+def _of_coverage(study: Coverage, device: str, inputs: Mapping[str, Mapping[str, str]]) -> Iterator[Task]:
     run = study.run.to_table()
     table = {"kind": "network", "device": device, "run": run, "draws": study.draws, "seed": study.seed}
     name = digest(table)
     made = (f"networks/{name}.safetensors", f"truths/{name}.json")
-    teacher = (f"teachers/{study.run.teacher_digest}.safetensors",)
+    teacher, read = _teacher_file(study.run, device), inputs.get(_kind(study.run), {})
     words = f"coverage, {describe(study.run)}"
-    yield Task(name, table, words, makes=made, shares=teacher, device=device)
+    yield Task(name, table, words, makes=made, shares=(teacher,), device=device, inputs=read)
     seen: Counter[int] = Counter()
     for audits in study.audits:
         for n, repeats in zip(audits.sizes, audits.repeats, strict=True):

@@ -1,7 +1,8 @@
 """The folder of a campaign: a file in it is whole or not there, whenever anything is killed.
 
-store.json       schema and version that wrote it, and the campaigns it holds, by digest
-parts/           one Parquet file a finished task, named by the task's digest
+store.json       schema, the campaigns it holds, by digest, and the content of the data that they read
+numbers.json     version of the numbers, and a panel of them as the code computed it that began the store
+parts/           one Parquet file a finished task, named by the task's digest, which it also says itself
 teachers/, networks/, truths/   what tasks hand to others
 violations/      pairs on which a guaranteed row does not hold
 table.parquet    all parts in the order of their names; made of them, so it can always be made again
@@ -10,17 +11,19 @@ table.parquet    all parts in the order of their names; made of them, so it can 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
+from kd2m_theory import __version__
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import write_atomically
+from kd2m_theory.validation import numbers
 from kd2m_theory.validation.campaigns.table import COLUMNS, SCHEMA, joined, to_bytes
 from kd2m_theory.validation.campaigns.task import Outcome
+from kd2m_theory.validation.origin import refuse_other
 
 
 class StoreError(InputError):
@@ -37,21 +40,23 @@ class Store:
 
     path: Path
 
-    def create(self, campaign: Mapping[str, Any], digest: str, resume: bool) -> None:
+    def create(self, campaign: Mapping[str, Any], digest: str, resume: bool, inputs: Mapping[str, str] | None = None) -> None:
         """Make the folder for a campaign, or continue in it.
 
         Args:
             campaign: its table.
             digest: of the table.
             resume: whether the folder may hold the campaign already.
+            inputs: digests of the data that it reads, by what they are.
 
         Raises:
-            StoreError: the folder holds this campaign and `resume` is not set, another campaign, a store of another version,
-                or other things.
+            StoreError: the folder holds this campaign and `resume` is not set, another campaign, a store of another form, or
+                other things.
+            InputError: the campaign there read other data, or the present code computes other numbers.
         """
-        record = self.path / "store.json"
-        if record.exists():
-            held = self.campaigns()
+        inputs = dict(inputs or {})
+        if (self.path / "store.json").exists():
+            held, known = self._record()
             if digest not in held:
                 raise StoreError(
                     f"{self.path} holds another campaign ({', '.join(sorted(held))}, not {digest}); name another folder, and "
@@ -59,37 +64,53 @@ class Store:
                 )
             if not resume:
                 raise StoreError(f"{self.path} holds this campaign; continue it with --resume, or name another folder")
+            refuse_other(known, inputs, str(self.path))
+            numbers.check(self.numbers(), str(self.path))
             return
-        if foreign := self._contents():
+        if foreign := [name for name in self._contents() if name != _NUMBERS]:
             raise StoreError(f"{self.path} holds {foreign[0]} and no campaign; name an empty folder or a new one")
-        self._begin({digest: dict(campaign)})
+        self._begin({digest: dict(campaign)}, inputs, numbers.record())
 
     def campaigns(self) -> dict[str, Any]:
         """Tables of the campaigns it holds, by digest.
 
         Raises:
-            StoreError: no store, or one of another version.
+            StoreError: no store, or one of another form.
         """
+        return self._record()[0]
+
+    def _record(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """Campaigns, and digests of the data that they read."""
         record = self.path / "store.json"
         try:
             found = json.loads(record.read_text(encoding="utf-8"))
-            schema, wrote, campaigns = found["schema"], found["version"], found["campaigns"]
+            schema, wrote = found["schema"], found["version"]
         except FileNotFoundError:
             raise StoreError(
                 f"{self.path} holds no campaign; start one with kd2m validate CAMPAIGN --store {self.path}"
             ) from None
-        except (ValueError, KeyError, TypeError):
-            raise StoreError(f"{record} is no record of a campaign; name another folder") from None
-        if (schema, wrote) != (SCHEMA, _here()):
+        except (OSError, ValueError, KeyError, TypeError):
+            raise StoreError(f"{record} is not the record of a campaign; name another folder") from None
+        if schema != SCHEMA:
             raise StoreError(
                 f"{self.path} was written by {wrote} in the form {schema}, this is {_here()} with {SCHEMA}: numbers of two "
                 "versions do not mix; name another folder, or install that version"
             )
-        return dict(campaigns)
+        campaigns, inputs = found.get("campaigns"), found.get("inputs")
+        if not isinstance(campaigns, dict) or not isinstance(inputs, dict):
+            raise StoreError(f"{record} is not the record of a campaign; name another folder")
+        return campaigns, inputs
 
     def finished(self) -> frozenset[str]:
-        """Digests of the tasks that are done."""
-        return frozenset(path.stem for path in (self.path / "parts").glob("*.parquet"))
+        """Digests of the tasks that are done.
+
+        Raises:
+            StoreError: a part that is not that of its task, or has no rows: it would count as done what nobody computed.
+        """
+        names = sorted(path.stem for path in (self.path / "parts").glob("*.parquet"))
+        for digest in names:
+            self._about(digest)
+        return frozenset(names)
 
     def has(self, name: str) -> bool:
         """Whether a file is there."""
@@ -119,7 +140,7 @@ class Store:
 
     def about(self) -> list[dict[str, Any]]:
         """What each finished part says beside its rows: its task, and the seconds that it took."""
-        return [json.loads(self._part(digest).schema.metadata[b"about"]) for digest in sorted(self.finished())]
+        return [self._about(digest) for digest in sorted(self.finished())]
 
     def write_table(self) -> Path:
         """Write table.parquet.
@@ -134,13 +155,19 @@ class Store:
         """Become the union of other stores.
 
         Raises:
-            StoreError: this folder is not empty, another is no store of this version, two hold different rows for one task,
-                or the disk refused.
+            StoreError: this folder is not empty, another is not a store of this form, two hold different rows for one task, or
+                the disk refused.
+            InputError: two were computed from different data, or the present code computes other numbers than one has.
         """
         others = list(others)
         campaigns: dict[str, Any] = {}
+        inputs: dict[str, str] = {}
         for other in others:
-            campaigns |= other.campaigns()
+            tables, known = other._record()
+            refuse_other(known, inputs, str(other.path))
+            numbers.check(other.numbers(), str(other.path))
+            campaigns |= tables
+            inputs |= known
         if self._contents():
             raise StoreError(f"{self.path} is not empty; name a new folder for the union")
         seen: dict[str, Store] = {}
@@ -152,7 +179,7 @@ class Store:
                         "different machines; leave one of the stores out"
                     )
             seen |= dict.fromkeys(other.finished(), other)
-        self._begin(campaigns)
+        self._begin(campaigns, inputs, others[0].numbers())
         for other in others:
             for kept in sorted(other.path.glob("*/[!.]*")):  # not what a killed write left
                 name = kept.relative_to(other.path).as_posix()
@@ -160,27 +187,64 @@ class Store:
                     self._write(name, kept.read_bytes())
         self.write_table()
 
-    def _begin(self, campaigns: Mapping[str, Any]) -> None:
+    def _begin(self, campaigns: Mapping[str, Any], inputs: Mapping[str, str], held: bytes) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"the folder {self.path} cannot be made ({error.strerror}); name another") from None
-        record = {"schema": SCHEMA, "version": _here(), "campaigns": dict(campaigns)}
+        record = {"schema": SCHEMA, "version": _here(), "inputs": dict(inputs), "campaigns": dict(campaigns)}
+        self._write(_NUMBERS, held)
+        # Last: a folder with this record has the other.
         self._write("store.json", (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def numbers(self) -> bytes:
+        """The record of the numbers that it holds.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        try:
+            return (self.path / _NUMBERS).read_bytes()
+        except OSError as error:
+            raise StoreError(f"{self.path / _NUMBERS} cannot be read ({error.strerror}); name another folder") from None
 
     def _contents(self) -> list[str]:
         """Names in the folder, without the hidden ones of writes that were killed."""
         return sorted(entry.name for entry in self.path.glob("*") if not entry.name.startswith("."))
 
+    def _about(self, digest: str) -> dict[str, Any]:
+        """What a part says beside its rows."""
+        path = self._path(digest)
+        try:
+            found = pyarrow.parquet.read_metadata(path)
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise StoreError(f"{path} is not a part of a campaign ({error}); delete it and continue with --resume") from None
+        said = found.metadata or {}
+        if said.get(b"schema") != SCHEMA.encode():
+            raise StoreError(f"{path} is a part of another form than {SCHEMA}; delete it and continue with --resume")
+        if said.get(b"task") != digest.encode():
+            whose = said.get(b"task", b"no task").decode(errors="replace")
+            raise StoreError(f"{path} says that it is the part of {whose}; delete it and continue with --resume")
+        if found.num_rows == 0:
+            raise StoreError(f"{path} has no rows, which is no evidence; delete it and continue with --resume")
+        about: dict[str, Any] = json.loads(said[b"about"])
+        return about
+
     def _part(self, digest: str) -> pyarrow.Table:
-        path = self.path / "parts" / f"{digest}.parquet"
+        self._about(digest)
+        path = self._path(digest)
         try:
             table = pyarrow.parquet.read_table(path)
         except (pyarrow.ArrowInvalid, OSError) as error:
-            raise StoreError(f"{path} is no part of a campaign ({error}); delete it and continue with --resume") from None
-        if not table.schema.equals(COLUMNS) or (table.schema.metadata or {}).get(b"schema") != SCHEMA.encode():
+            raise StoreError(f"{path} is not a part of a campaign ({error}); delete it and continue with --resume") from None
+        if not table.schema.equals(COLUMNS):
             raise StoreError(f"{path} is a part of another form than {SCHEMA}; delete it and continue with --resume")
+        if set(table["task"].to_pylist()) != {digest}:
+            raise StoreError(f"{path} has rows of another task; delete it and continue with --resume")
         return table
+
+    def _path(self, digest: str) -> Path:
+        return self.path / "parts" / f"{digest}.parquet"
 
     def _write(self, name: str, data: bytes) -> None:
         try:
@@ -208,8 +272,9 @@ def read_table(file: Path) -> pyarrow.Table:
     return table
 
 
+_NUMBERS = "numbers.json"
 _KEPT = ("parts", "teachers", "networks", "truths", "violations")
 
 
 def _here() -> str:
-    return f"kd2m-theory {version('kd2m-theory')}"
+    return f"kd2m-theory {__version__}"

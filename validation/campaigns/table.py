@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-SCHEMA = "kd2m-campaign/2"
+SCHEMA = "kd2m-campaign/3"
 
 _TEXT, _REAL, _WHOLE, _TRUTH = pyarrow.string(), pyarrow.float64(), pyarrow.int64(), pyarrow.bool_()
 # What a part says of all its rows, then of each.
@@ -51,7 +51,7 @@ def part(of_task: Row, rows: Iterable[Row], about: Mapping[str, Any]) -> bytes:
     """A Parquet file of rows.
 
     Args:
-        of_task: columns that are the same in all rows.
+        of_task: columns that are the same in all rows; "task" has the digest of the task whose part this is.
         rows: the others; a column that a row lacks is null.
         about: plain data kept in the file beside the rows, which need not be reproducible.
 
@@ -65,7 +65,7 @@ def part(of_task: Row, rows: Iterable[Row], about: Mapping[str, Any]) -> bytes:
             raise KeyError(f"no column {', '.join(sorted(unknown))}")
         for name, values in columns.items():
             values.append(whole.get(name))
-    metadata = {"schema": SCHEMA, "about": json.dumps(dict(about), sort_keys=True, ensure_ascii=False)}
+    metadata = {"schema": SCHEMA, "task": of_task["task"], "about": json.dumps(dict(about), sort_keys=True, ensure_ascii=False)}
     return to_bytes(pyarrow.table(columns, schema=COLUMNS.with_metadata(metadata)))
 
 

@@ -20,6 +20,7 @@ class Task:
         makes: files that it returns whatever happens.
         shares: files that it is given if they are there; if not, it makes and returns them.
         device: where networks run: "cpu", or a device of torch.
+        inputs: digests of the data that it reads, by what they are; a worker that has other data refuses.
     """
 
     digest: str
@@ -29,6 +30,7 @@ class Task:
     makes: tuple[str, ...] = ()
     shares: tuple[str, ...] = ()
     device: str = "cpu"
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 from kd2m_theory.validation.campaigns.task import Task
 from kd2m_theory.validation.configuration import Configuration, configuration
 from kd2m_theory.validation.distillation import Trained, train
-from kd2m_theory.validation.run_folder import RunFolder, environment
+from kd2m_theory.validation.origin import refuse_other
+from kd2m_theory.validation.run_folder import environment, weights_as_bytes
 
 
 def run(task: Task, files: Mapping[str, bytes], scratch: Path) -> tuple[Configuration, Trained, dict[str, bytes]]:
@@ -19,12 +20,12 @@ def run(task: Task, files: Mapping[str, bytes], scratch: Path) -> tuple[Configur
     """
     chosen = configuration(task.table["run"])
     (name,) = task.shares
-    weights = RunFolder(scratch / "teachers" / chosen.teacher_digest).weights("teacher")
+    weights = scratch / "teacher.safetensors"
     if name in files:
-        weights.parent.mkdir(parents=True)
         weights.write_bytes(files[name])
-    trained = train(chosen, scratch / "run", device=task.device, teachers=scratch / "teachers")
-    return chosen, trained, {} if name in files else {name: weights.read_bytes()}
+    trained = train(chosen, scratch / "run", device=task.device, teacher=weights if name in files else None)
+    refuse_other(task.inputs, trained.origin.inputs, "the campaign, where it was begun,")
+    return chosen, trained, {} if name in files else {name: weights_as_bytes(trained.teacher)}
 
 
 def columns(task: Task, chosen: Configuration) -> dict[str, Any]:

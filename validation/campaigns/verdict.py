@@ -88,6 +88,11 @@ class Judgement:
     cells: tuple[Cell, ...]
 
     @property
+    def evidence(self) -> bool:
+        """Whether anything was tried at all: nothing tried is no success."""
+        return self.checked > 0 or bool(self.cells)
+
+    @property
     def invalid(self) -> tuple[Cell, ...]:
         """Guaranteed claims that are wrong too often."""
         return tuple(cell for cell in self.cells if cell.guaranteed and cell.verdict == "invalid")
@@ -98,9 +103,14 @@ class Judgement:
         return tuple(cell for cell in self.cells if cell.name == BROKEN and cell.verdict != "invalid")
 
     @property
+    def failed(self) -> bool:
+        """Whether a guaranteed row did not hold, or was wrong too often, or a broken interval was not caught."""
+        return bool(self.violations or self.invalid or self.missed)
+
+    @property
     def passed(self) -> bool:
-        """Whether every guaranteed row held, and every broken interval was caught."""
-        return not (self.violations or self.invalid or self.missed)
+        """Whether something was tried and nothing failed."""
+        return self.evidence and not self.failed
 
 
 def judge(bounds: Iterable[Row], counts: Iterable[Row]) -> Judgement:

@@ -1,9 +1,11 @@
 """What a campaign does with a task: by its kind."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from kd2m_theory.validation.campaigns.task import Outcome, Task
+from kd2m_theory.validation.campaigns.task import Outcome, Task, Work
 
 
 def work(task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome:
@@ -26,3 +28,32 @@ def work(task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome:
     kinds = {"pair": pair, "network": network}
     with threadpool_limits(1):
         return kinds[task.table["kind"]](task, files, scratch)
+
+
+@dataclass(frozen=True)
+class SameNumbers:
+    """Work by workers that compute the numbers of the store, and by no others: an installation elsewhere may be another one.
+
+    Attributes:
+        work: what is done with a task.
+        numbers: the store's record of its numbers.
+    """
+
+    work: Work
+    numbers: bytes
+
+    def __call__(self, task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome:
+        """The outcome of the work.
+
+        Raises:
+            InputError: this worker computes other numbers.
+        """
+        _compare(self.numbers)
+        return self.work(task, files, scratch)
+
+
+@cache
+def _compare(held: bytes) -> None:
+    from kd2m_theory.validation import numbers
+
+    numbers.check(held, "the store that this worker works for")

@@ -4,8 +4,10 @@ batch(split, index, size, seed, device) is a pure function of its arguments: a r
 another process. The law of a population is fixed by its options; `seed` only says which draw from it.
 """
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -30,6 +32,11 @@ class Population(ABC):
     name: str
     classes: int
     image_shape: tuple[int, int, int]
+
+    @property
+    def content(self) -> str | None:
+        """Digest of the images and labels that it was given; None where it makes them itself, from its options and the code."""
+        return None
 
     @abstractmethod
     def size(self, split: Split) -> int | None:
@@ -117,6 +124,16 @@ class FinitePopulation(Population):
         self._splits = splits
         self._on_device: dict[tuple[Split, torch.device], tuple[Tensor, Tensor]] = {}
         self._order: tuple[tuple[Split, int, int], Tensor] | None = None
+
+    @cached_property
+    def content(self) -> str:
+        """See `Population.content`; the same on every machine."""
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            for values in self._splits[split]:
+                digest.update(f"{split} {values.dtype} {tuple(values.shape)}".encode())
+                digest.update(values.contiguous().numpy().data)
+        return digest.hexdigest()[:16]
 
     def size(self, split: Split) -> int:
         """Images in the split."""

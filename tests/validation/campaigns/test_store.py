@@ -72,10 +72,9 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
         Store(tmp_path).create({}, "c1", resume=False)
 
 
-@pytest.mark.parametrize(("key", "value"), [("schema", "kd2m-campaign/0"), ("version", "kd2m-theory 0.0.1")])
-def test_a_store_of_another_version_is_refused_and_left_alone(store, key, value):
+def test_a_store_of_another_form_is_refused_and_left_alone(store):
     record = store.path / "store.json"
-    changed = json.dumps(json.loads(record.read_text()) | {key: value})
+    changed = json.dumps(json.loads(record.read_text()) | {"schema": "kd2m-campaign/0"})
     record.write_text(changed)
     for act in (lambda: store.create({}, "c1", resume=True), store.campaigns, lambda: Store(store.path / "new").merge([store])):
         with pytest.raises(StoreError, match="two versions do not mix"):
@@ -83,15 +82,66 @@ def test_a_store_of_another_version_is_refused_and_left_alone(store, key, value)
     assert record.read_text() == changed
 
 
+@pytest.mark.parametrize("campaigns", [3, [], None, "c1"])
+def test_a_record_that_is_none_is_named(store, campaigns):
+    record = store.path / "store.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"campaigns": campaigns}))
+    with pytest.raises(StoreError, match=r"store\.json is not the record of a campaign"):
+        store.campaigns()
+
+
+def test_a_campaign_is_not_continued_with_other_data(tmp_path):
+    made = Store(tmp_path / "store")
+    made.create({}, "c1", resume=False, inputs={"set of images of x": "aa", "module for network m:f": "bb"})
+    made.create({}, "c1", resume=True, inputs={"set of images of x": "aa", "module for network m:f": "bb"})
+    with pytest.raises(InputError, match=r"computed from another set of images of x \(content aa, not cc\)"):
+        made.create({}, "c1", resume=True, inputs={"set of images of x": "cc", "module for network m:f": "bb"})
+    other = Store(tmp_path / "other")
+    other.create({}, "c2", resume=False, inputs={"set of images of x": "cc"})
+    with pytest.raises(InputError, match=r"other was computed from another set of images of x \(content cc, not aa\)"):
+        Store(tmp_path / "union").merge([made, other])
+    assert not (tmp_path / "union").exists()
+
+
 def test_a_part_of_another_form_is_named(store):
-    pyarrow.parquet.write_table(pyarrow.table({"x": [1]}), store.path / "x.parquet")
     (store.path / "parts").mkdir()
-    (store.path / "x.parquet").rename(store.path / "parts" / "x.parquet")
-    with pytest.raises(StoreError, match=r"x\.parquet is a part of another form"):
-        store.table()
+    pyarrow.parquet.write_table(pyarrow.table({"x": [1]}), store.path / "parts" / "x.parquet")
+    for look in (store.table, store.finished, store.about):
+        with pytest.raises(StoreError, match=r"x\.parquet is a part of another form"):
+            look()
     (store.path / "parts" / "x.parquet").write_bytes(b"PAR1")
-    with pytest.raises(StoreError, match=r"x\.parquet is no part"):
-        store.table()
+    for look in (store.table, store.finished, store.about):
+        with pytest.raises(StoreError, match=r"x\.parquet is not a part"):
+            look()
+
+
+def test_a_part_is_that_of_its_task_only_if_it_says_so(store, scratch):
+    for name in "abc":
+        store.keep(name, outcome(name, folder=scratch()))
+    parts = store.path / "parts"
+    for name in "bc":
+        (parts / f"{name}.parquet").write_bytes((parts / "a.parquet").read_bytes())
+    for look in (
+        store.table,
+        store.finished,
+        store.about,
+        lambda: store.create({"delta": 0.05}, "c1", True) or store.finished(),
+    ):
+        with pytest.raises(StoreError, match=r"b\.parquet says that it is the part of a; delete it and continue with --resume"):
+            look()
+    # Renaming what it says inside is not enough: its rows are another task's.
+    table = pyarrow.parquet.read_table(parts / "a.parquet")
+    said = {**table.schema.metadata, b"task": b"b"}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(said), parts / "b.parquet")
+    with pytest.raises(StoreError, match=r"b\.parquet has rows of another task"):
+        store.table(["b"])
+
+
+def test_a_part_without_rows_is_no_evidence(store, scratch):
+    store.keep("a", Outcome(table.part({"task": "a"}, [], {"seconds": 0.0, "task": {}})))
+    for look in (store.table, store.finished, store.about):
+        with pytest.raises(StoreError, match=r"a\.parquet has no rows, which is no evidence"):
+            look()
 
 
 def test_a_full_disk_is_one_line_and_what_was_there_stays(store, scratch, monkeypatch):
@@ -148,7 +198,8 @@ def test_two_stores_that_contradict_each_other_do_not_merge(store, tmp_path, scr
     other = Store(tmp_path / "other")
     other.create({"delta": 0.1}, "c2", resume=False)
     store.keep("a", outcome("a", folder=scratch()))
-    other.keep("a", outcome("b", folder=scratch()))
+    made = work(task("a"), {"truths/x": b"other"}, scratch())
+    other.keep("a", made)
     with pytest.raises(StoreError, match="different rows for task a"):
         Store(tmp_path / "union").merge([store, other])
     assert not (tmp_path / "union").exists()
@@ -156,4 +207,4 @@ def test_two_stores_that_contradict_each_other_do_not_merge(store, tmp_path, scr
 
 def test_a_column_that_the_schema_lacks_is_refused():
     with pytest.raises(KeyError, match="wieght"):
-        table.part({}, [{"wieght": 1.0}], {})
+        table.part({"task": "a"}, [{"wieght": 1.0}], {})

@@ -1,0 +1,181 @@
+"""The version of the numbers: a change of a number is noticed by the tests, by a store and by a run that is continued."""
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from runs import tiny
+
+from kd2m_theory.bounds import ROWS
+from kd2m_theory.errors import InputError
+from kd2m_theory.validation import numbers
+from kd2m_theory.validation.campaigns.store import Store
+from kd2m_theory.validation.objectives.registry import SINGLE
+from kd2m_theory.validation.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "numbers.json"
+
+
+@pytest.fixture(autouse=True)
+def _afresh():
+    """Panels that are computed of patched code are not kept, nor are others taken for them."""
+    numbers._panel.cache_clear()
+    yield
+    numbers._panel.cache_clear()
+
+
+def test_the_committed_panel_is_what_the_code_computes(capsys):
+    status = numbers.main([str(GOLDEN)])
+    assert status == 0, capsys.readouterr().err
+
+
+def test_the_panel_is_the_same_in_another_process_to_the_last_bit():
+    code = "import sys; from kd2m_theory.validation import numbers; sys.stdout.buffer.write(numbers.record())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == numbers.record()
+
+
+def test_the_panel_has_every_row_and_every_objective():
+    names = [name for group in numbers.panel().values() for name in group]
+    for row in ROWS:
+        assert any(name.partition(": ")[2].startswith(f"{row.name}, ") for name in names), row.name
+    for objective in SINGLE:
+        assert f"objective {objective}, step 1" in names
+
+
+def test_the_panel_leaves_torchs_random_state_and_threads_alone():
+    import torch
+
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    numbers.panel()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+# Constants of every room, each changed where it is used.
+MUTANTS = {
+    "rounding of ground costs": ("estimators.ground", "EPS", 1e6),
+    "rounding of transport": ("estimators.transport", "EPS", 1e6),
+    "bandwidth of intervals": ("estimators.intervals", "_STEPS", 0.5),
+    "shrinkage of measured distances": ("validation.campaigns.measured_distances", "_SHRINKAGE", 2),
+    "magnification of glyphs": ("validation.populations.glyphs", "_SCALE", 2),
+    "rounding of constants of losses": ("bounds.constants", "EPS", 1e6),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_changed_constant_is_noticed(mutant, monkeypatch):
+    held = numbers.record()
+    module, name, factor = MUTANTS[mutant]
+    home = importlib.import_module(f"kd2m_theory.{module}")
+    value = getattr(home, name)
+    kind = type(value)
+    monkeypatch.setattr(home, name, kind(v * factor for v in value) if kind is tuple else kind(value * factor))
+    numbers._panel.cache_clear()
+    with pytest.raises(InputError, match="numbers that this code does not compute"):
+        numbers.check(held, "it")
+    # On another machine the last digits may differ, and that is still noticed.
+    elsewhere = numbers.from_json(json.loads(held)["panel"])
+    assert numbers.moved(elsewhere, numbers.panel(), same_environment=True)
+
+
+def test_what_counts_as_moved():
+    def said(group, old, new, **how):
+        return numbers.moved({group: {"x": old}}, {group: {"x": new}}, **{"same_environment": False} | how)
+
+    assert said("double", 1.0, 1.0 + 1e-9) == []
+    assert said("double", 1.0, 1.0 + 1e-9, same_environment=True) == ["x was 1 and is 1.0000000010000001"]
+    assert said("double", 1.0, 1.0 + 1e-7)
+    assert said("single", 1.0, 1.0 + 1e-4) == []
+    assert said("single", 1.0, 1.01)
+    assert said("width", 1e-9, 5e-9) == []
+    assert said("width", 1e-9, 1e-3)
+    assert said("width", 0.0, 1e-9)
+    for value in (math.nan, math.inf, -math.inf, 0.0):
+        assert said("double", value, value, same_environment=True) == []
+    assert said("double", math.inf, -math.inf)
+    assert said("double", math.nan, 1.0)
+    assert numbers.moved({"double": {"x": 1.0}}, {"double": {}}, same_environment=False) == ["x is no longer computed"]
+    assert numbers.moved({"double": {}}, {"double": {"x": 1.0}}, same_environment=True) == []
+
+
+def test_a_panel_that_moved_is_not_written_until_the_version_does(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "numbers.json"
+    assert numbers.main([str(file)]) == 2
+    assert "No such file" in capsys.readouterr().err
+    assert numbers.main([str(file), "--write"]) == 0
+    assert numbers.main([str(file)]) == 0
+    table = json.loads(file.read_text())
+    table["panel"]["double"]["clopper_pearson, lower"] += 0.01
+    file.write_text(json.dumps(table))
+    before = file.read_bytes()
+    for arguments in ([str(file)], [str(file), "--write"]):
+        assert numbers.main(arguments) == 1
+        assert "clopper_pearson, lower was" in capsys.readouterr().err
+    assert file.read_bytes() == before
+    monkeypatch.setattr(numbers, "NUMBERS", numbers.NUMBERS + 1)
+    assert numbers.main([str(file)]) == 1
+    assert "run this with --write" in capsys.readouterr().err
+    assert numbers.main([str(file), "--write"]) == 0
+    assert numbers.main([str(file)]) == 0
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xfe", b"[]", b"{}", b'{"numbers": 1, "version": "", "environment": "", "panel": 3}']
+)
+def test_a_record_that_is_none_is_one_line(data):
+    with pytest.raises(InputError, match="it has no readable record of its numbers") as caught:
+        numbers.check(data, "it")
+    assert "\n" not in str(caught.value)
+
+
+def another_version(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def moved_by_a_digit(file):
+    table = json.loads(file.read_text())
+    table["panel"]["width"]["with features: T1.l2, rounding"] *= 1e6
+    file.write_text(json.dumps(table))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: another_version(file, numbers=numbers.NUMBERS + 1), r"numbers of version \d+, by kd2m-theory"),
+        (moved_by_a_digit, "T1.l2, rounding was"),
+        (lambda file: file.unlink(), r"numbers\.json cannot be read"),
+        (lambda file: file.write_text("{}"), "no readable record of its numbers"),
+    ],
+)
+def test_stores_and_runs_of_other_numbers_are_refused_and_left_alone(change, message, tmp_path):
+    store = Store(tmp_path / "store")
+    store.create({}, "c1", resume=False)
+    change(store.path / "numbers.json")
+    from kd2m_theory.validation.distillation import train
+
+    run = train(tiny({"name": "none"}), tmp_path / "run")
+    change(run.folder / "numbers.json")
+    (kept,) = (run.folder / "teacher").iterdir()
+    change(kept / "numbers.json")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for act in (
+        lambda: store.create({}, "c1", resume=True),
+        lambda: Store(tmp_path / "union").merge([store]),
+        lambda: train(tiny({"name": "none"}), tmp_path / "run", resume=True),
+        lambda: train(tiny({"name": "none"}), tmp_path / "other", teachers=run.folder / "teacher"),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            act()
+        assert "\n" not in str(caught.value)
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path: data for path, data in after.items() if path.is_relative_to(tmp_path / "other")}.keys() <= {
+        RunFolder(tmp_path / "other").path / name for name in ("configuration.json", "environment.json", "numbers.json")
+    }
+    assert {path: data for path, data in after.items() if not path.is_relative_to(tmp_path / "other")} == before
