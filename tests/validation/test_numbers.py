@@ -82,19 +82,19 @@ def test_a_changed_constant_is_noticed(mutant, monkeypatch):
         numbers.check(held, "it")
     # On another machine the last digits may differ, and that is still noticed.
     elsewhere = numbers.from_json(json.loads(held)["panel"])
-    assert numbers.moved(elsewhere, numbers.panel(), same_environment=True)
+    assert numbers.moved(elsewhere, numbers.panel(), same_environment=False)
 
 
 def test_what_counts_as_moved():
     def said(group, old, new, **how):
         return numbers.moved({group: {"x": old}}, {group: {"x": new}}, **{"same_environment": False} | how)
 
-    assert said("double", 1.0, 1.0 + 1e-9) == []
-    assert said("double", 1.0, 1.0 + 1e-9, same_environment=True) == ["x was 1 and is 1.0000000010000001"]
-    assert said("double", 1.0, 1.0 + 1e-7)
-    assert said("single", 1.0, 1.0 + 1e-4) == []
+    assert said("double", 1.0, 1.0 + 1e-12) == []
+    assert said("double", 1.0, 1.0 + 2.0**-52, same_environment=True) == ["x was 1 and is 1.0000000000000002"]
+    assert said("double", 1.0, 1.0 + 1e-9)
+    assert said("single", 1.0, 1.0 + 1e-5) == []
     assert said("single", 1.0, 1.01)
-    assert said("width", 1e-9, 5e-9) == []
+    assert said("width", 1e-9, 1.5e-9) == []
     assert said("width", 1e-9, 1e-3)
     assert said("width", 0.0, 1e-9)
     for value in (math.nan, math.inf, -math.inf, 0.0):
