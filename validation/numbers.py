@@ -298,6 +298,8 @@ def _constants() -> _Numbers:
             torch.nn.Linear(12, 4),
         )
     yield "single", "network_lipschitz", network_lipschitz(made, (2, 4, 4)).upper
+    for activation in (torch.nn.GELU(), torch.nn.GELU("tanh"), torch.nn.SiLU(), torch.nn.Mish(), torch.nn.LeakyReLU(2.0)):
+        yield "double", f"network_lipschitz of {activation}", network_lipschitz(torch.nn.Sequential(activation), (3,)).upper
 
 
 # A shape that every network takes, and stages for the objective that fuses them.

@@ -145,7 +145,7 @@ def test_a_full_disk(refused, file, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("kd2m_theory.files.os.replace", full)
-    assert "store.json cannot be written (No space left on device)" in refused(file, "--store", "made", "--workers", "1")
+    assert "numbers.json cannot be written (No space left on device)" in refused(file, "--store", "made", "--workers", "1")
     assert os.listdir("made") == []
 
 
