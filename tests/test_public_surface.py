@@ -48,7 +48,7 @@ def made_up(monkeypatch):
 def test_a_name_that_goes_works_and_warns_once_where_it_is_used(made_up):
     from fractions import Fraction
 
-    with pytest.warns(DeprecationWarning) as caught:
+    with pytest.warns(DeprecationWarning, match="made_up") as caught:
         assert made_up.Pare is Fraction
     (warning,) = caught
     assert warning.filename == __file__
