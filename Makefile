@@ -1,15 +1,17 @@
-# Every target sets up what it needs: a virtual environment in .venv with the versions of constraints.txt, and the wheel
+# Every target sets up what it needs: a virtual environment in $(VENV) with the versions of $(CONSTRAINTS), and the wheel
 # of this checkout installed in it. Tests run on that wheel, from a folder where the rooms cannot be imported by bare name.
 
 PYTHON ?= python3
 VENV := .venv
+CONSTRAINTS := constraints.txt
+EXTRAS := train,test,lint
 BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
 SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,md json parquet)) \
 	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
-.PHONY: help demo docs figures test browser-test lint types format benchmark clean
+.PHONY: help demo docs figures test tests lowest newest browser-test lint types format benchmark clean
 
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
@@ -18,6 +20,8 @@ help:
 	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
 	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README and its table differ"
 	@echo "make format     let ruff rewrite the sources"
+	@echo "make lowest     the tests with the lowest versions that pyproject.toml admits, in .venv-lowest; downloads 3 GB"
+	@echo "make newest     the tests with the newest versions, in .venv-newest; downloads 3 GB"
 	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
 
 demo: $(VENV)/.installed
@@ -27,17 +31,26 @@ figures: $(VENV)/.installed
 	$(BIN)/python -P -m kd2m_theory.paper_figures.readme_table README.md
 	$(BIN)/kd2m figures --out kd2m-figures
 
-test: lint types
+test: lint types tests
+
+tests: $(VENV)/.installed
 	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
 		-n 2 --dist worksteal --pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
 
+# Old libraries warn about what is newer than they are: with them, a warning is no error.
+lowest:
+	$(MAKE) tests VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=train,test PYTEST="-W default $(PYTEST)"
+
+newest:
+	$(MAKE) tests VENV=.venv-newest CONSTRAINTS= EXTRAS=train,test
+
 browser-test: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt "$$(echo build/wheel/*.whl)[browser]"
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(CONSTRAINTS)) "$$(echo build/wheel/*.whl)[browser]"
 	cd $(ELSEWHERE) && KD2M_BROWSER=required $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
 		$(CURDIR)/tests/front/test_report_in_browser.py $(PYTEST)
 
 docs: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt "$$(echo build/wheel/*.whl)[docs,train]"
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(CONSTRAINTS)) "$$(echo build/wheel/*.whl)[docs,train]"
 	rm -rf build/site
 	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m sphinx -q -W --keep-going -E -b html -d $(CURDIR)/build/doctrees \
 		$(CURDIR)/docs $(CURDIR)/build/site
@@ -60,21 +73,21 @@ benchmark: $(VENV)/.installed
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
 	$(BIN)/python validation/benchmarks/training_curves.py --save validation/benchmarks/training_curves.json
 
-$(VENV)/.environment: constraints.txt
+$(VENV)/.environment: $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt pip setuptools
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(CONSTRAINTS)) pip setuptools
 	touch $@
 
 # setuptools would carry deleted modules over from its own build folder; wheels of older versions would be picked up.
 $(VENV)/.installed: $(VENV)/.environment $(SOURCES)
 	rm -rf build/lib build/bdist.* build/wheel *.egg-info
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w build/wheel .
-	$(BIN)/python -m pip install -q -c constraints.txt "$$(echo build/wheel/*.whl)[train,test]"
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(CONSTRAINTS)) "$$(echo build/wheel/*.whl)[$(EXTRAS)]"
 	$(BIN)/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
 	mkdir -p $(ELSEWHERE)
 	touch $@
 
 clean:
-	rm -rf build $(VENV) *.egg-info
+	rm -rf build $(VENV) .venv-lowest .venv-newest *.egg-info

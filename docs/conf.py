@@ -1,13 +1,14 @@
 """The site: Sphinx over these pages, the docstrings of the installed package, and the catalogue of theorems."""
 
 import sys
-from importlib.metadata import version as installed_version
 from pathlib import Path
+
+from kd2m_theory import __version__
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "kd2m-theory"
-version = release = installed_version("kd2m-theory")
+version = release = __version__
 author = "the kd2m-theory authors"
 
 extensions = [

@@ -5,6 +5,9 @@ hypothesis), and, importing torch, `transport_losses`, `gaussian_torch`, `kernel
 (torchmetrics).
 """
 
+from typing import TYPE_CHECKING
+
+from kd2m_theory.deprecation import going
 from kd2m_theory.estimators.distances import class_wasserstein, conditional_wasserstein, wasserstein
 from kd2m_theory.estimators.enclosure import Confidence, Enclosure
 from kd2m_theory.estimators.gaussian import (
@@ -66,3 +69,9 @@ __all__ = [
     "student_t",
     "wasserstein",
 ]
+
+
+if not TYPE_CHECKING:  # to type checkers, every name would be there
+
+    def __getattr__(name):
+        return going(__name__, name)

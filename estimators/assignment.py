@@ -98,7 +98,8 @@ def _matching(weights: Float64, i: Int64, j: Int64, n: int) -> Int64:
         weights = weights - weights.min()
         step = float(weights.max()) * 2.0**-_STEPS
         rounded = np.rint(weights / step) if step else np.zeros(len(weights))
-        graph = csr_array((rounded + 1.0, (i, j)), shape=(n, n))  # the solver takes a zero for a missing pair
+        pairs = i.astype(np.int32), j.astype(np.int32)  # SciPy 1.14 matches no graph with longer indices
+        graph = csr_array((rounded + 1.0, pairs), shape=(n, n))  # the solver takes a zero for a missing pair
         matched: Int64 = min_weight_full_bipartite_matching(graph)[1].astype(np.int64)
         if step <= smallest:
             return matched

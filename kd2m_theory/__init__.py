@@ -5,7 +5,9 @@ The names below load what they need when they are first used: importing the pack
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kd2m_theory.deprecation import going
 
 if TYPE_CHECKING:
     from kd2m_theory.errors import InputError, MissingDependencyError, PairFileError
@@ -31,12 +33,14 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to type checkers, every name would be there
+
+    def __getattr__(name):
+        if name not in _HOME:
+            return going(__name__, name)
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

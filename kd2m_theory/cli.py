@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from kd2m_theory import __version__
 from kd2m_theory.terminal import console as _console
 from kd2m_theory.terminal import watched as _watched
 from kd2m_theory.validate_command import validate
@@ -15,15 +16,25 @@ from kd2m_theory.validate_command import validate
 app = typer.Typer(
     name="kd2m",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of every command below it too
     pretty_exceptions_enable=False,
     help="Distances between feature distributions, bounds for a distilled student, and whether they hold.",
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"kd2m-theory {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
-    """Keep `audit` and `demo` as subcommands."""
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of `kd2m` itself."""
 
 
 @app.command()

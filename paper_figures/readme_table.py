@@ -6,6 +6,7 @@
 import argparse
 import difflib
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,13 @@ def _verdict(found: "Findings") -> list[str]:
     return [
         f"- Bounds on the sample: {found.runs:,} runs, {found.points:,} audited pairs, {judged.checked:,} comparisons of a",
         f"  guaranteed bound with what was measured, **{len(judged.violations)} violated**.",
+        *textwrap.wrap(
+            f"Objectives of these runs: {', '.join(f'`{name}`' for name in found.objectives)}.",
+            88,
+            initial_indent="- ",
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        ),
         f"- Claims about the population, each tried on {trials[0]:,} to {trials[-1]:,} fresh samples at each n and δ:",
         f"  of {guaranteed.total()} guaranteed ones **{wrong} are wrong more often than δ**; {rare} are wrong less than a",
         f"  fifth as often. Asymptotic ones: {loose} of {len(asymptotic)} are wrong too often. An interval of half the",

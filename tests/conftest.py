@@ -1,5 +1,7 @@
 """Every run draws the same examples and prints tables of the same width."""
 
+import importlib.metadata
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -15,6 +17,13 @@ def _no_terminal():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COLUMNS", raising=False)
         yield
+
+
+@pytest.fixture
+def wheel_installed():
+    """What is installed is a wheel, which can be looked into."""
+    if any("__editable__" in file.as_posix() for file in importlib.metadata.files("kd2m-theory") or ()):
+        pytest.skip("an editable install has no wheel to look into; `make test` installs one")
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,15 @@
 import ast
 import doctest
 import importlib
-import re
 from functools import cache
 
 import pytest
 from pages import ROOT, blocks, own_pages
+from public_surface import DIRECTIVE
 
 import kd2m_theory
 from kd2m_theory import bounds, estimators
 
-DIRECTIVE = re.compile(r"^\.\. auto(?:class|function|exception):: (kd2m_theory\.[\w.]+)$", re.MULTILINE)
 REFERENCE = sorted(
     {name for page in (ROOT / "docs/api").glob("*.md") for name in DIRECTIVE.findall(page.read_text(encoding="utf-8"))}
 )

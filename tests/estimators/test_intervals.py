@@ -1,3 +1,4 @@
+import inspect
 from dataclasses import replace
 
 import mpmath
@@ -239,7 +240,8 @@ def test_a_range_of_the_variable_is_accepted(values):
 def test_the_bootstrap_agrees_with_scipy():
     values = np.random.default_rng(3).exponential(size=200)
     ours = percentile_bootstrap(values, 0.1, resamples=20_000, seed=1)
-    theirs = stats.bootstrap((values,), np.mean, confidence_level=0.9, n_resamples=20_000, method="percentile", rng=2)
+    seed = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"  # as SciPy 1.14 calls it
+    theirs = stats.bootstrap((values,), np.mean, confidence_level=0.9, n_resamples=20_000, method="percentile", **{seed: 2})
     ends = theirs.confidence_interval
     assert [ours.lower, ours.upper] == pytest.approx([ends.low, ends.high], abs=0.01)
     assert ours == percentile_bootstrap(values, 0.1, resamples=20_000, seed=1)

@@ -187,6 +187,7 @@ def test_readme_reports_what_the_table_says(found):
     text = readme_table.block(found)
     assert "12 audited pairs, 24 comparisons" in text
     assert "**0 violated**" in text
+    assert "\n- Objectives of these runs: `cw2`.\n" in text
     assert "of 9 guaranteed ones **1 are wrong more often than δ**" in text
     assert "Asymptotic ones: 1 of 1 are wrong too often" in text
     assert "width was caught 2 times of 2" in text

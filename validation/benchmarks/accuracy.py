@@ -17,13 +17,12 @@ import statistics
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import torch
-from harness import save
+from harness import save, versions
 from scipy import stats
 
 SEEDS = range(5)
@@ -167,8 +166,7 @@ def main() -> None:
         "",
         "`python validation/benchmarks/accuracy.py --save validation/benchmarks/accuracy.md`",
         "",
-        f"{where}, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("kd2m-theory", "torch", "lightning", "POT"))
+        f"{where}, {versions('torch', 'lightning', 'POT')}"
         + "; test accuracy after the last epoch, %, mean of five seeds ± half of a 95 % interval (Student's t); the gain is "
         "over the student without a teacher, seed by seed. λ chosen on validation images from "
         + "; ".join(f"{each}: {', '.join(f'{w:g}' for w in weights)}" for each, weights in GRIDS.items())

@@ -12,11 +12,10 @@ import argparse
 import os
 import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from harness import measure, save
+from harness import measure, save, versions
 
 from kd2m_theory import Pair
 from kd2m_theory.report import audit
@@ -118,13 +117,12 @@ def main() -> None:
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--save", type=Path)
     options = parser.parse_args()
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("kd2m-theory", "numpy", "scipy", "POT"))
     lines = [
         "# Audit at the size of CIFAR's test sets",
         "",
         "`python validation/benchmarks/audit_scale.py --save validation/benchmarks/audit_scale.md`",
         "",
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {libraries}",
+        f"{os.cpu_count()} cores, {platform.machine()}, {versions('numpy', 'scipy', 'POT')}",
     ]
     for classes in options.classes:
         print(f"n = {options.n}, d = {options.d}, K = {classes}", flush=True)

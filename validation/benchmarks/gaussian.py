@@ -8,11 +8,10 @@ import os
 import platform
 import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from harness import measure, save
+from harness import measure, save, versions
 from scipy.linalg import sqrtm
 
 from kd2m_theory.estimators.gaussian import gaussian_wasserstein
@@ -59,9 +58,7 @@ def main() -> None:
         "",
         "`python validation/benchmarks/gaussian.py --save validation/benchmarks/gaussian.md`",
         "",
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("kd2m-theory", "numpy", "scipy"))
-        + f"; n = {options.n}, d = {options.d}",
+        f"{os.cpu_count()} cores, {platform.machine()}, {versions('numpy', 'scipy')}; n = {options.n}, d = {options.d}",
         "",
         "| clouds | seconds | peak MiB | value | sqrtm seconds | sqrtm peak MiB | sqrtm value | sqrtm / ours |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",

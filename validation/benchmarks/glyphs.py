@@ -12,12 +12,11 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 
 import torch
-from harness import save
+from harness import save, versions
 from torch.nn import functional
 
 from kd2m_theory.validation.networks import network
@@ -76,8 +75,7 @@ def main() -> None:
         "",
         "`python validation/benchmarks/glyphs.py --save validation/benchmarks/glyphs.md`",
         "",
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("kd2m-theory", "torch"))
+        f"{os.cpu_count()} cores, {platform.machine()}, {versions('torch')}"
         + f"; 62 classes, 32 × 32, medians. The atlas is rendered once in {rendering:.1f} s.",
         "",
         "| device | batch | glyphs/s | network | trains on images/s | share of generation in a step |",

@@ -1,11 +1,15 @@
 """What the benchmarks share: a job in a fresh process, so that its peak memory is its own, and a table in a file."""
 
 import multiprocessing
+import platform
 import resource
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from kd2m_theory import __version__
 
 
 def _child(job: Callable[..., Any], arguments: tuple[Any, ...], pipe: Connection) -> None:
@@ -27,6 +31,12 @@ def measure(job: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     finally:
         process.join()
     return result, peak
+
+
+def versions(*libraries: str) -> str:
+    """What computed the numbers, for the line under a table's title."""
+    used = ", ".join(f"{name} {version(name)}" for name in libraries)
+    return f"Python {platform.python_version()}, kd2m-theory {__version__}, {used}"
 
 
 def save(path: Path | None, lines: Sequence[str]) -> None:

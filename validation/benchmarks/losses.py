@@ -11,13 +11,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import ot
 import torch
-from harness import save
+from harness import save, versions
 from torch import Tensor
 
 from kd2m_theory.estimators.gaussian_torch import squared_gaussian_w2
@@ -70,8 +69,7 @@ def main() -> None:
         "",
         "`python validation/benchmarks/losses.py --save validation/benchmarks/losses.md`",
         "",
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("kd2m-theory", "torch", "POT"))
+        f"{os.cpu_count()} cores, {platform.machine()}, {versions('torch', 'POT')}"
         + f"; d = {options.d}, float32, ms (median of {options.repeat})",
         "",
         "| n | loss | ours | plain | plain / ours |",

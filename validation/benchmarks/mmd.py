@@ -11,12 +11,12 @@ import os
 import platform
 import resource
 import time
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from harness import versions
 
 from kd2m_theory.estimators.kernel_distances import mmd
 from kd2m_theory.estimators.kernels import RBF
@@ -63,13 +63,12 @@ def main() -> None:
     parser.add_argument("--permutations", type=int, default=0)
     parser.add_argument("--save", type=Path)
     options = parser.parse_args()
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("kd2m-theory", "numpy"))
     lines = [
         "# MMD of two large clouds",
         "",
         "`python validation/benchmarks/mmd.py --save validation/benchmarks/mmd.md`",
         "",
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {libraries}",
+        f"{os.cpu_count()} cores, {platform.machine()}, {versions('numpy')}",
         "",
         f"n = m = {options.n}, d = {options.d}, RBF, V-statistic with interval, {options.permutations} permutations",
         "",

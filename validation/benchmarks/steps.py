@@ -13,11 +13,10 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from harness import save
+from harness import save, versions
 from torch import nn
 
 from kd2m_theory.extraction import choose_device
@@ -96,8 +95,7 @@ def main() -> None:
         "",
         f"`python validation/benchmarks/steps.py --device {device.type} --save FILE`",
         "",
-        f"{where}, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("kd2m-theory", "torch", "POT"))
+        f"{where}, {versions('torch', 'POT')}"
         + f"; {STUDENT}, batch {options.batch}, 62 classes, medians of {options.repeat}. The step with cross-entropy only: "
         f"{base * 1e3:.1f} ms, {options.batch / base:,.0f} images/s. The forward pass of a {TEACHER} teacher: "
         f"{teaching * 1e3:.1f} ms.",

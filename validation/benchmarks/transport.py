@@ -10,11 +10,10 @@ import argparse
 import os
 import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from harness import measure, save
+from harness import measure, save, versions
 
 from kd2m_theory.estimators import wasserstein
 
@@ -59,8 +58,7 @@ def main() -> None:
         "",
         "`python validation/benchmarks/transport.py --save validation/benchmarks/transport.md`",
         "",
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("kd2m-theory", "numpy", "scipy", "POT")),
+        f"{os.cpu_count()} cores, {platform.machine()}, {versions('numpy', 'scipy', 'POT')}",
         "",
         "| n | d | seconds | peak MiB | relative gap | POT seconds | POT peak MiB | POT / ours | difference |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",

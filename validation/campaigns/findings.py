@@ -64,6 +64,11 @@ class Findings:
         return len({row["configuration"] for row in self.bounds})
 
     @property
+    def objectives(self) -> Sequence[str]:
+        """Objectives of the sweeps, by name."""
+        return sorted({row["objective"] for row in self.bounds})
+
+    @property
     def environments(self) -> str:
         """Versions and machines, in words."""
         seen = {json.dumps(_short(json.loads(each))) for each in set(self.table["environment"].to_pylist())}

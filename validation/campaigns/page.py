@@ -83,11 +83,12 @@ def _verdict(found: Findings, store: Path) -> Section:
     notes = [
         f"{found.points:,} audited pairs of {found.runs:,} runs; {judged.checked:,} guaranteed deterministic rows compared "
         f"with what was measured, {len(judged.violations)} violated.",
+        f"Objectives: {', '.join(found.objectives) or 'none yet'}.",
         "No coverage study.",
         f"{'' if found.seconds is None else f'{found.seconds:,.0f} core-seconds; '}{found.environments}.",
     ]
     if judged.cells:
-        notes[1] = (
+        notes[2] = (
             f"{len(judged.cells)} claims about the population, each tried {_span(judged.cells)} times: {len(judged.invalid)} "
             f"guaranteed ones invalid; {'a broken interval was NOT' if judged.missed else 'every broken interval was'} caught."
         )

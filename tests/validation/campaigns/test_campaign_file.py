@@ -8,6 +8,7 @@ from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS, campaign,
 from kd2m_theory.validation.campaigns.plan import check, tasks
 from kd2m_theory.validation.objectives.registry import SINGLE
 
+POPULATIONS = ("digits", "glyphs", "gaussian-mixture")
 TEXT = """
 [[sweep]]
 seeds = [0, 1]
@@ -209,10 +210,18 @@ def test_every_shipped_campaign_can_begin():
     check(read_campaign("gpu"), here=False)
 
 
+def test_quick_tries_every_objective():
+    """A new one goes there. The table of `standard` covers what it names, and need not be made again for it."""
+    assert {run.objective["name"] for run in read_campaign("quick").runs} == set(SINGLE)
+
+
 def test_standard_is_what_it_claims_to_be():
     standard = read_campaign("standard")
-    assert {run.objective["name"] for run in standard.runs} == set(SINGLE)
-    assert len({run.population["name"] for run in standard.runs}) == 3
+    swept = [{run.objective["name"] for run in standard.runs if run.population["name"] == name} for name in POPULATIONS]
+    assert len(swept[0]) >= 18
+    assert all(names == swept[0] for names in swept)
+    assert swept[0] <= set(SINGLE)
+    assert {run.population["name"] for run in standard.runs} == set(POPULATIONS)
     assert len({run.seed for run in standard.runs}) == 5
     assert sum(len(run.pairs_at) for run in standard.runs) >= 300
     assert all(run.student.training.epochs in run.pairs_at for run in standard.runs)
