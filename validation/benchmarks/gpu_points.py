@@ -155,11 +155,9 @@ def point_nccl(device: str, size: str) -> Numbers:
     plain, group = found["plain"], found["group"]
     expected = "nccl" if torch.device(device).type == "cuda" else "gloo"
     tolerance = 1e-3 if expected == "nccl" else 0.0
-    apart = {
-        key: max(abs(a - b) for a, b in zip(values, group["weights"][key], strict=True))
-        for key, values in plain["weights"].items()
-    }
-    losses = {key: abs(value - group["losses"][key]) for key, value in plain["losses"].items()}
+    both = ((values, group["weights"][key]) for key, values in plain["weights"].items())
+    weights = max(abs(a - b) for first, second in both for a, b in zip(first, second, strict=True))
+    losses = max(abs(value - group["losses"][key]) for key, value in plain["losses"].items())
     numbers = {
         "network": name,
         "backend": group["backend"],
