@@ -102,7 +102,7 @@ def squared_sliced_w2(
     directions = (directions / directions.norm(dim=0)).to(student)
     first, second = (batch @ directions for batch in (student, teacher))
     loss: Tensor = (first.sort(dim=0).values - second.sort(dim=0).values).square().mean()
-    _finite(loss.detach().double().cpu().numpy())
+    _finite(loss.detach().cpu().double().numpy())
     return loss
 
 
@@ -118,7 +118,7 @@ def squared_gw2(student: Tensor, teacher: Tensor) -> Tensor:
         if batch.ndim != 2 or not len(batch):
             raise InputError(f"a batch has shape {tuple(batch.shape)}; pass at least one row of features")
     between = [_distances(batch) for batch in (student, teacher)]
-    known = [_finite(matrix.detach().double().cpu().numpy()) for matrix in between]
+    known = [_finite(matrix.detach().cpu().double().numpy()) for matrix in between]
     weights = [np.full(len(matrix), 1.0 / len(matrix)) for matrix in known]
     plan = torch.from_numpy(np.asarray(gromov_wasserstein(*known, *weights, "square_loss"))).to(student)
     first, second = between

@@ -7,12 +7,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kd2m_theory import __version__
 from kd2m_theory.errors import InputError, PairFileError
 from kd2m_theory.estimators.inputs import Float64, Int64, class_labels, real_array
 from kd2m_theory.files import check_writable, write_atomically
@@ -201,7 +201,7 @@ class Pair:
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "inputs_paired": json.dumps(self.inputs_paired),
-            "provenance": json.dumps({"kd2m_theory": version("kd2m-theory"), **self.provenance}, sort_keys=True),
+            "provenance": json.dumps({"kd2m_theory": __version__, **self.provenance}, sort_keys=True),
         }
         tensors = {name: _compact(getattr(self, name)) for name in _ARRAYS if getattr(self, name) is not None}
         write_atomically(path, save(tensors, metadata))

@@ -16,6 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kd2m_theory import __version__
 from kd2m_theory.bounds import BoundResult, Ladder
 from kd2m_theory.bounds.affine import aligned
 from kd2m_theory.bounds.settings import Settings
@@ -335,8 +336,9 @@ def audit(
 @cache
 def _environment() -> Mapping[str, str]:
     # Reading the packages' metadata would take longer than the audit of a small pair.
-    packages = {name: version(name) for name in ("kd2m-theory", "numpy", "scipy", "POT")}
-    return {"python": platform.python_version(), "machine": platform.machine(), **packages}
+    packages = {name: version(name) for name in ("numpy", "scipy", "POT")}
+    here = {"python": platform.python_version(), "machine": platform.machine()}
+    return here | {"kd2m-theory": __version__, **packages}
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ ROOMS = {
     "validation/populations": "kd2m_theory.validation.populations",
 } | {room: f"kd2m_theory.{room}" for room in ("estimators", "bounds", "validation", "paper_figures")}
 # Which rooms a room may import; "base" is what stands under every room, "pair" the data that bounds are about.
-BASE = {"kd2m_theory.errors", "kd2m_theory.files"}
+BASE = {"kd2m_theory", "kd2m_theory.errors", "kd2m_theory.files"}
 ALLOWED = {
     "theory": {"theory", "base"},
     "estimators": {"estimators", "base"},

@@ -58,14 +58,14 @@ def whole_batch(outputs: Outputs, processes: Processes) -> Outputs:
     The gradient of a loss that every process computes of them flows back to each part from every process: times the number of
     processes, which DistributedDataParallel divides by.
     """
-    if processes.count == 1:
+    if _alone(processes):
         return outputs
     return Outputs(_gathered(outputs.logits), _gathered(outputs.features), tuple(_gathered(stage) for stage in outputs.stages))
 
 
 def whole_labels(labels: Tensor, processes: Processes) -> Tensor:
     """Labels of all processes' images."""
-    if processes.count == 1:
+    if _alone(processes):
         return labels
     parts = [torch.empty_like(labels) for _ in range(processes.count)]
     torch.distributed.all_gather(parts, labels)
@@ -76,6 +76,11 @@ def wait_for_all(processes: Processes) -> None:
     """Return when every process is here."""
     if processes.count > 1 and torch.distributed.is_initialized():
         torch.distributed.barrier()
+
+
+def _alone(processes: Processes) -> bool:
+    # A group of one process gathers like any other: with it, one process can try what several do.
+    return processes.count == 1 and not (torch.distributed.is_initialized() and torch.distributed.get_world_size() == 1)
 
 
 def _gathered(values: Tensor) -> Tensor:
