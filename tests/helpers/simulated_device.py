@@ -43,14 +43,9 @@ class SimulatedTensor(torch.Tensor):
     def __new__(cls, inner: torch.Tensor) -> "SimulatedTensor":
         if inner.dtype == torch.float64 and not _double[0]:
             raise TypeError("Cannot convert a simulated tensor to float64: this device does not support float64")
-        made = torch.Tensor._make_wrapper_subclass(
-            cls,
-            inner.size(),
-            strides=inner.stride(),
-            storage_offset=inner.storage_offset(),
-            dtype=inner.dtype,
-            device=torch.device(NAME, 0),
-        )
+        form = {"strides": inner.stride(), "storage_offset": inner.storage_offset(), "dtype": inner.dtype}
+        with torch.inference_mode(False):  # a view of one of that mode would not be known as a view
+            made = torch.Tensor._make_wrapper_subclass(cls, inner.size(), **form, device=torch.device(NAME, 0))
         made.inner = inner.detach()
         return made
 
@@ -153,7 +148,8 @@ def _run(operation, arguments, named):
     plain = {key: value for key, value in named.items() if key not in ("device", "pin_memory")}
     if goes is not None:
         plain["device"] = torch.device("cpu")
-    result = operation(*tree_map(_inner, arguments), **tree_map(_inner, plain))
+    with torch.inference_mode(False):  # what is inside is never a tensor of that mode
+        result = operation(*tree_map(_inner, arguments), **tree_map(_inner, plain))
     if torch.Tag.inplace_view in operation.tags:  # squeeze_ and the like: the wrapper changes its shape as well
         with torch._C._DisableTorchDispatch():
             operation(*arguments, **named)
@@ -187,7 +183,7 @@ def _check(operation, name, tensors):
         _events["to device"] += len(indices)
         here = [each for each in here if not any(each is index for index in indices)]
     numbers = name in _TAKE_NUMBERS or torch.Tag.pointwise in operation.tags
-    refused = [each for each in here if each.ndim or not numbers or each is tensors[0] and name.endswith("_")]
+    refused = [each for each in here if each.ndim or not numbers or (each is tensors[0] and name.endswith("_"))]
     if refused:
         raise RuntimeError(
             f"Expected all tensors to be on the same device: {name} got one of shape {tuple(refused[0].shape)} on the CPU, "
