@@ -8,6 +8,7 @@ The group is of nccl on CUDA and of gloo elsewhere. RESULT gets losses and final
 import json
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,9 @@ def trained(device: torch.device, name: str, group: bool) -> dict[str, Any]:
     batches = Batches(source, RECIPE, 0, device, processes, lambda: trainer.current_epoch)
     beside = TeacherOutputs(teacher.to(device))
     module = TrainingModule(student, goal, beside, RECIPE, len(batches), 0, processes)
-    trainer.fit(module, batches)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+        trainer.fit(module, batches)
     used = torch.distributed.get_backend() if torch.distributed.is_initialized() else "none"
     state = {name: value.cpu().double().flatten().tolist() for name, value in module.student.state_dict().items()}
     return {"backend": used, "losses": module.means(), "weights": state}

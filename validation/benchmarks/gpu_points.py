@@ -251,41 +251,35 @@ def point_campaign(device: str, size: str) -> Numbers:
     from kd2m_theory.validation.campaigns.campaign_run import run_campaign
     from kd2m_theory.validation.campaigns.findings import findings
 
+    table, workers = campaign_of(device, size)
+    with tempfile.TemporaryDirectory() as folder:
+        found = findings(run_campaign(campaign(table), Path(folder) / "store", workers=workers))
+        judgement = found.judgement
+    violations = [f"{each.name} of {each.run}" for each in judgement.violations]
+    numbers = {"runs": found.runs, "pairs": found.points, "checked": judgement.checked, "violations": violations}
+    if violations or not judgement.checked:
+        words = f"{len(violations)} of {judgement.checked} guaranteed rows are violated: {'; '.join(violations[:3])}"
+        raise Failed(words, numbers)
+    return numbers
+
+
+def campaign_of(device: str, size: str) -> tuple[dict[str, Any], int]:
+    """The table of the campaign, and its local workers: audits on the CPU overlap training on the GPU."""
     teacher, student, epochs, steps, batch, images, classes, objectives, workers = {
         "full": ("resnet32x4", "resnet8x4", 4, 100, 256, 1500, 62, ("none", "kd", "cw2", "mmd"), 4),
         "small": ("cnn-8-16", "cnn-8-16", 1, 10, 64, 200, 10, ("none", "cw2"), 1),
         "tiny": ("cnn-4-8", "cnn-4-8", 1, 2, 64, 60, 10, ("cw2",), 1),
     }[size]
     recipe = {"epochs": epochs, "steps": steps, "batch": batch, "learning_rate": 0.1, "optimiser": "sgd", "precision": "bf16"}
-    weights = {"none": {}, "kd": {"weight": [0.9]}, "cw2": {"weight": [1e-2]}, "mmd": {"weight": [1.0]}}
-    chosen = campaign(
-        {
-            "device": device,
-            "sweep": [
-                {
-                    "population": {"name": "glyphs", "classes": classes},
-                    "seeds": [0],
-                    "epochs": [0, epochs],
-                    "images": images,
-                    "students": [student],
-                    "teacher": {"network": teacher, "training": recipe},
-                    "training": recipe,
-                    "objectives": {name: weights[name] for name in objectives},
-                }
-            ],
-        }
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        found = findings(run_campaign(chosen, Path(folder) / "store", workers=workers))
-        judgement = found.judgement
-    rows = [f"{each.name} of {each.run}" for each in judgement.violations]
-    numbers = {
-        "runs": found.runs,
-        "pairs": found.points,
-        "checked": judgement.checked,
-        "violated": len(rows),
-        "violations": rows,
+    weights: dict[str, Any] = {"none": {}, "kd": {"weight": [0.9]}, "cw2": {"weight": [1e-2]}, "mmd": {"weight": [1.0]}}
+    sweep = {
+        "population": {"name": "glyphs", "classes": classes},
+        "seeds": [0],
+        "epochs": [0, epochs],
+        "images": images,
+        "students": [student],
+        "teacher": {"network": teacher, "training": recipe},
+        "training": recipe,
+        "objectives": {name: weights[name] for name in objectives},
     }
-    if rows or not judgement.checked:
-        raise Failed(f"{len(rows)} of {judgement.checked} guaranteed rows are violated: {'; '.join(rows[:3])}", numbers)
-    return numbers
+    return {"device": device, "sweep": [sweep]}, workers
