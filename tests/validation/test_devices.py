@@ -9,7 +9,9 @@ import copy
 import dataclasses
 import math
 import os
+import re
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -353,3 +355,12 @@ def test_outputs_of_a_teacher_are_kept_and_come_back_to_the_device(device, tmp_p
     for first, second in zip(*((each.logits, each.features) for each in said), strict=True):
         assert first.device == second.device
         assert torch.equal(first.cpu(), second.cpu())
+
+
+@simulated
+def test_the_page_says_what_a_step_copies():
+    page = (Path(__file__).parents[2] / "docs" / "accelerator.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \| (\d+) \| ([\d k+]+) \|$", page, re.MULTILINE)
+    waits = {name: words.replace("2k", "6").replace("k", "3").split(" + ") for name, *_, words in rows}
+    counts = {name: (int(down), int(up), sum(map(int, waits[name]))) for name, down, up, _ in rows}
+    assert counts == {name: numbers for name, numbers in COPIES.items() if name != "sum"}
