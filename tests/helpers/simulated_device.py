@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from functools import cache
 
 import torch
+from torch.utils import backend_registration
 from torch.utils._pytree import tree_map
-from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 NAME = "sim"
 # What CUDA cannot return before the host knows a number that the device computed: a value, or the length of the result.
@@ -85,7 +85,9 @@ def without_double() -> Iterator[None]:
 @cache
 def device() -> torch.device:
     """The device, registered."""
-    _setup_privateuseone_for_python_backend(NAME, _Module())
+    module = backend_registration._DummyBackendModule()
+    module.get_amp_supported_dtype = lambda: [torch.bfloat16]
+    backend_registration._setup_privateuseone_for_python_backend(NAME, module)
     torch.Generator = _Generator  # torch cannot be told of a backend's generators from Python
     for name, make in {
         "empty.memory_format": torch.empty,
@@ -104,11 +106,6 @@ def device() -> torch.device:
 
 
 _library = torch.library.Library("aten", "IMPL")  # what it registers lasts as long as it does
-
-
-class _Module(_DummyBackendModule):
-    def get_amp_supported_dtype(self):
-        return [torch.bfloat16]
 
 
 class _Generator(torch.Generator):

@@ -124,10 +124,14 @@ def point_glyphs(device: str, size: str) -> Numbers:
     from glyphs import NETWORKS, rows
 
     place = torch.device(device)
-    sizes, least = {"full": ((128, 1024, 4096), 1.0), "small": ((128, 1024), 0.2), "tiny": ((32,), 0.0)}[size]
-    networks = NETWORKS[place.type] if size == "full" else ("mlp-256-256",)
     classes = 62 if size == "full" else 10
-    found = list(rows(place, sizes, networks, least, classes))
+    if size == "full":  # the largest batch is for the making alone: a step of a deep ResNet on it would fill the memory
+        found = list(rows(place, (128, 1024), NETWORKS[place.type], 1.0, classes))
+        found += rows(place, (4096,), ("mlp-256-256",), 1.0, classes)
+    else:
+        found = list(
+            rows(place, *(((128, 1024), ("mlp-256-256",), 0.2) if size == "small" else ((32,), ("mlp-16",), 0.0)), classes)
+        )
     best = max(row["glyphs"] for row in found)
     numbers = {"rows": found, "classes": classes, "glyphs_a_second": best}
     if place.type == "cuda":

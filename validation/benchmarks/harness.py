@@ -46,7 +46,7 @@ def _wait(device: "torch.device") -> None:
     if device.type != "cpu":
         import torch
 
-        torch.accelerator.synchronize(device)
+        torch.get_device_module(device).synchronize()
 
 
 def versions(*libraries: str) -> str:
