@@ -125,13 +125,13 @@ def point_glyphs(device: str, size: str) -> Numbers:
 
     place = torch.device(device)
     classes = 62 if size == "full" else 10
-    if size == "full":  # the largest batch is for the making alone: a step of a deep ResNet on it would fill the memory
-        found = list(rows(place, (128, 1024), NETWORKS[place.type], 1.0, classes))
-        found += rows(place, (4096,), ("mlp-256-256",), 1.0, classes)
-    else:
-        found = list(
-            rows(place, *(((128, 1024), ("mlp-256-256",), 0.2) if size == "small" else ((32,), ("mlp-16",), 0.0)), classes)
-        )
+    # The largest batch is for the making alone: a step of a deep ResNet on it would fill the memory.
+    series: dict[str, tuple[tuple[tuple[int, ...], tuple[str, ...], float], ...]] = {
+        "full": (((128, 1024), NETWORKS[place.type], 1.0), ((4096,), ("mlp-256-256",), 1.0)),
+        "small": (((128, 1024), ("mlp-256-256",), 0.2),),
+        "tiny": (((32,), ("mlp-16",), 0.0),),
+    }
+    found = [row for each in series[size] for row in rows(place, *each, classes)]
     best = max(row["glyphs"] for row in found)
     numbers = {"rows": found, "classes": classes, "glyphs_a_second": best}
     if place.type == "cuda":
