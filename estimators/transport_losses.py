@@ -134,7 +134,10 @@ def squared_gw2(student: Tensor, teacher: Tensor) -> Tensor:
 def _planned(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
     """Transport costs of pairs of clouds. On a GPU all go to the host in one copy and their plans back in three."""
     first = pairs[0][0]
-    plans = [optimal_plan(costs, *(np.full(n, 1.0 / n) for n in costs.shape)) for costs in _costs(pairs)]
+    plans = []
+    for costs in _costs(pairs):
+        n, m = costs.shape
+        plans.append(optimal_plan(costs, np.full(n, 1.0 / n), np.full(m, 1.0 / m)))
     sizes = [len(plan.mass) for plan in plans]
     rows, columns = (
         torch.from_numpy(np.concatenate(indices)).to(first.device).split(sizes)

@@ -103,7 +103,8 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         whole = gradient.contiguous().clone()
         torch.distributed.all_reduce(whole)
-        return whole.split(ctx.mine)[torch.distributed.get_rank()]
+        mine: Tensor = whole.split(ctx.mine)[torch.distributed.get_rank()]
+        return mine
 
 
 def _parts(values: Tensor) -> Tensor:

@@ -32,6 +32,10 @@ def point_dies(device, size):
     os._exit(139)
 
 
+def point_sleeps(device, size):
+    time.sleep(60)
+
+
 def point_hangs(device, size):
     """With a child in a session of its own, that would write a file in a while."""
     late = "import sys, time; time.sleep(4); open(sys.argv[1], 'w')"

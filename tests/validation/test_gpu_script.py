@@ -94,6 +94,11 @@ def test_smallest_first_and_none_beyond_the_time_that_is_left(gpu, tmp_path):
     assert table["points"]["wrong"]["status"] == "failed", "what is known of it is not forgotten"
 
 
+def test_a_point_that_is_cut_off_by_the_end_of_the_time_has_not_failed(gpu, tmp_path):
+    done, _ = run(gpu, tmp_path, [point("sleeps", 0.5)], minutes=0.02)
+    assert (done["sleeps"].status, done["sleeps"].reason[-32:]) == ("not enough time left", "s that were left did not suffice")
+
+
 def test_a_point_that_hangs_is_killed_with_its_children(tmp_path, monkeypatch):
     process = importlib.import_module("gpu_process")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))

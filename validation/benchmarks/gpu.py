@@ -35,7 +35,7 @@ FORM = "kd2m-gpu 1"
 SIZES: tuple[Size, ...] = ("full", "small", "tiny")
 _LIBRARIES = ("torch", "numpy", "scipy", "POT", "lightning", "torchmetrics", "pyarrow", "scikit-learn", "pytest")
 # A point that takes this many times its guess, and some seconds to load libraries, hangs.
-_PATIENCE, _LOADING = 3, 60
+_PATIENCE, _LOADING = 2, 30
 
 
 class Results:

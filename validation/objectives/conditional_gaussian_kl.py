@@ -1,7 +1,6 @@
 """KD²M with the Kullback–Leibler divergence of Gaussian approximations within each class (arXiv 2504.01757)."""
 
 import math
-from collections.abc import Sequence
 from typing import Unpack
 
 import torch
@@ -52,7 +51,7 @@ class ConditionalGaussianKL(GaussianKL):
         return torch.stack(values).mean()
 
 
-def _class_clouds(features: Tensor, classes: Sequence[Tensor], pooling: float) -> list[Tensor]:
+def _class_clouds(features: Tensor, classes: list[Tensor], pooling: float) -> list[Tensor]:
     """For each class a cloud whose mean is the class's and whose covariance (divided by its size) is the pooled one.
 
     The divergence is defined on clouds, once, in `gaussian_torch`: residuals of the class and of all, scaled to their shares,
