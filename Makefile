@@ -11,7 +11,7 @@ ROOMS := kd2m_theory estimators bounds validation paper_figures
 SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,md json parquet)) \
 	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
-.PHONY: help demo docs figures test tests lowest newest browser-test lint types format benchmark clean
+.PHONY: help demo docs figures test tests lowest newest browser-test lint types format benchmark gpu clean
 
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
@@ -23,6 +23,7 @@ help:
 	@echo "make lowest     the tests with the lowest versions that pyproject.toml admits, in .venv-lowest; downloads 3 GB"
 	@echo "make newest     the tests with the newest versions, in .venv-newest; downloads 3 GB"
 	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
+	@echo "make gpu        everything that waits for a GPU, within MINUTES=8, into validation/benchmarks/gpu.json; in small without one"
 
 demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
@@ -73,6 +74,11 @@ benchmark: $(VENV)/.installed
 	for name in transport losses mmd gaussian audit_scale glyphs steps accuracy engine; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
 	$(BIN)/python validation/benchmarks/training_curves.py --save validation/benchmarks/training_curves.json
+
+MINUTES ?= 8
+
+gpu: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python validation/benchmarks/gpu.py --minutes $(MINUTES)
 
 $(VENV)/.environment: $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -51,7 +51,7 @@ def _values(tensor: torch.Tensor, what: str) -> Float64:
         raise InputError(
             f"its {what} is {str(tensor.dtype).removeprefix('torch.')}; only real floating-point weights have a rule"
         )
-    values: Float64 = tensor.detach().to("cpu", torch.float64).numpy()
+    values: Float64 = tensor.detach().cpu().double().numpy()
     if not np.isfinite(values).all():
         raise InputError(f"its {what} holds {int((~np.isfinite(values)).sum())} NaN or infinite values; repair the checkpoint")
     return values

@@ -135,7 +135,8 @@ def _cholesky(factor: Tensor, shrinkage: float, name: str) -> Tensor:
     root, failed = torch.linalg.cholesky_ex(covariance)
     # Rounding can carry a singular matrix through; what is left then are pivots of rounding size.
     noise = max(n, d) * torch.finfo(factor.dtype).eps * covariance.detach().diagonal()
-    if int(failed) or bool((root.detach().diagonal().square() <= noise).any()):
+    lost = root.detach().diagonal().square() <= noise
+    if bool((failed != 0) | lost.any()):  # one look: on a GPU each makes the host wait
         raise InputError(
             f"the covariance of {name} ({n} points, d = {d}) is singular to the precision of {factor.dtype}; {_MEND}"
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.inputs import one_of
 from kd2m_theory.estimators.kernels import RBF, DistanceKernel, Kernel, RBFMixture
+from kd2m_theory.estimators.label_rows import rows_by_class
 
 
 def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, estimator: Literal["v", "u"] = "v") -> Tensor:
@@ -30,6 +31,10 @@ def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, estimator: Literal["v", "u
     _check(x, y, kernel)
     if unbiased and min(len(x), len(y)) < 2:
         raise InputError(f"estimator='u' needs two points in each cloud, got {len(x)} and {len(y)}; use estimator='v'")
+    return _squared_mmd(x, y, kernel, unbiased)
+
+
+def _squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, unbiased: bool) -> Tensor:
     if kernel.shift_invariant:
         # The value and its gradient stay; inner products of features far from the origin keep their digits.
         shift = y.detach().mean(dim=0)
@@ -59,7 +64,8 @@ def squared_conditional_mmd(x: Tensor, y: Tensor, labels: Tensor, kernel: Kernel
         )
     if labels.is_floating_point() or labels.is_complex():
         raise InputError(f"labels have dtype {str(labels.dtype).removeprefix('torch.')}; pass integer classes")
-    return torch.stack([squared_mmd(x[labels == label], y[labels == label], kernel) for label in labels.unique()]).mean()
+    classes = rows_by_class(labels).values()
+    return torch.stack([_squared_mmd(x[rows], y[rows], kernel, False) for rows in classes]).mean()
 
 
 def _safe_sqrt(values: Tensor) -> Tensor:
@@ -107,5 +113,5 @@ def _check(x: Tensor, y: Tensor, kernel: Kernel) -> None:
             "both clouds must agree"
         )
     # A NaN in a training loss has its cause elsewhere, and would spread to the weights without a word.
-    if not (x.isfinite().all() and y.isfinite().all()):
+    if not (x.isfinite().all() & y.isfinite().all()):  # one look: on a GPU each makes the host wait
         raise InputError("features are NaN or infinite: the training has diverged; lower the learning rate or λ")

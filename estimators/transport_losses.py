@@ -5,12 +5,15 @@ wherever the optimal plan is unique (envelope theorem). All losses are squared d
 package does not, so import it by name.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.estimators.label_rows import rows_by_class
 from kd2m_theory.estimators.transport import optimal_plan
 
 
@@ -32,7 +35,7 @@ def squared_w2(student: Tensor, teacher: Tensor) -> Tensor:
         InputError: empty or mismatched clouds, or features that are not finite.
     """
     _check(student, teacher)
-    return _planned(student, teacher, _costs(student, teacher))
+    return _planned([(student, teacher)])[0]
 
 
 def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher: Tensor | None = None) -> Tensor:
@@ -50,10 +53,12 @@ def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher
     other = labels if labels_teacher is None else labels_teacher
     if len(labels) != len(student) or len(other) != len(teacher):
         raise InputError(f"{len(labels)} and {len(other)} labels for {len(student)} and {len(teacher)} rows; give one a row")
-    present = labels.unique()
-    if not torch.equal(present, other.unique()):
+    _check(student, teacher)
+    here = rows_by_class(labels)
+    there = here if labels_teacher is None else rows_by_class(other)
+    if here.keys() != there.keys():
         raise InputError("a class of one side is missing from the other; class-conditional transport needs it on both")
-    return torch.stack([squared_w2(student[labels == y], teacher[other == y]) for y in present]).mean()
+    return torch.stack(_planned([(student[here[y]], teacher[there[y]]) for y in here])).mean()
 
 
 def squared_jw2(
@@ -102,7 +107,7 @@ def squared_sliced_w2(
     directions = (directions / directions.norm(dim=0)).to(student)
     first, second = (batch @ directions for batch in (student, teacher))
     loss: Tensor = (first.sort(dim=0).values - second.sort(dim=0).values).square().mean()
-    _finite(loss.detach().double().cpu().numpy())
+    _finite(loss.detach().cpu().double().numpy())
     return loss
 
 
@@ -118,7 +123,7 @@ def squared_gw2(student: Tensor, teacher: Tensor) -> Tensor:
         if batch.ndim != 2 or not len(batch):
             raise InputError(f"a batch has shape {tuple(batch.shape)}; pass at least one row of features")
     between = [_distances(batch) for batch in (student, teacher)]
-    known = [_finite(matrix.detach().double().cpu().numpy()) for matrix in between]
+    known = [_finite(matrix.detach().cpu().double().numpy()) for matrix in between]
     weights = [np.full(len(matrix), 1.0 / len(matrix)) for matrix in known]
     plan = torch.from_numpy(np.asarray(gromov_wasserstein(*known, *weights, "square_loss"))).to(student)
     first, second = between
@@ -126,23 +131,37 @@ def squared_gw2(student: Tensor, teacher: Tensor) -> Tensor:
     return a @ first.square() @ a + b @ second.square() @ b - 2 * ((first @ plan @ second) * plan).sum()
 
 
-def _planned(student: Tensor, teacher: Tensor, costs: Float64) -> Tensor:
-    n, m = costs.shape
-    plan = optimal_plan(costs, np.full(n, 1.0 / n), np.full(m, 1.0 / m))
-    rows, columns = (torch.from_numpy(index).to(student.device) for index in (plan.rows, plan.columns))
-    mass = torch.from_numpy(plan.mass).to(student)
-    moved = student[rows] - teacher[columns]
-    loss: Tensor = mass @ moved.square().sum(dim=1)
-    return loss
+def _planned(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """Transport costs of pairs of clouds. On a GPU all go to the host in one copy and their plans back in three."""
+    first = pairs[0][0]
+    plans = []
+    for costs in _costs(pairs):
+        n, m = costs.shape
+        plans.append(optimal_plan(costs, np.full(n, 1.0 / n), np.full(m, 1.0 / m)))
+    sizes = [len(plan.mass) for plan in plans]
+    rows, columns = (
+        torch.from_numpy(np.concatenate(indices)).to(first.device).split(sizes)
+        for indices in ([plan.rows for plan in plans], [plan.columns for plan in plans])
+    )
+    masses = torch.from_numpy(np.concatenate([plan.mass for plan in plans])).to(first).split(sizes)
+    return [
+        mass @ (student[i] - teacher[j]).square().sum(dim=1)
+        for (student, teacher), i, j, mass in zip(pairs, rows, columns, masses, strict=True)
+    ]
 
 
-def _costs(student: Tensor, teacher: Tensor) -> Float64:
+def _costs(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Float64]:
     """Squared distances by one matrix product of the centred features, on their device and in their dtype."""
     with torch.no_grad():
-        centre = teacher.mean(dim=0)
-        x, y = student - centre, teacher - centre
-        costs = torch.addmm(y.square().sum(dim=1)[None], x, y.T, alpha=-2.0) + x.square().sum(dim=1)[:, None]
-        return _finite(costs.clamp_(min=0.0).cpu().double().numpy())
+        costs = []
+        for student, teacher in pairs:
+            centre = teacher.mean(dim=0)
+            x, y = student - centre, teacher - centre
+            squares = torch.addmm(y.square().sum(dim=1)[None], x, y.T, alpha=-2.0) + x.square().sum(dim=1)[:, None]
+            costs.append(squares.clamp_(min=0.0))
+        known = _finite(torch.cat([each.flatten() for each in costs]).cpu().double().numpy())
+    ends = np.cumsum([each.numel() for each in costs])[:-1]
+    return [part.reshape(each.shape) for part, each in zip(np.split(known, ends), costs, strict=True)]
 
 
 def _distances(batch: Tensor) -> Tensor:

@@ -66,15 +66,15 @@ class _Probe:
     def run(self, inputs: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Logits and features of one batch, on the CPU."""
         self.calls.clear()
-        logits = self._logits(self.model(inputs))
+        logits = self._logits(self.model(inputs)).cpu()  # before any float64, which not every device has
         if self.linear is None:
-            return logits.cpu(), None
+            return logits, None
         if len(self.calls) != 1:
             raise InputError(
                 f"the {self.role}'s head {self.name!r} ran {len(self.calls)} times in one forward pass; "
                 "a classifier runs once: name that layer"
             )
-        features, made = self.calls[0]
+        features, made = self.calls[0][0], self.calls[0][1].cpu()
         if features.ndim != 2:
             raise InputError(
                 f"what enters the {self.role}'s head {self.name!r} has shape {tuple(features.shape)}, not batch × features; "
@@ -86,7 +86,7 @@ class _Probe:
                 f"the {self.role}'s output is not what its head {self.name!r} makes (they differ by {off:.3g}); "
                 "return the logits themselves, without softmax or scaling"
             )
-        return logits.cpu(), features.cpu()
+        return logits, features.cpu()
 
     def _logits(self, output: Any) -> torch.Tensor:
         logits = output if isinstance(output, torch.Tensor) else getattr(output, "logits", None)

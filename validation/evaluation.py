@@ -57,11 +57,16 @@ def predict(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def evaluate(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None = None) -> Evaluation:
-    """See `Evaluation`; n × K logits, n labels, n × K logits of a teacher."""
+    """See `Evaluation`; n × K logits, n labels, n × K logits of a teacher, on any device.
+
+    Means are taken in float64 on the CPU: not every device has it.
+    """
+    logits, labels = logits.cpu(), labels.cpu()
     log_q = functional.log_softmax(logits.double(), dim=1)
     entropy = -torch.special.xlogy(log_q.exp(), log_q.exp()).sum(dim=1).mean()
     agreement = divergence = torch.tensor(torch.nan)
     if teacher_logits is not None and teacher_logits.shape == logits.shape:
+        teacher_logits = teacher_logits.cpu()
         log_p = functional.log_softmax(teacher_logits.double(), dim=1)
         divergence = functional.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
         agreement = (logits.argmax(dim=1) == teacher_logits.argmax(dim=1)).double().mean()

@@ -6,10 +6,11 @@ whole. So outputs are gathered with their gradient before the objective is evalu
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
+from torch.autograd.function import once_differentiable
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.outputs import Outputs
@@ -58,18 +59,16 @@ def whole_batch(outputs: Outputs, processes: Processes) -> Outputs:
     The gradient of a loss that every process computes of them flows back to each part from every process: times the number of
     processes, which DistributedDataParallel divides by.
     """
-    if processes.count == 1:
+    if _alone(processes):
         return outputs
     return Outputs(_gathered(outputs.logits), _gathered(outputs.features), tuple(_gathered(stage) for stage in outputs.stages))
 
 
 def whole_labels(labels: Tensor, processes: Processes) -> Tensor:
     """Labels of all processes' images."""
-    if processes.count == 1:
+    if _alone(processes):
         return labels
-    parts = [torch.empty_like(labels) for _ in range(processes.count)]
-    torch.distributed.all_gather(parts, labels)
-    return torch.cat(parts)
+    return _parts(labels.contiguous())
 
 
 def wait_for_all(processes: Processes) -> None:
@@ -78,9 +77,37 @@ def wait_for_all(processes: Processes) -> None:
         torch.distributed.barrier()
 
 
+def _alone(processes: Processes) -> bool:
+    # A group of one process gathers like any other: with it, one process can try what several do.
+    return processes.count == 1 and not (torch.distributed.is_initialized() and torch.distributed.get_world_size() == 1)
+
+
 def _gathered(values: Tensor) -> Tensor:
-    if not values.requires_grad:
-        parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather(parts, values.contiguous())
-        return torch.cat(parts)
-    return torch.cat(all_gather(values.contiguous()))
+    gathered: Tensor = _Gather.apply(values.contiguous())  # type: ignore[no-untyped-call]
+    return gathered
+
+
+class _Gather(torch.autograd.Function):
+    """The parts of all processes, one after the other; what the losses of all of them say of a part is its gradient.
+
+    torch.distributed.nn has the same, but is deprecated from torch 2.13 on.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        ctx.mine = len(values)
+        return _parts(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        whole = gradient.contiguous().clone()
+        torch.distributed.all_reduce(whole)
+        mine: Tensor = whole.split(ctx.mine)[torch.distributed.get_rank()]
+        return mine
+
+
+def _parts(values: Tensor) -> Tensor:
+    parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, values)
+    return torch.cat(parts)

@@ -87,7 +87,7 @@ class TrainingModule(LightningModule):
         """Begin the sums of an epoch."""
         self._names: tuple[str, ...] = ()
         self._sums: Tensor | None = None
-        self._first_bad: Tensor | None = None
+        self._unseen: list[tuple[int, Tensor]] = []
 
     def means(self) -> dict[str, float]:
         """Means over the epoch's steps of the total and of each part, without their weights.
@@ -101,24 +101,26 @@ class TrainingModule(LightningModule):
 
     def _record(self, loss: Loss, step: int) -> None:
         self._names = ("total", *loss.parts)
-        values = torch.stack([loss.total.detach().double(), *(part.double() for part in loss.parts.values())])
-        if self._sums is None or self._first_bad is None:
-            self._sums = torch.zeros_like(values)
-            self._first_bad = torch.full_like(values, torch.inf)
-        self._sums += values
-        self._first_bad = self._first_bad.minimum(torch.where(values.isfinite(), torch.inf, float(step)))
+        values = torch.stack([loss.total.detach(), *loss.parts.values()])
+        self._unseen.append((step, values))
         if values.device.type == "cpu" or step % _LOOK_EVERY == 0:
             self._look()
 
     def _look(self) -> None:
-        if self._first_bad is None or not (first := self._first_bad.min()).isfinite():
+        """Add up what was recorded: on the CPU, since not every device has float64."""
+        if not self._unseen:
             return
-        bad = [name for name, step in zip(self._names, self._first_bad, strict=True) if step == first]
-        parts = [name for name in bad if name != "total"] or bad
-        raise InputError(
-            f"the loss is not finite at step {int(first) + 1}: {', '.join(parts)}; the last good checkpoint is kept, lower the "
-            "learning rate or the weight of that part"
-        )
+        steps, values = zip(*self._unseen, strict=True)
+        self._unseen = []
+        for step, row in zip(steps, torch.stack(values).cpu().double(), strict=True):
+            if not row.isfinite().all():
+                bad = [name for name, finite in zip(self._names, row.isfinite(), strict=True) if not finite]
+                parts = [name for name in bad if name != "total"] or bad
+                raise InputError(
+                    f"the loss is not finite at step {step + 1}: {', '.join(parts)}; the last good checkpoint is kept, lower "
+                    "the learning rate or the weight of that part"
+                )
+            self._sums = row if self._sums is None else self._sums + row
 
 
 def _sow(seed: int, step: int, lane: int) -> None:

@@ -88,6 +88,8 @@ def type_in(words, where, monkeypatch):
             assert not stop.value.code, f"{where}: {words}"
     elif program == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"{where}: no target {words[1]}"
+    elif program == "python":
+        assert (ROOT / words[1]).is_file(), f"{where}: no script {words[1]}"
     elif program == "pip":
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         asked = {extra for word in words for found in re.findall(r"\[(.*)\]", word) for extra in found.split(",")}

@@ -9,14 +9,14 @@ alone: a teacher or a distance would make it longer, and the share smaller.
 import argparse
 import os
 import platform
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
-from harness import save, versions
+from harness import save, seconds, versions
 from torch.nn import functional
 
 from kd2m_theory.validation.networks import network
@@ -24,27 +24,12 @@ from kd2m_theory.validation.populations.atlas import atlas
 from kd2m_theory.validation.populations.glyphs import GlyphsPopulation
 
 CLASSES = 62
+Row = dict[str, Any]
 NETWORKS = {"cpu": ("mlp-256-256", "cnn-16-32", "resnet8x4"), "cuda": ("mlp-256-256", "resnet8x4", "resnet32x4")}
 
 
-def seconds(job: Callable[[], object], device: torch.device, least: float) -> float:
-    """Median time of a call: of several, for at least so many seconds."""
-    times: list[float] = []
-    job()
-    job()
-    while len(times) < 5 or sum(times) < least:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        job()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
 def step_of(name: str, device: torch.device, batch: int, source: GlyphsPopulation) -> Callable[[], object]:
-    model = network(name, CLASSES, source.image_shape, seed=0).to(device).train()
+    model = network(name, source.classes, source.image_shape, seed=0).to(device).train()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     images, labels = source.batch("train", 0, batch, 0, device)
 
@@ -54,6 +39,32 @@ def step_of(name: str, device: torch.device, batch: int, source: GlyphsPopulatio
         optimiser.step()
 
     return step
+
+
+def rows(
+    device: torch.device, sizes: Iterable[int], networks: Iterable[str], least: float, classes: int = CLASSES
+) -> Iterator[Row]:
+    """For each batch size and network: glyphs made and images trained on in a second, and the share of the making in a step.
+
+    `least` is the least time for a number, in seconds.
+    """
+    source = GlyphsPopulation(classes)
+    for batch in sizes:
+        index = count()
+
+        def make(batch: int = batch, index: "count[int]" = index) -> object:
+            return source.batch("train", next(index), batch, 0, device)
+
+        made = seconds(make, device, 5, least)
+        for name in networks:
+            step = seconds(step_of(name, device, batch, source), device, 5, least)
+            yield {
+                "batch": batch,
+                "glyphs": batch / made,
+                "network": name,
+                "images": batch / step,
+                "share": made / (made + step),
+            }
 
 
 def main() -> None:
@@ -82,21 +93,13 @@ def main() -> None:
         "|---|---:|---:|---|---:|---:|",
     ]
     print("\n".join(lines), flush=True)
-    source = GlyphsPopulation(CLASSES)
     for words, device in devices.items():
-        for batch in options.batch:
-            index = count()
-
-            def make(batch: int = batch, device: torch.device = device, index: "count[int]" = index) -> object:
-                return source.batch("train", next(index), batch, 0, device)
-
-            made = seconds(make, device, options.seconds)
-            for name in NETWORKS[device.type]:
-                step = seconds(step_of(name, device, batch, source), device, options.seconds)
-                lines.append(
-                    f"| {words} | {batch} | {batch / made:,.0f} | {name} | {batch / step:,.0f} | {made / (made + step):.1%} |"
-                )
-                print(lines[-1], flush=True)
+        for row in rows(device, options.batch, NETWORKS[device.type], options.seconds):
+            lines.append(
+                f"| {words} | {row['batch']} | {row['glyphs']:,.0f} | {row['network']} | {row['images']:,.0f} "
+                f"| {row['share']:.1%} |"
+            )
+            print(lines[-1], flush=True)
     save(options.save, lines)
 
 

@@ -1,15 +1,53 @@
-"""What the benchmarks share: a job in a fresh process, so that its peak memory is its own, and a table in a file."""
+"""What the benchmarks share: time on a device, a job in a fresh process with a peak memory of its own, a table in a file."""
 
 import multiprocessing
 import platform
 import resource
+import statistics
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kd2m_theory import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+
+def timed(call: Callable[[], object], device: "torch.device") -> float:
+    """Seconds of one call. On a GPU, calls queue work: nothing is queued before, everything is done after."""
+    _wait(device)
+    start = time.perf_counter()
+    call()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def seconds(call: Callable[[], object], device: "torch.device", repeat: int, least: float = 0.0) -> float:
+    """Median time of a call, after two that do not count.
+
+    Args:
+        call: what is timed.
+        device: where it works.
+        repeat: calls, at least.
+        least: seconds that all of them together take, at least.
+    """
+    for _ in range(2):
+        call()
+    times: list[float] = []
+    while len(times) < repeat or sum(times) < least:
+        times.append(timed(call, device))
+    return statistics.median(times)
+
+
+def _wait(device: "torch.device") -> None:
+    if device.type != "cpu":
+        import torch
+
+        torch.get_device_module(device).synchronize()
 
 
 def _child(job: Callable[..., Any], arguments: tuple[Any, ...], pipe: Connection) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.label_rows import rows_by_class
 from kd2m_theory.validation.objectives.gaussian_kl import DirectedOptions, GaussianKL, at_most_one, sum_of_directions
 from kd2m_theory.validation.objectives.objective import Sizes
 from kd2m_theory.validation.outputs import Outputs
@@ -36,13 +37,13 @@ class ConditionalGaussianKL(GaussianKL):
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """Mean over classes of KL in the chosen direction."""
-        present, classes, counts = labels.unique(return_inverse=True, return_counts=True)
-        if int(counts.max()) < 2:
+        classes = list(rows_by_class(labels).values())
+        if max(map(len, classes)) < 2:
             raise InputError(
-                f"each of the {len(present)} classes in this batch has one image, so that no covariance within classes exists; "
+                f"each of the {len(classes)} classes in this batch has one image, so that no covariance within classes exists; "
                 "use larger batches, or gaussian-cw2, which needs none"
             )
-        clouds = [_class_clouds(batch, classes, counts, self.pooling) for batch in (student.features, teacher.features)]
+        clouds = [_class_clouds(batch, classes, self.pooling) for batch in (student.features, teacher.features)]
         values = [
             sum_of_directions((self.direction,), first, second, self.covariance, self.shrinkage)
             for first, second in zip(*clouds, strict=True)
@@ -50,20 +51,24 @@ class ConditionalGaussianKL(GaussianKL):
         return torch.stack(values).mean()
 
 
-def _class_clouds(features: Tensor, classes: Tensor, counts: Tensor, pooling: float) -> list[Tensor]:
+def _class_clouds(features: Tensor, classes: list[Tensor], pooling: float) -> list[Tensor]:
     """For each class a cloud whose mean is the class's and whose covariance (divided by its size) is the pooled one.
 
     The divergence is defined on clouds, once, in `gaussian_torch`: residuals of the class and of all, scaled to their shares,
     around the class's mean make one with the moments wanted.
     """
-    n = len(features)
-    centres = torch.zeros(len(counts), features.shape[1], dtype=features.dtype, device=features.device)
-    centres = centres.index_add(0, classes, features) / counts[:, None]
-    residuals = features - centres[classes]
+    n, counts = len(features), torch.tensor([len(rows) for rows in classes])
+    # The class of each row, from 0, out of what the host knows already.
+    numbers = torch.arange(len(classes)).repeat_interleave(counts).to(features.device)
+    class_of = torch.empty_like(numbers).index_copy_(0, torch.cat(classes), numbers)
+    centres = torch.zeros(len(classes), features.shape[1], dtype=features.dtype, device=features.device)
+    centres = centres.index_add(0, class_of, features) / counts.to(features.device)[:, None]
+    residuals = features - centres[class_of]
     clouds = []
-    for y, count in enumerate(counts.tolist()):
+    for centre, rows in zip(centres, classes, strict=True):
+        count = len(rows)
         share = pooling if count > 1 else 1.0
         size = count + n
         own, every = math.sqrt(size * (1 - share) / count), math.sqrt(size * share / n)
-        clouds.append(centres[y] + torch.cat((own * residuals[classes == y], every * residuals)))
+        clouds.append(centre + torch.cat((own * residuals[rows], every * residuals)))
     return clouds

@@ -14,6 +14,7 @@ class CW2(FeatureObjective):
     """
 
     part = "cw2"
+    refuses = True
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """CW₂²."""

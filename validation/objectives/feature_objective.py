@@ -21,6 +21,7 @@ class FeatureObjective(Objective):
 
     Attributes:
         part: the name of D in the loss's parts.
+        refuses: whether D itself refuses features that are not finite, so that they need no look of their own.
 
     Raises:
         InputError: a weight that is negative or not finite; features that do not fit without a projector; in training,
@@ -28,6 +29,7 @@ class FeatureObjective(Objective):
     """
 
     part: ClassVar[str]
+    refuses: ClassVar[bool] = False
 
     def __init__(self, sizes: Sizes, *, weight: float = 1.0, projector: str | None = None, cross_entropy: float = 1.0) -> None:
         super().__init__(cross_entropy)
@@ -45,5 +47,6 @@ class FeatureObjective(Objective):
     def terms(self, student: Outputs, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """D on projected features."""
         projected = Outputs(student.logits, self.projector(student.features), student.stages)
-        require_finite(projected.features, teacher.features)
+        if not self.refuses:
+            require_finite(projected.features, teacher.features)
         return {self.part: self.distance(projected, teacher, labels)}

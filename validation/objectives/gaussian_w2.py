@@ -5,6 +5,7 @@ from torch import Tensor
 
 from kd2m_theory.estimators.gaussian_torch import squared_gaussian_w2
 from kd2m_theory.estimators.inputs import one_of
+from kd2m_theory.estimators.label_rows import rows_by_class
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
 from kd2m_theory.validation.objectives.objective import Sizes
 from kd2m_theory.validation.outputs import Outputs
@@ -55,6 +56,6 @@ class GaussianCW2(GaussianW2):
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """Gaussian CW₂²."""
-        members = [labels == label for label in labels.unique()]
+        members = rows_by_class(labels).values()
         squares = [squared_gaussian_w2(student.features[rows], teacher.features[rows], self.covariance) for rows in members]
         return torch.stack(squares).mean()

@@ -27,6 +27,7 @@ class JW2(FeatureObjective):
     """
 
     part = "jw2"
+    refuses = True
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ class MMD(FeatureObjective):
     """
 
     part = "mmd"
+    refuses = True
 
     def __init__(
         self,
@@ -65,7 +66,8 @@ class MMD(FeatureObjective):
         if len(teacher) < 2:
             raise InputError("a batch of one image has no median distance; set bandwidth to a number, or use larger batches")
         # Two halves that are pooled again: each distance between two images once.
-        return RBF(median_bandwidth(teacher[:1], teacher[1:]))
+        known = teacher.cpu()
+        return RBF(median_bandwidth(known[:1], known[1:]))
 
 
 class ConditionalMMD(MMD):

@@ -4,17 +4,22 @@ from torch import Tensor
 
 from kd2m_theory.estimators.transport_losses import paired_l2
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
+from kd2m_theory.validation.objectives.objective import require_finite
 from kd2m_theory.validation.outputs import Outputs
 
 
 class PairedL2(FeatureObjective):
     """CE + λ·E‖z_S − z_T‖², the squared L₂(P) distance of the encoders, which is none of distributions.
 
-    Options as `FeatureObjective`.
+    Options and errors as `FeatureObjective`, but that on a GPU features that are not finite make a loss that is not finite,
+    which the training finds: a look at them would be the only time in a step at which the host waits.
     """
 
     part = "paired_l2"
+    refuses = True
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """E‖z_S − z_T‖²."""
+        if student.features.device.type == "cpu":
+            require_finite(student.features, teacher.features)
         return paired_l2(student.features, teacher.features)

@@ -30,6 +30,7 @@ class SlicedW2(FeatureObjective):
     """
 
     part = "sliced_w2"
+    refuses = True
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ class W2(FeatureObjective):
     """CE + λ·W₂² between the batch's student and teacher features, a squared distance; options as `FeatureObjective`."""
 
     part = "w2"
+    refuses = True
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """W₂²."""

@@ -98,7 +98,7 @@ class GaussianMixturePopulation(UnlimitedPopulation):
 
     def log_posterior(self, images: Tensor) -> Tensor:
         """log p(y | x), n × K float64 on the CPU: the logits of the best classifier there is."""
-        flat = images.reshape(len(images), -1).double().cpu()
+        flat = images.reshape(len(images), -1).cpu().double()
         if flat.shape[1] != self.means.shape[1]:
             raise InputError(f"the images have {flat.shape[1]} numbers each, those of this mixture {self.means.shape[1]}")
         distances = torch.stack(
