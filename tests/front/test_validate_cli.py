@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.compute
+import pyarrow.parquet
 import pytest
 
 from kd2m_theory.validation.campaigns import campaign_run, findings
@@ -160,6 +162,18 @@ def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file,
     assert "1 tasks of the campaign are missing; continue it with --resume" in refused("report", "made")
     assert command("validate", file, "--store", "made", "--workers", "1", "--resume")[0] == 0
     assert Path("made/table.parquet").read_bytes() == table
+
+    # No evidence is no success: a part of other rows than its task's, of none, or of another task.
+    (done,) = Path("made/parts").iterdir()
+    whole, rows = done.read_bytes(), pyarrow.parquet.read_table(done)
+    only_measured = rows.filter(pyarrow.compute.equal(rows["kind"], "measured"))
+    for fake, why in ((only_measured, "has no row of kind bound"), (rows.slice(0, 0), "has no rows")):
+        pyarrow.parquet.write_table(fake, done)
+        assert f"{why}, which is no evidence" in refused("report", "made")
+    done.write_bytes(whole)
+    done.with_stem("0123456789abcdef").write_bytes(whole)
+    assert f"0123456789abcdef.parquet says that it is the part of {done.stem}" in refused("report", "made")
+    done.with_stem("0123456789abcdef").unlink()
 
     def failing(*_arguments, **_options):
         raise CampaignError("1 of 1 tasks failed")
