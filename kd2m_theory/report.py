@@ -337,8 +337,8 @@ def audit(
 def _environment() -> Mapping[str, str]:
     # Reading the packages' metadata would take longer than the audit of a small pair.
     packages = {name: version(name) for name in ("numpy", "scipy", "POT")}
-    here = {"python": platform.python_version(), "machine": platform.machine()}
-    return here | {"kd2m-theory": __version__, **packages}
+    python, machine = platform.python_version(), platform.machine()
+    return {"python": python, "machine": machine, "kd2m-theory": __version__, **packages}
 
 
 def _plain(value: Any) -> Any:

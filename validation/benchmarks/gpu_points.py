@@ -44,7 +44,8 @@ class Point:
         return f"point_{self.name}"
 
 
-_TRAINING = ("lightning", "pyarrow", "sklearn", "tensorboard", "torchmetrics")
+_STEP = ("lightning", "matplotlib", "ot", "safetensors")
+_RUN = (*_STEP, "pyarrow", "rich", "tensorboard", "threadpoolctl")
 
 POINTS = (
     Point(
@@ -59,25 +60,25 @@ POINTS = (
         "nccl",
         "one process as a group of its own against the plain run",
         {"full": 45, "small": 25, "tiny": 20},
-        (*_TRAINING, "ot", "matplotlib"),
+        _STEP,
     ),
     Point(
         "tensors",
         "tests of everything that works on a device, on this one",
         {"full": 60, "small": 40, "tiny": 15},
-        ("pytest", "hypothesis", "ot", "matplotlib", *_TRAINING),
+        (*_STEP, "hypothesis", "pytest", "sklearn", "torchmetrics"),
     ),
     Point(
         "bf16",
         "a short training in bfloat16 against the same in float32",
         {"full": 75, "small": 30, "tiny": 25},
-        (*_TRAINING, "ot", "matplotlib"),
+        _RUN,
     ),
     Point(
         "campaign",
         "a short campaign of ResNets on 62 glyphs with audits",
         {"full": 150, "small": 45, "tiny": 35},
-        (*_TRAINING, "ot", "matplotlib"),
+        _RUN,
     ),
 )
 

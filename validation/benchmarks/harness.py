@@ -1,6 +1,7 @@
 """What the benchmarks share: time on a device, a job in a fresh process with a peak memory of its own, a table in a file."""
 
 import multiprocessing
+import platform
 import resource
 import statistics
 import time
@@ -46,12 +47,7 @@ def _wait(device: "torch.device") -> None:
     if device.type != "cpu":
         import torch
 
-        torch.get_device_module(device).synchronize()
-
-
-def versions(*libraries: str) -> str:
-    """This package's version and those of libraries, in words."""
-    return ", ".join((f"kd2m-theory {__version__}", *(f"{name} {version(name)}" for name in libraries)))
+        getattr(torch, device.type).synchronize()
 
 
 def _child(job: Callable[..., Any], arguments: tuple[Any, ...], pipe: Connection) -> None:
@@ -73,6 +69,12 @@ def measure(job: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     finally:
         process.join()
     return result, peak
+
+
+def versions(*libraries: str) -> str:
+    """What computed the numbers, for the line under a table's title."""
+    used = ", ".join(f"{name} {version(name)}" for name in libraries)
+    return f"Python {platform.python_version()}, kd2m-theory {__version__}, {used}"
 
 
 def save(path: Path | None, lines: Sequence[str]) -> None:
