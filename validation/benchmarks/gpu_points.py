@@ -52,7 +52,7 @@ POINTS = (
         "losses",
         "transport, kernel and Gaussian losses, forward and backward, beside the same written plainly",
         {"full": 25, "small": 10, "tiny": 8},
-        ("ot", "matplotlib"),
+        ("ot",),
     ),
     Point("glyphs", "glyphs made in a second", {"full": 25, "small": 12, "tiny": 10}, ("matplotlib",)),
     Point("steps", "what each objective adds to a training step", {"full": 30, "small": 25, "tiny": 15}, ("ot", "matplotlib")),
@@ -84,7 +84,7 @@ POINTS = (
 
 
 def point_losses(device: str, size: str) -> Numbers:
-    """Values agree to float32's rounding; times are for the record."""
+    """Values agree within 1 %; times are for the record."""
     import torch
     from losses import rows
 
