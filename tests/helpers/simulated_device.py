@@ -19,6 +19,7 @@ from torch.utils import backend_registration
 from torch.utils._pytree import tree_map
 
 NAME = "sim"
+AVAILABLE = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")  # not in torch before 2.10
 # What CUDA cannot return before the host knows a number that the device computed: a value, or the length of the result.
 _WAITS = {
     *("_local_scalar_dense", "equal", "nonzero", "masked_select", "repeat_interleave", "bincount"),

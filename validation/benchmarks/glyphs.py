@@ -87,7 +87,7 @@ def main() -> None:
         "`python validation/benchmarks/glyphs.py --save validation/benchmarks/glyphs.md`",
         "",
         f"{os.cpu_count()} cores, {platform.machine()}, {versions('torch')}"
-        + f"; 62 classes, 32 × 32, medians. The atlas is rendered once in {rendering:.1f} s.",
+        f"; 62 classes, 32 × 32, medians. The atlas is rendered once in {rendering:.1f} s.",
         "",
         "| device | batch | glyphs/s | network | trains on images/s | share of generation in a step |",
         "|---|---:|---:|---|---:|---:|",

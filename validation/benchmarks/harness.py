@@ -47,7 +47,7 @@ def _wait(device: "torch.device") -> None:
     if device.type != "cpu":
         import torch
 
-        torch.get_device_module(device).synchronize()
+        getattr(torch, device.type).synchronize()
 
 
 def _child(job: Callable[..., Any], arguments: tuple[Any, ...], pipe: Connection) -> None:

@@ -97,8 +97,8 @@ def main() -> None:
         "",
         "`python validation/benchmarks/losses.py --save validation/benchmarks/losses.md`",
         "",
-        f"{os.cpu_count()} cores, {platform.machine()}, {versions('torch', 'POT')}"
-        + f"; d = {options.d}, float32, ms (median of {options.repeat})",
+        f"{os.cpu_count()} cores, {platform.machine()}, "
+        f"{versions('torch', 'POT')}; d = {options.d}, float32, ms (median of {options.repeat})",
         "",
         "| n | loss | ours | plain | plain / ours |",
         "|---:|---|---:|---:|---:|",

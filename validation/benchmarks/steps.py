@@ -111,8 +111,8 @@ def main() -> None:
         "",
         f"`python validation/benchmarks/steps.py --device {device.type} --save FILE`",
         "",
-        f"{where}, {versions('torch', 'POT')}"
-        + f"; {STUDENT}, batch {options.batch}, 62 classes, medians of {options.repeat}. The step with cross-entropy only: "
+        f"{where}, {versions('torch', 'POT')}; "
+        f"{STUDENT}, batch {options.batch}, 62 classes, medians of {options.repeat}. The step with cross-entropy only: "
         f"{base * 1e3:.1f} ms, {options.batch / base:,.0f} images/s. The forward pass of a {TEACHER} teacher: "
         f"{teaching * 1e3:.1f} ms.",
         "",

@@ -41,7 +41,7 @@ class Networks:
         """Logits of student and teacher (n × K, float64) and labels of batch `index`, a function of the arguments."""
         device = next(self.teacher.parameters()).device
         images, labels = self.population.batch(split, index, n, seed, device)
-        student, teacher = (predict(each, images).double().cpu().numpy() for each in (self.student, self.teacher))
+        student, teacher = (predict(each, images).cpu().double().numpy() for each in (self.student, self.teacher))
         return student, teacher, labels.cpu().numpy()
 
     def audited(self, index: int, n: int, seed: int) -> Pair:
