@@ -274,7 +274,7 @@ def refusal_of_tensors(distance: Callable[..., Any], axiom: Axiom, options: Opti
 def no_files() -> Iterator[None]:
     """Hypothesis caches what it reads in the user's modules; keep that out of the working folder."""
     place = storage_directory(intent_to_write=False)
-    home = getattr(place, "home_directory", place)  # older Hypothesis: the folder itself
+    home: Any = getattr(place, "home_directory", place)  # older Hypothesis: the folder itself
     with TemporaryDirectory() as folder:
         set_hypothesis_home_dir(folder)
         try:
