@@ -87,7 +87,7 @@ def test_a_squared_distance_breaks_the_triangle_inequality_and_the_code_shows_it
 
 
 def gaussian_kl(x, y):
-    (m, s), (k, t) = ((z.mean(), z.var() + 1.0) for z in (x, y))
+    (m, s), (k, t) = ((z.mean(), z.var() + 1.0) for z in map(np.asarray, (x, y)))
     return 0.5 * (np.log(t / s) + (s + (m - k) ** 2) / t - 1.0)
 
 
