@@ -146,7 +146,7 @@ def _panel() -> Panel:
         for part in (_rows, _distances, _intervals, _constants, _training, _populations):
             for group, name, value in part():
                 assert name not in groups[group], name
-                groups[group][name] = float(value)
+                groups[group][name] = float(value)  # NumPy's numbers too
     return groups
 
 
@@ -190,13 +190,13 @@ def _pairs() -> Iterator[tuple[str, Any, Any]]:
     weight, bias = 2 * rng.normal(size=(classes, d)), rng.normal(size=classes)
     own = student @ weight.T + bias + 0.5 * rng.normal(size=(n, classes))
     vouched = frozenset({"gaussian classes", "teacher labels"})
-    whole = {"features_teacher": teacher, "features_student": student, "labels": labels, "logits_student": own}
+    whole: dict[str, Any] = {"features_teacher": teacher, "features_student": student, "labels": labels, "logits_student": own}
     yield (
         "with features",
         Pair(**whole, head_weight=weight, head_bias=bias),
         Settings(temperature=2.0, vouched=vouched, whole_cloud=True),
     )
-    logits = {"logits_teacher": teacher @ weight.T, "logits_student": own}
+    logits: dict[str, Any] = {"logits_teacher": teacher @ weight.T, "logits_student": own}
     yield "without labels", Pair(**logits), Settings(loss_bound=1.5)
     yield "nonlinear head", Pair(**whole, logits_teacher=logits["logits_teacher"]), Settings(head_lipschitz=3.0)
 
@@ -217,8 +217,8 @@ def _rows() -> _Numbers:
             yield "width", f"{words}: {row.name}, rounding", row.rounding
             for name, enclosure in row.distances.items():
                 yield "width", f"{words}: {row.name}, width of {name}", enclosure.gap
-        for name, value in measured_distances.distances(pair).items():
-            yield "double", f"{words}: {name}", value
+        for name, distance in measured_distances.distances(pair).items():
+            yield "double", f"{words}: {name}", distance
 
 
 def _distances() -> _Numbers:
@@ -255,11 +255,8 @@ def _distances() -> _Numbers:
         }.items():
             for end in ("lower", "upper", "gap"):
                 yield "double", f"wasserstein at {scale:g}, {words}, log2 of {end}", _log2(getattr(tiny, end))
-    for name, value in {
-        "mmd": e.mmd(x, y, permutations=50),
-        "conditional_mmd": e.conditional_mmd(x, y, a, b),
-    }.items():
-        yield "double", name, value.value
+    yield "double", "mmd", e.mmd(x, y, permutations=50).value
+    yield "double", "conditional_mmd", e.conditional_mmd(x, y, a, b).value
     interval = e.mmd(x, y, bandwidth=2.0, delta=0.05).interval
     assert interval is not None
     yield from _enclosed("mmd, interval", interval)
@@ -316,7 +313,8 @@ def _training() -> _Numbers:
     generator = torch.Generator().manual_seed(0)
     images, labels = torch.randn(12, *_SHAPE, generator=generator), torch.arange(12) % _CLASSES
     for name in _NETWORKS:
-        yield "single", f"network {name}", network(name, _CLASSES, _SHAPE, 0).eval()(images).logits.double().norm()
+        logits = network(name, _CLASSES, _SHAPE, 0).eval()(images).logits
+        yield "single", f"network {name}", float(logits.double().norm())
     recipes = {
         "cosine": Recipe(epochs=3, batch=12, learning_rate=0.1, schedule="cosine"),
         "step": Recipe(epochs=3, batch=12, learning_rate=0.1, schedule="step", milestones=(1,), optimiser="sgd"),
@@ -342,12 +340,11 @@ def _training() -> _Numbers:
 def _populations() -> _Numbers:
     from kd2m_theory.validation.populations.registry import population
 
-    for name, options in {"gaussian-mixture": {}, "digits": {}, "glyphs": {"classes": 10}}.items():
-        source = population(name, **options)  # type: ignore[arg-type]
+    for source in (population("gaussian-mixture"), population("digits"), population("glyphs", classes=10)):
         images, labels = source.batch("train", 1, 16, 5)
         weights = torch.linspace(-1, 1, images[0].numel(), dtype=torch.float64)
-        yield "single", f"population {name}, images", (images.double().flatten(1) @ weights).norm()
-        yield "single", f"population {name}, labels", (labels.double() * torch.arange(16)).sum()
+        yield "single", f"population {source.name}, images", float((images.double().flatten(1) @ weights).norm())
+        yield "single", f"population {source.name}, labels", float((labels * torch.arange(16)).sum())
 
 
 def main(arguments: list[str] | None = None) -> int:
