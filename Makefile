@@ -9,7 +9,7 @@ ROOMS := kd2m_theory estimators bounds validation paper_figures
 SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,md json parquet)) \
 	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
 
-.PHONY: help demo docs figures test browser-test lint types format benchmark clean
+.PHONY: help demo docs figures test browser-test lint types format benchmark evidence clean
 
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
@@ -19,6 +19,7 @@ help:
 	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README and its table differ"
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
+	@echo "make evidence   what is too long for the tests, MINUTES=60: adversarial rows, hostile transport and files, coverage; continues where it stopped"
 
 demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
@@ -59,6 +60,11 @@ benchmark: $(VENV)/.installed
 	for name in transport losses mmd gaussian audit_scale glyphs steps accuracy engine; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
 	$(BIN)/python validation/benchmarks/training_curves.py --save validation/benchmarks/training_curves.json
+
+# A failure that it finds is exit status 1; finished blocks stay in build/evidence, so a rerun continues.
+MINUTES ?= 60
+evidence: $(VENV)/.installed
+	$(BIN)/python -P -m kd2m_theory.validation.evidence --minutes $(MINUTES)
 
 $(VENV)/.environment: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
