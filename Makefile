@@ -16,7 +16,7 @@ help:
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
 	@echo "make docs       build the site into build/site/, warnings are errors"
 	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
-	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README and its table differ"
+	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README, docs/evidence.md and their tables differ"
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
 	@echo "make evidence   what is too long for the tests, MINUTES=60: adversarial rows, hostile transport and files, coverage; continues where it stopped"
@@ -25,7 +25,7 @@ demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
 
 figures: $(VENV)/.installed
-	$(BIN)/python -P -m kd2m_theory.paper_figures.readme_table README.md
+	$(BIN)/python -P -m kd2m_theory.paper_figures.readme_table README.md docs/evidence.md
 	$(BIN)/kd2m figures --out kd2m-figures
 
 test: lint types

@@ -104,7 +104,9 @@ def _equal_heads(rng: np.random.Generator, draw: Draw) -> Draw:
     scale = 10.0 ** rng.uniform(0, 8)
     weight, bias = draw.weight.copy(), draw.bias.copy()
     some = slice(None) if rng.random() < 0.6 else slice(0, 2)
-    weight[some], bias[some] = weight[0], bias[0]
+    weight[some] = weight[0]
+    if rng.random() < 0.5:  # other biases change all losses of a class alike
+        bias[some] = bias[0]
     return _with(draw, teacher=draw.teacher * scale, student=draw.student * scale, weight=weight, bias=bias, own=None)
 
 
@@ -134,8 +136,12 @@ def _extreme(rng: np.random.Generator, draw: Draw) -> Draw:
     """Numbers near both ends of float64 that a pair still accepts."""
     kind = rng.integers(4)
     if kind == 0:  # products underflow
-        scale = 10.0 ** rng.uniform(-320, -150)
-        return _with(draw, teacher=draw.teacher * scale, student=draw.student * scale, own=_times(draw.own, scale))
+        least = rng.random() < 0.3
+        scale = 5e-324 if least else 10.0 ** rng.uniform(-320, -150)
+        weight = np.sign(draw.weight) if least else draw.weight
+        bias = draw.bias * rng.integers(2)
+        teacher, student = draw.teacher * scale, draw.student * scale
+        return _with(draw, teacher=teacher, student=student, weight=weight, bias=bias, own=_times(draw.own, scale))
     if kind == 1:  # squares of squares overflow
         scale = 10.0 ** rng.uniform(70, 100)
         return _with(draw, teacher=draw.teacher * scale, student=draw.student * scale, own=None)
@@ -145,6 +151,17 @@ def _extreme(rng: np.random.Generator, draw: Draw) -> Draw:
         return _with(draw, student=student, own=None)
     exponents = 10.0 ** rng.uniform(-200, 20, draw.teacher.shape[1])
     return _with(draw, teacher=draw.teacher * exponents, student=draw.student * exponents)
+
+
+def _attained(rng: np.random.Generator, draw: Draw) -> Draw:
+    """Every answer is wrong beyond doubt and becomes more so: rows that a sample can attain, with logits that cancel."""
+    away = draw.weight - draw.weight.mean(axis=0)
+    size, more = 10.0 ** rng.uniform(1, 4), 1.0 + 10.0 ** rng.uniform(-6, 0)
+    offset = float(rng.choice([0.0, 1e3, 1e6, 1e9])) * rng.uniform(0.5, 1.0)
+    teacher, student = -size * away[draw.labels], -size * more * away[draw.labels_student]
+    if draw.own is None:
+        return _with(draw, teacher=teacher, student=student, bias=draw.bias + offset)
+    return _with(draw, teacher=teacher, student=student, own=np.full_like(draw.own, offset))
 
 
 def _as_drawn(_rng: np.random.Generator, draw: Draw) -> Draw:
@@ -162,6 +179,7 @@ FAMILIES: Mapping[str, Family] = {
     "saturated logits": _saturated,
     "equal rows of the head": _equal_heads,
     "ties": _ties,
+    "attained bounds": _attained,
     "student is teacher": _alike,
     "near the ends of float64": _extreme,
 }
@@ -174,7 +192,7 @@ def problem(rng: np.random.Generator) -> Problem:
     """A pair of a random family."""
     family = str(rng.choice(list(FAMILIES)))
     classes = int(rng.choice([2, 3, 4, 10, 50], p=[0.3, 0.3, 0.2, 0.17, 0.03]))
-    dimension = int(rng.integers(1, 9))
+    dimension = int(rng.integers(1, 9)) if rng.random() < 0.85 else int(rng.choice([17, 64]))
     order = str(rng.choice(ORDERS, p=[0.5, 0.2, 0.15, 0.15]))
     kind = str(rng.choice(LABELS, p=[0.6, 0.2, 0.1, 0.1]))
     form = str(rng.choice(FORMS))
@@ -195,6 +213,7 @@ def problem(rng: np.random.Generator) -> Problem:
         "numbers": kept,
         "copies": "duplicate rows" if copies else "distinct rows",
         "K": str(classes),
+        "d": "1 to 8" if dimension < 9 else "17 or 64",
         "n": "2 to 4" if n < 5 else "5 to 15" if n < 16 else "16 to 60",
     }
     return Problem(arguments, strata, Settings(temperature=temperature))
@@ -223,7 +242,7 @@ def _draw(
 ) -> Draw:
     n, m = len(labels), len(labels_student)
     weight, bias = rng.normal(size=(classes, dimension)), rng.normal(size=classes)
-    fitted = rng.uniform(0, 3) * weight[labels] / np.linalg.norm(weight[labels], axis=1, keepdims=True)
+    fitted = rng.uniform(-1, 3) * weight[labels] / np.linalg.norm(weight[labels], axis=1, keepdims=True)
     teacher = fitted + rng.normal(size=(n, dimension))
     move = 10.0 ** rng.uniform(-6, 1)
     student = teacher[np.arange(m) % n] + move * rng.normal(size=(m, dimension))
