@@ -65,19 +65,34 @@ def _suite(table: Mapping[str, Any]) -> Iterator[str]:
             listed = ", ".join(f"{level} ({counts['failed']:,} of {counts['cases']:,})" for level, counts in ranked)
             yield f"Failures by {other}: {listed}."
             yield ""
-    if "halved_claims" in table:
-        halved = table["halved_claims"]
-        seen = [claim for claim, caught in halved["caught_by_claim"].items() if caught]
-        unseen = [claim for claim, caught in halved["caught_by_claim"].items() if not caught]
-        yield (
-            f"Of {halved['cells']:,} cells of a claim of half the width, {halved['caught']:,} were caught, at least one of each of "
-            f"{', '.join(seen) or 'no claim'}."
-            + (f" Never caught, so that their cells prove nothing about their radius: {', '.join(unseen)}." if unseen else "")
-        )
-        yield ""
+    yield from _allowance(table)
+    yield from _controls(table)
     if table["failures"]:
         example = table["failures"][0]
         words = example["failure"].replace("|", "\\|").replace("`", "'")
         about = ", ".join(f"{key} {value}" for key, value in example.items() if key not in ("failure", "case"))
         yield f"For example case {example['case']} ({about}): `{' '.join(words.split())}`."
         yield ""
+
+
+def _allowance(table: Mapping[str, Any]) -> Iterator[str]:
+    if "ends" in table["strata"]:
+        allowed = table["strata"]["ends"]["need the allowance"]
+        held = allowed["cases"] - allowed["failed"]
+        yield f"Of the cases that held, {held:,} needed what the row allows for rounding of its target; the others hold alone."
+        yield ""
+
+
+def _controls(table: Mapping[str, Any]) -> Iterator[str]:
+    if "halved_claims" in table:
+        halved = table["halved_claims"]
+        seen = [claim for claim, caught in halved["caught_by_claim"].items() if caught]
+        unseen = [claim for claim, caught in halved["caught_by_claim"].items() if not caught]
+        yield (
+            f"Of {halved['cells']:,} cells of a claim of half the width, {halved['caught']:,} were caught, at least one of each "
+            f"of {', '.join(seen) or 'no claim'}."
+        )
+        yield ""
+        if unseen:
+            yield f"Never caught, so that their cells prove nothing about their radius: {', '.join(unseen)}."
+            yield ""

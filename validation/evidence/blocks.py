@@ -79,7 +79,7 @@ class Blocks:
             tally = None if table["tally"] is None else Tally.from_dict(table["tally"])
             block = Block(table["block"], tally, table["seconds"], table["lost"])
             origin: Mapping[str, Any] = {name: table[name] for name in self.origin}
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
             raise InputError(f"{path} is not a whole block ({type(error).__name__}); delete it") from None
         if origin != self.origin or path.name != f"{block.number}.json" or (block.tally is None) != bool(block.lost):
             raise InputError(f"{path} is not block {path.stem} of this suite, version and code; delete it")
