@@ -89,8 +89,8 @@ def _controls(table: Mapping[str, Any]) -> Iterator[str]:
         seen = [claim for claim, caught in halved["caught_by_claim"].items() if caught]
         unseen = [claim for claim, caught in halved["caught_by_claim"].items() if not caught]
         yield (
-            f"Of {halved['cells']:,} cells of a claim of half the width, {halved['caught']:,} were caught, at least one of each "
-            f"of {', '.join(seen) or 'no claim'}."
+            f"Of {halved['cells']:,} cells of a claim of half the width, {halved['caught']:,} were caught, at least one of "
+            f"each of {', '.join(seen) or 'no claim'}."
         )
         yield ""
         if unseen:

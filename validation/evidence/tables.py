@@ -15,7 +15,7 @@ from kd2m_theory.validation.evidence.suite import SEED, Tally
 
 SCHEMA = "kd2m-evidence/1"
 # Failures that a table describes; all are counted.
-_SHOWN = 24
+_SHOWN = 60
 _WORDS = 400
 _PACKAGES = ("numpy", "scipy", "mpmath", "POT", "torch")
 _KINDS: Mapping[str, type | tuple[type, ...]] = {

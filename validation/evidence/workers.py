@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import resource
+import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,12 +33,13 @@ class Workers:
 
     Args:
         count: how many.
+        scratch: folder for temporary files, so that those of a process that is killed go too.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, scratch: str) -> None:
         self._context: Any = multiprocessing.get_context("spawn")  # fork does not suit threaded libraries
         self._workers: list[_Worker] = []
-        self.count = count
+        self.count, self.scratch = count, scratch
 
     @property
     def idle(self) -> bool:
@@ -89,7 +92,7 @@ class Workers:
             _end(worker)
             self._workers.remove(worker)
         here, there = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(there,))
+        process = self._context.Process(target=_serve, args=(there, self.scratch))
         process.start()
         there.close()
         worker = _Worker(process, here, serves=suite.name)
@@ -125,11 +128,12 @@ class Workers:
 @contextmanager
 def workers(count: int) -> Iterator[Workers]:
     """Processes that are gone when the block of code ends, however it ends."""
-    pool = Workers(count)
-    try:
-        yield pool
-    finally:
-        pool.close()
+    with tempfile.TemporaryDirectory(prefix="kd2m-evidence-") as scratch:
+        pool = Workers(count, scratch)
+        try:
+            yield pool
+        finally:
+            pool.close()
 
 
 def _end(worker: _Worker) -> None:
@@ -138,11 +142,10 @@ def _end(worker: _Worker) -> None:
     worker.end.close()
 
 
-def _serve(end: Connection) -> None:
-    import signal
-
-    start()
+def _serve(end: Connection, scratch: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    start()
+    tempfile.tempdir = scratch
     limited = False
     while True:
         try:

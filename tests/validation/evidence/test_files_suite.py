@@ -60,7 +60,7 @@ def _sleeps():
     ("main", "words"),
     [
         (_raises, "a traceback: KeyError: 'labels'"),
-        (_sleeps, "no answer after 0.3 s"),
+        (_sleeps, "no answer after 10 s of work or 0.3 s of waiting"),
         (_prints_and_exits("kd2m: no", 1), "status 1: kd2m: no"),
         (_prints_and_exits("kd2m: no\nand no", 2), "2 lines instead of one"),
         (_prints_and_exits("Traceback (most recent call last):", 2), "a traceback on standard error"),
@@ -71,7 +71,7 @@ def _sleeps():
 )
 def test_a_command_that_answers_otherwise_is_caught(quick, main, words):
     quick.setattr(files.cli, "main", main)
-    quick.setattr(files, "SECONDS", 0.3)
+    quick.setattr(files, "WAITING", 0.3)
     tally = sample(1)
     assert tally.failed == 1
     assert words in tally.failures[0]["failure"]
