@@ -13,12 +13,13 @@ from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS
 from kd2m_theory.validation.evidence.coverage_laws import LAWS, ORDERS, law, truth
 from kd2m_theory.validation.evidence.suite import Case, Judgement, Suite, Tally
 
-SIZES = (50, 200)
+# One fixed permutation may suit one n and not another; at 196 that of a sorted sample was seen to be a bad one.
+SIZES = (50, 196)
 DELTA = 0.05
 # Probability that any sound claim of all cells is called wrong (Holm).
 FALSE_ALARM = 1e-3
-# A cell with fewer trials says nothing.
-_LEAST_TRIALS = 100
+# With fewer trials not even a claim that is never wrong is shown to be wrong less often than δ.
+_LEAST_TRIALS = 60
 _CELL = "cell"
 _SOUND, _HALVED = "claim", "halved"
 

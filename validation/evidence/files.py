@@ -171,7 +171,8 @@ def _audit(rng: np.random.Generator, path: Path) -> tuple[str, ...]:
 
 
 def _run_configuration(rng: np.random.Generator) -> Attempt:
-    name = str(rng.choice(["digits-cw2.toml", "digits-sum.toml", "mixture-cw2.toml", "cifar100-ttm.toml"]))
+    # Not those whose images come from a hub: an accepted one would ask the network.
+    name = str(rng.choice(["digits-cw2.toml", "digits-sum.toml", "mixture-cw2.toml", "digits-ttm.toml"]))
     way, data = _mutated(rng, material.configuration(name), {**BYTES, **TEXT})
     path = _place("run.toml")
     path.write_bytes(data)

@@ -76,7 +76,7 @@ def test_evidence_that_could_not_have_failed_says_so(monkeypatch):
     assert "no claim of half the width was caught on two atoms" in coverage.judge(planted(sound)).doubts[0]
     assert coverage.judge(planted([*sound, (cell("x", "halved"), 400, 5)])).doubts
     assert coverage.judge(planted([*sound, (cell("x", "halved"), 400, 100)])).doubts == ()
-    assert "1 cells have fewer than 100 trials" in coverage.judge(planted([(cell("x"), 99, 0)])).doubts[0]
+    assert "1 cells have fewer than 60 trials" in coverage.judge(planted([(cell("x"), 59, 0)])).doubts[0]
     assert coverage.judge(Tally()).doubts
 
 
