@@ -1,6 +1,7 @@
-"""The part of README that reports the shipped campaign, made of its table: README may say nothing that the table does not.
+"""Parts of pages that are made of stored tables: a page may say nothing that its table does not.
 
-`python -m kd2m_theory.paper_figures.readme_table README.md` fails if it does; with `--write` it writes that part anew.
+README reports the shipped campaign, docs/evidence.md what `make evidence` found. `python -m
+kd2m_theory.paper_figures.readme_table README.md docs/evidence.md` fails if they differ; with `--write` it writes those parts.
 """
 
 import argparse
@@ -8,12 +9,14 @@ import difflib
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import write_atomically
+from kd2m_theory.paper_figures import evidence_part
 from kd2m_theory.paper_figures.campaign_table import STANDARD, findings_in
 from kd2m_theory.report import number
 
@@ -39,17 +42,43 @@ def block(found: "Findings") -> str:
     return "\n".join(lines)
 
 
-def replaced(readme: str, block: str) -> str:
-    """README with its part on the campaign replaced.
+@dataclass(frozen=True)
+class Part:
+    """A part of a page.
+
+    Attributes:
+        begin: the mark before it.
+        end: the mark after it.
+        made: the part with its marks, from a folder of tables (None: those of the package).
+    """
+
+    begin: str
+    end: str
+    made: Callable[[Path | None], str]
+
+
+PARTS = (
+    Part(BEGIN, END, lambda tables: block(findings_in(STANDARD.path(tables)))),
+    Part(evidence_part.BEGIN, evidence_part.END, evidence_part.block),
+)
+
+
+def replaced(page: str, tables: Path | None) -> str:
+    """A page with every part that it has made again.
 
     Raises:
-        InputError: it has no such part.
+        InputError: it has no part, a part has no end, or a table is not there.
     """
-    before, mark, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (mark and end):
-        raise InputError(f"README has no part between {BEGIN} and {END}")
-    return before + block + after
+    if not any(part.begin in page for part in PARTS):
+        raise InputError(f"the page has no part that begins with {' or '.join(part.begin for part in PARTS)}")
+    for part in PARTS:
+        before, mark, rest = page.partition(part.begin)
+        if mark:
+            _, end, after = rest.partition(part.end)
+            if not end:
+                raise InputError(f"the page has no part between {part.begin} and {part.end}")
+            page = before + part.made(tables) + after
+    return page
 
 
 def _verdict(found: "Findings") -> list[str]:
@@ -122,22 +151,26 @@ def _correlation(each: "Explained") -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare or write; the exit status is 0 if README and the table agree, 1 if not, 2 if there is nothing to compare."""
-    parser = argparse.ArgumentParser(prog="readme_table", description="README's numbers of the campaign against its table.")
-    parser.add_argument("readme", type=Path)
+    """Compare or write; the exit status is 0 if pages and tables agree, 1 if not, 2 if there is nothing to compare."""
+    parser = argparse.ArgumentParser(prog="readme_table", description="Numbers on pages against the tables they come from.")
+    parser.add_argument("pages", type=Path, nargs="+", metavar="PAGE")
     parser.add_argument("--write", action="store_true", help="write them instead")
-    parser.add_argument("--tables", type=Path, help="folder of standard.parquet; that of the package if not given")
+    parser.add_argument("--tables", type=Path, help="folder of the tables; that of the package if not given")
     chosen = parser.parse_args(arguments)
+    return max(_page(page, chosen.tables, chosen.write) for page in chosen.pages)
+
+
+def _page(page: Path, tables: Path | None, write: bool) -> int:
     try:
-        said = chosen.readme.read_text(encoding="utf-8")
-        true = replaced(said, block(findings_in(STANDARD.path(chosen.tables))))
+        said = page.read_text(encoding="utf-8")
+        true = replaced(said, tables)
+        if write:
+            write_atomically(page, true.encode())
+            return 0
     except (InputError, OSError) as error:
-        print(f"{chosen.readme}: {error}", file=sys.stderr)
+        print(f"{page}: {error}", file=sys.stderr)
         return 2
-    if chosen.write:
-        write_atomically(chosen.readme, true.encode())
-        return 0
-    wrong = list(difflib.unified_diff(said.splitlines(), true.splitlines(), str(chosen.readme), "the table", lineterm="", n=0))
+    wrong = list(difflib.unified_diff(said.splitlines(), true.splitlines(), str(page), "the table", lineterm="", n=0))
     if wrong:
         print(*wrong, sep="\n", file=sys.stderr)
     return 1 if wrong else 0

@@ -15,6 +15,7 @@ ROOMS = {
     "kd2m_theory": "kd2m_theory",
     "kd2m_theory/theory": "kd2m_theory.theory",
     "validation/campaigns": "kd2m_theory.validation.campaigns",
+    "validation/evidence": "kd2m_theory.validation.evidence",
     "validation/objectives": "kd2m_theory.validation.objectives",
     "validation/populations": "kd2m_theory.validation.populations",
 } | {room: f"kd2m_theory.{room}" for room in ("estimators", "bounds", "validation", "paper_figures")}
