@@ -43,10 +43,17 @@ def run(
     campaign: Annotated[
         str, typer.Argument(metavar="CAMPAIGN", help="A .toml file, or quick, standard or gpu.", show_default=False)
     ],
-    store: Annotated[
+    out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where the results go; campaigns/NAME if not given.", show_default=False),
+        typer.Option(metavar="FOLDER", help="Of the store of results; campaigns/NAME if not given.", show_default=False),
     ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Instead of what the file says: --set delta=0.1 --set sweep.1.seeds=[0]"
+        ),
+    ] = None,
+    store: Annotated[Path | None, typer.Option(metavar="FOLDER", hidden=True)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Compute only what the store lacks.")] = False,
     workers: Annotated[int | None, typer.Option(help="Local processes; one a core if not given.", show_default=False)] = None,
     scheduler: Annotated[
@@ -66,8 +73,12 @@ def run(
     from kd2m_theory.validation.campaigns.campaign_run import run_campaign
     from kd2m_theory.validation.campaigns.engine import CampaignError
 
-    chosen = read_campaign(campaign)
-    folder = store or Path("campaigns") / Path(campaign).stem
+    if store is not None:
+        typer.echo("kd2m: --store is deprecated and goes in 0.3; use --out", err=True)
+        if out is not None and out != store:
+            raise InputError(f"--out is {out} and --store {store}; give --out alone")
+    chosen = read_campaign(campaign, change or ())
+    folder = out or store or Path("campaigns") / Path(campaign).stem
     try:
         with _shown() as watch:
             run_campaign(chosen, folder, resume=resume, workers=workers, scheduler=scheduler, timeout=timeout, watch=watch)

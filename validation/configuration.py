@@ -6,10 +6,10 @@ Every key is checked before anything is trained; a key that is not known is refu
 import dataclasses
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +18,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.validation.objectives.objective import above_zero, at_least_zero
 from kd2m_theory.validation.populations.stream import whole
 from kd2m_theory.validation.spelling import did_you_mean
+from kd2m_theory.validation.toml_tables import names, read_table
 
 Optimiser = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -226,8 +227,8 @@ def read_configuration(source: str | Path, changes: Iterable[str] = ()) -> Confi
 
     Args:
         source: a path, or one of `shipped_names`.
-        changes: "key=value" with a dotted key and a TOML value, for example "objective.weight=1e-3", in the place of what
-            the file says.
+        changes: "key=value" with a dotted key and a TOML value or bare words, for example "objective.weight=1e-3", in the place
+            of what the file says; "variant=kd" chooses a variant of a file that has some.
 
     Raises:
         InputError: no such file or name, no TOML, a change that is none, or what `configuration` refuses.
@@ -237,26 +238,7 @@ def read_configuration(source: str | Path, changes: Iterable[str] = ()) -> Confi
         >>> chosen.objective["name"], chosen.objective["weight"], chosen.seed
         ('cw2', 0.0001, 2)
     """
-    path = Path(source)
-    if path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise InputError(f"{source} is not TOML: it is not UTF-8") from None
-    elif str(source) in (names := shipped_names()):
-        text = (_shipped() / f"{source}.toml").read_text(encoding="utf-8")
-    else:
-        raise InputError(
-            f"there is no file {source}, nor a configuration of that name; {did_you_mean(source, names)}"
-            f"shipped ones are {', '.join(names)}"
-        )
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source} is not TOML: {error}") from None
-    for change in changes:
-        _apply(table, change)
-    return configuration(table)
+    return configuration(read_table(source, "configuration", _shipped(), changes))
 
 
 def configuration(table: Mapping[str, Any]) -> Configuration:
@@ -271,16 +253,16 @@ def configuration(table: Mapping[str, Any]) -> Configuration:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """Names of the configurations that come with the package.
+    """Names of the configurations that come with the package: FILE, and FILE-VARIANT where a file has variants.
 
     Example:
         >>> "digits-cw2" in shipped_names()
         True
     """
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in _shipped().iterdir() if entry.name.endswith(".toml")))
+    return names(_shipped())
 
 
-def _shipped() -> Any:
+def _shipped() -> Traversable:
     return files("kd2m_theory.validation") / "configurations"
 
 
@@ -306,22 +288,6 @@ def _made(kind: type[Any], table: Any, where: str) -> Any:
         return kind(**parts)
     except InputError as error:
         raise InputError(f"{place}: {error}") from None if where else error
-
-
-def _apply(table: dict[str, Any], change: str) -> None:
-    key, equals, value = change.partition("=")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        equals = ""
-    if not equals:
-        raise InputError(f"{change!r} is no key=value with a TOML value; write for example objective.weight=1e-3")
-    *path, last = key.strip().split(".")
-    for part in path:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise InputError(f"{change!r} goes into {part!r}, which is no table")
-    table[last] = parsed
 
 
 def _text(value: object, name: str) -> None:

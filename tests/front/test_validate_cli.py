@@ -97,7 +97,7 @@ def test_a_folder_of_other_things_is_refused_and_keeps_all_of_them(refused, file
     for path in (Path("thesis/scratch/data.txt"), Path("thesis/thesis.tex")):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("years of work")
-    assert "thesis holds scratch and no campaign" in refused(file, "--store", "thesis")
+    assert "thesis holds scratch and no campaign" in refused(file, "--out", "thesis")
     assert Path("thesis/scratch/data.txt").read_text() == Path("thesis/thesis.tex").read_text() == "years of work"
 
 
@@ -105,7 +105,7 @@ def test_a_store_of_another_version(refused, file):
     Path("old").mkdir()
     record = {"schema": "kd2m-campaign/0", "version": "kd2m-theory 0.0.1", "campaigns": {}}
     Path("old/store.json").write_text(json.dumps(record))
-    for arguments in ((file, "--store", "old", "--resume"), ("report", "old"), ("merge", "new", "old")):
+    for arguments in ((file, "--out", "old", "--resume"), ("report", "old"), ("merge", "new", "old")):
         assert "numbers of two versions do not mix" in refused(*arguments)
     assert json.loads(Path("old/store.json").read_text()) == record
     assert os.listdir("old") == ["store.json"]
@@ -124,18 +124,35 @@ def copied_with(file, old, new, folder):
 
 
 def test_code_with_another_constant_does_not_continue_a_store(command, file, tmp_path):
-    assert command("validate", file, "--store", "made", "--workers", "1")[0] == 0
+    assert command("validate", file, "--out", "made", "--workers", "1")[0] == 0
     next(Path("made/parts").iterdir()).unlink()
     eps = "EPS = float(np.finfo(np.float64).eps)"
     changed = copied_with("estimators/ground.py", eps, f"{eps} * 1e6", tmp_path / "elsewhere")
     kept = {path: path.read_bytes() for path in Path("made").rglob("*") if path.is_file()}
     code = "from kd2m_theory.cli import main; main()"
-    arguments = ["validate", str(file), "--store", "made", "--workers", "1", "--resume"]
+    arguments = ["validate", str(file), "--out", "made", "--workers", "1", "--resume"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], env=changed, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "made has numbers that this code does not compute" in done.stderr
     assert {path: path.read_bytes() for path in Path("made").rglob("*") if path.is_file()} == kept
     assert command("validate", *arguments[1:])[0] == 0
+
+
+def test_a_campaign_is_changed_on_the_command_line(command, file):
+    assert command("validate", file, "--out", "made", "--workers", "1", "--set", "sweep.1.seeds=[3]")[0] == 0
+    (held,) = json.loads(Path("made/store.json").read_text())["campaigns"].values()
+    assert held["sweep"][0]["seeds"] == [3]
+
+
+def test_the_old_name_of_out_still_works_and_says_so(command, refused, file):
+    Path("full").mkdir()
+    Path("full/thesis.tex").touch()
+    status, _, err = command("validate", file, "--store", "full")
+    assert status == 2
+    assert err.splitlines()[0] == "kd2m: --store is deprecated and goes in 0.3; use --out"
+    assert "full holds thesis.tex and no campaign" in err.splitlines()[1]
+    status, _, err = command("validate", file, "--store", "a", "--out", "b")
+    assert (status, "--out is b and --store a" in err) == (2, True)
 
 
 def test_a_store_that_is_none(refused):
@@ -147,20 +164,20 @@ def test_a_full_disk(refused, file, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("kd2m_theory.files.os.replace", full)
-    assert "numbers.json cannot be written (No space left on device)" in refused(file, "--store", "made", "--workers", "1")
+    assert "numbers.json cannot be written (No space left on device)" in refused(file, "--out", "made", "--workers", "1")
     assert os.listdir("made") == []
 
 
 def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file, monkeypatch):
-    status, out, _ = command("validate", file, "--store", "made", "--workers", "1")
+    status, out, _ = command("validate", file, "--out", "made", "--workers", "1")
     assert status == 0
     assert "no guaranteed bound is violated" in out
     assert sorted(os.listdir("made")) == ["numbers.json", "parts", "report", "store.json", "table.parquet", "teachers"]
     table = Path("made/table.parquet").read_bytes()
-    assert "made holds this campaign; continue it with --resume" in refused(file, "--store", "made")
+    assert "made holds this campaign; continue it with --resume" in refused(file, "--out", "made")
     next(Path("made/parts").iterdir()).unlink()
     assert "1 tasks of the campaign are missing; continue it with --resume" in refused("report", "made")
-    assert command("validate", file, "--store", "made", "--workers", "1", "--resume")[0] == 0
+    assert command("validate", file, "--out", "made", "--workers", "1", "--resume")[0] == 0
     assert Path("made/table.parquet").read_bytes() == table
 
     # No evidence is no success: a part of other rows than its task's, of none, or of another task.
@@ -178,7 +195,7 @@ def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file,
     def failing(*_arguments, **_options):
         raise CampaignError("1 of 1 tasks failed")
 
-    again = file, "--store", "made", "--resume"
+    again = file, "--out", "made", "--resume"
     monkeypatch.setattr(campaign_run, "run_campaign", failing)
     assert "1 of 1 tasks failed" in refused(*again)
     # A violation that another task found is not hidden by it.

@@ -104,9 +104,10 @@ def test_a_file_and_changes_to_it(tmp_path):
     assert read.seed == 7
     assert read.pairs_at == (5,)
     for change, words in (
-        ("seed", "no key=value"),
-        ("seed=abc", "no key=value"),
-        ("student.network.deep=1", "no table"),
+        ("seed", "is not key=value"),
+        ("seed=abc", "seed is 'abc'; give a whole number"),
+        ("student.network.deep=1", "which is not a table"),
+        ("variant=kd", "has no variant 'kd'"),
         ("student.epochs=1", r"\[student\] has no 'epochs'"),
     ):
         with pytest.raises(InputError, match=words):

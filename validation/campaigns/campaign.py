@@ -1,11 +1,11 @@
 """What a campaign is: grids of runs to sweep, and pairs whose population rows are tried on fresh samples. Read from TOML."""
 
 import itertools
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.validation.configuration import Configuration, configuration, digest
 from kd2m_theory.validation.populations.stream import whole
 from kd2m_theory.validation.spelling import did_you_mean
+from kd2m_theory.validation.toml_tables import names, read_table
 
 POPULATION_ROWS = tuple(row.name for row in ROWS if row.event)
 _MOST_RUNS = 100_000
@@ -104,30 +105,17 @@ class Campaign:
         return digest(self.table)
 
 
-def read_campaign(source: str | Path) -> Campaign:
+def read_campaign(source: str | Path, changes: Iterable[str] = ()) -> Campaign:
     """The campaign in a TOML file, or the shipped one of that name.
 
+    Args:
+        source: a path, or one of `shipped_campaigns`.
+        changes: "key=value" in the place of what the file says, for example "delta=0.1" or "sweep.1.seeds=[0]".
+
     Raises:
-        InputError: no such file or name, no TOML, or what `campaign` refuses.
+        InputError: no such file or name, no TOML, a change that does not fit, or what `campaign` refuses.
     """
-    path = Path(source)
-    if path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise InputError(f"{source} is not TOML: it is not UTF-8") from None
-    elif str(source) in (names := shipped_campaigns()):
-        text = (_shipped() / f"{source}.toml").read_text(encoding="utf-8")
-    else:
-        raise InputError(
-            f"there is no file {source}, nor a campaign of that name; {did_you_mean(source, names)}"
-            f"shipped ones are {', '.join(names)}"
-        )
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source} is not TOML: {error}") from None
-    return campaign(table)
+    return campaign(read_table(source, "campaign", _shipped(), changes))
 
 
 def campaign(table: Mapping[str, Any]) -> Campaign:
@@ -162,7 +150,7 @@ def campaign(table: Mapping[str, Any]) -> Campaign:
 
 def shipped_campaigns() -> tuple[str, ...]:
     """Names of the campaigns that come with the package."""
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in _shipped().iterdir() if entry.name.endswith(".toml")))
+    return names(_shipped())
 
 
 def _at_both(run: Configuration, same: Configuration) -> Configuration:
@@ -280,7 +268,7 @@ def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _shipped() -> Any:
+def _shipped() -> Traversable:
     return files("kd2m_theory.validation.campaigns") / "shipped"
 
 

@@ -87,7 +87,7 @@ class Store:
             schema, wrote = found["schema"], found["version"]
         except FileNotFoundError:
             raise StoreError(
-                f"{self.path} holds no campaign; start one with kd2m validate CAMPAIGN --store {self.path}"
+                f"{self.path} holds no campaign; start one with kd2m validate CAMPAIGN --out {self.path}"
             ) from None
         except (OSError, ValueError, KeyError, TypeError):
             raise StoreError(f"{record} is not the record of a campaign; name another folder") from None

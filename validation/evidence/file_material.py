@@ -125,7 +125,7 @@ def run() -> tuple[Path, Path]:
 @cache
 def store() -> tuple[Path, Path]:
     """A campaign, and its finished store."""
-    return _made("store", _CAMPAIGN, ("validate", "{}", "--store"), ("--workers", "1"))
+    return _made("store", _CAMPAIGN, ("validate", "{}", "--out"), ("--workers", "1"))
 
 
 def owned_files(root: Path) -> list[Path]:

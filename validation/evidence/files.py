@@ -172,7 +172,7 @@ def _audit(rng: np.random.Generator, path: Path) -> tuple[str, ...]:
 
 def _run_configuration(rng: np.random.Generator) -> Attempt:
     # Not those whose images come from a hub: an accepted one would ask the network.
-    name = str(rng.choice(["digits-cw2.toml", "digits-sum.toml", "mixture-cw2.toml", "digits-ttm.toml"]))
+    name = str(rng.choice(["digits.toml", "mixture-cw2.toml", "glyphs-cw2.toml", "glyphs62-resnet-cw2.toml"]))
     way, data = _mutated(rng, material.configuration(name), {**BYTES, **TEXT})
     path = _place("run.toml")
     path.write_bytes(data)
@@ -186,7 +186,7 @@ def _campaign(rng: np.random.Generator) -> Attempt:
     path = _place("campaign.toml")
     path.write_bytes(data)
     # No worker is refused after the campaign is read and checked: nothing is computed.
-    words = ("validate", str(path), "--store", str(path.with_name("store")), "--workers", "0")
+    words = ("validate", str(path), "--out", str(path.with_name("store")), "--workers", "0")
     return Attempt(words, {"file": "campaign", "damage": way})
 
 
@@ -289,7 +289,7 @@ def _path(rng: np.random.Generator) -> Attempt:
     words = {
         "audit": ("audit", typed),
         "train": ("train", typed, "--out", str(path.parent / "run"), "--threads", "0"),
-        "validate": ("validate", typed, "--store", str(path.parent / "store"), "--workers", "0"),
+        "validate": ("validate", typed, "--out", str(path.parent / "store"), "--workers", "0"),
         "report": ("validate", "report", typed),
         "figures": ("figures", "--only", "accuracy", "--format", "json", "--tables", typed, "--out", str(path.parent / "out")),
     }[verb]
@@ -329,7 +329,7 @@ def warm_up() -> None:
         ("audit", str(whole)),
         ("train", str(source), "--out", str(material.copied(run, "run-copy")), "--resume"),
         ("validate", "report", str(material.copied(store, "store-copy"))),
-        ("validate", "quick", "--store", out, "--workers", "0"),
+        ("validate", "quick", "--out", out, "--workers", "0"),
         *(("figures", "--only", figure, "--format", "json", "--out", out) for figure in _TABLES),
     ):
         found = answer(words, contextlib.nullcontext)
