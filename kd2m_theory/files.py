@@ -1,10 +1,12 @@
 """Files that are either whole or not there."""
 
 import hashlib
+import json
 import os
 import secrets
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 from kd2m_theory.errors import InputError
 
@@ -85,3 +87,22 @@ def content_digest(path: str | Path) -> str:
     """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def read_json(data: bytes | Path, what: str) -> dict[str, Any]:
+    """A table that this package wrote as JSON.
+
+    Args:
+        data: its bytes, or where it is.
+        what: the file is, or should be, for the message: "runs/a/results.json is not the results of a run".
+
+    Raises:
+        InputError: the file cannot be read, is not JSON, or is not a table; the message begins with `what`.
+    """
+    try:
+        found = json.loads(data.read_bytes() if isinstance(data, Path) else data)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{what} ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{what} (it is not a table)")
+    return found

@@ -96,7 +96,7 @@ def hunt(
         watch: wraps the iteration over forms, for a progress display.
 
     Raises:
-        InputError: no such theorem, nothing in it to search, or a budget that is not positive.
+        InputError: no such theorem, nothing in it to search, or a budget that is not positive or too small to try every form.
     """
     Budget(seconds, steps)  # refuses before anything is loaded
     chosen = _chosen(theorems() if catalogue is None else catalogue, only)
@@ -107,6 +107,12 @@ def hunt(
         finding = falsify(form, share, seed, steps=steps, hypotheses=owner.hypotheses)
         row = Comparison(form.name, None) if finding.instance is None else compare(form, finding.instance, numbers=False)
         found.append((owner.name, finding, row))
+    untried = [finding.form for _, finding, _ in found if finding.starts == 0]
+    if untried and not any(finding.violated for _, finding, _ in found):
+        raise InputError(
+            f"{len(untried)} of {len(found)} forms were not tried in that time, {untried[0]} first, and what is not tried is "
+            "not confirmed; give more seconds"
+        )
     return HuntReport(tuple(found))
 
 

@@ -53,11 +53,12 @@ class Origin:
         Raises:
             InputError: naming the first difference and what to do.
         """
-        if not isinstance(held, Mapping) or not isinstance(held.get("inputs"), Mapping):
+        inputs = held.get("inputs") if isinstance(held, Mapping) else None
+        if not isinstance(inputs, Mapping) or inputs.keys() != self.inputs.keys():
             raise InputError(f"{where} does not say what it was made from; name another folder")
-        refuse_other(held["inputs"], self.inputs, str(where))
+        refuse_other(inputs, self.inputs, str(where))
         for name, remedy in _REMEDIES.items():
-            if held.get(name) != getattr(self, name):
+            if (type(held.get(name)), held.get(name)) != (type(getattr(self, name)), getattr(self, name)):
                 raise InputError(
                     f"{where} was made with {name} = {held.get(name)}, this is {getattr(self, name)}, and rounding depends on "
                     f"it; {remedy.format(held=held.get(name))}, or name another folder"

@@ -4,6 +4,7 @@ configuration.json   what was asked for, every key, its digest, and what else th
 numbers.json         version of the numbers, and a panel of them as the code computed it that began the run
 environment.json     versions and device of the process that last worked on it
 history.parquet      one row an epoch; history.csv is the same
+weights.json         digests of the final weights, the student's when it is trained
 last.ckpt            everything that the next epoch needs
 student.safetensors  weights after the last epoch; the run is complete when it is there
 pairs/epoch-0010.safetensors, audits/epoch-0010.json
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -27,9 +28,21 @@ from torch import Tensor, nn
 
 from kd2m_theory import __version__
 from kd2m_theory.errors import InputError
-from kd2m_theory.files import write_atomically
-from kd2m_theory.validation import numbers
-from kd2m_theory.validation.origin import Origin
+from kd2m_theory.files import read_json, write_atomically
+from kd2m_theory.validation.configuration import digest
+from kd2m_theory.validation.origin import Origin, weights_digest
+
+
+class Numbers(Protocol):
+    """The module `numbers`, which computes a run in small: a run is given it, and cannot import it."""
+
+    NUMBERS: int
+
+    def record(self) -> bytes:
+        """Version and panel of the present code."""
+
+    def check(self, held: bytes, what: str) -> None:
+        """Refuse numbers of another version or code."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +77,14 @@ class RunFolder:
         """The audit of that pair."""
         return self.path / "audits" / f"epoch-{epoch:04}.json"
 
-    def open(self, table: Mapping[str, Any], digest: str, origin: Origin, resume: bool) -> None:
+    def open(self, table: Mapping[str, Any], origin: Origin, resume: bool, numbers: Numbers) -> None:
         """Make the folder, or continue in it.
 
         Args:
             table: the configuration.
-            digest: of the configuration.
             origin: what else the run is made from.
             resume: whether a run may be there already.
+            numbers: of the present code.
 
         Raises:
             InputError: the folder holds a run and `resume` is not set; it holds the run of another configuration, or one that
@@ -84,23 +97,27 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"the folder {self.path} cannot be made ({error.strerror}); name another") from None
         if begun:
-            self.check(digest, origin)
+            self.check(table, origin, numbers)
         else:
             write_atomically(self._numbers, numbers.record())
             # Last: a folder with this record has the other.
-            write_json(self._record, {"digest": digest, "configuration": dict(table), "origin": origin.table()})
+            write_json(self._record, {"digest": digest(table), "configuration": dict(table), "origin": origin.table()})
         write_json(self.path / "environment.json", environment())
 
-    def check(self, digest: str, origin: Origin) -> None:
+    def check(self, table: Mapping[str, Any], origin: Origin, numbers: Numbers) -> None:
         """Refuse what it holds for a run of that configuration and origin.
 
         Raises:
             InputError: as `open` with `resume`.
         """
-        found, held = self._held()
-        if found != digest:
+        complaint = f"{self._record} is not the configuration of a run; name another folder"
+        found = read_json(self._record, complaint)
+        said, held = found.get("digest"), found.get("origin")
+        if not isinstance(found.get("configuration"), dict) or said != digest(found["configuration"]):
+            raise InputError(f"{complaint} (it was changed after it was written)")
+        if said != (here := digest(table)):
             raise InputError(
-                f"{self.path} holds the run of another configuration (digest {found}, not {digest}); name another folder"
+                f"{self.path} holds the run of another configuration (digest {said}, not {here}); name another folder"
             )
         origin.check(held, self.path)
         numbers.check(self._held_numbers(), str(self.path))
@@ -125,23 +142,49 @@ class RunFolder:
             if not resume:
                 raise InputError(f"{self.path} holds a run; continue it with --resume, or name another folder")
             return True
-        foreign = sorted(entry.name for entry in self.path.iterdir() if entry != self._numbers)
+        foreign = sorted(
+            entry.name for entry in self.path.iterdir() if entry != self._numbers and not entry.name.startswith(".")
+        )
         if foreign:
             raise InputError(f"{self.path} holds {foreign[0]} and no run; name an empty folder or a new one")
         return False
 
-    def _held(self) -> tuple[str, Any]:
-        """Digest and origin of the run that is there."""
-        try:
-            held = json.loads(self._record.read_text(encoding="utf-8"))
-            return held["digest"], held.get("origin")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{self._record} is not the configuration of a run; name another folder") from None
+    def seal(self, role: str, state: Mapping[str, Tensor]) -> None:
+        """Record what the final weights of the "student" or "teacher" are, when they are there."""
+        held = read_json(self._seals, f"{self._seals} is not a record of weights") if self._seals.exists() else {}
+        write_json(self._seals, held | {role: weights_digest(state)})
+
+    def sealed(self, role: str) -> str | None:
+        """The digest of the final weights; None while they are not trained.
+
+        Raises:
+            InputError: the record is damaged.
+        """
+        if not self._seals.exists():
+            return None
+        found = read_json(self._seals, f"{self._seals} is not a record of weights; name another folder").get(role)
+        return None if found is None else str(found)
+
+    @property
+    def _seals(self) -> Path:
+        return self.path / "weights.json"
+
+    def check_seal(self, role: str, state: Mapping[str, Tensor]) -> None:
+        """Refuse weights that are not those that were trained.
+
+        Raises:
+            InputError: they are others.
+        """
+        if (held := self.sealed(role)) is not None and held != (here := weights_digest(state)):
+            raise InputError(
+                f"the {role}'s weights are not those that {self.path} was made with (content {here}, not {held}): numbers of "
+                "the two would mix; put them back, or name another folder"
+            )
 
 
 def environment() -> dict[str, Any]:
     """Versions, machine and device: what else a number may depend on."""
-    versions = {"kd2m-theory": __version__, "numbers": str(numbers.NUMBERS)}
+    versions = {"kd2m-theory": __version__}
     for name in ("torch", "lightning", "numpy", "scipy", "POT", "scikit-learn"):
         try:
             versions[name] = version(name)

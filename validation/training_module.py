@@ -63,10 +63,10 @@ class TrainingModule(LightningModule):
         teacher, _, processes = self._beside
         images, labels = batch
         step = self.current_epoch * self.steps + index
-        _sow(self.seed, step, processes.rank + 1)
+        sow(self.seed, step, processes.rank + 1)
         student: Outputs = whole_batch(self.student(images), processes)
         taught = None if teacher is None else whole_batch(teacher.batch(index, images), processes)
-        _sow(self.seed, step, 0)
+        sow(self.seed, step, 0)
         try:
             loss: Loss = self.objective(student, taught, whole_labels(labels, processes))
         except InputError as error:
@@ -123,7 +123,8 @@ class TrainingModule(LightningModule):
             self._sums = row if self._sums is None else self._sums + row
 
 
-def _sow(seed: int, step: int, lane: int) -> None:
+def sow(seed: int, step: int, lane: int) -> None:
+    """Seed torch for a step: `lane` is 0 for what all processes share, and 1 + rank for what each has of its own."""
     # torch's CPU generator keeps 32 bits of a seed: mix all three numbers into every bit (splitmix64's finisher).
     mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + lane * 0x94D049BB133111EB) % 2**64
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) % 2**64

@@ -15,6 +15,7 @@ import pytest
 
 from kd2m_theory.validation.campaigns import campaign_run, findings
 from kd2m_theory.validation.campaigns.engine import CampaignError
+from kd2m_theory.validation.campaigns.table import rows_digest
 from kd2m_theory.validation.campaigns.verdict import Judgement, Violation
 
 TOML = """
@@ -160,8 +161,12 @@ def test_a_store_that_is_none(refused):
 
 
 def test_a_full_disk(refused, file, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    replace = os.replace
+
+    def full(source, target):
+        if Path("made").resolve() in Path(target).parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
 
     monkeypatch.setattr("kd2m_theory.files.os.replace", full)
     assert "numbers.json cannot be written (No space left on device)" in refused(file, "--out", "made", "--workers", "1")
@@ -180,13 +185,18 @@ def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file,
     assert command("validate", file, "--out", "made", "--workers", "1", "--resume")[0] == 0
     assert Path("made/table.parquet").read_bytes() == table
 
-    # No evidence is no success: a part of other rows than its task's, of none, or of another task.
+    # No evidence is no success: a part of fewer rows, of none, or of another task.
     (done,) = Path("made/parts").iterdir()
     whole, rows = done.read_bytes(), pyarrow.parquet.read_table(done)
     only_measured = rows.filter(pyarrow.compute.equal(rows["kind"], "measured"))
-    for fake, why in ((only_measured, "has no row of kind bound"), (rows.slice(0, 0), "has no rows")):
+    sealed = only_measured.replace_schema_metadata({**rows.schema.metadata, b"rows": rows_digest(only_measured).encode()})
+    for fake, why in (
+        (only_measured, "has other rows than its task returned"),
+        (sealed, "has no row of kind bound, which is no evidence"),
+        (rows.slice(0, 0), "has no rows, which is no evidence"),
+    ):
         pyarrow.parquet.write_table(fake, done)
-        assert f"{why}, which is no evidence" in refused("report", "made")
+        assert why in refused("report", "made")
     done.write_bytes(whole)
     done.with_stem("0123456789abcdef").write_bytes(whole)
     assert f"0123456789abcdef.parquet says that it is the part of {done.stem}" in refused("report", "made")

@@ -41,7 +41,7 @@ def test_a_run_keeps_what_it_says(once):
     files = {path.relative_to(once.folder).as_posix() for path in once.folder.rglob("*") if path.is_file()}
     assert {
         *("configuration.json", "environment.json", "history.parquet", "history.csv", "last.ckpt", "student.safetensors"),
-        *("results.json", "pairs/epoch-0000.safetensors", "pairs/epoch-0003.safetensors"),
+        *("numbers.json", "weights.json", "results.json", "pairs/epoch-0000.safetensors", "pairs/epoch-0003.safetensors"),
         *("audits/epoch-0000.json", "audits/epoch-0003.json"),
     } <= files
     assert not [name for name in files if name.endswith(".part")]
@@ -294,6 +294,59 @@ def test_a_run_is_not_continued_with_another_teacher(once, tmp_path):
     assert {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()} == before
 
 
+def scaled(path):
+    save_file({name: 1.5 * values for name, values in load_file(path).items()}, path)
+
+
+def test_trained_weights_are_not_exchanged(tmp_path):
+    run = tiny({"name": "kd"})
+    done = train(run, tmp_path / "run", teachers=tmp_path / "teachers")
+    (kept,) = (tmp_path / "teachers").iterdir()
+    weights = (kept / "teacher.safetensors").read_bytes()
+    scaled(kept / "teacher.safetensors")
+    for folder, resume in ((tmp_path / "run", True), (tmp_path / "new", False)):
+        with pytest.raises(InputError, match=r"the teacher's weights are not those that .* was made with"):
+            train(run, folder, resume=resume, teachers=tmp_path / "teachers")
+    (kept / "teacher.safetensors").write_bytes(weights)
+    # A run knows its own teacher, also where it is given another as trained elsewhere.
+    save_file({name: 1.5 * values for name, values in done.teacher.state_dict().items()}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match=r"the teacher's weights are not those that .*run was made with"):
+        train(run, tmp_path / "run", resume=True, teacher=tmp_path / "other.safetensors")
+    scaled(tmp_path / "run" / "student.safetensors")
+    with pytest.raises(InputError, match=r"the student's weights are not those that .*run was made with"):
+        train(run, tmp_path / "run", resume=True, teachers=tmp_path / "teachers")
+
+
+def test_what_a_killed_write_left_is_not_foreign(tmp_path):
+    run = tiny({"name": "none"})
+    (tmp_path / "run").mkdir()
+    for name in (".numbers.json.346bb5e3.part", ".configuration.json.346bb5e3.part"):
+        (tmp_path / "run" / name).write_bytes(b"{")
+    train(run, tmp_path / "run")
+    with pytest.raises(InputError, match="continue it with --resume"):
+        train(run, tmp_path / "run")
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff", b"[" * 200_000, b'{"violations": 3}'])
+def test_records_that_are_damaged_are_named(once, data, tmp_path):
+    import shutil
+
+    for name, words in (
+        ("configuration.json", "is not the configuration of a run"),
+        ("weights.json", "is not a record of weights"),
+        ("audits/epoch-0003.json", "is not an audit"),
+        ("history.parquet", "is not the history of a run"),
+    ):
+        if name == "weights.json" and data.startswith(b"{"):
+            continue  # a table without an entry: the student is not trained
+        folder = tmp_path / name.replace("/", "-")
+        shutil.copytree(once.folder, folder)
+        (folder / name).write_bytes(data)
+        with pytest.raises(InputError, match=words) as caught:
+            train(tiny(pairs__at=[0, 3], pairs__audit=True), folder, resume=True)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_run_is_not_continued_with_other_images(tmp_path, monkeypatch):
     from kd2m_theory.validation.populations import digits
 
@@ -338,6 +391,12 @@ def test_a_run_is_not_continued_with_other_threads_or_processes(tmp_path):
         record.write_text(json.dumps(table | {"origin": table["origin"] | {name: value}}))
         with pytest.raises(InputError, match=f"made with {name} = {value}"):
             train(tiny({"name": "none"}), tmp_path / "run", resume=True)
+    record.write_text(json.dumps(table | {"origin": table["origin"] | {"threads": True}}))
+    with pytest.raises(InputError, match="made with threads = True"):
+        train(tiny({"name": "none"}), tmp_path / "run", resume=True)
+    record.write_text(json.dumps(table | {"configuration": {}}))
+    with pytest.raises(InputError, match="it was changed after it was written"):
+        train(tiny({"name": "none"}), tmp_path / "run", resume=True)
     record.write_text(json.dumps({key: value for key, value in table.items() if key != "origin"}))
     with pytest.raises(InputError, match="does not say what it was made from"):
         train(tiny({"name": "none"}), tmp_path / "run", resume=True)

@@ -15,7 +15,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.validation import numbers
 from kd2m_theory.validation.campaigns.store import Store
 from kd2m_theory.validation.objectives.registry import SINGLE
-from kd2m_theory.validation.run_folder import RunFolder
+from kd2m_theory.validation.panel import panel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,9 +25,9 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "numbers.json"
 @pytest.fixture(autouse=True)
 def _afresh():
     """Panels that are computed of patched code are not kept, nor are others taken for them."""
-    numbers._panel.cache_clear()
+    panel.cache_clear()
     yield
-    numbers._panel.cache_clear()
+    panel.cache_clear()
 
 
 def test_the_committed_panel_is_what_the_code_computes(capsys):
@@ -42,7 +42,7 @@ def test_the_panel_is_the_same_in_another_process_to_the_last_bit():
 
 
 def test_the_panel_has_every_row_and_every_objective():
-    names = [name for group in numbers.panel().values() for name in group]
+    names = [name for group in panel().values() for name in group]
     for row in ROWS:
         assert any(name.partition(": ")[2].startswith(f"{row.name}, ") for name in names), row.name
     for objective in SINGLE:
@@ -53,7 +53,7 @@ def test_the_panel_leaves_torchs_random_state_and_threads_alone():
     import torch
 
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    numbers.panel()
+    panel()
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
 
@@ -66,6 +66,10 @@ MUTANTS = {
     "shrinkage of measured distances": ("validation.campaigns.measured_distances", "_SHRINKAGE", 2),
     "magnification of glyphs": ("validation.populations.glyphs", "_SCALE", 2),
     "rounding of constants of losses": ("bounds.constants", "EPS", 1e6),
+    "images drawn at a time": ("validation.populations.population", "_CHUNK", 0.5),
+    "black pixels around an image": ("validation.populations.hub", "_PADDING", 0.5),
+    "level of measured truths": ("validation.campaigns.truth", "DELTA", 1e3),
+    "size of whole clouds": ("bounds.settings", "WHOLE_CLOUD", 0.5),
 }
 
 
@@ -77,12 +81,23 @@ def test_a_changed_constant_is_noticed(mutant, monkeypatch):
     value = getattr(home, name)
     kind = type(value)
     monkeypatch.setattr(home, name, kind(v * factor for v in value) if kind is tuple else kind(value * factor))
-    numbers._panel.cache_clear()
+    panel.cache_clear()
     with pytest.raises(InputError, match="numbers that this code does not compute"):
         numbers.check(held, "it")
     # On another machine the last digits may differ, and that is still noticed.
     elsewhere = numbers.from_json(json.loads(held)["panel"])
-    assert numbers.moved(elsewhere, numbers.panel(), same_environment=False)
+    assert numbers.moved(elsewhere, panel(), same_environment=False)
+
+
+def test_a_changed_line_of_training_is_noticed(monkeypatch):
+    from kd2m_theory.validation import optimisers, training_module
+
+    held = numbers.record()
+    slower = lambda recipe, trained, steps: optimisers.LambdaLR(trained, lambda step: 0.5)  # noqa: E731
+    monkeypatch.setattr(training_module, "schedule", slower)
+    panel.cache_clear()
+    with pytest.raises(InputError, match="run, epoch"):
+        numbers.check(held, "it")
 
 
 def test_what_counts_as_moved():
@@ -99,6 +114,8 @@ def test_what_counts_as_moved():
     assert said("width", 0.0, 1e-9)
     for value in (math.nan, math.inf, -math.inf, 0.0):
         assert said("double", value, value, same_environment=True) == []
+    assert said("log", -530.0, -530.5) == []
+    assert said("log", -530.0, -532.0)
     assert said("double", math.inf, -math.inf)
     assert said("double", math.nan, 1.0)
     assert numbers.moved({"double": {"x": 1.0}}, {"double": {}}, same_environment=False) == ["x is no longer computed"]
@@ -113,7 +130,7 @@ def test_a_panel_that_moved_is_not_written_until_the_version_does(tmp_path, monk
     assert numbers.main([str(file)]) == 0
     table = json.loads(file.read_text())
     table["panel"]["double"]["clopper_pearson, lower"] += 0.01
-    file.write_text(json.dumps(table))
+    write_again(file, table)
     before = file.read_bytes()
     for arguments in ([str(file)], [str(file), "--write"]):
         assert numbers.main(arguments) == 1
@@ -135,14 +152,29 @@ def test_a_record_that_is_none_is_one_line(data):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("change", [{"panel": {}}, {"numbers": "1"}, {"numbers": True}, {"numbers": 1.0}, {"environment": {}}])
+def test_a_record_that_was_changed_afterwards_is_refused(change):
+    held = json.dumps(json.loads(numbers.record()) | change).encode()
+    with pytest.raises(InputError, match="it has no readable record of its numbers"):
+        numbers.check(held, "it")
+
+
+def write_again(file, table):
+    """A record with its digest, as another version would have written it."""
+    from kd2m_theory.validation.configuration import digest
+
+    table.pop("digest", None)
+    file.write_text(json.dumps(table | {"digest": digest(table)}))
+
+
 def another_version(file, **changes):
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    write_again(file, json.loads(file.read_text()) | changes)
 
 
 def moved_by_a_digit(file):
     table = json.loads(file.read_text())
     table["panel"]["width"]["with features: T1.l2, rounding"] *= 1e6
-    file.write_text(json.dumps(table))
+    write_again(file, table)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +206,4 @@ def test_stores_and_runs_of_other_numbers_are_refused_and_left_alone(change, mes
         with pytest.raises(InputError, match=message) as caught:
             act()
         assert "\n" not in str(caught.value)
-    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert {path: data for path, data in after.items() if path.is_relative_to(tmp_path / "other")}.keys() <= {
-        RunFolder(tmp_path / "other").path / name for name in ("configuration.json", "environment.json", "numbers.json")
-    }
-    assert {path: data for path, data in after.items() if not path.is_relative_to(tmp_path / "other")} == before
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

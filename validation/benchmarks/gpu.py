@@ -28,7 +28,7 @@ from gpu_process import ROOT, Outcome, Size, run
 
 from kd2m_theory import __version__
 from kd2m_theory.errors import InputError, MissingDependencyError, require
-from kd2m_theory.files import check_writable, write_atomically
+from kd2m_theory.files import check_writable, read_json, write_atomically
 from kd2m_theory.validation.numbers import NUMBERS
 
 FORM = "kd2m-gpu 1"
@@ -56,13 +56,12 @@ class Results:
         self.another = False
         if not path.exists():
             return
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            form, where, what, points = (found[name] for name in ("form", "environment", "size", "points"))
-            if form != FORM or not isinstance(points, dict):
-                raise ValueError(form)
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path} holds no results in the form {FORM}; name another file with --out") from None
+        complaint = f"{path} holds no results in the form {FORM}; name another file with --out"
+        found = read_json(path, complaint)
+        form, where, what, points = (found.get(name) for name in ("form", "environment", "size", "points"))
+        fields = {"status", "seconds", "date"}
+        if form != FORM or not isinstance(points, dict) or not all(fields <= set(each) for each in points.values()):
+            raise InputError(complaint)
         if (where, what) == (self.environment, size):
             self.points = points
         else:
@@ -77,6 +76,8 @@ class Results:
         if outcome.status != "not enough time left" or name not in self.points:
             when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             self.points[name] = {**asdict(outcome), "date": when, "commit": _commit()}
+        if self.another and not any(each["status"] == "passed" for each in self.points.values()):
+            return  # results of another environment are worth more than none of this one
         found = {"form": FORM, "environment": self.environment, "size": self.size, "points": self.points}
         write_atomically(self.path, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
 
@@ -260,7 +261,11 @@ def _all(options: argparse.Namespace, points: Sequence[Point], logs: Path) -> in
     todo = [point for point in points if options.again or not results.passed(point.name)]
     done = run_points(todo, results, device, options.minutes, logs)
     print(f"\n{_summary(points, results, {point.name: outcome for point, outcome in done})}\n{results.path}")
-    return int(any(outcome.status == "failed" for _, outcome in done))
+    if any(outcome.status == "failed" for _, outcome in done):
+        return 1
+    if not any(results.passed(point.name) for point in points):
+        raise InputError("no point has passed: nothing was tried; give it more minutes, or what the points say they lack")
+    return 0
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -91,7 +91,10 @@ def findings(store: Store) -> Findings:
     Raises:
         StoreError: no store, one of another version, or a part that cannot be read.
     """
-    asked = {task.digest: task for table in store.campaigns().values() for task in tasks(campaign(table))}
+    campaigns = {digest: campaign(table) for digest, table in store.campaigns().items()}
+    if changed := [digest for digest, each in campaigns.items() if each.digest != digest]:
+        raise StoreError(f"the campaign {changed[0]} of {store.path} was changed after it was begun; name another folder")
+    asked = {task.digest: task for each in campaigns.values() for task in tasks(each)}
     finished, table = store.finished(), store.table()
     kinds = defaultdict(set)
     for digest, kind in zip(table["task"].to_pylist(), table["kind"].to_pylist(), strict=True):

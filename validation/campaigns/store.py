@@ -3,11 +3,12 @@
 store.json       schema, the campaigns it holds, by digest, and the content of the data that they read
 numbers.json     version of the numbers, and a panel of them as the code computed it that began the store
 parts/           one Parquet file a finished task, named by the task's digest, which it also says itself
-teachers/, networks/, truths/   what tasks hand to others
+teachers/, networks/, truths/   what tasks hand to others, each with its SHA-256 beside it
 violations/      pairs on which a guaranteed row does not hold
 table.parquet    all parts in the order of their names; made of them, so it can always be made again
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ import pyarrow.parquet
 
 from kd2m_theory import __version__
 from kd2m_theory.errors import InputError
-from kd2m_theory.files import write_atomically
+from kd2m_theory.files import read_json, write_atomically
 from kd2m_theory.validation import numbers
-from kd2m_theory.validation.campaigns.table import COLUMNS, SCHEMA, joined, to_bytes
+from kd2m_theory.validation.campaigns.table import COLUMNS, SCHEMA, joined, rows_digest, to_bytes
 from kd2m_theory.validation.campaigns.task import Outcome
 from kd2m_theory.validation.origin import refuse_other
 
@@ -66,6 +67,8 @@ class Store:
                 raise StoreError(f"{self.path} holds this campaign; continue it with --resume, or name another folder")
             refuse_other(known, inputs, str(self.path))
             numbers.check(self.numbers(), str(self.path))
+            for finished in self.finished():  # before anything is computed
+                self._part(finished)
             return
         if foreign := [name for name in self._contents() if name != _NUMBERS]:
             raise StoreError(f"{self.path} holds {foreign[0]} and no campaign; name an empty folder or a new one")
@@ -82,23 +85,19 @@ class Store:
     def _record(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Campaigns, and digests of the data that they read."""
         record = self.path / "store.json"
-        try:
-            found = json.loads(record.read_text(encoding="utf-8"))
-            schema, wrote = found["schema"], found["version"]
-        except FileNotFoundError:
-            raise StoreError(
-                f"{self.path} holds no campaign; start one with kd2m validate CAMPAIGN --out {self.path}"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise StoreError(f"{record} is not the record of a campaign; name another folder") from None
+        if not record.exists():
+            raise StoreError(f"{self.path} holds no campaign; start one with kd2m validate CAMPAIGN --out {self.path}")
+        complaint = f"{record} is not the record of a campaign; name another folder"
+        found = read_json(record, complaint)
+        schema, wrote = found.get("schema"), found.get("version")
         if schema != SCHEMA:
             raise StoreError(
                 f"{self.path} was written by {wrote} in the form {schema}, this is {_here()} with {SCHEMA}: numbers of two "
                 "versions do not mix; name another folder, or install that version"
             )
         campaigns, inputs = found.get("campaigns"), found.get("inputs")
-        if not isinstance(campaigns, dict) or not isinstance(inputs, dict):
-            raise StoreError(f"{record} is not the record of a campaign; name another folder")
+        if not isinstance(campaigns, dict) or not campaigns or not isinstance(inputs, dict):
+            raise StoreError(complaint)
         return campaigns, inputs
 
     def finished(self) -> frozenset[str]:
@@ -113,12 +112,36 @@ class Store:
         return frozenset(names)
 
     def has(self, name: str) -> bool:
-        """Whether a file is there."""
-        return (self.path / name).is_file()
+        """Whether a file is there, and what it is."""
+        return (self.path / name).is_file() and (self.path / (name + _SEAL)).is_file()
 
     def read(self, name: str) -> bytes:
-        """A file's bytes."""
-        return (self.path / name).read_bytes()
+        """A file's bytes.
+
+        Raises:
+            StoreError: they are not those that a task made.
+        """
+        data = (self.path / name).read_bytes()
+        if (self.path / (name + _SEAL)).read_bytes() != _seal(data):
+            raise StoreError(
+                f"{self.path / name} is not what a task made: numbers of two teachers or networks would mix; put it back, or "
+                "begin another store"
+            )
+        return data
+
+    def made(self) -> dict[str, bytes]:
+        """Seals of the files that tasks handed to others, by name.
+
+        Raises:
+            StoreError: a file is not what a task made.
+        """
+        found = {}
+        for seal in sorted(self.path.glob(f"*/[!.]*{_SEAL}")):
+            name = seal.relative_to(self.path).as_posix().removesuffix(_SEAL)
+            if self.has(name):
+                self.read(name)
+                found[name] = seal.read_bytes()
+        return found
 
     def keep(self, digest: str, outcome: Outcome) -> None:
         """Write what a task returned, its part last: a task is done when its part is there.
@@ -128,6 +151,7 @@ class Store:
         """
         for name, data in outcome.files.items():
             self._write(name, data)
+            self._write(name + _SEAL, _seal(data))
         self._write(f"parts/{digest}.parquet", outcome.part)
 
     def table(self, only: Iterable[str] | None = None) -> pyarrow.Table:
@@ -171,7 +195,17 @@ class Store:
         if self._contents():
             raise StoreError(f"{self.path} is not empty; name a new folder for the union")
         seen: dict[str, Store] = {}
+        made: dict[str, tuple[Store, bytes]] = {}
         for other in others:
+            for name, seal in other.made().items():
+                before, known_seal = made.setdefault(name, (other, seal))
+                if seal != known_seal:
+                    raise StoreError(
+                        f"{other.path} and {before.path} hold different {name}: they were computed on different machines; "
+                        "leave one of the stores out"
+                    )
+            for digest in other.finished():
+                other._part(digest)
             for digest in sorted(other.finished() & seen.keys()):
                 if not other.table([digest]).equals(seen[digest].table([digest])):
                     raise StoreError(
@@ -183,7 +217,7 @@ class Store:
         for other in others:
             for kept in sorted(other.path.glob("*/[!.]*")):  # not what a killed write left
                 name = kept.relative_to(other.path).as_posix()
-                if name.split("/")[0] in _KEPT and not self.has(name):
+                if name.split("/")[0] in _KEPT and not (self.path / name).exists():
                     self._write(name, kept.read_bytes())
         self.write_table()
 
@@ -227,8 +261,7 @@ class Store:
             raise StoreError(f"{path} says that it is the part of {whose}; delete it and continue with --resume")
         if found.num_rows == 0:
             raise StoreError(f"{path} has no rows, which is no evidence; delete it and continue with --resume")
-        about: dict[str, Any] = json.loads(said[b"about"])
-        return about
+        return read_json(said.get(b"about", b""), f"{path} does not say what it is; delete it and continue with --resume")
 
     def _part(self, digest: str) -> pyarrow.Table:
         self._about(digest)
@@ -239,8 +272,8 @@ class Store:
             raise StoreError(f"{path} is not a part of a campaign ({error}); delete it and continue with --resume") from None
         if not table.schema.equals(COLUMNS):
             raise StoreError(f"{path} is a part of another form than {SCHEMA}; delete it and continue with --resume")
-        if set(table["task"].to_pylist()) != {digest}:
-            raise StoreError(f"{path} has rows of another task; delete it and continue with --resume")
+        if table.schema.metadata.get(b"rows") != rows_digest(table).encode():
+            raise StoreError(f"{path} has other rows than its task returned; delete it and continue with --resume")
         return table
 
     def _path(self, digest: str) -> Path:
@@ -272,8 +305,12 @@ def read_table(file: Path) -> pyarrow.Table:
     return table
 
 
-_NUMBERS = "numbers.json"
+_NUMBERS, _SEAL = "numbers.json", ".sha256"
 _KEPT = ("parts", "teachers", "networks", "truths", "violations")
+
+
+def _seal(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode() + b"\n"
 
 
 def _here() -> str:

@@ -8,6 +8,7 @@ truth      a population quantity of a coverage study, with the interval that it 
 coverage   a claim about such a quantity: how many audits made it (from the first of a stream on), how many were wrong
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +67,13 @@ def part(of_task: Row, rows: Iterable[Row], about: Mapping[str, Any]) -> bytes:
         for name, values in columns.items():
             values.append(whole.get(name))
     metadata = {"schema": SCHEMA, "task": of_task["task"], "about": json.dumps(dict(about), sort_keys=True, ensure_ascii=False)}
-    return to_bytes(pyarrow.table(columns, schema=COLUMNS.with_metadata(metadata)))
+    made = pyarrow.table(columns, schema=COLUMNS)
+    return to_bytes(made.replace_schema_metadata(metadata | {"rows": rows_digest(made)}))
+
+
+def rows_digest(table: pyarrow.Table) -> str:
+    """Of every value, in order: a part whose rows were changed afterwards is not what its task returned."""
+    return hashlib.sha256(json.dumps(table.to_pydict(), ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def to_bytes(table: pyarrow.Table) -> bytes:

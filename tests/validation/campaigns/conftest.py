@@ -24,6 +24,6 @@ def campaign_store(tmp_path_factory):
 @pytest.fixture(scope="session", autouse=True)
 def _panel_of_the_code_as_it_is():
     """Computed before any test patches what it is computed of."""
-    from kd2m_theory.validation import numbers
+    from kd2m_theory.validation.panel import panel
 
-    numbers.panel()
+    panel()

@@ -82,12 +82,17 @@ def test_a_store_of_another_form_is_refused_and_left_alone(store):
     assert record.read_text() == changed
 
 
-@pytest.mark.parametrize("campaigns", [3, [], None, "c1"])
+@pytest.mark.parametrize("campaigns", [3, [], None, "c1", {}])
 def test_a_record_that_is_none_is_named(store, campaigns):
     record = store.path / "store.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"campaigns": campaigns}))
     with pytest.raises(StoreError, match=r"store\.json is not the record of a campaign"):
         store.campaigns()
+    for data in (b"", b"\xff", b"[" * 200_000, b"[]"):
+        record.write_bytes(data)
+        with pytest.raises(InputError, match=r"store\.json is not the record of a campaign") as caught:
+            store.campaigns()
+        assert "\n" not in str(caught.value)
 
 
 def test_a_campaign_is_not_continued_with_other_data(tmp_path):
@@ -129,12 +134,21 @@ def test_a_part_is_that_of_its_task_only_if_it_says_so(store, scratch):
     ):
         with pytest.raises(StoreError, match=r"b\.parquet says that it is the part of a; delete it and continue with --resume"):
             look()
-    # Renaming what it says inside is not enough: its rows are another task's.
-    table = pyarrow.parquet.read_table(parts / "a.parquet")
-    said = {**table.schema.metadata, b"task": b"b"}
-    pyarrow.parquet.write_table(table.replace_schema_metadata(said), parts / "b.parquet")
-    with pytest.raises(StoreError, match=r"b\.parquet has rows of another task"):
+    # Renaming what it says inside is not enough, nor is leaving rows out.
+    for fake, why in ((table_of(parts / "a.parquet"), "b"), (table_of(parts / "a.parquet").slice(1), "a")):
+        pyarrow.parquet.write_table(
+            fake.replace_schema_metadata({**fake.schema.metadata, b"task": why.encode()}), parts / f"{why}.parquet"
+        )
+    changed = table_of(parts / "c.parquet").set_column(0, "task", [["b"]])
+    pyarrow.parquet.write_table(
+        changed.replace_schema_metadata({**table_of(parts / "a.parquet").schema.metadata, b"task": b"b"}), parts / "b.parquet"
+    )
+    with pytest.raises(StoreError, match=r"b\.parquet has other rows than its task returned"):
         store.table(["b"])
+
+
+def table_of(path):
+    return pyarrow.parquet.read_table(path)
 
 
 def test_a_part_without_rows_is_no_evidence(store, scratch):
@@ -192,6 +206,22 @@ def test_two_campaigns_merge(store, scratch, tmp_path):
     union.create({"delta": 0.1}, "c2", resume=True)
     with pytest.raises(StoreError, match="not empty"):
         union.merge([store])
+
+
+def test_a_file_that_a_task_made_is_not_exchanged(store, scratch, tmp_path):
+    store.keep("a", outcome("a", {"teachers/t.safetensors": b"weights"}, scratch()))
+    other = Store(tmp_path / "other")
+    other.create({}, "c2", resume=False)
+    other.keep("b", outcome("b", {"teachers/t.safetensors": b"others"}, scratch()))
+    with pytest.raises(StoreError, match=r"hold different teachers/t\.safetensors"):
+        Store(tmp_path / "union").merge([store, other])
+    (store.path / "teachers/t.safetensors").write_bytes(b"others")
+    for act in (lambda: store.read("teachers/t.safetensors"), lambda: Store(tmp_path / "union").merge([store])):
+        with pytest.raises(StoreError, match=r"t\.safetensors is not what a task made"):
+            act()
+    assert not (tmp_path / "union").exists()
+    (store.path / "teachers/t.safetensors.sha256").unlink()
+    assert not store.has("teachers/t.safetensors")
 
 
 def test_two_stores_that_contradict_each_other_do_not_merge(store, tmp_path, scratch):
