@@ -123,10 +123,26 @@ def demo(
     console.print("no guaranteed bound is violated", style="bold")
 
 
+def _shipped(incomplete: str) -> list[tuple[str, str]]:
+    """Shipped configurations that a shell may complete a word to, each with its help."""
+    from importlib.resources import files
+
+    from kd2m_theory.validation.toml_tables import names
+
+    known = names(files("kd2m_theory.validation") / "configurations")
+    return [(name, "a shipped configuration") for name in known if name.startswith(incomplete)]
+
+
 @app.command()
 def train(
     configuration: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="A .toml file, or the name of a shipped one.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A .toml file, or the name of a shipped one.",
+            show_default=False,
+            autocompletion=_shipped,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Of the run; runs/NAME if not given.", show_default=False)

@@ -67,6 +67,8 @@ TYPED = [
     ("validate", "", {"run", "report", "merge"}),
     ("validate quick", "--res", {"--resume"}),  # the first word is no command, but a campaign to run
     ("audit a.npz", "--de", {"--delta"}),
+    ("train", "digits-tt", {"digits-ttm"}),
+    ("train", "mix", {"mixture-cw2"}),
 ]
 
 
