@@ -1,5 +1,6 @@
 """Whatever a page shows is run: Python as it stands, commands at least by the command line's own parser."""
 
+import importlib.util
 import re
 import sys
 import tomllib
@@ -89,7 +90,10 @@ def type_in(words, where, monkeypatch):
     elif program == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"{where}: no target {words[1]}"
     elif program == "python":
-        assert (ROOT / words[1]).is_file(), f"{where}: no script {words[1]}"
+        if words[1] == "-m":
+            assert importlib.util.find_spec(words[2]) is not None, f"{where}: no module {words[2]}"
+        else:
+            assert (ROOT / words[1]).is_file(), f"{where}: no script {words[1]}"
     elif program == "pip":
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         asked = {extra for word in words for found in re.findall(r"\[(.*)\]", word) for extra in found.split(",")}

@@ -30,9 +30,9 @@ def test_a_shipped_configuration_by_name(command, tmp_path):
 
 
 def test_a_violated_bound_is_exit_status_one(command, monkeypatch):
-    from kd2m_theory.validation import distillation
+    from kd2m_theory.validation import run
 
-    monkeypatch.setattr(distillation, "_violations", lambda path: ("T1.l2",))
+    monkeypatch.setattr(run, "_violations", lambda path: ("T1.l2",))
     code, out, _ = command("train", "mixture-cw2", *SHORT)
     assert code == 1
     assert "VIOLATED: T1.l2" in out
@@ -46,7 +46,7 @@ def test_a_violated_bound_is_exit_status_one(command, monkeypatch):
         (["mixture-cw2", "--set", "objective.name='nothing'"], "there is no objective 'nothing'"),
         (["mixture-cw2", "--set", "student.network='resnet9'"], "did you mean 'resnet8'"),
         (["mixture-cw2", "--set", "objective.weight=-1"], "weight is -1"),
-        (["mixture-cw2", "--set", "objective.weight"], "no key=value"),
+        (["mixture-cw2", "--set", "objective.weight"], "is not key=value"),
         (["mixture-cw2", "--set", "student.network='mlp-12'"], 'add projector = "linear"'),
         (["mixture-cw2", "--device", "cuda:7"], "cannot be used here"),
         (["cifar10-kd2m", "--set", "population.root='nowhere'"], "hf download"),

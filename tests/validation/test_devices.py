@@ -1,6 +1,7 @@
 """Everything that trains or measures works on a device that is not the CPU, and says what the CPU says.
 
-By default the device is simulated (`simulated_device.py`), and copies to and from it are counted. KD2M_DEVICE=cuda runs the same
+KD2M_DEVICE=simulated runs them on the device of `simulated_device.py`, and counts copies to and from it; `test_on_a_device.py`
+does so, in a process of its own, because torch has to know a device before its first gradient. KD2M_DEVICE=cuda runs the same
 tests on a real GPU.
 """
 
@@ -46,10 +47,14 @@ from kd2m_theory.validation.processes import Processes
 from kd2m_theory.validation.teacher_outputs import TeacherOutputs
 from kd2m_theory.validation.training_module import TrainingModule
 
-REAL = os.environ.get("KD2M_DEVICE")
+CHOSEN = os.environ.get("KD2M_DEVICE")
+REAL = None if CHOSEN == "simulated" else CHOSEN
 # The simulated device computes as the CPU does; a GPU adds in another order. float64, float32.
 FINE, COARSE = ({"rtol": 1e-7, "atol": 1e-9}, {"rtol": 2e-3, "atol": 2e-4}) if REAL else ({"rtol": 1e-12, "atol": 1e-13},) * 2
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(CHOSEN is None, reason="KD2M_DEVICE names no device; test_on_a_device.py simulates one"),
+]
 simulated = pytest.mark.skipif(REAL is not None, reason="the simulated device counts and refuses, a real one does as it does")
 
 

@@ -1,11 +1,18 @@
 """The simulated device of `test_devices.py` refuses and counts what it says: a test on it can fail."""
 
+import os
+
 import pytest
 import torch
 from simulated_device import AVAILABLE, counted, device, without_double
 from torch import nn
 
-pytestmark = pytest.mark.skipif(not AVAILABLE, reason="this torch knows no devices written in Python")
+pytestmark = [
+    pytest.mark.skipif(not AVAILABLE, reason="this torch knows no devices written in Python"),
+    pytest.mark.skipif(
+        os.environ.get("KD2M_DEVICE") != "simulated", reason="needs a process of its own; test_on_a_device.py starts one"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -69,9 +69,9 @@ def test_the_broken_interval_is_caught_and_all_claims_were_tried(found):
 
 
 def test_the_truth_is_what_many_audits_measure_on_average(store):
-    (truth,) = (store.path / "truths").iterdir()
+    (truth,) = (store.path / "truths").glob("*.json")
     known = json.loads(truth.read_text())
-    networks = read_networks(next((store.path / "networks").iterdir()).read_bytes(), reduced().coverages[0].run)
+    networks = read_networks(next((store.path / "networks").glob("*.safetensors")).read_bytes(), reduced().coverages[0].run)
     reports = [Ladder(networks.audited(2**40 + k, 400, 0), 0.05, ["F1.gap"]).measure() for k in range(40)]
     for name in ("accuracy_teacher", "accuracy_student", "error_gap", "disagreement", "risk_teacher", "risk_student", "gap"):
         values = np.array([report[name].value for report in reports])
