@@ -50,7 +50,9 @@ def run_campaign(
     executor: Executor = LocalProcesses(workers, scratch) if scheduler is None else DaskCluster(scheduler, timeout)
     try:
         store.create(campaign.table, campaign.digest, resume, {what: d for each in inputs.values() for what, d in each.items()})
-        engine.run(tasks(campaign, inputs), store, executor, SameNumbers(work, store.numbers()), watch)
+        if scheduler is not None:  # local processes are of this very installation
+            work = SameNumbers(work, store.numbers())
+        engine.run(tasks(campaign, inputs), store, executor, work, watch)
     finally:
         executor.close()
         shutil.rmtree(scratch, ignore_errors=True)
