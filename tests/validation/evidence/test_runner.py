@@ -1,4 +1,4 @@
-"""What is around suites: resuming, the budget, processes that die, evidence of another version, and evidence that is none."""
+"""What is around suites: resuming, the budget, processes that die, evidence of another version, and no evidence at all."""
 
 import dataclasses
 import json
