@@ -122,7 +122,7 @@ class AtomicCheckpoints(CheckpointIO):
         try:
             read: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load raises many kinds for a damaged file
-            raise InputError(f"{path} is no checkpoint of a run ({type(error).__name__}); delete it to begin again") from None
+            raise InputError(f"{path} is no checkpoint of a run ({type(error).__name__}); delete it to start again") from None
         return read
 
     def remove_checkpoint(self, path: str | Path) -> None:

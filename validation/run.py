@@ -223,7 +223,9 @@ class Run:
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
             _fitted(trainer, module, batches, checkpoint)
         if len(recorder.rows) != recipe.epochs:
-            raise InputError(f"{folder.checkpoint} has {len(recorder.rows)} of {recipe.epochs} epochs; delete it to begin again")
+            raise InputError(
+                f"{folder.checkpoint} has {len(recorder.rows)} of {recipe.epochs} epochs; delete it to start again"
+            )
         trained.to(self.place)
 
     def _keep_pair(self, student: nn.Module, epoch: int) -> None:
