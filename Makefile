@@ -9,7 +9,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
 SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,md json parquet)) \
-	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/report.css pyproject.toml README.md LICENSE
+	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/reporting/report.css pyproject.toml README.md LICENSE
 
 .PHONY: help demo docs figures test tests lowest newest browser-test lint types format benchmark gpu evidence clean
 
@@ -30,7 +30,7 @@ demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
 
 figures: $(VENV)/.installed
-	$(BIN)/python -P -m kd2m_theory.paper_figures.readme_table README.md docs/evidence.md
+	$(BIN)/python -P -m kd2m_theory.validation.stored_parts README.md docs/evidence.md
 	$(BIN)/kd2m figures --out kd2m-figures
 
 test: lint types tests

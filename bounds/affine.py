@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kd2m_theory.arrays import Float64
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.inputs import Float64
 from kd2m_theory.pair import Pair
 
 

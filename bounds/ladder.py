@@ -7,7 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from kd2m_theory.bounds import (
+from kd2m_theory.bounds.losses import cross_entropy, errors
+from kd2m_theory.bounds.result import BoundResult
+from kd2m_theory.bounds.rows import (
     f1_means,
     f2_anchored,
     f3_per_sample,
@@ -25,11 +27,9 @@ from kd2m_theory.bounds import (
     t9_predictions,
     t10_moments,
 )
-from kd2m_theory.bounds.losses import cross_entropy, errors
-from kd2m_theory.bounds.result import BoundResult
+from kd2m_theory.bounds.rows.row import Row, Sides, Situation
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
-from kd2m_theory.bounds.theorem import Row, Sides, Situation
 from kd2m_theory.bounds.view import View, features_view, logits_view
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence, clopper_pearson, paired_difference, student_t

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.inputs import Float64, Int64
 
 
 def cross_entropy(logits: Float64, labels: Int64) -> Float64:

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 from scipy.special import softmax
 
+from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.losses import errors, squared_error, true_probability
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
-from kd2m_theory.estimators.inputs import Float64
 
 Target = Literal[
     "gap",
@@ -156,38 +156,94 @@ def _guessing(view: View) -> float:
 _OWN, _SHARED = "each network with its own head", "through the teacher's head"
 _UNIFORM = "the risk of uniform guessing"
 SUBJECTS: Mapping[Target, Subject] = {
-    "gap_shared_head": Subject(f"R_S − R_T {_SHARED}, cross-entropy in nats", "nats", "features", _UNIFORM, _gap),
-    "gap": Subject(f"R_S − R_T, {_OWN}, cross-entropy in nats", "nats", "logits", _UNIFORM, _gap),
-    "error_gap": Subject(f"err_S − err_T, {_OWN}, probability", "probability", "logits", "an error of 1", _error_gap),
-    "error_student": Subject("err_S, own head, probability", "probability", "logits", "an error of 1", _error_student),
+    "gap_shared_head": Subject(
+        words=f"R_S − R_T {_SHARED}, cross-entropy in nats", unit="nats", space="features", worst=_UNIFORM, value=_gap
+    ),
+    "gap": Subject(words=f"R_S − R_T, {_OWN}, cross-entropy in nats", unit="nats", space="logits", worst=_UNIFORM, value=_gap),
+    "error_gap": Subject(
+        words=f"err_S − err_T, {_OWN}, probability", unit="probability", space="logits", worst="an error of 1", value=_error_gap
+    ),
+    "error_student": Subject(
+        words="err_S, own head, probability", unit="probability", space="logits", worst="an error of 1", value=_error_student
+    ),
     "probability_gap": Subject(
-        "E p_S(Y) − E p_T(Y), probability of the true class", "probability", "logits", "any change", _probability_gap
+        words="E p_S(Y) − E p_T(Y), probability of the true class",
+        unit="probability",
+        space="logits",
+        worst="any change",
+        value=_probability_gap,
     ),
     "tempered_gap": Subject(
-        "E p_S(Y) − E p̂_T(Y), teacher softened by the temperature", "probability", "logits", "any change", _tempered_gap
+        words="E p_S(Y) − E p̂_T(Y), teacher softened by the temperature",
+        unit="probability",
+        space="logits",
+        worst="any change",
+        value=_tempered_gap,
     ),
     "squared_gap": Subject(
-        f"gap of the squared loss ‖Wz + b − e_y‖², {_SHARED}", "squared", "features", _UNIFORM, _squared_gap
+        words=f"gap of the squared loss ‖Wz + b − e_y‖², {_SHARED}",
+        unit="squared",
+        space="features",
+        worst=_UNIFORM,
+        value=_squared_gap,
     ),
-    "brier_gap": Subject(f"gap of Brier's score ‖p − e_y‖², {_OWN}", "squared", "logits", _UNIFORM, _brier_gap),
-    "class_w2": Subject("W₂ between the features, root mean square over classes", "distance", "features", "any", _class_w2),
+    "brier_gap": Subject(
+        words=f"gap of Brier's score ‖p − e_y‖², {_OWN}", unit="squared", space="logits", worst=_UNIFORM, value=_brier_gap
+    ),
+    "class_w2": Subject(
+        words="W₂ between the features, root mean square over classes",
+        unit="distance",
+        space="features",
+        worst="any",
+        value=_class_w2,
+    ),
     "population_gap": Subject(
-        f"population: R_S − R_T, {_OWN}, clipped cross-entropy", "nats", "logits", _UNIFORM, _population(_guessing)
+        words=f"population: R_S − R_T, {_OWN}, clipped cross-entropy",
+        unit="nats",
+        space="logits",
+        worst=_UNIFORM,
+        value=_population(_guessing),
     ),
     "population_risk": Subject(
-        "population: R_S, own head, clipped cross-entropy", "nats", "logits", _UNIFORM, _population(_guessing)
+        words="population: R_S, own head, clipped cross-entropy",
+        unit="nats",
+        space="logits",
+        worst=_UNIFORM,
+        value=_population(_guessing),
     ),
     "population_error_gap": Subject(
-        f"population: err_S − err_T, {_OWN}", "probability", "logits", "an error of 1", _population(lambda _: 1.0)
+        words=f"population: err_S − err_T, {_OWN}",
+        unit="probability",
+        space="logits",
+        worst="an error of 1",
+        value=_population(lambda _: 1.0),
     ),
     "population_error": Subject(
-        "population: err_S, own head", "probability", "logits", "an error of 1", _population(lambda _: 1.0)
+        words="population: err_S, own head",
+        unit="probability",
+        space="logits",
+        worst="an error of 1",
+        value=_population(lambda _: 1.0),
     ),
     "population_brier_gap": Subject(
-        f"population: gap of Brier's score, {_OWN}",
-        "squared",
-        "logits",
-        _UNIFORM,
-        _population(lambda view: 1.0 - 1.0 / view.classes),
+        words=f"population: gap of Brier's score, {_OWN}",
+        unit="squared",
+        space="logits",
+        worst=_UNIFORM,
+        value=_population(lambda view: 1.0 - 1.0 / view.classes),
     ),
+}
+
+# What a measured value is called in tables.
+MEASURED = {
+    "risk_teacher": "teacher risk",
+    "risk_student": "student risk, own head",
+    "gap": "gap R_S − R_T, own heads",
+    "risk_student_shared_head": "student risk, teacher's head",
+    "gap_shared_head": "gap R_S − R_T, teacher's head",
+    "head_mismatch": "head mismatch (own − teacher's)",
+    "accuracy_teacher": "teacher accuracy",
+    "accuracy_student": "student accuracy",
+    "error_gap": "error gap err_S − err_T",
+    "disagreement": "disagreement",
 }

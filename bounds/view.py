@@ -9,13 +9,13 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from kd2m_theory.bounds.constants import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
+from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
 from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, optimal_cost
 from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
-from kd2m_theory.estimators.inputs import Float64, Int64
 from kd2m_theory.pair import Pair
 
 T = TypeVar("T")

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from kd2m_theory.arrays import Float64, cloud, same_dimension
+from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.inputs import Float64, cloud, one_of, same_dimension
 from kd2m_theory.estimators.mixture import bures_squared, compact
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import EPS
-from kd2m_theory.estimators.inputs import Float64, Int64
 
 _CANDIDATES = 16
 _ROUNDS = 25

@@ -106,19 +106,29 @@ def axiom_table(labels: bool, paired: bool, degree: int | None, infinite: bool) 
     tags, values = (", labels_x=labels, labels_y=labels", ", labels_x, labels_y") if labels else ("", "")
     calls = _DISTANCE.format(tags=tags, values=values)
     axioms = {
-        "finite": Axiom("xy", "d(x, y)", "is a number" if infinite else "is finite"),
-        "non_negativity": Axiom("xy", "0", "<=", "d(x, y)"),
-        "identity": Axiom("x", "d(x, x)", "=="),
-        "permutation": Axiom("xy", f"d(x[order_x], y[{second}]{moved})", "==", "d(x, y)", orders),
-        "repeatability": Axiom("xy", "d(x, y)", "==", "d(x, y)"),
-        "purity": Axiom("xy", f"changed({inputs})", "=="),
-        "dtype": Axiom("xy", "d(x.astype(dtype), y.astype(dtype))", "==", "d(x, y)", ("dtype",)),
-        "array_type": Axiom("xy", f"d({', '.join(tensors)})", "==", "d(x, y)", ("device",)),
-        "symmetry": Axiom("xy", "d(x, y)", "==", "d(y, x)"),
-        "triangle": Axiom("xyz", "d(x, z)", "<=", "d(x, y) + d(y, z)"),
-        "scaling": Axiom("xy", "d(c * x, c * y)", "==", "abs(c) * d(x, y)" if degree == 1 else "c**2 * d(x, y)", ("c",)),
-        "translation": Axiom("xy", "d(x + shift, y + shift)", "==", "d(x, y)", ("shift",)),
-        "separation": Axiom("xy", "d(x, y)", ">"),
+        "finite": Axiom(clouds="xy", left="d(x, y)", relation="is a number" if infinite else "is finite"),
+        "non_negativity": Axiom(clouds="xy", left="0", relation="<=", right="d(x, y)"),
+        "identity": Axiom(clouds="x", left="d(x, x)", relation="=="),
+        "permutation": Axiom(
+            clouds="xy", left=f"d(x[order_x], y[{second}]{moved})", relation="==", right="d(x, y)", draws=orders
+        ),
+        "repeatability": Axiom(clouds="xy", left="d(x, y)", relation="==", right="d(x, y)"),
+        "purity": Axiom(clouds="xy", left=f"changed({inputs})", relation="=="),
+        "dtype": Axiom(
+            clouds="xy", left="d(x.astype(dtype), y.astype(dtype))", relation="==", right="d(x, y)", draws=("dtype",)
+        ),
+        "array_type": Axiom(clouds="xy", left=f"d({', '.join(tensors)})", relation="==", right="d(x, y)", draws=("device",)),
+        "symmetry": Axiom(clouds="xy", left="d(x, y)", relation="==", right="d(y, x)"),
+        "triangle": Axiom(clouds="xyz", left="d(x, z)", relation="<=", right="d(x, y) + d(y, z)"),
+        "scaling": Axiom(
+            clouds="xy",
+            left="d(c * x, c * y)",
+            relation="==",
+            right="abs(c) * d(x, y)" if degree == 1 else "c**2 * d(x, y)",
+            draws=("c",),
+        ),
+        "translation": Axiom(clouds="xy", left="d(x + shift, y + shift)", relation="==", right="d(x, y)", draws=("shift",)),
+        "separation": Axiom(clouds="xy", left="d(x, y)", relation=">"),
     }
     preludes = {"purity": _CHANGED, "array_type": f"import torch\n{calls}"}
     return {name: replace(axiom, prelude=preludes.get(name, calls)) for name, axiom in axioms.items()}
@@ -160,7 +170,15 @@ def search(name: str, axiom: Axiom, distance: Callable[..., Any], options: Optio
         measured = axiom.measured(left, right) if error is None else ()
         found = error or ", ".join(f"{text} = {value!r}" for text, value in measured)
         code = _snippet(axiom, distance, case, allowance, found)
-        failure = AxiomResult(name, axiom.statement, False, tried, measured, code, error)
+        failure = AxiomResult(
+            name=name,
+            statement=axiom.statement,
+            passed=False,
+            examples=tried,
+            measured=measured,
+            counterexample=code,
+            error=error,
+        )
         smallest = case
         return True
 
@@ -174,7 +192,13 @@ def search(name: str, axiom: Axiom, distance: Callable[..., Any], options: Optio
         while any(fails(smaller) for smaller in _smaller(smallest, options)):
             pass
         return failure
-    return AxiomResult(name, axiom.statement, True if tried else None, tried, error=None if tried else "no such clouds found")
+    return AxiomResult(
+        name=name,
+        statement=axiom.statement,
+        passed=True if tried else None,
+        examples=tried,
+        error=None if tried else "no such clouds found",
+    )
 
 
 @st.composite

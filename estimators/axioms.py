@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
+from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.axiom_search import (
     AxiomResult,
@@ -23,7 +24,6 @@ from kd2m_theory.estimators.axiom_search import (
     refusal_of_tensors,
     search,
 )
-from kd2m_theory.estimators.inputs import one_of
 
 Expect = Literal["metric", "squared", "divergence"]
 Scaling = Literal["homogeneous", "quadratic", "by expectation"]
@@ -148,12 +148,12 @@ def check_metric(
     """
     _require(callable(distance), "distance", distance, "pass a function of two clouds")
     for name, span in (("dimension", dimension), ("points", points)):
-        whole = isinstance(span, tuple | list) and len(span) == 2 and all(isinstance(end, int) for end in span)
-        _require(whole and 1 <= span[0] <= span[1], name, span, "give the least and the largest, such as (1, 5)")
+        pair = isinstance(span, tuple | list) and len(span) == 2 and all(isinstance(end, int) for end in span)
+        _require(pair and 1 <= span[0] <= span[1], name, span, "give the least and the largest, such as (1, 5)")
     for name, names in (("dtypes", dtypes), ("axioms", AXIOMS_OF["metric"] if axioms is None else axioms)):
         _require(not isinstance(names, str) and len(names) > 0, name, names, "give a list of names with at least one entry")
-    _require(isinstance(examples, int) and examples >= 1, "examples", examples, "give a whole number ≥ 1")
-    _require(isinstance(seed, int), "seed", seed, "give a whole number")
+    whole(examples, "examples", 1)
+    whole(seed, "seed", 0)
     _require(0 <= tolerance < 1, "tolerance", tolerance, "give a relative error ≥ 0 and below 1, such as 1e-6")
     one_of(expect, get_args(Expect), "expect")
     one_of(str(scaling), (*get_args(Scaling), "None"), "scaling")
@@ -173,7 +173,7 @@ def check_metric(
     }
     with no_files():
         results = tuple(
-            AxiomResult(name, known[name].statement, None, 0, error=reason)
+            AxiomResult(name=name, statement=known[name].statement, passed=None, examples=0, error=reason)
             if (reason := reasons.get(name))
             else search(name, known[name], distance, options)
             for name in wanted

@@ -6,17 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kd2m_theory.arrays import Int64, class_labels, cloud, probability_weights, same_dimension
+from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import Ground, VertexNorm, cost_matrix
-from kd2m_theory.estimators.inputs import (
-    Int64,
-    class_labels,
-    cloud,
-    one_of,
-    probability_weights,
-    same_dimension,
-)
 from kd2m_theory.estimators.transport import MAX_PIVOTS, optimal_cost
 
 

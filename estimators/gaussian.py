@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kd2m_theory.arrays import Float64, Int64, class_labels, cloud, probability_weights, same_dimension
+from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.distances import common_shares, same_classes
 from kd2m_theory.estimators.enclosure import Enclosure, round_up
 from kd2m_theory.estimators.ground import EPS, TINY
-from kd2m_theory.estimators.inputs import Float64, Int64, class_labels, cloud, one_of, probability_weights, same_dimension
 from kd2m_theory.estimators.mixture import bures_squared, compact
 
 Covariance = Literal["full", "diagonal"]

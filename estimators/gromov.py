@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from kd2m_theory.arrays import Float64, cloud, probability_weights
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, CostMatrix
-from kd2m_theory.estimators.inputs import Float64, cloud, probability_weights
 from kd2m_theory.estimators.sliced import line_plan
 from kd2m_theory.estimators.transport import optimal_cost, optimal_plan
 

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from kd2m_theory.arrays import Float64, real_array
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Unit
-from kd2m_theory.estimators.inputs import Float64, real_array
 
 EPS = float(np.finfo(np.float64).eps)
 # The smallest positive float64: what one operation may lose to underflow.

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from kd2m_theory.arrays import Float64, real_array, to_numpy
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.inputs import Float64, real_array, to_numpy
 
 
 def check_counts(n: int, **counts: int) -> None:

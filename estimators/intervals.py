@@ -12,9 +12,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from scipy import stats
 
+from kd2m_theory.arrays import Float64
+from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Confidence, PopulationUnit, round_down, round_up
-from kd2m_theory.estimators.inputs import Float64, one_of
 from kd2m_theory.estimators.interval_inputs import bounded_sample, check_counts, sample_of
 
 Method = Literal["betting", "empirical_bernstein", "hoeffding", "clopper_pearson", "student_t", "percentile_bootstrap"]

@@ -5,10 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.enclosure import Enclosure
-from kd2m_theory.estimators.ground import EPS, CostMatrix, cost_matrix
-from kd2m_theory.estimators.inputs import (
+from kd2m_theory.arrays import (
     Float64,
     class_labels,
     cloud,
@@ -17,6 +14,9 @@ from kd2m_theory.estimators.inputs import (
     same_dimension,
     to_numpy,
 )
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.enclosure import Enclosure
+from kd2m_theory.estimators.ground import EPS, CostMatrix, cost_matrix
 from kd2m_theory.estimators.transport import MAX_PIVOTS, optimal_cost
 
 

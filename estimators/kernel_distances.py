@@ -8,10 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kd2m_theory.arrays import Float64, class_labels, cloud, probability_weights, same_dimension
+from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.distances import common_shares, same_classes
 from kd2m_theory.estimators.enclosure import Confidence
-from kd2m_theory.estimators.inputs import Float64, class_labels, cloud, one_of, probability_weights, same_dimension
 from kd2m_theory.estimators.intervals import check_delta
 from kd2m_theory.estimators.kernels import Energy, Kernel, Linear, kernel_of, pooled, squared_norms
 
@@ -139,9 +140,8 @@ def mmd(
         _check_pairs(x, y)
         if not np.array_equal(weights[: len(x)], -weights[len(x) :]):
             raise InputError("weights_x and weights_y differ, but a pair has one weight; pass the same weights twice")
-    for name, number in (("permutations", permutations), ("seed", seed)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
-            raise InputError(f"{name} is {number!r}; give a whole number ≥ 0")
+    whole(permutations, "permutations", 0)
+    whole(seed, "seed", 0)
     weighted = weights_x is not None or weights_y is not None
     if weighted and chosen == "u":
         raise InputError("estimator='u' is unbiased for equal weights only; use estimator='v' or leave the weights out")
@@ -166,7 +166,14 @@ def mmd(
     interval = None
     if delta is not None:
         interval = _interval(math.sqrt(squared), len(x), len(y), delta, kernel, paired)
-    return MMDResult(float(squared), "v" if chosen == "v" else "u", kernel, bool(paired), interval, p_value)
+    return MMDResult(
+        squared=float(squared),
+        estimator="v" if chosen == "v" else "u",
+        kernel=kernel,
+        paired=bool(paired),
+        interval=interval,
+        p_value=p_value,
+    )
 
 
 def conditional_mmd(
@@ -227,7 +234,7 @@ def conditional_mmd(
             method=f"{first.method}, union bound over {len(classes)} classes",
             assumptions=f"{first.assumptions}, given the class counts",
         )
-    return ConditionalMMD(value, parts, shares, kernel, interval)
+    return ConditionalMMD(value=value, parts=parts, shares=shares, kernel=kernel, interval=interval)
 
 
 def energy_distance(x: Any, y: Any, weights_x: Any = None, weights_y: Any = None) -> float:

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from kd2m_theory.arrays import Float64, cloud, same_dimension
+from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.inputs import Float64, cloud, one_of, same_dimension
 
 # Below this share of ‖x‖² + ‖y‖² the product formula has lost half of its digits: the difference is taken instead.
 CLOSE = 1e-8
@@ -157,8 +158,7 @@ class Polynomial(InnerKernel):
     name: ClassVar[str] = "polynomial"
 
     def __post_init__(self) -> None:
-        if isinstance(self.degree, bool) or not isinstance(self.degree, int | np.integer) or self.degree < 1:
-            raise InputError(f"degree is {self.degree!r}; a polynomial kernel needs a whole number ≥ 1")
+        whole(self.degree, "degree", 1)
         if not (_is_finite(self.offset) and self.offset >= 0):
             raise InputError(f"offset is {self.offset!r}; a polynomial kernel needs a finite number ≥ 0")
         if not (_is_finite(self.scale) and self.scale > 0):

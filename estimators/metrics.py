@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.accumulators import (
     GaussianAccumulator,
@@ -20,7 +21,6 @@ from kd2m_theory.estimators.accumulators import (
     RandomFeatureMMD,
     gaussian_distance,
 )
-from kd2m_theory.estimators.inputs import one_of
 
 
 class GaussianW2Metric(Metric):

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from kd2m_theory.arrays import Float64, cloud, probability_weights, real_array, same_dimension, to_numpy
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, CostMatrix
-from kd2m_theory.estimators.inputs import Float64, cloud, probability_weights, real_array, same_dimension, to_numpy
 from kd2m_theory.estimators.transport import optimal_cost
 
 # Below this share of the traces, their difference from twice the nuclear norm has lost three digits.

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kd2m_theory.arrays import Float64, cloud, probability_weights, same_dimension
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Confidence, Enclosure
 from kd2m_theory.estimators.ground import EPS
-from kd2m_theory.estimators.inputs import Float64, cloud, probability_weights, same_dimension
 from kd2m_theory.estimators.intervals import check_delta, empirical_bernstein
 from kd2m_theory.estimators.transport import optimal_plan
 
@@ -89,7 +89,7 @@ def sliced_wasserstein(
         True,
         "independent uniform directions; the clouds are fixed",
     )
-    return SlicedDistance(ends[0], interval, p, projections)
+    return SlicedDistance(value=ends[0], interval=interval, p=p, projections=projections)
 
 
 def max_sliced_wasserstein(

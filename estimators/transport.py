@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from kd2m_theory.arrays import Float64, Int64, probability_weights
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.assignment import c_transform, c_transform_rows, extended_potentials, sparse_assignment, subsample
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix
-from kd2m_theory.estimators.inputs import Float64, Int64, probability_weights
 
 MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
@@ -93,7 +93,9 @@ def _proposed(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
     n, m = costs.shape
     if n == 1 or m == 1:
         rows, columns = np.nonzero(np.ones((n, m), dtype=bool))
-        return Plan(rows, columns, np.outer(a, b).ravel(), np.zeros(m), False, "product plan")
+        return Plan(
+            rows=rows, columns=columns, mass=np.outer(a, b).ravel(), potential=np.zeros(m), capped=False, method="product plan"
+        )
     if n == m and (a == a[0]).all() and (b == b[0]).all():
         if n < _MEDIUM:
             _, columns = linear_sum_assignment(costs)
@@ -116,7 +118,9 @@ def _proposed(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
 
 def _assignment(columns: Int64, potential: Float64) -> Plan:
     n = len(columns)
-    return Plan(np.arange(n), columns, np.full(n, 1.0 / n), potential, False, "assignment")
+    return Plan(
+        rows=np.arange(n), columns=columns, mass=np.full(n, 1.0 / n), potential=potential, capped=False, method="assignment"
+    )
 
 
 def _network_simplex(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
@@ -131,7 +135,14 @@ def _network_simplex(costs: Float64, a: Float64, b: Float64, max_pivots: int) ->
     rows, columns = np.nonzero(matrix > 0)
     potential = log["v"] if scaled is costs else np.ldexp(log["v"], exponent)
     potential = np.nan_to_num(potential, posinf=0.0, neginf=0.0)
-    return Plan(rows, columns, matrix[rows, columns], potential, log["warning"] is not None, "network simplex")
+    return Plan(
+        rows=rows,
+        columns=columns,
+        mass=matrix[rows, columns],
+        potential=potential,
+        capped=log["warning"] is not None,
+        method="network simplex",
+    )
 
 
 def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> Enclosure:

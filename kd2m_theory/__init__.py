@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd2m_theory.deprecation import going
+from kd2m_theory.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from kd2m_theory.errors import InputError, MissingDependencyError, PairFileError
     from kd2m_theory.pair import Pair
-    from kd2m_theory.report import AuditReport, audit
-
-# The one source of the version: the build, `kd2m --version` and every record of a result read it here.
-__version__ = "0.2.0.dev0"
+    from kd2m_theory.reporting.report import AuditReport, audit
 
 # In a checkout the rooms lie beside this folder, not in it: there the sources are imported as they lie.
 if not (Path(__file__).parent / "estimators").exists():
@@ -24,12 +22,12 @@ if not (Path(__file__).parent / "estimators").exists():
 __all__ = ["AuditReport", "InputError", "MissingDependencyError", "Pair", "PairFileError", "audit"]
 
 _HOME = {
-    "AuditReport": "kd2m_theory.report",
+    "AuditReport": "kd2m_theory.reporting.report",
     "InputError": "kd2m_theory.errors",
     "MissingDependencyError": "kd2m_theory.errors",
     "Pair": "kd2m_theory.pair",
     "PairFileError": "kd2m_theory.errors",
-    "audit": "kd2m_theory.report",
+    "audit": "kd2m_theory.reporting.report",
 }
 
 

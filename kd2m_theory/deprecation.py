@@ -1,8 +1,7 @@
-"""Public names that go: each works for one more release, and says on its first use what to use instead.
+"""Public names and modules that go: each works for one more release, and says on its first use what to use instead.
 
 A name is public if `__all__` has it, or if README or the documentation imports it. To take one away, enter its dotted name in
-`GOING`, and in CHANGELOG.md under "Deprecated". Packages ask `going` in their `__getattr__`; a module that moves leaves a
-file behind that has nothing but that function:
+`GOING`, or the module's in `MOVED`, and in CHANGELOG.md under "Deprecated". Packages ask `going` in their `__getattr__`:
 
     if not TYPE_CHECKING:  # to type checkers, every name would be there
 
@@ -13,12 +12,17 @@ file behind that has nothing but that function:
 import sys
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from types import ModuleType
 from typing import Any, NamedTuple
 
 
 class Going(NamedTuple):
-    """A public name that goes.
+    """A public name or module that goes.
 
     Attributes:
         instead: dotted name of what replaces it, which the old name returns meanwhile.
@@ -31,6 +35,26 @@ class Going(NamedTuple):
 
 # Dotted old name -> what replaces it.
 GOING: Mapping[str, Going] = {}
+
+# Old module -> where its names are now.
+MOVED: Mapping[str, Going] = {
+    f"kd2m_theory.{old}": Going(f"kd2m_theory.{new}", "0.3.0")
+    for old, new in {
+        "bounds.layers": "bounds.constants.layers",
+        "bounds.t1_paired": "bounds.rows.t1_paired",
+        "bounds.theorem": "bounds.rows.row",
+        "estimators.gaussian_torch": "estimators.losses.gaussian",
+        "estimators.kernel_losses": "estimators.losses.kernel",
+        "estimators.transport_losses": "estimators.losses.transport",
+        "validation.configuration": "validation.training.configuration",
+        "validation.distillation": "validation.training.distillation",
+        "validation.falsifier": "validation.trial.falsifier",
+        "validation.networks": "validation.training.networks",
+        "validation.outputs": "validation.training.outputs",
+        "validation.power": "validation.trial.power",
+        "validation.theory_check": "validation.trial.check",
+    }.items()
+}
 
 
 def going(module: str, name: str, table: Mapping[str, Going] = GOING) -> Any:
@@ -48,12 +72,33 @@ def going(module: str, name: str, table: Mapping[str, Going] = GOING) -> Any:
     if entry is None:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
     # 1 is this line and 2 the module's __getattr__: 3 is where the name is used.
-    warnings.warn(
-        f"{module}.{name} is deprecated and will be removed in kd2m-theory {entry.until}; use {entry.instead}",
-        DeprecationWarning,
-        stacklevel=3,
-    )
+    warnings.warn(_words(f"{module}.{name}", entry), DeprecationWarning, stacklevel=3)
     home, _, new = entry.instead.rpartition(".")
     value = getattr(import_module(home), new)
     setattr(sys.modules[module], name, value)  # found there from now on: no second warning
     return value
+
+
+class MovedModules(MetaPathFinder, Loader):
+    """Imports a module that moved from where it was; warns on the first import. Asked after all other finders."""
+
+    def __init__(self, table: Mapping[str, Going] = MOVED) -> None:
+        self._table = table
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """A module for names of the table, None for others."""
+        return spec_from_loader(name, self) if name in self._table else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module the names of the one that it became."""
+        entry = self._table[module.__name__]
+        # Frames of the import system do not count: 2 is the line that imports.
+        warnings.warn(_words(module.__name__, entry), DeprecationWarning, stacklevel=2)
+        module.__getattr__ = partial(getattr, import_module(entry.instead))  # type: ignore[method-assign]
+
+
+def _words(name: str, entry: Going) -> str:
+    return f"{name} is deprecated and will be removed in kd2m-theory {entry.until}; use {entry.instead}"
+
+
+sys.meta_path.append(MovedModules())

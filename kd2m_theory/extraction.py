@@ -1,16 +1,15 @@
 """Features, logits and labels out of two torch networks."""
 
-import difflib
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
+from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
-from kd2m_theory.pair import Pair
+from kd2m_theory.terminal import watched
 
 
 def choose_device(name: str) -> torch.device:
@@ -44,8 +43,9 @@ class _Probe:
         modules = dict(self.model.named_modules())
         if head not in modules:
             linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
-            near = difflib.get_close_matches(head, list(modules), 1) or linear[-1:]
-            mend = f"did you mean {near[0]!r}?" if near else "this model has no nn.Linear; pass None for logits only"
+            mend = did_you_mean(head, modules).strip()
+            if not mend:
+                mend = f"did you mean {linear[-1]!r}?" if linear else "this model has no nn.Linear; pass None for logits only"
             raise InputError(f"the {self.role} ({type(self.model).__name__}) has no module {head!r}; {mend}")
         module = modules[head]
         if isinstance(module, nn.Linear):
@@ -121,7 +121,7 @@ def _label_batch(target: Any) -> torch.Tensor:
     return labels.reshape(1) if labels.ndim == 0 else labels
 
 
-def extract_pair(
+def extract(
     teacher: nn.Module,
     student: nn.Module,
     loader: Iterable[Any],
@@ -130,8 +130,8 @@ def extract_pair(
     device: str,
     unpack: Callable[[Any], tuple[Any, Any]] | None,
     progress: bool,
-) -> Pair:
-    """See `Pair.from_models`."""
+) -> dict[str, Any]:
+    """The arguments of `Pair` that two networks make of a loader's batches; see `Pair.from_models`."""
     place = choose_device(device)
     probes = _Probe(teacher, "teacher", teacher_head), _Probe(student, "student", student_head)
     linear = all(probe.linear is not None for probe in probes)
@@ -149,7 +149,7 @@ def extract_pair(
             if len(home) == 1:  # a model spread over devices stays as its owner spread it
                 probe.model.to(place)
         with torch.inference_mode():
-            for batch in _watched(loader, progress):
+            for batch in watched(loader, "extracting features") if progress else loader:
                 inputs, target = (unpack or _split)(batch)
                 inputs = _to(inputs, place)
                 for k, probe in enumerate(probes):
@@ -174,28 +174,18 @@ def extract_pair(
         raise InputError("some batches have labels and some have none; label all of them or none")
 
     head = probes[0].linear if linear else None
-    return Pair(
-        torch.cat(features[0]) if linear else None,
-        torch.cat(features[1]) if linear else None,
-        labels=torch.cat(labels) if labels else None,
-        logits_teacher=torch.cat(logits[0]),
-        logits_student=torch.cat(logits[1]),
-        head_weight=None if head is None else head.weight,
-        head_bias=None if head is None else head.bias,
-        provenance={
+    return {
+        "features_teacher": torch.cat(features[0]) if linear else None,
+        "features_student": torch.cat(features[1]) if linear else None,
+        "labels": torch.cat(labels) if labels else None,
+        "logits_teacher": torch.cat(logits[0]),
+        "logits_student": torch.cat(logits[1]),
+        "head_weight": None if head is None else head.weight,
+        "head_bias": None if head is None else head.bias,
+        "provenance": {
             "teacher": f"{type(teacher).__name__}, head {teacher_head}",
             "student": f"{type(student).__name__}, head {student_head}",
             "device": str(place),
             "torch": torch.__version__,
         },
-    )
-
-
-def _watched(loader: Iterable[Any], progress: bool) -> Iterable[Any]:
-    if not progress or not sys.stderr.isatty():
-        return loader
-    from rich.console import Console
-    from rich.progress import track
-
-    total = len(loader) if isinstance(loader, Sized) else None
-    return track(loader, "extracting features", total=total, console=Console(stderr=True), transient=True)
+    }

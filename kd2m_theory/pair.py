@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kd2m_theory import __version__
+from kd2m_theory.arrays import Float64, Int64, class_labels, real_array
 from kd2m_theory.errors import InputError, PairFileError
-from kd2m_theory.estimators.inputs import Float64, Int64, class_labels, real_array
 from kd2m_theory.files import check_writable, write_atomically
+from kd2m_theory.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
@@ -182,9 +182,9 @@ class Pair:
             InputError: no such module, a head that the forward pass does not use exactly once, logits that are not what the
                 head makes, an empty loader, or whatever `Pair` refuses.
         """
-        from kd2m_theory.extraction import extract_pair
+        from kd2m_theory.extraction import extract
 
-        return extract_pair(teacher, student, loader, teacher_head, student_head, device, unpack, progress)
+        return cls(**extract(teacher, student, loader, teacher_head, student_head, device, unpack, progress))
 
     def save(self, path: str | Path) -> None:
         """Write the pair as safetensors: the arrays, the format version and the provenance; whole or not at all.

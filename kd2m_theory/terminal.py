@@ -1,8 +1,8 @@
-"""What every command does with the terminal."""
+"""What goes to the terminal: where results are printed, and progress bars."""
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any
 
 
@@ -21,4 +21,5 @@ def watched(items: Iterable[Any], words: str) -> Iterable[Any]:
     from rich.console import Console
     from rich.progress import track
 
-    return track(items, words, console=Console(stderr=True), transient=True)
+    total = len(items) if isinstance(items, Sized) else None
+    return track(items, words, total=total, console=Console(stderr=True), transient=True)

@@ -10,10 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.markdown_tables import MarkdownTable, markdown_tables
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY
-from kd2m_theory.paper_figures.style import BLUE, INK, MUTED, ORANGE, PAGE, PALE, sheet
+from kd2m_theory.reporting.style import BLUE, INK, MUTED, ORANGE, PAGE, PALE, sheet
+from kd2m_theory.validation.stored_tables import StoredTable
 
 STORED = StoredTable("accuracy.md", "python validation/benchmarks/accuracy.py --save accuracy.md")
 _TEACHER, _ALONE = "teacher", "none (λ = 0)"
@@ -151,10 +152,10 @@ def _legend() -> list[Line2D]:
 
 
 FIGURE = PaperFigure(
-    "accuracy",
-    "accuracy of every objective on digits and glyphs, by this project, and apart from it the accuracies that KD²M reports",
-    "KD²M (arXiv 2504.01757), accuracy table",
-    table,
-    draw,
-    (STORED,),
+    name="accuracy",
+    sentence="accuracy of every objective on digits and glyphs, by this project, and apart from it the accuracies that KD²M reports",
+    source="KD²M (arXiv 2504.01757), accuracy table",
+    table=table,
+    draw=draw,
+    reads=(STORED,),
 )

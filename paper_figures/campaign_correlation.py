@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.campaign_table import STANDARD
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.validation.campaigns.standard import STANDARD
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
@@ -56,10 +56,10 @@ def draw(table: Table) -> Figure:
 
 
 FIGURE = PaperFigure(
-    "correlation",
-    "rank correlation of every distance between features with the measured gap",
-    "ours",
-    numbers,
-    draw,
+    name="correlation",
+    sentence="rank correlation of every distance between features with the measured gap",
+    source="ours",
+    table=numbers,
+    draw=draw,
     reads=(STANDARD,),
 )

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kd2m_theory.bounds import ROWS
-from kd2m_theory.paper_figures.campaign_table import STANDARD
+from kd2m_theory.bounds.targets import MEASURED
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
-from kd2m_theory.report import MEASURED
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.validation.campaigns.standard import STANDARD
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
@@ -21,7 +21,7 @@ _FLOOR = 1e-4  # a rate of zero is drawn here
 
 def numbers(found: "Findings") -> Table:
     """Every judged claim: rows of the ladder, measured values, all together, and what is broken on purpose."""
-    from kd2m_theory.validation.campaigns.audits_task import BROKEN, TOGETHER  # reads Parquet, which is optional
+    from kd2m_theory.validation.campaigns.claims import BROKEN, TOGETHER  # reads Parquet, which is optional
 
     order = [*(row.name for row in ROWS), *MEASURED, TOGETHER, BROKEN]
     cells = sorted(found.judgement.cells, key=lambda cell: (order.index(cell.name), cell.delta, cell.n))
@@ -71,10 +71,10 @@ def _legend(sizes: list[int]) -> list[Line2D]:
 
 
 FIGURE = PaperFigure(
-    "coverage",
-    "how often every claim about the population was wrong in thousands of audits, beside how often it may be",
-    "ours",
-    numbers,
-    draw,
+    name="coverage",
+    sentence="how often every claim about the population was wrong in thousands of audits, beside how often it may be",
+    source="ours",
+    table=numbers,
+    draw=draw,
     reads=(STANDARD,),
 )

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.campaign_table import STANDARD
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.validation.campaigns.standard import STANDARD
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
@@ -61,10 +61,10 @@ def draw(table: Table) -> Figure:
 
 
 FIGURE = PaperFigure(
-    "tightness",
-    "bound / gap of every guaranteed row over all pairs of a campaign, by population",
-    "ours",
-    numbers,
-    draw,
+    name="tightness",
+    sentence="bound / gap of every guaranteed row over all pairs of a campaign, by population",
+    source="ours",
+    table=numbers,
+    draw=draw,
     reads=(STANDARD,),
 )

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kd2m_theory.paper_figures.campaign_table import STANDARD
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import INK, PAGE, PALETTE, sheet
+from kd2m_theory.reporting.style import INK, PAGE, PALETTE, sheet
+from kd2m_theory.validation.campaigns.standard import STANDARD
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
@@ -74,10 +74,10 @@ def _styles() -> Iterator[dict[str, Any]]:
 
 
 FIGURE = PaperFigure(
-    "tightness-over-training",
-    "bound / gap of every theorem's tightest row, from the untrained student to the last epoch",
-    "ours",
-    numbers,
-    draw,
+    name="tightness-over-training",
+    sentence="bound / gap of every theorem's tightest row, from the untrained student to the last epoch",
+    source="ours",
+    table=numbers,
+    draw=draw,
     reads=(STANDARD,),
 )

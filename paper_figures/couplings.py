@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators import conditional_wasserstein, cost_matrix, optimal_plan, wasserstein
-from kd2m_theory.estimators.inputs import Float64, Int64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, PAGE, PURPLE, letter, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, PAGE, PURPLE, letter, sheet
 
 _SEED = 4
 _EACH = 9  # points of a class
@@ -101,9 +101,9 @@ def _legend() -> list[Line2D]:
 
 
 FIGURE = PaperFigure(
-    "couplings",
-    "the optimal plan between two labelled clouds, and the best one that keeps every class to itself",
-    "KD²M (arXiv 2504.01757), metric illustrations: a coupling, and class-conditional couplings",
-    table,
-    draw,
+    name="couplings",
+    sentence="the optimal plan between two labelled clouds, and the best one that keeps every class to itself",
+    source="KD²M (arXiv 2504.01757), metric illustrations: a coupling, and class-conditional couplings",
+    table=table,
+    draw=draw,
 )

@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.arrays import Float64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.line_laws import LineMixture
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PURPLE, STUDENT, TEACHER, letter, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PURPLE, STUDENT, TEACHER, letter, sheet
 
 TEACHER_LAW = LineMixture((0.55, 0.45), (-1.0, 1.0), (0.5, 0.7))
 STUDENT_LAW = LineMixture((1.0,), (0.0,), (0.9,))
@@ -91,9 +91,9 @@ def draw(table: Table) -> Figure:
 
 
 FIGURE = PaperFigure(
-    "divergences",
-    "KL, symmetric KL, total variation and Hellinger between two densities as one is shifted",
-    "KD²M (arXiv 2504.01757), metric illustrations: f-divergences",
-    table,
-    draw,
+    name="divergences",
+    sentence="KL, symmetric KL, total variation and Hellinger between two densities as one is shifted",
+    source="KD²M (arXiv 2504.01757), metric illustrations: f-divergences",
+    table=table,
+    draw=draw,
 )

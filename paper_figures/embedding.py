@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from kd2m_theory.estimators.inputs import Float64, Int64
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import PAGE, STUDENT, TEACHER, letter, sheet
 from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, power
+from kd2m_theory.reporting.style import PAGE, STUDENT, TEACHER, letter, sheet
 
 _SHIFT, _APART = 0.06, 0.055  # a numeral from its class, and from another: parts of the width of what is shown
 
@@ -70,10 +70,10 @@ def _numerals(axes: Axes, clouds: list[Float64], labels: Int64) -> None:
 
 
 FIGURE = PaperFigure(
-    "embedding",
-    "features of teacher and student in the plane, for a student alone and two with CW₂; on digits, by this project",
-    "KD²M (arXiv 2504.01757), feature embeddings",
-    table,
-    draw,
-    (STORED,),
+    name="embedding",
+    sentence="features of teacher and student in the plane, for a student alone and two with CW₂; on digits, by this project",
+    source="KD²M (arXiv 2504.01757), feature embeddings",
+    table=table,
+    draw=draw,
+    reads=(STORED,),
 )

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, letter, sheet
 from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, letter, sheet
 
 STUDENTS = {"alone": "cw2", "kd": "kd", "ttm": "ttm", "wttm": "wttm"}  # the student alone is the one with λ = 0
 _LOOKS: dict[str, dict[str, Any]] = {
@@ -79,10 +79,10 @@ def _label(student: Table) -> str:
 
 
 FIGURE = PaperFigure(
-    "entropy",
-    "entropy of a student and divergence from its transformed teacher while KD, TTM and WTTM train; on digits, by this project",
-    "TTM and WTTM (arXiv 2402.11148): entropy, divergence and histograms",
-    table,
-    draw,
-    (STORED,),
+    name="entropy",
+    sentence="entropy of a student and divergence from its transformed teacher while KD, TTM and WTTM train; on digits, by this project",
+    source="TTM and WTTM (arXiv 2402.11148): entropy, divergence and histograms",
+    table=table,
+    draw=draw,
+    reads=(STORED,),
 )

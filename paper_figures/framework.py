@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
+from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators import conditional_wasserstein, wasserstein
-from kd2m_theory.estimators.inputs import Float64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import GREEN, MUTED, PAGE, PALE, STUDENT, TEACHER, diagram, sheet
-from kd2m_theory.validation.demo import unwatched
-from kd2m_theory.validation.demo_training import Settings, alone, train
-from kd2m_theory.validation.networks import parameters
+from kd2m_theory.reporting.style import GREEN, MUTED, PAGE, PALE, STUDENT, TEACHER, diagram, sheet
 from kd2m_theory.validation.populations.digits import CLASSES, IMAGE_SHAPE, load_halves
-from kd2m_theory.validation.small_networks import digits_student, digits_teacher
+from kd2m_theory.validation.training.demo import unwatched
+from kd2m_theory.validation.training.demo_training import Settings, alone, train
+from kd2m_theory.validation.training.networks import parameters
+from kd2m_theory.validation.training.small_networks import digits_student, digits_teacher
 
 _SEED = 0
 _BATCH = 64
@@ -165,9 +165,9 @@ def _arrow(canvas: Axes, start: tuple[float, float], end: tuple[float, float], c
 
 
 FIGURE = PaperFigure(
-    "framework",
-    "one batch through both networks: features matched as distributions, predictions as in classical distillation",
-    "KD²M (arXiv 2504.01757), framework overview",
-    table,
-    draw,
+    name="framework",
+    sentence="one batch through both networks: features matched as distributions, predictions as in classical distillation",
+    source="KD²M (arXiv 2504.01757), framework overview",
+    table=table,
+    draw=draw,
 )

@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators import gaussian_wasserstein, wasserstein
-from kd2m_theory.estimators.inputs import Float64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import COLUMN, STUDENT, TEACHER, letter, sheet
+from kd2m_theory.reporting.style import COLUMN, STUDENT, TEACHER, letter, sheet
 
 _SEED = 11
 _POINTS = 150
@@ -79,9 +79,9 @@ def _gaussian(axes: Axes, described: Table, colour: str, marker: str) -> None:
 
 
 FIGURE = PaperFigure(
-    "gaussian-approximation",
-    "two clouds and the Gaussians of one and two deviations with their moments, W₂ of each; the second is never larger",
-    "KD²M (arXiv 2504.01757), metric illustrations: empirical and Gaussian approximation",
-    table,
-    draw,
+    name="gaussian-approximation",
+    sentence="two clouds and the Gaussians of one and two deviations with their moments, W₂ of each; the second is never larger",
+    source="KD²M (arXiv 2504.01757), metric illustrations: empirical and Gaussian approximation",
+    table=table,
+    draw=draw,
 )

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, ORANGE, PAGE, PURPLE, letter, sheet
 from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds, power
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, ORANGE, PAGE, PURPLE, letter, sheet
 
 COLUMNS = {"cross_entropy": 0, "distance": 1, "accuracy": 0}  # and the epoch that each begins with: 0 is before training
 _LOOKS: tuple[dict[str, Any], ...] = (
@@ -68,10 +68,10 @@ def draw(table: Table) -> Figure:
 
 
 FIGURE = PaperFigure(
-    "lambda-sweep",
-    "test loss, distance and test accuracy from epoch to epoch for each λ of CW₂, λ = 0 dashed; on digits, by this project",
-    "KD²M (arXiv 2504.01757), the λ sweep",
-    table,
-    draw,
-    (STORED,),
+    name="lambda-sweep",
+    sentence="test loss, distance and test accuracy from epoch to epoch for each λ of CW₂, λ = 0 dashed; on digits, by this project",
+    source="KD²M (arXiv 2504.01757), the λ sweep",
+    table=table,
+    draw=draw,
+    reads=(STORED,),
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp, ndtr
 
-from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.arrays import Float64
 
 _HALVINGS = 64  # of an interval of length 100: beyond the digits of a float64
 

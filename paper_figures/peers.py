@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from kd2m_theory.paper_figures.figure import PaperFigure, StoredTable, Table
+from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.markdown_tables import MarkdownTable, markdown_tables
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, ORANGE, PAGE, PALE, letter, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, ORANGE, PAGE, PALE, letter, sheet
+from kd2m_theory.validation.stored_tables import StoredTable
 
 _MARKS: dict[str, Any] = {
     "time": {"ls": "none", "marker": "o", "ms": 3.5, "color": GREEN, "alpha": 0.8, "mew": 0},
@@ -170,10 +171,10 @@ def _marks() -> list[Line2D]:
 
 
 FIGURE = PaperFigure(
-    "peers",
-    "time and peak memory beside other libraries, as the benchmarks measured them",
-    "ours",
-    table,
-    draw,
-    tuple(StoredTable(file, "make benchmark") for file in _FILES),
+    name="peers",
+    sentence="time and peak memory beside other libraries, as the benchmarks measured them",
+    source="ours",
+    table=table,
+    draw=draw,
+    reads=tuple(StoredTable(file, "make benchmark") for file in _FILES),
 )

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import expit
 
-from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.arrays import Float64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PURPLE, diagram, letter, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PURPLE, diagram, letter, sheet
 from kd2m_theory.validation.objectives.ttm import smoothness
 
 GAMMAS = (1.0, 0.5, 0.3, 0.1)
@@ -91,9 +91,9 @@ def _simplex(axes: Axes, table: Table) -> None:
 
 
 FIGURE = PaperFigure(
-    "power-transform",
-    "the map p ↦ p^γ / Σ p^γ for two and three classes, and the weight U_γ of WTTM",
-    "TTM and WTTM (arXiv 2402.11148): the power transform",
-    table,
-    draw,
+    name="power-transform",
+    sentence="the map p ↦ p^γ / Σ p^γ for two and three classes, and the weight U_γ of WTTM",
+    source="TTM and WTTM (arXiv 2402.11148): the power transform",
+    table=table,
+    draw=draw,
 )

@@ -9,10 +9,10 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import check_writable, write_atomically
 from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, PaperFigure
-from kd2m_theory.validation.spelling import did_you_mean
 
 # One module a figure, in the order of the papers, then ours.
 MODULES = (

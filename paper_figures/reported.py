@@ -25,11 +25,11 @@ class ReportedAccuracy:
 
 # ResNet-34 to ResNet-18, both pretrained on ImageNet in the author's code; no seeds and no error bars are reported.
 KD2M_ACCURACY = ReportedAccuracy(
-    "KD²M (arXiv 2504.01757), slides for GSI 2025, p. 14",
-    ("SVHN", "CIFAR-10", "CIFAR-100"),
-    (94.41, 86.98, 62.21),
-    (93.10, 85.11, 56.66),
-    {
+    source="KD²M (arXiv 2504.01757), slides for GSI 2025, p. 14",
+    data=("SVHN", "CIFAR-10", "CIFAR-100"),
+    teacher=(94.41, 86.98, 62.21),
+    alone=(93.10, 85.11, 56.66),
+    students={
         "W₂ (empirical)": (94.00, 86.45, 61.07),
         "CW₂ (empirical)": (94.06, 86.54, 61.47),
         "JW₂ (empirical)": (94.00, 86.60, 61.07),

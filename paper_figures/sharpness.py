@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PALE, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PALE, sheet
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Theorem
-from kd2m_theory.validation.falsifier import ratio_beyond_rounding
+from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
 
 _LEFT, _RIGHT = 0.15, 1e3
 _MARKS: dict[str, Any] = {
@@ -115,9 +115,9 @@ def _legend() -> list[Line2D]:
 
 
 FIGURE = PaperFigure(
-    "sharpness",
-    "every form of every theorem: how much of the bound its witness uses, and its violation without each hypothesis",
-    "ours",
-    table,
-    draw,
+    name="sharpness",
+    sentence="every form of every theorem: how much of the bound its witness uses, and its violation without each hypothesis",
+    source="ours",
+    table=table,
+    draw=draw,
 )

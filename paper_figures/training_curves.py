@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.paper_figures.figure import StoredTable, Table
+from kd2m_theory.paper_figures.figure import Table
+from kd2m_theory.validation.stored_tables import StoredTable
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def read_curves(path: Path) -> TrainingCurves:
 
 
 STORED = StoredTable(
-    "training_curves.json", "python validation/benchmarks/training_curves.py --save training_curves.json", read_curves
+    file="training_curves.json",
+    command="python validation/benchmarks/training_curves.py --save training_curves.json",
+    read=read_curves,
 )
 
 

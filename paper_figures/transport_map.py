@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import ndtr
 
-from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.arrays import Float64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.line_laws import LineMixture
-from kd2m_theory.paper_figures.style import COLUMN, INK, MUTED, STUDENT, TEACHER, sheet
+from kd2m_theory.reporting.style import COLUMN, INK, MUTED, STUDENT, TEACHER, sheet
 
 SOURCE = LineMixture((0.6, 0.4), (-2.0, 0.9), (0.55, 0.6))
 TARGET = LineMixture((0.25, 0.75), (-1.2, 2.2), (0.4, 0.8))
@@ -85,9 +85,9 @@ def draw(table: Table) -> Figure:
 
 
 FIGURE = PaperFigure(
-    "transport-map",
-    "the optimal map between two densities on the line, equal masses shaded alike",
-    "KD²M (arXiv 2504.01757), metric illustrations: a transport map between two densities",
-    table,
-    draw,
+    name="transport-map",
+    sentence="the optimal map between two densities on the line, equal masses shaded alike",
+    source="KD²M (arXiv 2504.01757), metric illustrations: a transport map between two densities",
+    table=table,
+    draw=draw,
 )

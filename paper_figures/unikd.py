@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.style import BLUE, GREEN, INK, ORANGE, PAGE, PALE, diagram, letter, sheet
 from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, ORANGE, PAGE, PALE, diagram, letter, sheet
 
 UNIKD = "unikd-reconstruction"
 CORRELATED = {"alone": "no teacher", "kd": "KD", UNIKD: "UniKD, reconstructed"}
@@ -105,10 +105,10 @@ def _legend(seeds: list[int]) -> list[Line2D]:
 
 
 FIGURE = PaperFigure(
-    "unikd",
-    "UniKD, reconstructed: correlations between classes less the teacher's, and the ablation; on digits, by this project",
-    "UniKD (arXiv 2409.18565), correlation of student and teacher, and ablation",
-    table,
-    draw,
-    (STORED,),
+    name="unikd",
+    sentence="UniKD, reconstructed: correlations between classes less the teacher's, and the ablation; on digits, by this project",
+    source="UniKD (arXiv 2409.18565), correlation of student and teacher, and ablation",
+    table=table,
+    draw=draw,
+    reads=(STORED,),
 )

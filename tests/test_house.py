@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,69 +12,99 @@ import pytest
 import kd2m_theory
 
 ROOT = Path(__file__).parent.parent
-ROOMS = {
-    "kd2m_theory": "kd2m_theory",
-    "kd2m_theory/theory": "kd2m_theory.theory",
-    "validation/campaigns": "kd2m_theory.validation.campaigns",
-    "validation/evidence": "kd2m_theory.validation.evidence",
-    "validation/objectives": "kd2m_theory.validation.objectives",
-    "validation/populations": "kd2m_theory.validation.populations",
-} | {room: f"kd2m_theory.{room}" for room in ("estimators", "bounds", "validation", "paper_figures")}
-# Which rooms a room may import; "base" is what stands under every room, "pair" the data that bounds are about.
-BASE = {"kd2m_theory.__version__", "kd2m_theory.deprecation", "kd2m_theory.errors", "kd2m_theory.files"}
-ALLOWED = {
-    "theory": {"theory", "base"},
-    "estimators": {"estimators", "base"},
-    "pair": {"estimators", "base", "extraction"},
-    "bounds": {"bounds", "estimators", "pair", "base"},
-    "validation": {"validation", "theory", "bounds", "estimators", "front", "pair", "base", "extraction"},
-    "paper_figures": {"paper_figures", "validation", "theory", "bounds", "estimators", "front", "pair", "base"},
-}
+PACKAGE = Path(kd2m_theory.__file__).parent
+BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+FOLDERS = {folder: package for package, folder in BUILD["package-dir"].items()}
+ROOMS = ("kd2m_theory", "estimators", "bounds", "validation", "paper_figures")
+# Lower floors may not import higher ones, nor one of a pair on a floor the other, however late. All else is ground floor.
+FLOORS = {"theory": 1, "estimators": 1, "bounds": 2, "reporting": 3, "validation": 4, "paper_figures": 5, "commands": 6}
+FRONT = ("kd2m_theory", "kd2m_theory.__main__")  # hands out what others made
 
 
-def room_of(module):
-    if module in BASE:
-        return "base"
-    parts = module.split(".")
-    if len(parts) > 1 and parts[1] in ALLOWED:
-        return parts[1]
-    return {"kd2m_theory.pair": "pair", "kd2m_theory.extraction": "extraction"}.get(module, "front")
+def installed_modules():
+    """Modules as they are installed, with their files; in a checkout the rooms lie beside the package."""
+    for folder, package in FOLDERS.items():
+        parts = package.split(".")[1:]
+        home = PACKAGE.joinpath(*parts) if PACKAGE.joinpath(*parts).is_dir() else ROOT / folder
+        for path in sorted(home.glob("*.py")):
+            yield (package if path.stem == "__init__" else f"{package}.{path.stem}"), path
 
 
-def modules():
-    for folder, package in ROOMS.items():
-        for path in sorted((ROOT / folder).glob("*.py")):
-            yield pytest.param(
-                path, package if path.stem == "__init__" else f"{package}.{path.stem}", id=f"{folder}/{path.stem}"
-            )
+MODULES = dict(installed_modules())
 
 
-def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def imported(source):
+    """What a module imports at any time: statements anywhere in it, and names of modules in its strings."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} imports relatively"
-            if node.module == "kd2m_theory":
-                yield from (f"kd2m_theory.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            assert node.level == 0, "a relative import"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            name = node.value.partition(":")[0]
+            if name.count(".") > 1:  # packages are named to find files in them
+                yield name
 
 
-@pytest.mark.parametrize(("path", "module"), list(modules()))
-def test_imports_point_one_way(path, module):
-    here = room_of(module)
-    if here not in ALLOWED:
-        return  # the front door may call any room
-    for name in imported(path):
-        if name.split(".")[0] == "kd2m_theory":
-            assert room_of(name) in ALLOWED[here], f"{module} imports {name}"
+GRAPH = {
+    module: {name for name in imported(path.read_text(encoding="utf-8")) if name in MODULES and name != module}
+    for module, path in MODULES.items()
+}
 
 
-def test_no_module_is_too_long_to_read():
-    for folder in ROOMS:
-        for path in (ROOT / folder).glob("*.py"):
-            assert len(path.read_text().splitlines()) <= 400, path
+def floor(module):
+    parts = module.split(".")
+    return FLOORS.get(parts[1] if len(parts) > 1 else "", 0)
+
+
+def upward(graph):
+    """Imports of a higher floor, or of the other room on the same one."""
+    for module, names in graph.items():
+        for name in names:
+            across = floor(name) == floor(module) > 0 and name.split(".")[1] != module.split(".")[1]
+            if module not in FRONT and (floor(name) > floor(module) or across or name in FRONT):
+                yield f"{module} imports {name}"
+
+
+def circles(graph):
+    """Modules that import one another, by whatever way round."""
+
+    def reached(start):
+        seen, todo = set(), [start]
+        while todo:
+            new = graph.get(todo.pop(), set()) - seen
+            seen |= new
+            todo += new
+        return seen
+
+    reach = {module: reached(module) for module in graph}
+    return sorted(module for module in graph if module in reach[module])
+
+
+def test_no_import_goes_up():
+    assert not list(upward(GRAPH))
+
+
+def test_no_modules_import_one_another():
+    assert not circles(GRAPH)
+
+
+def test_an_upward_import_and_a_circle_would_be_seen():
+    up = {"kd2m_theory.bounds.view": {"kd2m_theory.validation.numbers"}, "kd2m_theory.theory.laws": {"kd2m_theory.estimators"}}
+    assert len(list(upward(up))) == 2
+    assert list(upward({"kd2m_theory.files": {"kd2m_theory"}})) == ["kd2m_theory.files imports kd2m_theory"]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
+    lazy = "def f():\n    from kd2m_theory.validation import numbers\n    return 'kd2m_theory.pair:Pair'\n"
+    assert {"kd2m_theory.validation.numbers", "kd2m_theory.pair"} <= set(imported(lazy))
+
+
+def test_every_folder_is_installed():
+    folders = {path.parent.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("__init__.py")}
+    assert folders == set(FOLDERS)
+    assert set(BUILD["packages"]) == set(BUILD["package-dir"])
 
 
 def installed_files():
@@ -87,10 +118,10 @@ def test_the_wheel_has_one_import_root_and_every_module():
     files = [file for file in installed_files() if not file.endswith(".pyc")]
     roots = {file.split("/")[0] for file in files if not file.startswith("..")}
     assert roots == {"kd2m_theory", f"kd2m_theory-{importlib.metadata.version('kd2m-theory')}.dist-info"}
-    for folder, package in ROOMS.items():
+    for folder, package in FOLDERS.items():
         for path in (ROOT / folder).glob("*.py"):
             assert f"{package.replace('.', '/')}/{path.name}" in files
-    assert {"kd2m_theory/py.typed", "kd2m_theory/report.css"} <= set(files)
+    assert {"kd2m_theory/py.typed", "kd2m_theory/reporting/report.css"} <= set(files)
     assert not any(
         "test" in file or ("benchmark" in file and not file.endswith((".json", ".md", ".parquet")))
         for file in files
@@ -100,7 +131,7 @@ def test_the_wheel_has_one_import_root_and_every_module():
 
 
 @pytest.mark.usefixtures("wheel_installed")
-@pytest.mark.parametrize("room", [room for room in ROOMS if "/" not in room and room != "kd2m_theory"])
+@pytest.mark.parametrize("room", ROOMS[1:])
 def test_rooms_cannot_be_imported_by_their_bare_name(room, tmp_path):
     done = subprocess.run([sys.executable, "-c", f"import {room}"], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert "ModuleNotFoundError" in done.stderr
@@ -115,7 +146,7 @@ def loaded_by(code):
 
 def test_the_front_door_is_light():
     assert not {"numpy", "scipy", "torch", "matplotlib", "ot"} & loaded_by("import kd2m_theory")
-    help_page = "import sys\nfrom kd2m_theory.cli import app\nsys.argv = ['kd2m', '--help']\ntry:\n    app()\nexcept SystemExit:\n    pass"
+    help_page = "import sys\nfrom kd2m_theory.commands.main import app\nsys.argv = ['kd2m', '--help']\ntry:\n    app()\nexcept SystemExit:\n    pass"
     assert not {"numpy", "scipy", "torch", "matplotlib", "ot"} & loaded_by(help_page)
 
 

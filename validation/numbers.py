@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_info
 
-from kd2m_theory import __version__
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import read_json, write_atomically
-from kd2m_theory.validation.configuration import digest
 from kd2m_theory.validation.panel import Panel, panel
+from kd2m_theory.validation.training.configuration import digest
+from kd2m_theory.version import __version__
 
 NUMBERS = 1
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import content_digest
-from kd2m_theory.validation.configuration import digest
 from kd2m_theory.validation.populations.population import Population
+from kd2m_theory.validation.training.configuration import digest
 
 # What to do where a run that is continued differs, by attribute.
 _REMEDIES = {

@@ -169,7 +169,7 @@ def _intervals() -> _Numbers:
 
 
 def _constants() -> _Numbers:
-    from kd2m_theory.bounds.layers import network_lipschitz
+    from kd2m_theory.bounds.constants.layers import network_lipschitz
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -191,11 +191,11 @@ _NETWORKS = ("mlp-7-5", "cnn-4-6", "resnet8", "resnet8x4", "wrn-10-1", "digits-t
 
 
 def _training() -> _Numbers:
-    from kd2m_theory.validation.configuration import Recipe
-    from kd2m_theory.validation.networks import network
     from kd2m_theory.validation.objectives.registry import SINGLE, objective
-    from kd2m_theory.validation.optimisers import learning_rate, optimiser
-    from kd2m_theory.validation.training_module import sow
+    from kd2m_theory.validation.training.configuration import Recipe
+    from kd2m_theory.validation.training.networks import network
+    from kd2m_theory.validation.training.optimisers import learning_rate, optimiser
+    from kd2m_theory.validation.training.training_module import sow
 
     generator = torch.Generator().manual_seed(0)
     images, labels = torch.randn(12, *_SHAPE, generator=generator), torch.arange(12) % _CLASSES
@@ -255,11 +255,11 @@ def _populations() -> _Numbers:
 
 def _run() -> _Numbers:
     """A whole run in small: augmented batches, batch normalisation, a sum of objectives, a schedule, evaluation."""
-    from kd2m_theory.validation.configuration import configuration
     from kd2m_theory.validation.populations.registry import population
-    from kd2m_theory.validation.processes import Processes
-    from kd2m_theory.validation.run import Run
-    from kd2m_theory.validation.run_folder import RunFolder
+    from kd2m_theory.validation.training.configuration import configuration
+    from kd2m_theory.validation.training.processes import Processes
+    from kd2m_theory.validation.training.run import Run
+    from kd2m_theory.validation.training.run_folder import RunFolder
 
     recipe = {"epochs": 2, "steps": 2, "batch": 24, "learning_rate": 0.05}
     terms = {"kd": 0.5, "cw2": 0.1, "near": {"name": "mmd", "bandwidth": 3.0, "weight": 2.0}}
@@ -295,10 +295,10 @@ def _run() -> _Numbers:
 def _coverage() -> _Numbers:
     """What a coverage study measures of a pair, and claims about it."""
     from kd2m_theory.bounds import Ladder
-    from kd2m_theory.validation.campaigns.audits_task import claims
+    from kd2m_theory.validation.campaigns.claims import claims
     from kd2m_theory.validation.campaigns.truth import Networks, truths
-    from kd2m_theory.validation.networks import network
     from kd2m_theory.validation.populations.registry import population
+    from kd2m_theory.validation.training.networks import network
 
     source = population("gaussian-mixture", classes=3)
     teacher, student = (network(name, 3, source.image_shape, 0).eval() for name in ("mlp-12-5", "mlp-5"))

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from sphinx.application import Sphinx
 
-from kd2m_theory.cli import app as kd2m
+from kd2m_theory.commands.main import app as kd2m
 from kd2m_theory.files import write_atomically
 
 PAGE = "commands.md"

@@ -10,10 +10,10 @@ import ziamath
 from sphinx.application import Sphinx
 
 from kd2m_theory.files import write_atomically
-from kd2m_theory.report import number
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
-from kd2m_theory.validation.falsifier import ratio_beyond_rounding
+from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
+from kd2m_theory.words import number
 
 FOLDER = "theorems"
 ziamath.config.svg2 = False  # outlines in place: shared ones have ids, which would repeat on a page

@@ -1,9 +1,9 @@
 """All theorems, in the order T0 … T10, F1 … F6, and what the KD²M paper states."""
 
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 
+from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 from kd2m_theory.theory.statement import Theorem
 
@@ -57,6 +57,5 @@ def theorem(name: str) -> Theorem:
         return known[name.lower()]
     # "T2.head_aware" is a form, not a theorem, and its owner is what was meant.
     owner = name.lower().rpartition(".")[0]
-    near = [owner] if owner in known else get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    guess = f"did you mean {known[near[0]].name}? " if near else ""
+    guess = f"did you mean {known[owner].name!r}? " if owner in known else did_you_mean(name, [t.name for t in theorems()])
     raise InputError(f"there is no theorem {name!r}; {guess}theorems are {', '.join(t.name for t in theorems())}")

@@ -219,44 +219,56 @@ THEOREM = Theorem(
     latex=r"P\bigl(\mu > \bar X + r(\delta)\bigr) \le \delta",
     hypotheses=(
         Hypothesis(
-            "independent values",
-            "the n values are independent draws",
-            None,
-            Counterexample("one draw, copied 100 times", _NAMES[0], lambda: Trials(100, 0.2, 0.05, copies=True)),
-        ),
-        Hypothesis(
-            "same population",
-            "the values come from the population that the statement is about",
-            None,
-            Counterexample(
-                "the top value is rarer where the sample is drawn", _NAMES[4], lambda: Trials(50, 0.2, 0.05, seen=0.05)
+            name="independent values",
+            statement="the n values are independent draws",
+            check=None,
+            counterexample=Counterexample(
+                words="one draw, copied 100 times", form=_NAMES[0], make=lambda: Trials(100, 0.2, 0.05, copies=True)
             ),
         ),
         Hypothesis(
-            "values in the range",
-            "every value lies in [0, B]",
-            lambda x: x.base >= 0 and (x.bound is None or x.top <= x.bound),
-            Counterexample("values up to 1 where B = 0.1", _NAMES[0], lambda: Trials(100, 0.5, 0.05, bound=0.1)),
-        ),
-        Hypothesis(
-            "range known before",
-            "B does not depend on the sample",
-            None,
-            Counterexample(
-                "the sample's largest value for B, rare large values", _NAMES[1], lambda: Trials(50, 0.01, 0.05, bound=None)
+            name="same population",
+            statement="the values come from the population that the statement is about",
+            check=None,
+            counterexample=Counterexample(
+                words="the top value is rarer where the sample is drawn",
+                form=_NAMES[4],
+                make=lambda: Trials(50, 0.2, 0.05, seen=0.05),
             ),
         ),
         Hypothesis(
-            "size fixed before",
-            "n does not depend on the values (betting alone would allow it)",
-            None,
-            Counterexample("sampling until the limit looks best", _NAMES[0], lambda: Trials(1000, 0.5, 0.05, stopped=True)),
+            name="values in the range",
+            statement="every value lies in [0, B]",
+            check=lambda x: x.base >= 0 and (x.bound is None or x.top <= x.bound),
+            counterexample=Counterexample(
+                words="values up to 1 where B = 0.1", form=_NAMES[0], make=lambda: Trials(100, 0.5, 0.05, bound=0.1)
+            ),
         ),
         Hypothesis(
-            "events, for Clopper–Pearson",
-            "every value is 0 or 1",
-            lambda x: {x.base, x.top} <= {0.0, 1.0},
-            Counterexample("values 0.4, rounded", _NAMES[4], lambda: Trials(50, 0.5, 0.05, base=0.4, top=0.45)),
+            name="range known before",
+            statement="B does not depend on the sample",
+            check=None,
+            counterexample=Counterexample(
+                words="the sample's largest value for B, rare large values",
+                form=_NAMES[1],
+                make=lambda: Trials(50, 0.01, 0.05, bound=None),
+            ),
+        ),
+        Hypothesis(
+            name="size fixed before",
+            statement="n does not depend on the values (betting alone would allow it)",
+            check=None,
+            counterexample=Counterexample(
+                words="sampling until the limit looks best", form=_NAMES[0], make=lambda: Trials(1000, 0.5, 0.05, stopped=True)
+            ),
+        ),
+        Hypothesis(
+            name="events, for Clopper–Pearson",
+            statement="every value is 0 or 1",
+            check=lambda x: {x.base, x.top} <= {0.0, 1.0},
+            counterexample=Counterexample(
+                words="values 0.4, rounded", form=_NAMES[4], make=lambda: Trials(50, 0.5, 0.05, base=0.4, top=0.45)
+            ),
         ),
     ),
     direction="upper",
@@ -272,80 +284,108 @@ THEOREM = Theorem(
     "probability is below δ.",
     forms=(
         Form(
-            _NAMES[0],
-            r"\mu \le \bar X + B\sqrt{\ln(1/\delta)/(2n)}",
-            "B/√2",
-            above(_hoeffding),
-            Witness(
-                "one value, δ close to 1: p just above the radius, and the value is 0; at δ = 0.05 the best is 0.505 (n = 3)",
-                _at_the_limit(_hoeffding, 1, 0.9999),
+            name=_NAMES[0],
+            latex=r"\mu \le \bar X + B\sqrt{\ln(1/\delta)/(2n)}",
+            constant="B/√2",
+            sides=above(_hoeffding),
+            witness=Witness(
+                words="one value, δ close to 1: p just above the radius, and the value is 0; at δ = 0.05 the best is 0.505 (n = 3)",
+                make=_at_the_limit(_hoeffding, 1, 0.9999),
             ),
             row=False,
         ),
         Form(
-            _NAMES[1],
-            r"\mu \le \bar X + \sqrt{2V\ln(2/\delta)/n} + 7B\ln(2/\delta)/(3(n-1))",
-            "√2 and 7/3",
-            above(_bernstein),
-            Witness(
-                "rare events, none of which is seen: (δ/2)^(7/3)",
-                _at_the_limit(_bernstein, 400, 0.99),
-                0.19,
-                _FAR + "the union of two events and Bernstein's constants are not attained together; 0.006 at δ = 0.05",
+            name=_NAMES[1],
+            latex=r"\mu \le \bar X + \sqrt{2V\ln(2/\delta)/n} + 7B\ln(2/\delta)/(3(n-1))",
+            constant="√2 and 7/3",
+            sides=above(_bernstein),
+            witness=Witness(
+                words="rare events, none of which is seen: (δ/2)^(7/3)",
+                make=_at_the_limit(_bernstein, 400, 0.99),
+                reaches=0.19,
+                reason=_FAR + "the union of two events and Bernstein's constants are not attained together; 0.006 at δ = 0.05",
             ),
             row=False,
         ),
         Form(
-            _NAMES[2],
-            r"\mu \le \bar X + \sqrt{2V L/n + L^2B^2/(n(n-1))} + LB/\sqrt{n(n-1)} + LB/(3n),\quad L = \ln(2/\delta)",
-            "√2 and 4/3",
-            above(_sharp_bernstein),
-            Witness(
-                "rare events, none of which is seen",
-                _at_the_limit(_sharp_bernstein, 400, 0.99),
-                0.19,
-                _FAR + "as above; 0.022 at δ = 0.05",
+            name=_NAMES[2],
+            latex=r"\mu \le \bar X + \sqrt{2V L/n + L^2B^2/(n(n-1))} + LB/\sqrt{n(n-1)} + LB/(3n),\quad L = \ln(2/\delta)",
+            constant="√2 and 4/3",
+            sides=above(_sharp_bernstein),
+            witness=Witness(
+                words="rare events, none of which is seen",
+                make=_at_the_limit(_sharp_bernstein, 400, 0.99),
+                reaches=0.19,
+                reason=_FAR + "as above; 0.022 at δ = 0.05",
             ),
             row=False,
         ),
         Form(
-            _NAMES[3],
-            r"\max_i \prod_{j\le i}(1 + \lambda_j(X_j - \mu)) < 2/\delta \text{ and the same for } 1 - X, 1 - \mu",
-            "2/δ",
-            betting(),
-            Witness(
-                "two coins, δ close to 1",
-                lambda: Trials(2, 0.37, 0.964),
-                0.79,
-                "the capital jumps over 2/δ and what is lost before is not regained; 0.45 at δ = 0.05 (n = 10, p = 0.455)",
+            name=_NAMES[3],
+            latex=r"\max_i \prod_{j\le i}(1 + \lambda_j(X_j - \mu)) < 2/\delta \text{ and the same for } 1 - X, 1 - \mu",
+            constant="2/δ",
+            sides=betting(),
+            witness=Witness(
+                words="two coins, δ close to 1",
+                make=lambda: Trials(2, 0.37, 0.964),
+                reaches=0.79,
+                reason="the capital jumps over 2/δ and what is lost before is not regained; 0.45 at δ = 0.05 (n = 10, p = 0.455)",
             ),
             row=False,
         ),
         Form(
-            _NAMES[4],
-            r"\mu \le U(k), \quad P(\mathrm{Bin}(n, U) \le k) = \delta",
-            "1",
-            above(_clopper_pearson),
-            Witness(
-                "p just above the limit of a sample: then the failure probability is δ",
-                _at_the_limit(_clopper_pearson, 20, 0.05, 3),
+            name=_NAMES[4],
+            latex=r"\mu \le U(k), \quad P(\mathrm{Bin}(n, U) \le k) = \delta",
+            constant="1",
+            sides=above(_clopper_pearson),
+            witness=Witness(
+                words="p just above the limit of a sample: then the failure probability is δ",
+                make=_at_the_limit(_clopper_pearson, 20, 0.05, 3),
             ),
             row=False,
         ),
     ),
     mutants=(
-        Mutant("radius × 0.9", _NAMES[0], above(_scaled_hoeffding(0.9)), _at_the_limit(_scaled_hoeffding(0.9), 1, 0.278)),
-        Mutant("√ forgotten", _NAMES[0], above(_root_forgotten), _at_the_limit(_root_forgotten, 50, 0.05, 25)),
-        Mutant("both sides claimed with ln(1/δ)", _NAMES[0], _both_sides, lambda: Trials(1, 0.5, 0.7)),
-        Mutant("range term forgotten", _NAMES[1], above(_no_range_term), lambda: Trials(50, 0.01, 0.05)),
         Mutant(
-            "variance of the mean for that of a value", _NAMES[1], above(_variance_of_the_mean), lambda: Trials(400, 0.5, 0.05)
+            name="radius × 0.9",
+            form=_NAMES[0],
+            sides=above(_scaled_hoeffding(0.9)),
+            killer=_at_the_limit(_scaled_hoeffding(0.9), 1, 0.278),
         ),
-        Mutant("variance term forgotten", _NAMES[2], above(_no_variance_term), lambda: Trials(400, 0.5, 0.05)),
-        Mutant("capital 1/δ for 2/δ", _NAMES[3], betting(threshold=1.0), lambda: Trials(1, 0.5, 0.9)),
-        Mutant("stake not capped: capital below zero", _NAMES[3], betting(capped=False), lambda: Trials(4, 0.5, 0.05)),
-        Mutant("Beta(k + 1, n − k + 1), a posterior", _NAMES[4], above(_posterior), _at_the_limit(_posterior, 20, 0.05, 3)),
-        Mutant("normal approximation", _NAMES[4], above(_wald), lambda: Trials(50, 0.01, 0.05)),
+        Mutant(
+            name="√ forgotten",
+            form=_NAMES[0],
+            sides=above(_root_forgotten),
+            killer=_at_the_limit(_root_forgotten, 50, 0.05, 25),
+        ),
+        Mutant(name="both sides claimed with ln(1/δ)", form=_NAMES[0], sides=_both_sides, killer=lambda: Trials(1, 0.5, 0.7)),
+        Mutant(name="range term forgotten", form=_NAMES[1], sides=above(_no_range_term), killer=lambda: Trials(50, 0.01, 0.05)),
+        Mutant(
+            name="variance of the mean for that of a value",
+            form=_NAMES[1],
+            sides=above(_variance_of_the_mean),
+            killer=lambda: Trials(400, 0.5, 0.05),
+        ),
+        Mutant(
+            name="variance term forgotten",
+            form=_NAMES[2],
+            sides=above(_no_variance_term),
+            killer=lambda: Trials(400, 0.5, 0.05),
+        ),
+        Mutant(name="capital 1/δ for 2/δ", form=_NAMES[3], sides=betting(threshold=1.0), killer=lambda: Trials(1, 0.5, 0.9)),
+        Mutant(
+            name="stake not capped: capital below zero",
+            form=_NAMES[3],
+            sides=betting(capped=False),
+            killer=lambda: Trials(4, 0.5, 0.05),
+        ),
+        Mutant(
+            name="Beta(k + 1, n − k + 1), a posterior",
+            form=_NAMES[4],
+            sides=above(_posterior),
+            killer=_at_the_limit(_posterior, 20, 0.05, 3),
+        ),
+        Mutant(name="normal approximation", form=_NAMES[4], sides=above(_wald), killer=lambda: Trials(50, 0.01, 0.05)),
     ),
     level="with probability 1 − δ",
     scale_mutants=False,

@@ -165,53 +165,61 @@ THEOREM = Theorem(
     latex=r"R_S(P) \le \hat R_T + \hat D + B\sqrt{\ln(1/\delta)/(2n)}",
     hypotheses=(
         Hypothesis(
-            "same sample",
-            "the teacher's risk and the bound come from one sample",
-            None,
-            Counterexample("the bound from a second sample", _NAMES[0], _two_samples),
+            name="same sample",
+            statement="the teacher's risk and the bound come from one sample",
+            check=None,
+            counterexample=Counterexample(words="the bound from a second sample", form=_NAMES[0], make=_two_samples),
         ),
         Hypothesis(
-            "valid bound",
-            "D̂ is at least the gap of every sample (T1–T8), here cost by cost",
-            lambda x: bool(np.all(x.student - x.teacher <= x.cost)),
-            Counterexample("zero for the bound where the gap is not", _NAMES[0], _invalid_bound),
+            name="valid bound",
+            statement="D̂ is at least the gap of every sample (T1–T8), here cost by cost",
+            check=lambda x: bool(np.all(x.student - x.teacher <= x.cost)),
+            counterexample=Counterexample(words="zero for the bound where the gap is not", form=_NAMES[0], make=_invalid_bound),
         ),
         Hypothesis(
-            "bounded loss",
-            "the student's loss lies in [0, B], by its nature or by clipping",
-            lambda x: bool(np.all(x.student >= 0)) and (x.bound is None or bool(np.all(x.student <= x.bound))),
-            Counterexample("losses of 1 where B = 0.1", _NAMES[0], lambda: rare(0.5, 50, 0.05, bound=0.1)),
+            name="bounded loss",
+            statement="the student's loss lies in [0, B], by its nature or by clipping",
+            check=lambda x: bool(np.all(x.student >= 0)) and (x.bound is None or bool(np.all(x.student <= x.bound))),
+            counterexample=Counterexample(
+                words="losses of 1 where B = 0.1", form=_NAMES[0], make=lambda: rare(0.5, 50, 0.05, bound=0.1)
+            ),
         ),
         Hypothesis(
-            "range known before",
-            "B does not depend on the sample",
-            None,
-            Counterexample("the sample's largest loss for B", _NAMES[0], lambda: rare(0.01, 50, 0.05, bound=None)),
+            name="range known before",
+            statement="B does not depend on the sample",
+            check=None,
+            counterexample=Counterexample(
+                words="the sample's largest loss for B", form=_NAMES[0], make=lambda: rare(0.01, 50, 0.05, bound=None)
+            ),
         ),
         Hypothesis(
-            "independent draws",
-            "the inputs are independent draws from the population",
-            None,
-            Counterexample("one input, copied 100 times", _NAMES[0], _copies),
+            name="independent draws",
+            statement="the inputs are independent draws from the population",
+            check=None,
+            counterexample=Counterexample(words="one input, copied 100 times", form=_NAMES[0], make=_copies),
         ),
         Hypothesis(
-            "same population",
-            "the inputs come from the population that the statement is about",
-            None,
-            Counterexample("hard inputs are rarer where the sample is drawn", _NAMES[0], _elsewhere),
+            name="same population",
+            statement="the inputs come from the population that the statement is about",
+            check=None,
+            counterexample=Counterexample(
+                words="hard inputs are rarer where the sample is drawn", form=_NAMES[0], make=_elsewhere
+            ),
         ),
         Hypothesis(
-            "student fixed before",
-            "the student was neither trained nor chosen on the sample",
-            None,
-            Counterexample("the best of 20 students on one input", _NAMES[0], _best_student),
+            name="student fixed before",
+            statement="the student was neither trained nor chosen on the sample",
+            check=None,
+            counterexample=Counterexample(words="the best of 20 students on one input", form=_NAMES[0], make=_best_student),
         ),
         Hypothesis(
-            "0–1 loss, for the second form",
-            "losses are 0 or 1",
-            lambda x: bool(np.all(np.isin(x.student, (0.0, 1.0)))),
-            Counterexample(
-                "rare losses of 10, counted as none", _NAMES[1], lambda: rare(0.01, 50, 0.05, loss=10.0, bound=10.0)
+            name="0–1 loss, for the second form",
+            statement="losses are 0 or 1",
+            check=lambda x: bool(np.all(np.isin(x.student, (0.0, 1.0)))),
+            counterexample=Counterexample(
+                words="rare losses of 10, counted as none",
+                form=_NAMES[1],
+                make=lambda: rare(0.01, 50, 0.05, loss=10.0, bound=10.0),
             ),
         ),
     ),
@@ -224,32 +232,55 @@ THEOREM = Theorem(
     "⌊n(R̂_T + D̂)⌋ is sharper than Hoeffding, and exact. Two sides at δ/2 each.",
     forms=(
         Form(
-            _NAMES[0],
-            r"R_S(P) \le \hat R_T + \hat D + B\sqrt{\ln(1/\delta)/(2n)}",
-            "B/√2",
-            below(_hoeffding),
-            Witness(
-                "one input, δ close to 1: the student's error is not seen; at δ = 0.05 the best is 0.505 (n = 3)", _one_input
+            name=_NAMES[0],
+            latex=r"R_S(P) \le \hat R_T + \hat D + B\sqrt{\ln(1/\delta)/(2n)}",
+            constant="B/√2",
+            sides=below(_hoeffding),
+            witness=Witness(
+                words="one input, δ close to 1: the student's error is not seen; at δ = 0.05 the best is 0.505 (n = 3)",
+                make=_one_input,
             ),
             row=False,
         ),
         Form(
-            _NAMES[1],
-            r"\mathrm{err}_S(P) \le U(\lfloor n(\hat R_T + \hat D)\rfloor), \quad P(\mathrm{Bin}(n, U(k)) \le k) = \delta",
-            "1",
-            below(_errors),
-            Witness("an exact bound on the sample, and an error rate just above the limit of a count", _at_the_limit),
+            name=_NAMES[1],
+            latex=r"\mathrm{err}_S(P) \le U(\lfloor n(\hat R_T + \hat D)\rfloor), \quad P(\mathrm{Bin}(n, U(k)) \le k) = \delta",
+            constant="1",
+            sides=below(_errors),
+            witness=Witness(
+                words="an exact bound on the sample, and an error rate just above the limit of a count", make=_at_the_limit
+            ),
             row=False,
         ),
     ),
     mutants=(
-        Mutant("radius × 0.9", _NAMES[0], below(_scaled(0.9)), lambda: rare(0.9 * hoeffding_radius(1, 0.278) + 1e-9, 1, 0.278)),
-        Mutant("bound subtracted", _NAMES[0], below(_hoeffding, sign=-1.0), lambda: rare(0.5, 50, 0.05)),
-        Mutant("the teacher's risk in the population", _NAMES[0], below(_hoeffding, teacher_of_population=True), _opposite),
-        Mutant("range of the teacher's losses", _NAMES[0], below(_teachers_range), lambda: rare(0.5, 50, 0.05)),
-        Mutant("radius forgotten", _NAMES[0], below(_no_radius), lambda: rare(0.5, 50, 0.05)),
-        Mutant("Clopper–Pearson for the teacher's errors", _NAMES[1], below(_teachers_count), lambda: rare(0.5, 50, 0.05)),
-        Mutant("errors without limit", _NAMES[1], below(_no_radius), lambda: rare(0.5, 50, 0.05)),
+        Mutant(
+            name="radius × 0.9",
+            form=_NAMES[0],
+            sides=below(_scaled(0.9)),
+            killer=lambda: rare(0.9 * hoeffding_radius(1, 0.278) + 1e-9, 1, 0.278),
+        ),
+        Mutant(name="bound subtracted", form=_NAMES[0], sides=below(_hoeffding, sign=-1.0), killer=lambda: rare(0.5, 50, 0.05)),
+        Mutant(
+            name="the teacher's risk in the population",
+            form=_NAMES[0],
+            sides=below(_hoeffding, teacher_of_population=True),
+            killer=_opposite,
+        ),
+        Mutant(
+            name="range of the teacher's losses",
+            form=_NAMES[0],
+            sides=below(_teachers_range),
+            killer=lambda: rare(0.5, 50, 0.05),
+        ),
+        Mutant(name="radius forgotten", form=_NAMES[0], sides=below(_no_radius), killer=lambda: rare(0.5, 50, 0.05)),
+        Mutant(
+            name="Clopper–Pearson for the teacher's errors",
+            form=_NAMES[1],
+            sides=below(_teachers_count),
+            killer=lambda: rare(0.5, 50, 0.05),
+        ),
+        Mutant(name="errors without limit", form=_NAMES[1], sides=below(_no_radius), killer=lambda: rare(0.5, 50, 0.05)),
     ),
     level="with probability 1 − δ",
     scale_mutants=False,

@@ -160,7 +160,7 @@ def rare_change(p: float, n: int, delta: float) -> Logits:
     """With probability p the student moves from sure and right to sure and wrong; elsewhere it is the teacher. B = 1."""
     sure = np.array([[50.0, 0.0], [50.0, 0.0]])
     moved = np.array([[50.0, 0.0], [0.0, 50.0]])
-    return Logits(np.array([1 - p, p]), moved, sure, (0, 0), n, delta)
+    return Logits(shares=np.array([1 - p, p]), student=moved, teacher=sure, labels=(0, 0), n=n, delta=delta)
 
 
 def _one_input(factor: float = 1.0, delta: float = 0.99999) -> Logits:
@@ -173,19 +173,27 @@ def _at_the_limit() -> Logits:
 
 def _rows_shuffled() -> Logits:
     right, wrong = np.array([[9.0, 0.0], [0.0, 9.0]]), np.array([[0.0, 9.0], [9.0, 0.0]])
-    return Logits(np.array([0.5, 0.5]), wrong, right, (0, 1), 20, 0.05, pairing=(1, 0))
+    return Logits(shares=np.array([0.5, 0.5]), student=wrong, teacher=right, labels=(0, 1), n=20, delta=0.05, pairing=(1, 0))
 
 
 def _spread() -> Logits:
     # For every class the loss is 0 at one network and B = 1 at the other.
     near, far = np.array([0.0, 0.0]), np.array([0.0, 1.0])
     student, teacher = np.stack((near, far)), np.stack((far, near))
-    return Logits(np.array([0.7, 0.3]), student, teacher, (0, 0), 1, 0.5, loss="spread")
+    return Logits(shares=np.array([0.7, 0.3]), student=student, teacher=teacher, labels=(0, 0), n=1, delta=0.5, loss="spread")
 
 
 def _moderate_change() -> Logits:
     # Sure and wrong: the loss changes by 2 = ν, ‖Δ‖ by √2, the largest logit by 1; every input is the same.
-    return Logits(np.ones(1), np.array([[-21.0, 21.0]]), np.array([[-20.0, 20.0]]), (0,), 5000, 0.05, bound=100.0)
+    return Logits(
+        shares=np.ones(1),
+        student=np.array([[-21.0, 21.0]]),
+        teacher=np.array([[-20.0, 20.0]]),
+        labels=(0,),
+        n=5000,
+        delta=0.05,
+        bound=100.0,
+    )
 
 
 _NAMES = ("F3.risk", "F3.any_loss", "F3.error", "F3.paired")
@@ -199,63 +207,79 @@ THEOREM = Theorem(
     latex=r"R_S - R_T \le \frac1n\sum_i \max_y[\ell_S - \ell_T](x_i, y) + B\sqrt{\ln(1/\delta)/(2n)}",
     hypotheses=(
         Hypothesis(
-            "same inputs",
-            "row i of both networks is the same input",
-            None,
-            Counterexample("rows of the teacher shuffled", _NAMES[2], _rows_shuffled),
+            name="same inputs",
+            statement="row i of both networks is the same input",
+            check=None,
+            counterexample=Counterexample(words="rows of the teacher shuffled", form=_NAMES[2], make=_rows_shuffled),
         ),
         Hypothesis(
-            "independent draws",
-            "the inputs are independent draws from the population",
-            None,
-            Counterexample("one input, copied 100 times", _NAMES[0], lambda: replace(rare_change(0.3, 100, 0.05), copies=True)),
-        ),
-        Hypothesis(
-            "same population",
-            "the inputs, with or without labels, come from the population that the statement is about",
-            None,
-            Counterexample(
-                "inputs on which the networks differ are rarer where the sample is drawn",
-                _NAMES[2],
-                lambda: replace(rare_change(0.5, 50, 0.05), seen=np.array([0.95, 0.05])),
+            name="independent draws",
+            statement="the inputs are independent draws from the population",
+            check=None,
+            counterexample=Counterexample(
+                words="one input, copied 100 times",
+                form=_NAMES[0],
+                make=lambda: replace(rare_change(0.3, 100, 0.05), copies=True),
             ),
         ),
         Hypothesis(
-            "bound known before",
-            "B does not depend on the sample",
-            None,
-            Counterexample(
-                "the sample's largest value for B", _NAMES[0], lambda: replace(rare_change(0.01, 50, 0.05), bound=None)
+            name="same population",
+            statement="the inputs, with or without labels, come from the population that the statement is about",
+            check=None,
+            counterexample=Counterexample(
+                words="inputs on which the networks differ are rarer where the sample is drawn",
+                form=_NAMES[2],
+                make=lambda: replace(rare_change(0.5, 50, 0.05), seen=np.array([0.95, 0.05])),
             ),
         ),
         Hypothesis(
-            "clipped loss",
-            "the gap is that of the loss clipped at B (or the loss is bounded by B)",
-            lambda x: (
+            name="bound known before",
+            statement="B does not depend on the sample",
+            check=None,
+            counterexample=Counterexample(
+                words="the sample's largest value for B",
+                form=_NAMES[0],
+                make=lambda: replace(rare_change(0.01, 50, 0.05), bound=None),
+            ),
+        ),
+        Hypothesis(
+            name="clipped loss",
+            statement="the gap is that of the loss clipped at B (or the loss is bounded by B)",
+            check=lambda x: (
                 x.clipped or float(max(x.losses(a, clipped=False).max() for a in (x.student, x.teacher))) <= (x.bound or 0)
             ),
-            Counterexample(
-                "the gap of cross-entropy itself", _NAMES[0], lambda: replace(rare_change(0.5, 50, 0.05), clipped=False)
+            counterexample=Counterexample(
+                words="the gap of cross-entropy itself",
+                form=_NAMES[0],
+                make=lambda: replace(rare_change(0.5, 50, 0.05), clipped=False),
             ),
         ),
         Hypothesis(
-            "loss falls as the class becomes more probable, for the first form",
-            "ℓ(a, y) is a decreasing function of softmax(a)_y, as cross-entropy is",
-            None,  # the second form holds for any loss, and an instance does not know which form it is put to
-            Counterexample("a penalty on the spread of logits: the maximum over classes goes down to −B", _NAMES[0], _spread),
+            name="loss falls as the class becomes more probable, for the first form",
+            statement="ℓ(a, y) is a decreasing function of softmax(a)_y, as cross-entropy is",
+            check=None,  # the second form holds for any loss, and an instance does not know which form it is put to
+            counterexample=Counterexample(
+                words="a penalty on the spread of logits: the maximum over classes goes down to −B",
+                form=_NAMES[0],
+                make=_spread,
+            ),
         ),
         Hypothesis(
-            "1-Lipschitz loss, for the last form",
-            "the loss changes by at most ν_y of the change of logits, as cross-entropy does",
-            lambda x: x.loss != "steep",
-            Counterexample("cross-entropy at temperature ½", _NAMES[3], lambda: replace(_moderate_change(), loss="steep")),
+            name="1-Lipschitz loss, for the last form",
+            statement="the loss changes by at most ν_y of the change of logits, as cross-entropy does",
+            check=lambda x: x.loss != "steep",
+            counterexample=Counterexample(
+                words="cross-entropy at temperature ½", form=_NAMES[3], make=lambda: replace(_moderate_change(), loss="steep")
+            ),
         ),
         Hypothesis(
-            "networks fixed before",
-            "the networks were neither trained nor chosen on the sample",
-            None,
-            Counterexample(
-                "the best of 20 students on one input", _NAMES[0], lambda: replace(rare_change(0.6, 1, 0.5), students=20)
+            name="networks fixed before",
+            statement="the networks were neither trained nor chosen on the sample",
+            check=None,
+            counterexample=Counterexample(
+                words="the best of 20 students on one input",
+                form=_NAMES[0],
+                make=lambda: replace(rare_change(0.6, 1, 0.5), students=20),
             ),
         ),
     ),
@@ -272,62 +296,83 @@ THEOREM = Theorem(
     "lower sides are the same with min_y, or with the networks exchanged.",
     forms=(
         Form(
-            _NAMES[0],
-            r"R_S - R_T \le \overline{\max_y[\ell_S - \ell_T]} + B\sqrt{\ln(1/\delta)/(2n)}",
-            "B/√2",
-            statement(_signed, worst_label, _radius(1.0)),
-            Witness("one input, δ close to 1: the change is not seen; at δ = 0.05 the best is 0.505 (n = 3)", _one_input),
+            name=_NAMES[0],
+            latex=r"R_S - R_T \le \overline{\max_y[\ell_S - \ell_T]} + B\sqrt{\ln(1/\delta)/(2n)}",
+            constant="B/√2",
+            sides=statement(_signed, worst_label, _radius(1.0)),
+            witness=Witness(
+                words="one input, δ close to 1: the change is not seen; at δ = 0.05 the best is 0.505 (n = 3)", make=_one_input
+            ),
             row=False,
         ),
         Form(
-            _NAMES[1],
-            r"R_S - R_T \le \overline{\max_y[\ell_S - \ell_T]} + 2B\sqrt{\ln(1/\delta)/(2n)}",
-            "√2 B",
-            statement(_signed, worst_label, _radius(2.0)),
-            Witness("the same with twice the radius", lambda: _one_input(2.0)),
+            name=_NAMES[1],
+            latex=r"R_S - R_T \le \overline{\max_y[\ell_S - \ell_T]} + 2B\sqrt{\ln(1/\delta)/(2n)}",
+            constant="√2 B",
+            sides=statement(_signed, worst_label, _radius(2.0)),
+            witness=Witness(words="the same with twice the radius", make=lambda: _one_input(2.0)),
             row=False,
         ),
         Form(
-            _NAMES[2],
-            r"|\mathrm{err}_S - \mathrm{err}_T| \le U(\#\{\hat y_S \ne \hat y_T\}),\quad "
+            name=_NAMES[2],
+            latex=r"|\mathrm{err}_S - \mathrm{err}_T| \le U(\#\{\hat y_S \ne \hat y_T\}),\quad "
             r"P(\mathrm{Bin}(n, U(k)) \le k) = \delta",
-            "1",
-            statement(_absolute_errors, disagreement, _clopper_pearson),
-            Witness("the student is wrong wherever they differ, just above the limit of a count", _at_the_limit),
+            constant="1",
+            sides=statement(_absolute_errors, disagreement, _clopper_pearson),
+            witness=Witness(
+                words="the student is wrong wherever they differ, just above the limit of a count", make=_at_the_limit
+            ),
             row=False,
         ),
         Form(
-            _NAMES[3],
-            r"|R_S - R_T| \le \overline{\min(B, \nu_Y(\Delta))} + B\sqrt{\ln(1/\delta)/(2n)}",
-            "B/√2",
-            statement(_absolute, clipped_change, _radius(1.0)),
-            Witness("one input, δ close to 1: the change is not seen; at δ = 0.05 the best is 0.505 (n = 3)", _one_input),
+            name=_NAMES[3],
+            latex=r"|R_S - R_T| \le \overline{\min(B, \nu_Y(\Delta))} + B\sqrt{\ln(1/\delta)/(2n)}",
+            constant="B/√2",
+            sides=statement(_absolute, clipped_change, _radius(1.0)),
+            witness=Witness(
+                words="one input, δ close to 1: the change is not seen; at δ = 0.05 the best is 0.505 (n = 3)", make=_one_input
+            ),
             row=False,
         ),
     ),
     mutants=(
-        Mutant("radius × 0.9", _NAMES[0], statement(_signed, worst_label, _radius(0.9)), lambda: _one_input(0.9, 0.278)),
         Mutant(
-            "mean over classes for the maximum",
-            _NAMES[0],
-            statement(_signed, _mean_label, _radius(1.0)),
-            lambda: rare_change(0.9, 50, 0.05),
-        ),
-        Mutant("B for 2B", _NAMES[1], statement(_signed, worst_label, _radius(1.0)), _spread),
-        Mutant(
-            "disagreement without limit",
-            _NAMES[2],
-            statement(_absolute_errors, disagreement, _no_limit),
-            lambda: rare_change(0.5, 50, 0.05),
+            name="radius × 0.9",
+            form=_NAMES[0],
+            sides=statement(_signed, worst_label, _radius(0.9)),
+            killer=lambda: _one_input(0.9, 0.278),
         ),
         Mutant(
-            "disagreement for the gap of the loss",
-            _NAMES[2],
-            statement(_absolute, disagreement, _clopper_pearson),
-            _moderate_change,
+            name="mean over classes for the maximum",
+            form=_NAMES[0],
+            sides=statement(_signed, _mean_label, _radius(1.0)),
+            killer=lambda: rare_change(0.9, 50, 0.05),
         ),
-        Mutant("‖Δ‖₂ for ν", _NAMES[3], statement(_absolute, _euclidean_change, _radius(0.0)), _moderate_change),
-        Mutant("largest |Δ| for ν", _NAMES[3], statement(_absolute, _largest_change, _radius(0.0)), _moderate_change),
+        Mutant(name="B for 2B", form=_NAMES[1], sides=statement(_signed, worst_label, _radius(1.0)), killer=_spread),
+        Mutant(
+            name="disagreement without limit",
+            form=_NAMES[2],
+            sides=statement(_absolute_errors, disagreement, _no_limit),
+            killer=lambda: rare_change(0.5, 50, 0.05),
+        ),
+        Mutant(
+            name="disagreement for the gap of the loss",
+            form=_NAMES[2],
+            sides=statement(_absolute, disagreement, _clopper_pearson),
+            killer=_moderate_change,
+        ),
+        Mutant(
+            name="‖Δ‖₂ for ν",
+            form=_NAMES[3],
+            sides=statement(_absolute, _euclidean_change, _radius(0.0)),
+            killer=_moderate_change,
+        ),
+        Mutant(
+            name="largest |Δ| for ν",
+            form=_NAMES[3],
+            sides=statement(_absolute, _largest_change, _radius(0.0)),
+            killer=_moderate_change,
+        ),
     ),
     level="with probability 1 − δ",
     scale_mutants=False,

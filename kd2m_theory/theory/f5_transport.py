@@ -165,7 +165,7 @@ def _single(paired: bool) -> Callable[[], Simplex]:
     def make() -> Simplex:
         delta = 0.99999
         p = math.sqrt((2 if paired else 1) * math.log(1 / delta)) + 1e-9
-        return Simplex(one_moves(p)[None], 1, 1, delta, paired=paired)
+        return Simplex(joint=one_moves(p)[None], n=1, m=1, delta=delta, paired=paired)
 
     return make
 
@@ -175,20 +175,20 @@ def _one_class_moves() -> Simplex:
     delta = 0.99999
     p = math.sqrt(2 * math.log(1 / delta)) + 1e-9
     law = np.array([[[1 - p, 0.0], [0.0, 0.0]], [[0.0, 0.0], [p, 0.0]]])
-    return Simplex(law, 1, 1, delta, paired=True)
+    return Simplex(joint=law, n=1, m=1, delta=delta, paired=True)
 
 
 def _three_coins() -> Simplex:
-    return Simplex(swaps(1 / 3)[None], 3, 3, 0.989)
+    return Simplex(joint=swaps(1 / 3)[None], n=3, m=3, delta=0.989)
 
 
 def _classes_apart() -> Simplex:
     # Equal marginals: the classes exchange their corners, and every pair is an edge apart.
-    return Simplex(np.array([[[0.0, 0.5], [0.0, 0.0]], [[0.0, 0.0], [0.5, 0.0]]]), 6, 6, 0.5, paired=True)
+    return Simplex(joint=np.array([[[0.0, 0.5], [0.0, 0.0]], [[0.0, 0.0], [0.5, 0.0]]]), n=6, m=6, delta=0.5, paired=True)
 
 
 def _many_corners() -> Simplex:
-    return Simplex(np.diag(np.full(16, 1 / 16))[None], 2, 2, 0.5, dimension=1)
+    return Simplex(joint=np.diag(np.full(16, 1 / 16))[None], n=2, m=2, delta=0.5, dimension=1)
 
 
 def _of_the_marginals(x: Simplex) -> Sides:
@@ -215,53 +215,61 @@ THEOREM = Theorem(
     r"+ D\sqrt{\ln(1/\delta)/(2n)}",
     hypotheses=(
         Hypothesis(
-            "diameter",
-            "all points lie in a set of diameter D (or the ground cost is a metric clipped at D)",
-            lambda x: x.diameter is None or x.edge <= x.diameter,
-            Counterexample(
-                "a rare point at distance 100", _NAMES[0], lambda: Simplex(one_moves(0.02)[None], 30, 30, 0.05, edge=100.0)
+            name="diameter",
+            statement="all points lie in a set of diameter D (or the ground cost is a metric clipped at D)",
+            check=lambda x: x.diameter is None or x.edge <= x.diameter,
+            counterexample=Counterexample(
+                words="a rare point at distance 100",
+                form=_NAMES[0],
+                make=lambda: Simplex(joint=one_moves(0.02)[None], n=30, m=30, delta=0.05, edge=100.0),
             ),
         ),
         Hypothesis(
-            "diameter known before",
-            "D does not depend on the sample",
-            None,
-            Counterexample(
-                "D of the sample, which sees one point only",
-                _NAMES[0],
-                lambda: Simplex(one_moves(0.02)[None], 30, 30, 0.05, diameter=None),
+            name="diameter known before",
+            statement="D does not depend on the sample",
+            check=None,
+            counterexample=Counterexample(
+                words="D of the sample, which sees one point only",
+                form=_NAMES[0],
+                make=lambda: Simplex(joint=one_moves(0.02)[None], n=30, m=30, delta=0.05, diameter=None),
             ),
         ),
         Hypothesis(
-            "dimension, for the radius of one sample",
-            "the points lie in R^d",
-            lambda x: x.said_dimension >= x.corners - 1,
-            Counterexample("16 corners of a simplex said to lie on a line", _NAMES[3], _many_corners),
-        ),
-        Hypothesis(
-            "independent draws",
-            "the points of a sample (or the pairs) are independent draws from the population",
-            None,
-            Counterexample(
-                "one pair, copied 100 times",
-                _NAMES[1],
-                lambda: Simplex(one_moves(0.4)[None], 100, 100, 0.05, paired=True, copies=True),
+            name="dimension, for the radius of one sample",
+            statement="the points lie in R^d",
+            check=lambda x: x.said_dimension >= x.corners - 1,
+            counterexample=Counterexample(
+                words="16 corners of a simplex said to lie on a line", form=_NAMES[3], make=_many_corners
             ),
         ),
         Hypothesis(
-            "samples independent of each other, for the first form",
-            "the student's and the teacher's features come from different inputs",
-            None,
-            Counterexample(
-                "pairs that never meet", _NAMES[0], lambda: Simplex(swaps(0.65)[None], 100, 100, 0.001, paired=True)
+            name="independent draws",
+            statement="the points of a sample (or the pairs) are independent draws from the population",
+            check=None,
+            counterexample=Counterexample(
+                words="one pair, copied 100 times",
+                form=_NAMES[1],
+                make=lambda: Simplex(joint=one_moves(0.4)[None], n=100, m=100, delta=0.05, paired=True, copies=True),
             ),
         ),
         Hypothesis(
-            "ground cost fixed before",
-            "the cost (projection, head) was not chosen on the sample",
-            None,
-            Counterexample(
-                "the least distance of 20 costs", _NAMES[0], lambda: Simplex(one_moves(0.84)[None], 1, 1, 0.5, metrics=20)
+            name="samples independent of each other, for the first form",
+            statement="the student's and the teacher's features come from different inputs",
+            check=None,
+            counterexample=Counterexample(
+                words="pairs that never meet",
+                form=_NAMES[0],
+                make=lambda: Simplex(joint=swaps(0.65)[None], n=100, m=100, delta=0.001, paired=True),
+            ),
+        ),
+        Hypothesis(
+            name="ground cost fixed before",
+            statement="the cost (projection, head) was not chosen on the sample",
+            check=None,
+            counterexample=Counterexample(
+                words="the least distance of 20 costs",
+                form=_NAMES[0],
+                make=lambda: Simplex(joint=one_moves(0.84)[None], n=1, m=1, delta=0.5, metrics=20),
             ),
         ),
     ),
@@ -286,39 +294,39 @@ THEOREM = Theorem(
     "W₁ = ∫|F̂ − F|, whose mean is at most ∫√(F(1 − F)/n) ≤ D/(2√n).",
     forms=(
         Form(
-            _NAMES[0],
-            r"W_1(P,Q) \le W_1(\hat P,\hat Q) + D\sqrt{(n+m)\ln(1/\delta)/(2nm)}",
-            "D/√2",
-            above(independent_deviation),
-            Witness(_LIMIT + "0.505 at δ = 0.05 (n = 3, m large)", _single(False)),
+            name=_NAMES[0],
+            latex=r"W_1(P,Q) \le W_1(\hat P,\hat Q) + D\sqrt{(n+m)\ln(1/\delta)/(2nm)}",
+            constant="D/√2",
+            sides=above(independent_deviation),
+            witness=Witness(words=_LIMIT + "0.505 at δ = 0.05 (n = 3, m large)", make=_single(False)),
             row=False,
         ),
         Form(
-            _NAMES[1],
-            r"W_1(P,Q) \le W_1(\hat P,\hat Q) + D\sqrt{2\ln(1/\delta)/n}",
-            "√2 D",
-            above(pairs_deviation),
-            Witness(_LIMIT + "0.15 at δ = 0.05 (n = 300)", _single(True)),
+            name=_NAMES[1],
+            latex=r"W_1(P,Q) \le W_1(\hat P,\hat Q) + D\sqrt{2\ln(1/\delta)/n}",
+            constant="√2 D",
+            sides=above(pairs_deviation),
+            witness=Witness(words=_LIMIT + "0.15 at δ = 0.05 (n = 300)", make=_single(True)),
             row=False,
         ),
         Form(
-            _NAMES[2],
-            r"\sum_y\pi_y W_1(P^y,Q^y) \le \sum_y\hat\pi_y W_1(\hat P^y,\hat Q^y) + D\sqrt{2\ln(1/\delta)/n}",
-            "√2 D",
-            above(pairs_deviation, by_class=True),
-            Witness(_LIMIT + "0.15 at δ = 0.05 (n = 300)", _one_class_moves),
+            name=_NAMES[2],
+            latex=r"\sum_y\pi_y W_1(P^y,Q^y) \le \sum_y\hat\pi_y W_1(\hat P^y,\hat Q^y) + D\sqrt{2\ln(1/\delta)/n}",
+            constant="√2 D",
+            sides=above(pairs_deviation, by_class=True),
+            witness=Witness(words=_LIMIT + "0.15 at δ = 0.05 (n = 300)", make=_one_class_moves),
             row=False,
         ),
         Form(
-            _NAMES[3],
-            r"W_1(\hat P,P) \le \text{transport\_radius}(n, d, D, \delta)",
-            "D/2 and D/√2 on the line",
-            own(own_radius),
-            Witness(
-                "three coins on the line",
-                _three_coins,
-                0.56,
-                "best of all p and n ≤ 40 on two points; Jensen's step is tight where W₁ does not vary and McDiarmid's where "
+            name=_NAMES[3],
+            latex=r"W_1(\hat P,P) \le \text{transport\_radius}(n, d, D, \delta)",
+            constant="D/2 and D/√2 on the line",
+            sides=own(own_radius),
+            witness=Witness(
+                words="three coins on the line",
+                make=_three_coins,
+                reaches=0.56,
+                reason="best of all p and n ≤ 40 on two points; Jensen's step is tight where W₁ does not vary and McDiarmid's where "
                 "it does; "
                 "0.015 at δ = 0.05 (n = 37)",
             ),
@@ -327,53 +335,57 @@ THEOREM = Theorem(
     ),
     mutants=(
         Mutant(
-            "radius × 0.9",
-            _NAMES[0],
-            above(lambda x: 0.9 * independent_deviation(x)),
-            lambda: Simplex(one_moves(0.9 * math.sqrt(-math.log(0.278) / 2) + 1e-6)[None], 1, 10**9, 0.278),
+            name="radius × 0.9",
+            form=_NAMES[0],
+            sides=above(lambda x: 0.9 * independent_deviation(x)),
+            killer=lambda: Simplex(
+                joint=one_moves(0.9 * math.sqrt(-math.log(0.278) / 2) + 1e-6)[None], n=1, m=10**9, delta=0.278
+            ),
         ),
         Mutant(
-            "1/(n + m) for 1/n + 1/m",
-            _NAMES[0],
-            above(lambda x: math.sqrt(math.log(1 / x.delta) / (2 * (x.n + x.m)))),
-            lambda: Simplex(one_moves(0.42)[None], 1, 1, 0.5),
+            name="1/(n + m) for 1/n + 1/m",
+            form=_NAMES[0],
+            sides=above(lambda x: math.sqrt(math.log(1 / x.delta) / (2 * (x.n + x.m)))),
+            killer=lambda: Simplex(joint=one_moves(0.42)[None], n=1, m=1, delta=0.5),
         ),
         Mutant(
-            "radius of independent samples for pairs",
-            _NAMES[1],
-            above(independent_deviation),
-            lambda: Simplex(swaps(0.65)[None], 100, 100, 0.001, paired=True),
+            name="radius of independent samples for pairs",
+            form=_NAMES[1],
+            sides=above(independent_deviation),
+            killer=lambda: Simplex(joint=swaps(0.65)[None], n=100, m=100, delta=0.001, paired=True),
         ),
         Mutant(
-            "radius of one sample for pairs",
-            _NAMES[1],
-            above(lambda x: pairs_deviation(x) / 2),
-            lambda: Simplex(swaps(0.6)[None], 100, 100, 0.05, paired=True),
+            name="radius of one sample for pairs",
+            form=_NAMES[1],
+            sides=above(lambda x: pairs_deviation(x) / 2),
+            killer=lambda: Simplex(joint=swaps(0.6)[None], n=100, m=100, delta=0.05, paired=True),
         ),
         Mutant(
-            "radius × 0.9",
-            _NAMES[2],
-            above(lambda x: 0.9 * pairs_deviation(x), by_class=True),
-            lambda: Simplex(swaps(0.54)[None], 10_000, 10_000, math.exp(-30), paired=True),
-        ),
-        Mutant("classes ignored: transport of the marginals", _NAMES[2], _of_the_marginals, _classes_apart),
-        Mutant(
-            "mean forgotten",
-            _NAMES[3],
-            own(lambda x: math.sqrt(math.log(1 / x.delta) / (2 * x.n))),
-            lambda: Simplex(swaps(0.5)[None], 1, 1, 0.7),
+            name="radius × 0.9",
+            form=_NAMES[2],
+            sides=above(lambda x: 0.9 * pairs_deviation(x), by_class=True),
+            killer=lambda: Simplex(joint=swaps(0.54)[None], n=10_000, m=10_000, delta=math.exp(-30), paired=True),
         ),
         Mutant(
-            "deviation forgotten",
-            _NAMES[3],
-            own(lambda x: 1 / (2 * math.sqrt(x.n))),
-            lambda: Simplex(swaps(0.5)[None], 20, 20, 0.05),
+            name="classes ignored: transport of the marginals", form=_NAMES[2], sides=_of_the_marginals, killer=_classes_apart
         ),
         Mutant(
-            "cells of the line whatever the dimension",
-            _NAMES[3],
-            own(lambda x: transport_radius(x.n, 1, 1.0, x.delta)),
-            lambda: Simplex(np.diag(np.full(16, 1 / 16))[None], 2, 2, 0.5),
+            name="mean forgotten",
+            form=_NAMES[3],
+            sides=own(lambda x: math.sqrt(math.log(1 / x.delta) / (2 * x.n))),
+            killer=lambda: Simplex(joint=swaps(0.5)[None], n=1, m=1, delta=0.7),
+        ),
+        Mutant(
+            name="deviation forgotten",
+            form=_NAMES[3],
+            sides=own(lambda x: 1 / (2 * math.sqrt(x.n))),
+            killer=lambda: Simplex(joint=swaps(0.5)[None], n=20, m=20, delta=0.05),
+        ),
+        Mutant(
+            name="cells of the line whatever the dimension",
+            form=_NAMES[3],
+            sides=own(lambda x: transport_radius(x.n, 1, 1.0, x.delta)),
+            killer=lambda: Simplex(joint=np.diag(np.full(16, 1 / 16))[None], n=2, m=2, delta=0.5),
         ),
     ),
     level="with probability 1 − δ",

@@ -24,63 +24,67 @@ def only_on(kind: type[Kind], check: Callable[[Kind], bool]) -> Callable[[Any], 
 def shared_linear_head(form: str, *, of: str = "", more: str = "", on: type[Any] = object, make: Make = own_head) -> Hypothesis:
     """One linear head for both networks."""
     return Hypothesis(
-        "shared linear head",
-        f"{of}both networks' logits are Wz + b with one W and b{more}",
-        only_on(on, lambda x: x.shared_head),
-        Counterexample("equal features, and the student's own head is wrong", form, make),
+        name="shared linear head",
+        statement=f"{of}both networks' logits are Wz + b with one W and b{more}",
+        check=only_on(on, lambda x: x.shared_head),
+        counterexample=Counterexample(words="equal features, and the student's own head is wrong", form=form, make=make),
     )
 
 
 def same_class_shares(form: str, *, more: str = "", on: type[Any] = object, make: Make = shares_differ) -> Hypothesis:
     """One set of class frequencies."""
     return Hypothesis(
-        "same class shares",
-        f"both samples have the same class frequencies π_y{more}",
-        only_on(on, lambda x: x.same_shares),
-        Counterexample("equal class-conditionals, but the student has more of the hard class", form, make),
+        name="same class shares",
+        statement=f"both samples have the same class frequencies π_y{more}",
+        check=only_on(on, lambda x: x.same_shares),
+        counterexample=Counterexample(
+            words="equal class-conditionals, but the student has more of the hard class", form=form, make=make
+        ),
     )
 
 
 def same_inputs(form: str, *, more: str = "", on: type[Any] = object, make: Make = permuted_labels) -> Hypothesis:
     """Rows that belong together."""
     return Hypothesis(
-        "same inputs",
-        f"row i of both networks is the same input, so it has the same label; the proof uses only the latter{more}",
-        only_on(on, lambda x: x.same_labels),
-        Counterexample("the teacher's rows in another order: equal features, other labels", form, make),
+        name="same inputs",
+        statement=f"row i of both networks is the same input, so it has the same label; the proof uses only the latter{more}",
+        check=only_on(on, lambda x: x.same_labels),
+        counterexample=Counterexample(
+            words="the teacher's rows in another order: equal features, other labels", form=form, make=make
+        ),
     )
 
 
 def lipschitz_loss(form: str, *, of: str = "", on: type[Any] = object, make: Make = steep_loss) -> Hypothesis:
     """A loss that is 1-Lipschitz in the vertex norm."""
     return Hypothesis(
-        "1-Lipschitz loss",
-        f"{of}the loss changes by at most ν_y of the change of logits, as cross-entropy does",
-        only_on(on, lambda x: x.loss is cross_entropy),
-        too_steep(form, make),
+        name="1-Lipschitz loss",
+        statement=f"{of}the loss changes by at most ν_y of the change of logits, as cross-entropy does",
+        check=only_on(on, lambda x: x.loss is cross_entropy),
+        counterexample=too_steep(form, make),
     )
 
 
 def too_steep(form: str, make: Make = steep_loss) -> Counterexample:
     """Any hypothesis that holds cross-entropy to its slope fails so."""
-    return Counterexample("cross-entropy at temperature ½ is twice as steep", form, make)
+    return Counterexample(words="cross-entropy at temperature ½ is twice as steep", form=form, make=make)
 
 
 def norm_of_loss(form: str, of: str, more: str = "") -> Hypothesis:
     """B is what the theorem says it is."""
     return Hypothesis(
-        "norm of the loss",
-        f"{of}the loss is in the RKHS and B is at least its norm{more}",
-        only_on(KernelInstance, lambda x: bool(x.norm >= x.exact_norm * (1 - TOLERANCE))),
-        Counterexample("ten times the witness's loss, and B not raised", form, norm_not_raised),
+        name="norm of the loss",
+        statement=f"{of}the loss is in the RKHS and B is at least its norm{more}",
+        check=only_on(KernelInstance, lambda x: bool(x.norm >= x.exact_norm * (1 - TOLERANCE))),
+        counterexample=Counterexample(words="ten times the witness's loss, and B not raised", form=form, make=norm_not_raised),
     )
 
 
 def lipschitz_features(form: str, of: str, more: str = "") -> Hypothesis:
     """The factor between distances in the RKHS and distances of features."""
     return Hypothesis(
-        "Lipschitz constant of the feature map",
-        f"{of}the constant of φ is in the bound, 1/σ for the RBF kernel{more}",
-        only_on(KernelInstance, lambda x: x.lipschitz >= (1 - TOLERANCE) / x.sigma),
-        Counterexample("a width of 0.1 and the constant left out", form, width_left_out),
+        name="Lipschitz constant of the feature map",
+        statement=f"{of}the constant of φ is in the bound, 1/σ for the RBF kernel{more}",
+        check=only_on(KernelInstance, lambda x: x.lipschitz >= (1 - TOLERANCE) / x.sigma),
+        counterexample=Counterexample(words="a width of 0.1 and the constant left out", form=form, make=width_left_out),
     )

@@ -128,32 +128,32 @@ def divergence_commuting(logdet: Expr = HALF) -> Proof:
 
 IDENTITIES = (
     Identity(
-        "gaussian-w2-line",
-        "On the line the Wasserstein-2 distance of two normal laws is that of the points (μ, σ).",
-        r"W_2^2(N(\mu_1,\sigma_1^2), N(\mu_2,\sigma_2^2)) = (\mu_1-\mu_2)^2 + (\sigma_1-\sigma_2)^2",
-        "standard (Dowson and Landau)",
-        wasserstein_line,
+        name="gaussian-w2-line",
+        plain="On the line the Wasserstein-2 distance of two normal laws is that of the points (μ, σ).",
+        latex=r"W_2^2(N(\mu_1,\sigma_1^2), N(\mu_2,\sigma_2^2)) = (\mu_1-\mu_2)^2 + (\sigma_1-\sigma_2)^2",
+        source="standard (Dowson and Landau)",
+        prove=wasserstein_line,
     ),
     Identity(
-        "gaussian-w2-commuting",
-        "With a common eigenbasis the trace formula of the Gaussian Wasserstein-2 distance is a sum over eigenvectors.",
-        r"tr(\Sigma + \Sigma' - 2(\Sigma^{1/2}\Sigma'\Sigma^{1/2})^{1/2}) = \sum_i (\sqrt{\lambda_i} - \sqrt{\lambda'_i})^2",
-        "standard (Dowson and Landau; Gelbrich)",
-        wasserstein_commuting,
+        name="gaussian-w2-commuting",
+        plain="With a common eigenbasis the trace formula of the Gaussian Wasserstein-2 distance is a sum over eigenvectors.",
+        latex=r"tr(\Sigma + \Sigma' - 2(\Sigma^{1/2}\Sigma'\Sigma^{1/2})^{1/2}) = \sum_i (\sqrt{\lambda_i} - \sqrt{\lambda'_i})^2",
+        source="standard (Dowson and Landau; Gelbrich)",
+        prove=wasserstein_commuting,
     ),
     Identity(
-        "gaussian-kl-line",
-        "The Kullback–Leibler divergence of two normal laws on the line, from the integral.",
-        r"KL = \log\frac{\sigma_2}{\sigma_1} + \frac{\sigma_1^2 + (\mu_1-\mu_2)^2}{2\sigma_2^2} - \frac12",
-        "standard",
-        divergence_line,
+        name="gaussian-kl-line",
+        plain="The Kullback–Leibler divergence of two normal laws on the line, from the integral.",
+        latex=r"KL = \log\frac{\sigma_2}{\sigma_1} + \frac{\sigma_1^2 + (\mu_1-\mu_2)^2}{2\sigma_2^2} - \frac12",
+        source="standard",
+        prove=divergence_line,
     ),
     Identity(
-        "gaussian-kl-commuting",
-        "With a common eigenbasis the Gaussian Kullback–Leibler divergence is the sum of those along the eigenvectors.",
-        r"\tfrac12[tr(\Sigma'^{-1}\Sigma) - d + \delta^T\Sigma'^{-1}\delta + \log\tfrac{\det\Sigma'}{\det\Sigma}]"
+        name="gaussian-kl-commuting",
+        plain="With a common eigenbasis the Gaussian Kullback–Leibler divergence is the sum of those along the eigenvectors.",
+        latex=r"\tfrac12[tr(\Sigma'^{-1}\Sigma) - d + \delta^T\Sigma'^{-1}\delta + \log\tfrac{\det\Sigma'}{\det\Sigma}]"
         r" = \sum_i KL(N(\langle q_i,\delta\rangle, \lambda_i) \| N(0, \lambda'_i))",
-        "standard",
-        divergence_commuting,
+        source="standard",
+        prove=divergence_commuting,
     ),
 )

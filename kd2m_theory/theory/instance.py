@@ -12,6 +12,7 @@ import torch
 from scipy.optimize import linear_sum_assignment, linprog
 from torch import Tensor
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -216,8 +217,7 @@ def random_instance(
         ((5, 2), True, True)
     """
     for name, count in (("n", n), ("d", d), ("classes", classes)):
-        if count < 1:
-            raise InputError(f"{name} is {count}; give a whole number ≥ 1")
+        whole(count, name, 1)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)

@@ -65,28 +65,34 @@ THEOREM = Theorem(
     latex=r"|R_{P_S}(h)-R_{P_T}(h)| \le W_2(P_S,P_T),\quad c(z,z')=\|\varphi(z)-\varphi(z')\|_{H_k}",
     hypotheses=(
         Hypothesis(
-            "common ground truth",
-            "the label is one function h'(z) of the features, the same for both networks, so that |h(z) − h'(z)| is too",
-            lambda x: x.one_ground_truth,
-            Counterexample("equal laws, labels permuted: W₂ = 0 and any gap", "KD2M.lemma", two_losses),
+            name="common ground truth",
+            statement="the label is one function h'(z) of the features, the same for both networks, so that |h(z) − h'(z)| is too",
+            check=lambda x: x.one_ground_truth,
+            counterexample=Counterexample(
+                words="equal laws, labels permuted: W₂ = 0 and any gap", form="KD2M.lemma", make=two_losses
+            ),
         ),
         Hypothesis(
-            "unit ball",
-            "the loss is in H_k with norm at most 1; not verifiable for a ReLU network with softmax",
-            lambda x: x.in_unit_ball,
-            Counterexample("the same loss doubled", "KD2M.lemma", _norm_two),
+            name="unit ball",
+            statement="the loss is in H_k with norm at most 1; not verifiable for a ReLU network with softmax",
+            check=lambda x: x.in_unit_ball,
+            counterexample=Counterexample(words="the same loss doubled", form="KD2M.lemma", make=_norm_two),
         ),
         Hypothesis(
-            "ground cost in H_k",
-            "distances are ‖φ(z) − φ(z')‖_H, not ‖z − z'‖",
-            lambda x: x.ground == "RKHS",
-            Counterexample("RBF kernel of width 0.1 and features 0.1 apart", "KD2M.lemma", _euclidean_cost),
+            name="ground cost in H_k",
+            statement="distances are ‖φ(z) − φ(z')‖_H, not ‖z − z'‖",
+            check=lambda x: x.ground == "RKHS",
+            counterexample=Counterexample(
+                words="RBF kernel of width 0.1 and features 0.1 apart", form="KD2M.lemma", make=_euclidean_cost
+            ),
         ),
         Hypothesis(
-            "one head",
-            "both risks are those of one h",
-            lambda x: x.shared_head,
-            Counterexample("equal features; the student's own head is wrong, the teacher's right", "KD2M.lemma", _own_head),
+            name="one head",
+            statement="both risks are those of one h",
+            check=lambda x: x.shared_head,
+            counterexample=Counterexample(
+                words="equal features; the student's own head is wrong, the teacher's right", form="KD2M.lemma", make=_own_head
+            ),
         ),
     ),
     direction="two-sided",
@@ -96,19 +102,21 @@ THEOREM = Theorem(
     "used; the witness has it. W₁ in H would do on the right, and MMD ≤ W₁ too, since only the mean of φ enters (T6).",
     forms=(
         Form(
-            "KD2M.lemma",
-            r"|R_{P_S}(h)-R_{P_T}(h)| \le W_{2,H_k}(P_S,P_T)",
-            "1",
-            _lemma,
-            Witness("the loss is the difference of the two points' feature maps, up to a constant and scale", _attained),
-            _start,
-            ("student", "teacher"),
+            name="KD2M.lemma",
+            latex=r"|R_{P_S}(h)-R_{P_T}(h)| \le W_{2,H_k}(P_S,P_T)",
+            constant="1",
+            sides=_lemma,
+            witness=Witness(
+                words="the loss is the difference of the two points' feature maps, up to a constant and scale", make=_attained
+            ),
+            start=_start,
+            free=("student", "teacher"),
             row=False,
         ),
     ),
     mutants=(
-        Mutant("mean squared cost without the root", "KD2M.lemma", _squared),
-        Mutant("√(1 − k) for √(2 − 2k)", "KD2M.lemma", _half_square),
-        Mutant("distance of the mean features", "KD2M.lemma", _means),
+        Mutant(name="mean squared cost without the root", form="KD2M.lemma", sides=_squared),
+        Mutant(name="√(1 − k) for √(2 − 2k)", form="KD2M.lemma", sides=_half_square),
+        Mutant(name="distance of the mean features", form="KD2M.lemma", sides=_means),
     ),
 )

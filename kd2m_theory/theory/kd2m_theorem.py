@@ -63,31 +63,37 @@ THEOREM = Theorem(
     latex=r"|R_{P_S}(h)-R_{P_T}(h)| \le \|g_S-g_T\|_{L_2(P)}",
     hypotheses=(
         Hypothesis(
-            "1-Lipschitz feature map",
-            "RKHS form: Lip(φ) ≤ 1, that is σ ≥ 1 for the RBF kernel; the paper does not ask for it",
-            only_on(KernelInstance, lambda x: x.sigma >= 1),
-            Counterexample("width 0.1 and a loss of norm 1: gap 0.3935, distance of the encoders 0.1", "KD2M.theorem", _units),
+            name="1-Lipschitz feature map",
+            statement="RKHS form: Lip(φ) ≤ 1, that is σ ≥ 1 for the RBF kernel; the paper does not ask for it",
+            check=only_on(KernelInstance, lambda x: x.sigma >= 1),
+            counterexample=Counterexample(
+                words="width 0.1 and a loss of norm 1: gap 0.3935, distance of the encoders 0.1",
+                form="KD2M.theorem",
+                make=_units,
+            ),
         ),
         Hypothesis(
-            "unit ball",
-            "RKHS form: the loss is in the RKHS with norm at most 1",
-            only_on(KernelInstance, lambda x: x.in_unit_ball),
-            Counterexample("the witness's loss doubled", "KD2M.theorem", _norm_two),
+            name="unit ball",
+            statement="RKHS form: the loss is in the RKHS with norm at most 1",
+            check=only_on(KernelInstance, lambda x: x.in_unit_ball),
+            counterexample=Counterexample(words="the witness's loss doubled", form="KD2M.theorem", make=_norm_two),
         ),
         Hypothesis(
-            "L ≤ 1",
-            "linear head: its rows are at most 1 apart, which makes cross-entropy 1-Lipschitz in the features",
-            only_on(Instance, lambda x: bool(lipschitz(x.weight) <= 1 + TOLERANCE)),
-            Counterexample("rows 2 apart", "T1.literal", _steep_head),
+            name="L ≤ 1",
+            statement="linear head: its rows are at most 1 apart, which makes cross-entropy 1-Lipschitz in the features",
+            check=only_on(Instance, lambda x: bool(lipschitz(x.weight) <= 1 + TOLERANCE)),
+            counterexample=Counterexample(words="rows 2 apart", form="T1.literal", make=_steep_head),
         ),
         lipschitz_loss(
             "T1.literal", of="linear head: ", on=Instance, make=lambda: replace(_far_wrong(), loss=half_temperature)
         ),
         Hypothesis(
-            "one head",
-            "both risks are those of one h; a student has its own",
-            lambda x: x.shared_head,
-            Counterexample("equal features, and the student's own head is wrong", "T1.literal", lambda: own_head(slope=0.5)),
+            name="one head",
+            statement="both risks are those of one h; a student has its own",
+            check=lambda x: x.shared_head,
+            counterexample=Counterexample(
+                words="equal features, and the student's own head is wrong", form="T1.literal", make=lambda: own_head(slope=0.5)
+            ),
         ),
         same_inputs(
             "T1.literal",
@@ -103,28 +109,30 @@ THEOREM = Theorem(
     "enough. On the same inputs no common ground truth h'(z) is needed: both features of a pair carry one label.",
     forms=(
         Form(
-            "T1.literal",
-            r"\|g_S-g_T\|_{L_2}",
-            "1",
-            _literal,
-            Witness("every point is wrong and the student more so; the head's rows are 1 apart", _far_wrong),
-            _start,
-            ("student", "teacher", "bias"),
+            name="T1.literal",
+            latex=r"\|g_S-g_T\|_{L_2}",
+            constant="1",
+            sides=_literal,
+            witness=Witness(words="every point is wrong and the student more so; the head's rows are 1 apart", make=_far_wrong),
+            start=_start,
+            free=("student", "teacher", "bias"),
         ),
         Form(
-            "KD2M.theorem",
-            r"|R_{P_S}(h)-R_{P_T}(h)| \le \|g_S-g_T\|_{L_2(P)}",
-            "1",
-            _literal,
-            Witness("width 1; the loss is the scaled difference of the feature maps of two close points", _attained),
-            _kernel_start,
-            ("student", "teacher"),
+            name="KD2M.theorem",
+            latex=r"|R_{P_S}(h)-R_{P_T}(h)| \le \|g_S-g_T\|_{L_2(P)}",
+            constant="1",
+            sides=_literal,
+            witness=Witness(
+                words="width 1; the loss is the scaled difference of the feature maps of two close points", make=_attained
+            ),
+            start=_kernel_start,
+            free=("student", "teacher"),
             row=False,
         ),
     ),
     mutants=(
-        Mutant("distance of the mean features", "T1.literal", _means),
-        Mutant("mean square without the root", "KD2M.theorem", _mean_square),
+        Mutant(name="distance of the mean features", form="T1.literal", sides=_means),
+        Mutant(name="mean square without the root", form="KD2M.theorem", sides=_mean_square),
     ),
     verdict="false as stated",
 )

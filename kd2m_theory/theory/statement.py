@@ -203,7 +203,10 @@ class Theorem:
         """The general mutants of every form, and the theorem's own."""
         if not self.scale_mutants:
             return self.mutants
-        return (*(Mutant("constant × 0.9", form.name, scaled(form.sides, 0.9)) for form in self.forms), *self.mutants)
+        return (
+            *(Mutant(name="constant × 0.9", form=form.name, sides=scaled(form.sides, 0.9)) for form in self.forms),
+            *self.mutants,
+        )
 
 
 def scaled(sides: Formula, factor: float) -> Formula:

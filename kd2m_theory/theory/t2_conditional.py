@@ -123,7 +123,15 @@ THEOREM = Theorem(
     "segment; integrate over a coupling of each class and take the best. L_y‖z‖ ≥ ν_y(Wz) by Cauchy–Schwarz, "
     "‖w_c − w_c'‖ ≤ √2‖W‖_op since ‖e_c − e_c'‖ = √2; W₁ ≤ W₂ and Jensen give the last two.",
     forms=tuple(
-        Form(name, latex, constant, sides, Witness(words, witness), random_instance, MOVES)
+        Form(
+            name=name,
+            latex=latex,
+            constant=constant,
+            sides=sides,
+            witness=Witness(words=words, make=witness),
+            start=random_instance,
+            free=MOVES,
+        )
         for name, latex, constant, sides, words, witness in (
             ("T2.head_aware", r"\sum_y\pi_y W_1(\nu_y)", "1", _head_aware, SATURATED, far_wrong),
             ("T2.class_lipschitz", r"\sum_y\pi_y L_y W_1^y", "L_y = max_c ‖w_c − w_y‖", _class_lipschitz, SATURATED, far_wrong),
@@ -141,9 +149,9 @@ THEOREM = Theorem(
         )
     ),
     mutants=(
-        Mutant("class shares swapped", "T2.head_aware", _swapped_shares),
-        Mutant("classes ignored: transport of the marginals", "T2.lipschitz", _label_free),
-        Mutant("mean squared distance for mean distance", "T2.lipschitz", _w1_as_w2),
-        Mutant("√(n_c max π) forgotten", "T2.cw2", _no_imbalance),
+        Mutant(name="class shares swapped", form="T2.head_aware", sides=_swapped_shares),
+        Mutant(name="classes ignored: transport of the marginals", form="T2.lipschitz", sides=_label_free),
+        Mutant(name="mean squared distance for mean distance", form="T2.lipschitz", sides=_w1_as_w2),
+        Mutant(name="√(n_c max π) forgotten", form="T2.cw2", sides=_no_imbalance),
     ),
 )

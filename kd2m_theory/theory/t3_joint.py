@@ -98,10 +98,10 @@ THEOREM = Theorem(
     hypotheses=(
         shared_linear_head("T3.head_aware"),
         Hypothesis(
-            "cross-entropy",
-            "the loss changes by at most ν_y of the change of logits, and by a_y' − a_y if the label y' becomes y",
-            lambda x: x.loss is cross_entropy,
-            too_steep("T3.head_aware", lambda: replace(two_changes(), loss=half_temperature)),
+            name="cross-entropy",
+            statement="the loss changes by at most ν_y of the change of logits, and by a_y' − a_y if the label y' becomes y",
+            check=lambda x: x.loss is cross_entropy,
+            counterexample=too_steep("T3.head_aware", lambda: replace(two_changes(), loss=half_temperature)),
         ),
     ),
     direction="two-sided",
@@ -115,16 +115,24 @@ THEOREM = Theorem(
     "E lse(a_T) ≤ min_γ E max_c Δ_c.",
     forms=(
         Form(
-            "T3.directed",
-            r"\max_\gamma E\min_c\Delta_c \le R_S-R_T-E[a^T_{Y'}]+E[a^S_Y] \le \min_\gamma E\max_c\Delta_c",
-            "1",
-            _directed,
-            Witness(LABELS_PERMUTED, permuted_labels),
-            unmatched_start,
-            MOVES,
+            name="T3.directed",
+            latex=r"\max_\gamma E\min_c\Delta_c \le R_S-R_T-E[a^T_{Y'}]+E[a^S_Y] \le \min_\gamma E\max_c\Delta_c",
+            constant="1",
+            sides=_directed,
+            witness=Witness(words=LABELS_PERMUTED, make=permuted_labels),
+            start=unmatched_start,
+            free=MOVES,
         ),
         *(
-            Form(name, latex, constant, sides, Witness(BOTH_CHANGE, two_changes), unmatched_start, MOVES)
+            Form(
+                name=name,
+                latex=latex,
+                constant=constant,
+                sides=sides,
+                witness=Witness(words=BOTH_CHANGE, make=two_changes),
+                start=unmatched_start,
+                free=MOVES,
+            )
             for name, latex, constant, sides in (
                 ("T3.head_aware", r"\min_\gamma E[\nu_Y(W(Z_S-Z_T))+|a^T_{Y'}-a^T_Y|]", "1", _head_aware),
                 ("T3.lipschitz", r"\min_\gamma E[L\|Z_S-Z_T\|+|a^T_{Y'}-a^T_Y|]", "L = max ‖w_c − w_c'‖", _lipschitz),
@@ -132,11 +140,11 @@ THEOREM = Theorem(
         ),
     ),
     mutants=(
-        Mutant("label part left out", "T3.directed", _directed_without_labels),
-        Mutant("label term left out: transport of the marginals", "T3.head_aware", _no_labels),
-        Mutant("label term with the student point's logits", "T3.head_aware", _student_logits),
-        Mutant("ν of the teacher point's label", "T3.head_aware", _teacher_label),
-        Mutant("each term at its own best plan", "T3.lipschitz", _two_plans),
-        Mutant("0–1 cost of labels", "T3.lipschitz", _label_mismatch),
+        Mutant(name="label part left out", form="T3.directed", sides=_directed_without_labels),
+        Mutant(name="label term left out: transport of the marginals", form="T3.head_aware", sides=_no_labels),
+        Mutant(name="label term with the student point's logits", form="T3.head_aware", sides=_student_logits),
+        Mutant(name="ν of the teacher point's label", form="T3.head_aware", sides=_teacher_label),
+        Mutant(name="each term at its own best plan", form="T3.lipschitz", sides=_two_plans),
+        Mutant(name="0–1 cost of labels", form="T3.lipschitz", sides=_label_mismatch),
     ),
 )

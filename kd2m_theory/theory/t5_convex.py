@@ -155,17 +155,21 @@ THEOREM = Theorem(
         shared_linear_head("T5", more=", so that what is convex in the logits is convex in z"),
         same_class_shares("T5", more=", so that couplings can keep labels"),
         Hypothesis(
-            "convex loss",
-            "the loss is convex in the logits",
-            lambda x: x.loss in CONVEX,
-            Counterexample("1 − p_y levels off, so its tangent at the teacher overshoots", "T5", _flat_end),
+            name="convex loss",
+            statement="the loss is convex in the logits",
+            check=lambda x: x.loss in CONVEX,
+            counterexample=Counterexample(
+                words="1 − p_y levels off, so its tangent at the teacher overshoots", form="T5", make=_flat_end
+            ),
         ),
         Hypothesis(
-            "½-smooth loss",
-            "the loss's second derivative along Δ is at most ½‖Δ‖² (for T5 and T5.range: at most ¼(max Δ − min Δ)²), and the "
+            name="½-smooth loss",
+            statement="the loss's second derivative along Δ is at most ½‖Δ‖² (for T5 and T5.range: at most ¼(max Δ − min Δ)²), and the "
             "loss does not change if all logits shift",
-            lambda x: x.loss in SMOOTH,
-            Counterexample("cross-entropy at temperature 1/10 is convex but bends more", "T5", _steep_loss),
+            check=lambda x: x.loss in SMOOTH,
+            counterexample=Counterexample(
+                words="cross-entropy at temperature 1/10 is convex but bends more", form="T5", make=_steep_loss
+            ),
         ),
     ),
     direction="two-sided",
@@ -181,45 +185,45 @@ THEOREM = Theorem(
     "worse than φ'(0) + M/2, and s² ≥ 0 that it is never worse than φ'(1).",
     forms=(
         Form(
-            "T5",
-            r"E[\varphi'(0)+s^2/2M] \le R_S-R_T \le E[\varphi'(1)-s^2/2M],\quad s=\varphi'(1)-\varphi'(0),\ "
+            name="T5",
+            latex=r"E[\varphi'(0)+s^2/2M] \le R_S-R_T \le E[\varphi'(1)-s^2/2M],\quad s=\varphi'(1)-\varphi'(0),\ "
             r"M=\tfrac14\mathrm{range}^2",
-            "1/(2M), M = ¼ of the squared range of Δ over classes",
-            _slopes,
-            Witness(SATURATED, far_wrong),
-            _start,
-            MOVES,
+            constant="1/(2M), M = ¼ of the squared range of Δ over classes",
+            sides=_slopes,
+            witness=Witness(words=SATURATED, make=far_wrong),
+            start=_start,
+            free=MOVES,
         ),
         Form(
-            "T5.range",
-            r"\ell_S-\ell_T \ge \langle\nabla\ell(a_S),\Delta\rangle-\tfrac18\mathrm{range}^2,\quad "
+            name="T5.range",
+            latex=r"\ell_S-\ell_T \ge \langle\nabla\ell(a_S),\Delta\rangle-\tfrac18\mathrm{range}^2,\quad "
             r"\ell_S-\ell_T \le \langle\nabla\ell(a_T),\Delta\rangle+\tfrac18\mathrm{range}^2",
-            "⅛ of the squared range of Δ over classes",
-            _range,
-            Witness(SATURATED, far_wrong),
-            _start,
-            MOVES,
+            constant="⅛ of the squared range of Δ over classes",
+            sides=_range,
+            witness=Witness(words=SATURATED, make=far_wrong),
+            start=_start,
+            free=MOVES,
             row=False,
         ),
         Form(
-            "T5.half",
-            r"\max_\gamma E\langle\nabla\ell(a_T),\Delta\rangle \le R_S-R_T \le "
+            name="T5.half",
+            latex=r"\max_\gamma E\langle\nabla\ell(a_T),\Delta\rangle \le R_S-R_T \le "
             r"\sum_y\pi_y\min(\min_\gamma E\langle\nabla\ell(a_S),\Delta\rangle, "
             r"\min_\gamma E[\langle\nabla\ell(a_T),\Delta\rangle+\tfrac14\|\Delta-\bar\Delta\|^2])",
-            "1, and ¼ of the squared change of logits less their mean",
-            _convex,
-            Witness(SATURATED, far_wrong),
-            _start,
-            MOVES,
+            constant="1, and ¼ of the squared change of logits less their mean",
+            sides=_convex,
+            witness=Witness(words=SATURATED, make=far_wrong),
+            start=_start,
+            free=MOVES,
             row=False,
         ),
     ),
     mutants=(
-        Mutant("s²/M for s²/2M", "T5", _whole_bend),
-        Mutant("1/16 for ⅛ of the squared range", "T5.range", _sixteenth),
-        Mutant("gradient at the teacher on the upper side too", "T5.half", _wrong_end),
-        Mutant("the two ends exchanged", "T5.half", _ends_exchanged),
-        Mutant("⅛ for ¼ of the squared change", "T5.half", _eighth),
-        Mutant("classes ignored: couplings of the marginals", "T5.half", _classes_ignored),
+        Mutant(name="s²/M for s²/2M", form="T5", sides=_whole_bend),
+        Mutant(name="1/16 for ⅛ of the squared range", form="T5.range", sides=_sixteenth),
+        Mutant(name="gradient at the teacher on the upper side too", form="T5.half", sides=_wrong_end),
+        Mutant(name="the two ends exchanged", form="T5.half", sides=_ends_exchanged),
+        Mutant(name="⅛ for ¼ of the squared change", form="T5.half", sides=_eighth),
+        Mutant(name="classes ignored: couplings of the marginals", form="T5.half", sides=_classes_ignored),
     ),
 )

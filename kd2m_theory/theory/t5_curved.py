@@ -107,10 +107,12 @@ THEOREM = Theorem(
         shared_linear_head("T5.curved"),
         same_class_shares("T5.curved", more=", so that couplings can keep labels"),
         Hypothesis(
-            "self-concordant loss",
-            "the third derivative along Δ is at most max_c Δ_c − min_c Δ_c times the second",
-            lambda x: x.loss is cross_entropy,
-            Counterexample("cross-entropy at temperature 1/10 bends ten times as suddenly", "T5.curved", _sudden),
+            name="self-concordant loss",
+            statement="the third derivative along Δ is at most max_c Δ_c − min_c Δ_c times the second",
+            check=lambda x: x.loss is cross_entropy,
+            counterexample=Counterexample(
+                words="cross-entropy at temperature 1/10 bends ten times as suddenly", form="T5.curved", make=_sudden
+            ),
         ),
     ),
     direction="two-sided",
@@ -122,18 +124,18 @@ THEOREM = Theorem(
     "linear function.",
     forms=(
         Form(
-            "T5.curved",
-            r"g(r)=(e^r-1-r)/r^2,\ h(r)=g(-r),\ r=\max_c\Delta_c-\min_c\Delta_c",
-            "g and h of the range of Δ over classes",
-            sides,
-            Witness(SATURATED, far_wrong),
-            SLOPES.forms[0].start,
-            SLOPES.forms[0].free,
+            name="T5.curved",
+            latex=r"g(r)=(e^r-1-r)/r^2,\ h(r)=g(-r),\ r=\max_c\Delta_c-\min_c\Delta_c",
+            constant="g and h of the range of Δ over classes",
+            sides=sides,
+            witness=Witness(words=SATURATED, make=far_wrong),
+            start=SLOPES.forms[0].start,
+            free=SLOPES.forms[0].free,
         ),
     ),
     mutants=(
-        Mutant("½ for g: Taylor's second order without remainder", "T5.curved", _taylor, _bends_ahead),
-        Mutant("g and h exchanged", "T5.curved", _exchanged, _bends_ahead),
-        Mutant("½ for h: no decay", "T5.curved", _no_decay),
+        Mutant(name="½ for g: Taylor's second order without remainder", form="T5.curved", sides=_taylor, killer=_bends_ahead),
+        Mutant(name="g and h exchanged", form="T5.curved", sides=_exchanged, killer=_bends_ahead),
+        Mutant(name="½ for h: no decay", form="T5.curved", sides=_no_decay),
     ),
 )

@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from kd2m_theory import Pair, audit
 from kd2m_theory.bounds import ROWS, cross_entropy, vertex_norm
-from kd2m_theory.bounds.t1_paired import literal_counterexample
+from kd2m_theory.bounds.rows.t1_paired import literal_counterexample
 
 NAMES = [row.name for row in ROWS]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from kd2m_theory import InputError, Pair, audit
 from kd2m_theory.bounds import Settings, aligned, fit_affine
-from kd2m_theory.bounds.layers import network_lipschitz
+from kd2m_theory.bounds.constants.layers import network_lipschitz
 
 
 def networks(n, seed, matrix):

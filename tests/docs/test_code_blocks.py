@@ -10,9 +10,9 @@ import typer
 from pages import ROOT, blocks, command_lines, commands_in_text, name, own_pages, run, run_session
 from stages import AFTER, BEFORE
 
-from kd2m_theory.cli import app, main
+from kd2m_theory.commands.main import app, main
 from kd2m_theory.validation.campaigns.campaign import campaign
-from kd2m_theory.validation.configuration import configuration
+from kd2m_theory.validation.training.configuration import configuration
 
 LANGUAGES = {"python", "pycon", "sh", "text", "toml", "{eval-rst}", "{include}", "{toctree}"}
 CHEAP = (("audit",), ("theory", "list"), ("theory", "show"), ("metric", "check"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kd2m_theory.estimators import conditional_wasserstein, gaussian_wasserstein, wasserstein
-from kd2m_theory.estimators.transport_losses import squared_cw2, squared_jw2, squared_w2
+from kd2m_theory.estimators.losses.transport import squared_cw2, squared_jw2, squared_w2
 
 RNG = np.random.default_rng(0)
 

@@ -18,7 +18,7 @@ from kd2m_theory.estimators.gaussian import (
     gaussian_symmetric_kl,
     gaussian_wasserstein,
 )
-from kd2m_theory.estimators.gaussian_torch import gaussian_kl_loss, squared_gaussian_w2
+from kd2m_theory.estimators.losses.gaussian import gaussian_kl_loss, squared_gaussian_w2
 
 LABELS_X, LABELS_Y = np.repeat([0, 1, 5], [6, 3, 3]), np.repeat([5, 0, 1], [3, 6, 3])
 

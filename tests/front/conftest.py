@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from kd2m_theory.cli import main
+from kd2m_theory.commands.main import main
 
 
 @pytest.fixture

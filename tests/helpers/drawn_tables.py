@@ -6,9 +6,9 @@ import pytest
 
 from kd2m_theory import audit
 from kd2m_theory.paper_figures.registry import chosen
-from kd2m_theory.validation import demo
-from kd2m_theory.validation.demo_training import Settings
 from kd2m_theory.validation.populations.digits import Digits
+from kd2m_theory.validation.training import demo
+from kd2m_theory.validation.training.demo_training import Settings
 
 # One of every target and of every look.
 ROWS = [

@@ -4,7 +4,7 @@ import math
 
 from torch import nn
 
-from kd2m_theory.validation.classifier import Classifier
+from kd2m_theory.validation.training.classifier import Classifier
 
 
 class WithDropout(Classifier):

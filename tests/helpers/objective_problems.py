@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from kd2m_theory.validation.objectives.registry import NAMES, objective
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 CLASSES = 4
 SUM = {"kd": 0.5, "cw2": {"weight": 0.1}, "wide": {"name": "mmd", "bandwidth": 9.0}}

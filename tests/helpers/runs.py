@@ -1,6 +1,6 @@
 """The smallest run of distillation that has every part."""
 
-from kd2m_theory.validation.configuration import configuration
+from kd2m_theory.validation.training.configuration import configuration
 
 RECIPE = {"batch": 32, "steps": 4, "learning_rate": 1e-2}
 

@@ -12,10 +12,10 @@ from torch import nn
 from kd2m_theory import Pair
 from kd2m_theory.bounds import ladder
 from kd2m_theory.estimators.axioms import check_metric
-from kd2m_theory.validation import shipped
 from kd2m_theory.validation.objectives import registry
-from kd2m_theory.validation.outputs import Outputs
-from kd2m_theory.validation.theory_check import check_theorem
+from kd2m_theory.validation.training.outputs import Outputs
+from kd2m_theory.validation.trial import agreement as shipped
+from kd2m_theory.validation.trial.check import check_theorem
 
 
 class Network(nn.Module):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runs import tiny
 
-from kd2m_theory.validation.distillation import train
+from kd2m_theory.validation.training.distillation import train
 
 if __name__ == "__main__":
     for name, objective in json.loads(sys.argv[1]).items():

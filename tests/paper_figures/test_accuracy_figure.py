@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from kd2m_theory import InputError
 from kd2m_theory.paper_figures.accuracy import FIGURE, STORED
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY
-from kd2m_theory.paper_figures.style import BLUE, ORANGE
+from kd2m_theory.reporting.style import BLUE, ORANGE
 
 SMALL = Path(__file__).parent / "stored"
 TEXT = (SMALL / STORED.file).read_text()

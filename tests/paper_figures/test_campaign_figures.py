@@ -14,7 +14,7 @@ from kd2m_theory.paper_figures import (
     readme_table,
 )
 from kd2m_theory.paper_figures.campaign_figures import pictures
-from kd2m_theory.validation.campaigns.audits_task import BROKEN
+from kd2m_theory.validation.campaigns.claims import BROKEN
 from kd2m_theory.validation.campaigns.findings import Findings
 from kd2m_theory.validation.campaigns.table import COLUMNS
 

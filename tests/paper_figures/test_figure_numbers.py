@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from kd2m_theory.paper_figures import divergences, gaussian_approximation, transport_map
 from kd2m_theory.paper_figures.line_laws import LineMixture
 from kd2m_theory.paper_figures.registry import chosen
-from kd2m_theory.paper_figures.style import look
+from kd2m_theory.reporting.style import look
 from kd2m_theory.theory.catalogue import theorems
 
 

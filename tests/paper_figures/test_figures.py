@@ -22,8 +22,9 @@ from PIL import Image
 
 from kd2m_theory import InputError
 from kd2m_theory.paper_figures import registry
-from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, StoredTable
-from kd2m_theory.paper_figures.style import COLUMN, DPI, NEUTRAL, PAGE, PALETTE, SMALLEST, look, render, sheet
+from kd2m_theory.paper_figures.figure import FORMATS, PICTURES
+from kd2m_theory.reporting.style import COLUMN, DPI, NEUTRAL, PAGE, PALETTE, SMALLEST, look, render, sheet
+from kd2m_theory.validation.stored_tables import StoredTable
 
 NAMES = [figure.name for figure in registry.figures()]
 

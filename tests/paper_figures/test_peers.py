@@ -5,9 +5,9 @@ import re
 import pytest
 
 from kd2m_theory import InputError
-from kd2m_theory.paper_figures.figure import StoredTable
 from kd2m_theory.paper_figures.markdown_tables import markdown_tables
 from kd2m_theory.paper_figures.peers import FIGURE
+from kd2m_theory.validation.stored_tables import StoredTable
 
 TEXT = """# A title
 

@@ -5,7 +5,7 @@ import pytest
 from kd2m_theory import InputError
 from kd2m_theory.bounds import ROWS
 from kd2m_theory.theory.catalogue import theorem, theorems
-from kd2m_theory.validation.theory_check import check_theorem
+from kd2m_theory.validation.trial.check import check_theorem
 
 CATALOGUE = theorems()
 ORDER = [

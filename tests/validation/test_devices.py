@@ -23,11 +23,10 @@ from torch import nn
 
 from kd2m_theory import InputError, Pair, extraction
 from kd2m_theory.estimators import gaussian_wasserstein, wasserstein
-from kd2m_theory.estimators.gaussian_torch import gaussian_kl_loss, squared_gaussian_w2
-from kd2m_theory.estimators.kernel_losses import squared_conditional_mmd, squared_mmd
 from kd2m_theory.estimators.kernels import RBF, Energy, Laplace, Linear, Polynomial, RBFMixture
-from kd2m_theory.estimators.metrics import GaussianW2Metric, PairedDistanceMetric, RandomFeatureMMDMetric
-from kd2m_theory.estimators.transport_losses import (
+from kd2m_theory.estimators.losses.gaussian import gaussian_kl_loss, squared_gaussian_w2
+from kd2m_theory.estimators.losses.kernel import squared_conditional_mmd, squared_mmd
+from kd2m_theory.estimators.losses.transport import (
     paired_l2,
     squared_cw2,
     squared_gw2,
@@ -35,17 +34,18 @@ from kd2m_theory.estimators.transport_losses import (
     squared_sliced_w2,
     squared_w2,
 )
-from kd2m_theory.validation.configuration import Recipe
-from kd2m_theory.validation.evaluation import evaluate, held_out, predict
-from kd2m_theory.validation.networks import network
+from kd2m_theory.estimators.metrics import GaussianW2Metric, PairedDistanceMetric, RandomFeatureMMDMetric
 from kd2m_theory.validation.objectives.registry import NAMES, objective
-from kd2m_theory.validation.outputs import Outputs
 from kd2m_theory.validation.populations.digits import DigitsPopulation
 from kd2m_theory.validation.populations.gaussian_mixture import GaussianMixturePopulation
 from kd2m_theory.validation.populations.glyphs import GlyphsPopulation
-from kd2m_theory.validation.processes import Processes
-from kd2m_theory.validation.teacher_outputs import TeacherOutputs
-from kd2m_theory.validation.training_module import TrainingModule
+from kd2m_theory.validation.training.configuration import Recipe
+from kd2m_theory.validation.training.evaluation import evaluate, held_out, predict
+from kd2m_theory.validation.training.networks import network
+from kd2m_theory.validation.training.outputs import Outputs
+from kd2m_theory.validation.training.processes import Processes
+from kd2m_theory.validation.training.teacher_outputs import TeacherOutputs
+from kd2m_theory.validation.training.training_module import TrainingModule
 
 CHOSEN = os.environ.get("KD2M_DEVICE")
 REAL = None if CHOSEN == "simulated" else CHOSEN

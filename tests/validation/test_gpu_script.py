@@ -37,7 +37,13 @@ def gpu(monkeypatch):
 def point(name, seconds=1.0, needs=()):
     from gpu_points import Point
 
-    return Point(name, f"the point {name}", dict.fromkeys(("full", "small", "tiny"), seconds), needs, "points_of_a_test")
+    return Point(
+        name=name,
+        words=f"the point {name}",
+        seconds=dict.fromkeys(("full", "small", "tiny"), seconds),
+        needs=needs,
+        module="points_of_a_test",
+    )
 
 
 def run(gpu, tmp_path, points, minutes=1.0, environment=None):

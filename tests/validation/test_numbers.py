@@ -87,7 +87,7 @@ def test_a_changed_constant_is_noticed(mutant, held, patched, monkeypatch):
 
 
 def test_a_changed_line_of_training_is_noticed(held, patched, monkeypatch):
-    from kd2m_theory.validation import optimisers, training_module
+    from kd2m_theory.validation.training import optimisers, training_module
 
     slower = lambda recipe, trained, steps: optimisers.LambdaLR(trained, lambda step: 0.5)  # noqa: E731
     monkeypatch.setattr(training_module, "schedule", slower)
@@ -157,7 +157,7 @@ def test_a_record_that_was_changed_afterwards_is_refused(change):
 
 def write_again(file, table):
     """A record with its digest, as another version would have written it."""
-    from kd2m_theory.validation.configuration import digest
+    from kd2m_theory.validation.training.configuration import digest
 
     table.pop("digest", None)
     file.write_text(json.dumps(table | {"digest": digest(table)}))
@@ -186,7 +186,7 @@ def test_stores_and_runs_of_other_numbers_are_refused_and_left_alone(change, mes
     store = Store(tmp_path / "store")
     store.create({}, "c1", resume=False)
     change(store.path / "numbers.json")
-    from kd2m_theory.validation.distillation import train
+    from kd2m_theory.validation.training.distillation import train
 
     run = train(tiny({"name": "none"}), tmp_path / "run")
     change(run.folder / "numbers.json")

@@ -110,12 +110,12 @@ class Run:
 
 def accuracies(run: Run, runs: Path, device: str) -> dict[str, float]:
     """Train, unless it was done; accuracy by "student_test" and the like."""
-    from kd2m_theory.validation.configuration import configuration
+    from kd2m_theory.validation.training.configuration import configuration
 
     chosen = configuration(run.table())
     folder = runs / run.population / f"{run.objective}-{run.weight:g}-{run.seed}-{chosen.digest}"
     if not (folder / "results.json").exists():
-        from kd2m_theory.validation.distillation import train
+        from kd2m_theory.validation.training.distillation import train
 
         train(chosen, folder, resume=True, device=device, teachers=runs / "teachers")
     return {key: row["accuracy"] for key, row in json.loads((folder / "results.json").read_text()).items()}

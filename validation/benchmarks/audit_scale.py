@@ -18,7 +18,7 @@ import numpy as np
 from harness import measure, save, versions
 
 from kd2m_theory import Pair
-from kd2m_theory.report import audit
+from kd2m_theory.reporting.report import audit
 
 SEED = 20250402
 # Distance of class centres at which the teacher errs on about 3 % and the student on about 10 %, up to and beyond 10 classes.

@@ -19,9 +19,9 @@ import torch
 from harness import save, seconds, versions
 from torch.nn import functional
 
-from kd2m_theory.validation.networks import network
 from kd2m_theory.validation.populations.atlas import atlas
 from kd2m_theory.validation.populations.glyphs import GlyphsPopulation
+from kd2m_theory.validation.training.networks import network
 
 CLASSES = 62
 Row = dict[str, Any]

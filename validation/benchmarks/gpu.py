@@ -26,10 +26,10 @@ from typing import Any
 from gpu_points import POINTS, Point
 from gpu_process import ROOT, Outcome, Size, run
 
-from kd2m_theory import __version__
 from kd2m_theory.errors import InputError, MissingDependencyError, require
 from kd2m_theory.files import check_writable, read_json, write_atomically
 from kd2m_theory.validation.numbers import NUMBERS
+from kd2m_theory.version import __version__
 
 FORM = "kd2m-gpu 1"
 SIZES: tuple[Size, ...] = ("full", "small", "tiny")

@@ -17,14 +17,14 @@ from gpu_process import write_atomically
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
-from kd2m_theory.validation.batches import Batches
-from kd2m_theory.validation.configuration import Recipe
-from kd2m_theory.validation.networks import network
 from kd2m_theory.validation.objectives.registry import objective
 from kd2m_theory.validation.populations.glyphs import GlyphsPopulation
-from kd2m_theory.validation.processes import started_by_torchrun
-from kd2m_theory.validation.teacher_outputs import TeacherOutputs
-from kd2m_theory.validation.training_module import TrainingModule
+from kd2m_theory.validation.training.batches import Batches
+from kd2m_theory.validation.training.configuration import Recipe
+from kd2m_theory.validation.training.networks import network
+from kd2m_theory.validation.training.processes import started_by_torchrun
+from kd2m_theory.validation.training.teacher_outputs import TeacherOutputs
+from kd2m_theory.validation.training.training_module import TrainingModule
 
 RECIPE = Recipe(epochs=1, batch=32, learning_rate=1e-2, steps=6, optimiser="sgd")
 # A distance of the whole batch, one with a learnable part, and one whose learnable part gets no gradient.

@@ -49,36 +49,41 @@ _RUN = (*_STEP, "pyarrow", "rich", "tensorboard", "threadpoolctl")
 
 POINTS = (
     Point(
-        "losses",
-        "transport, kernel and Gaussian losses, forward and backward, beside the same written plainly",
-        {"full": 25, "small": 10, "tiny": 8},
-        ("ot",),
+        name="losses",
+        words="transport, kernel and Gaussian losses, forward and backward, beside the same written plainly",
+        seconds={"full": 25, "small": 10, "tiny": 8},
+        needs=("ot",),
     ),
-    Point("glyphs", "glyphs made in a second", {"full": 25, "small": 12, "tiny": 10}, ("matplotlib",)),
-    Point("steps", "what each objective adds to a training step", {"full": 30, "small": 25, "tiny": 15}, ("ot", "matplotlib")),
+    Point(name="glyphs", words="glyphs made in a second", seconds={"full": 25, "small": 12, "tiny": 10}, needs=("matplotlib",)),
     Point(
-        "nccl",
-        "one process as a group of its own against the plain run",
-        {"full": 45, "small": 25, "tiny": 20},
-        _STEP,
-    ),
-    Point(
-        "tensors",
-        "tests of everything that works on a device, on this one",
-        {"full": 60, "small": 40, "tiny": 15},
-        (*_STEP, "hypothesis", "pytest", "sklearn", "torchmetrics"),
+        name="steps",
+        words="what each objective adds to a training step",
+        seconds={"full": 30, "small": 25, "tiny": 15},
+        needs=("ot", "matplotlib"),
     ),
     Point(
-        "bf16",
-        "a short training in bfloat16 against the same in float32",
-        {"full": 75, "small": 30, "tiny": 25},
-        _RUN,
+        name="nccl",
+        words="one process as a group of its own against the plain run",
+        seconds={"full": 45, "small": 25, "tiny": 20},
+        needs=_STEP,
     ),
     Point(
-        "campaign",
-        "a short campaign of ResNets on 62 glyphs with audits",
-        {"full": 150, "small": 45, "tiny": 35},
-        _RUN,
+        name="tensors",
+        words="tests of everything that works on a device, on this one",
+        seconds={"full": 60, "small": 40, "tiny": 15},
+        needs=(*_STEP, "hypothesis", "pytest", "sklearn", "torchmetrics"),
+    ),
+    Point(
+        name="bf16",
+        words="a short training in bfloat16 against the same in float32",
+        seconds={"full": 75, "small": 30, "tiny": 25},
+        needs=_RUN,
+    ),
+    Point(
+        name="campaign",
+        words="a short campaign of ResNets on 62 glyphs with audits",
+        seconds={"full": 150, "small": 45, "tiny": 35},
+        needs=_RUN,
     ),
 )
 
@@ -210,8 +215,8 @@ def point_tensors(device: str, size: str) -> Numbers:
 
 def point_bf16(device: str, size: str) -> Numbers:
     """Accuracies of both on validation images, which may differ by `_ACCURACY`; on the CPU both are float32."""
-    from kd2m_theory.validation.configuration import configuration
-    from kd2m_theory.validation.distillation import train
+    from kd2m_theory.validation.training.configuration import configuration
+    from kd2m_theory.validation.training.distillation import train
 
     teacher, student, epochs, steps, batch, images = {
         "full": ("resnet32x4", "resnet8x4", 5, 100, 256, 4000),

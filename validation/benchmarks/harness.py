@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kd2m_theory import __version__
+from kd2m_theory.version import __version__
 
 if TYPE_CHECKING:
     import torch

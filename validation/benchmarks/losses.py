@@ -19,10 +19,10 @@ import torch
 from harness import save, timed, versions
 from torch import Tensor
 
-from kd2m_theory.estimators.gaussian_torch import squared_gaussian_w2
-from kd2m_theory.estimators.kernel_losses import squared_mmd
 from kd2m_theory.estimators.kernels import RBF
-from kd2m_theory.estimators.transport_losses import squared_cw2, squared_w2
+from kd2m_theory.estimators.losses.gaussian import squared_gaussian_w2
+from kd2m_theory.estimators.losses.kernel import squared_mmd
+from kd2m_theory.estimators.losses.transport import squared_cw2, squared_w2
 
 CLASSES = 10
 Loss = Callable[[Tensor], Tensor]

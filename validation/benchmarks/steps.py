@@ -19,11 +19,11 @@ from harness import save, seconds, versions
 from torch import nn
 
 from kd2m_theory.extraction import choose_device
-from kd2m_theory.validation.networks import network
 from kd2m_theory.validation.objectives.objective import Objective
 from kd2m_theory.validation.objectives.registry import SINGLE, objective
-from kd2m_theory.validation.outputs import Outputs
 from kd2m_theory.validation.populations.glyphs import GlyphsPopulation
+from kd2m_theory.validation.training.networks import network
+from kd2m_theory.validation.training.outputs import Outputs
 
 CLASSES = 62
 STUDENT, TEACHER = "resnet8x4", "resnet32x4"

@@ -23,13 +23,13 @@ import torch
 from sklearn.manifold import TSNE
 
 from kd2m_theory import Pair
-from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.arrays import Float64
 from kd2m_theory.files import check_writable, write_atomically
-from kd2m_theory.validation.configuration import Configuration, read_configuration
-from kd2m_theory.validation.distillation import Trained, train
-from kd2m_theory.validation.evaluation import evaluate
 from kd2m_theory.validation.objectives.ttm import divergence_by_image
-from kd2m_theory.validation.run_folder import environment
+from kd2m_theory.validation.training.configuration import Configuration, read_configuration
+from kd2m_theory.validation.training.distillation import Trained, train
+from kd2m_theory.validation.training.evaluation import evaluate
+from kd2m_theory.validation.training.run_folder import environment
 
 SEEDS = range(3)
 WEIGHTS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)

@@ -9,46 +9,17 @@ if it does not cover all of it: the number of wrong claims lies between the two 
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from kd2m_theory.bounds import Ladder
-from kd2m_theory.errors import InputError
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS
+from kd2m_theory.validation.campaigns.claims import TOGETHER, claims, judged
 from kd2m_theory.validation.campaigns.network_task import read_networks
 from kd2m_theory.validation.campaigns.table import part
 from kd2m_theory.validation.campaigns.task import Outcome, Task
 from kd2m_theory.validation.campaigns.training_run import columns
-from kd2m_theory.validation.configuration import configuration
-
-# Everything guaranteed that one audit says, together; and an interval that is wrong on purpose, which has to be caught.
-TOGETHER, BROKEN = "everything guaranteed", "half of an interval"
-_HALVED = "accuracy_student"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """lower ≤ target ≤ upper."""
-
-    name: str
-    target: str
-    lower: float
-    upper: float
-    guaranteed: bool
-
-
-def claims(ladder: Ladder) -> Iterator[Claim]:
-    """Everything that an audit says about the population, and the broken interval."""
-    for row in ladder.evaluate():
-        if row.applicable and row.name in POPULATION_ROWS:
-            yield Claim(row.name, row.target, row.lower, row.upper, row.guaranteed)
-    measured = ladder.measure()
-    for name, each in measured.items():
-        yield Claim(name, name, each.lower, each.upper, each.guaranteed)
-    whole = measured[_HALVED]
-    lower, upper = ((whole.value + end) / 2 for end in (whole.lower, whole.upper))
-    yield Claim(BROKEN, _HALVED, lower, upper, False)
+from kd2m_theory.validation.training.configuration import configuration
 
 
 class Count:
@@ -103,11 +74,3 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
     ]
     about: dict[str, Any] = {"seconds": time.process_time() - began, "task": dict(table)}
     return Outcome(part(columns(task, chosen), rows, about))
-
-
-def judged(claim: Claim, truth: Mapping[str, tuple[float, float]]) -> tuple[bool, bool]:
-    """Whether a claim is certainly wrong, and whether it may be."""
-    if claim.target not in truth:
-        raise InputError(f"{claim.name} is about {claim.target}, which no coverage study measures; leave it out of rows")
-    low, high = truth[claim.target]
-    return claim.upper < low or claim.lower > high, claim.lower > low or claim.upper < high

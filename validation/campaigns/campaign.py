@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kd2m_theory.bounds import ROWS
+from kd2m_theory.checks import did_you_mean, whole
 from kd2m_theory.errors import InputError
-from kd2m_theory.validation.configuration import Configuration, configuration, digest
-from kd2m_theory.validation.populations.stream import whole
-from kd2m_theory.validation.spelling import did_you_mean
-from kd2m_theory.validation.toml_tables import names, read_table
+from kd2m_theory.validation.training.configuration import Configuration, configuration, digest
+from kd2m_theory.validation.training.toml_tables import names, read_table
 
 POPULATION_ROWS = tuple(row.name for row in ROWS if row.event)
 _MOST_RUNS = 100_000
@@ -145,7 +144,7 @@ def campaign(table: Mapping[str, Any]) -> Campaign:
     for number, study in enumerate(studies, 1):
         with _in(f"[[coverage]] {number}"):
             coverages.append(_coverage(study))
-    return Campaign(tuple(runs.values()), tuple(coverages), delta, device, table)
+    return Campaign(runs=tuple(runs.values()), coverages=tuple(coverages), delta=delta, device=device, table=table)
 
 
 def shipped_campaigns() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.arrays import Float64
 from kd2m_theory.validation.campaigns.table import Row
 
 _RESAMPLES = 500
@@ -114,7 +114,16 @@ def _correlations(
     seeds = sum(map(len, clouds.values()))
     each = {name: {population: float(values[k]) for population, values in within.items()} for k, name in enumerate(names)}
     return [
-        Explained(name, gap, last, seeds, float(value[k]), float(low[k]), float(high[k]), each[name])
+        Explained(
+            distance=name,
+            gap=gap,
+            last=last,
+            seeds=seeds,
+            value=float(value[k]),
+            lower=float(low[k]),
+            upper=float(high[k]),
+            within=each[name],
+        )
         for k, name in enumerate(names)
     ]
 

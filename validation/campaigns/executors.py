@@ -7,6 +7,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError, require
 from kd2m_theory.validation.campaigns.task import Outcome, Task, Work
 from kd2m_theory.validation.campaigns.worker import perform, start
@@ -42,9 +43,7 @@ class LocalProcesses:
     """
 
     def __init__(self, workers: int | None, scratch: Path) -> None:
-        self.workers = cores() if workers is None else workers
-        if not isinstance(self.workers, int) or self.workers < 1:
-            raise InputError(f"workers is {workers!r}; give a whole number ≥ 1")
+        self.workers = cores() if workers is None else whole(workers, "workers", 1)
         self.scratch = scratch
         self.words = f"{self.workers} local {'process' if self.workers == 1 else 'processes'}"
         self._pool = self._fresh()

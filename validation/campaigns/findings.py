@@ -105,7 +105,7 @@ def findings(store: Store) -> Findings:
                 f"the part of task {digest} in {store.path} has no row of kind {wanted}, which is no evidence; delete it and "
                 "continue with --resume"
             )
-    return Findings(table, sum(each["seconds"] for each in store.about()), len(asked.keys() - finished))
+    return Findings(table=table, seconds=sum(each["seconds"] for each in store.about()), missing=len(asked.keys() - finished))
 
 
 def findings_in(file: Path) -> Findings:

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import log_softmax
 
+from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators import (
     conditional_gaussian_wasserstein,
     conditional_mmd,
@@ -15,7 +16,6 @@ from kd2m_theory.estimators import (
     sliced_wasserstein,
     wasserstein,
 )
-from kd2m_theory.estimators.inputs import Float64
 from kd2m_theory.pair import Pair
 
 _SHRINKAGE = 0.1  # of covariances in the Gaussian KL, as in the objectives

@@ -8,13 +8,13 @@ from pathlib import Path
 from safetensors.torch import load, save
 
 from kd2m_theory.extraction import choose_device
-from kd2m_theory.validation import networks as known_networks
 from kd2m_theory.validation.campaigns.table import part
 from kd2m_theory.validation.campaigns.task import Outcome, Task
 from kd2m_theory.validation.campaigns.training_run import columns, run
 from kd2m_theory.validation.campaigns.truth import Networks, on_cpu, truths
-from kd2m_theory.validation.configuration import Configuration
 from kd2m_theory.validation.populations.registry import population
+from kd2m_theory.validation.training import networks as known_networks
+from kd2m_theory.validation.training.configuration import Configuration
 
 
 def network(task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome:

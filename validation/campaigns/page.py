@@ -9,12 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kd2m_theory.report import number
 from kd2m_theory.validation.campaigns.correlation import Explained
 from kd2m_theory.validation.campaigns.findings import Findings
 from kd2m_theory.validation.campaigns.table import Row
 from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms, spreads, tightest
 from kd2m_theory.validation.campaigns.verdict import Cell
+from kd2m_theory.words import number
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ def _verdict(found: Findings, store: Path) -> Section:
         title = "NOTHING WAS CHECKED: no guaranteed row was compared with a measured value, and no claim was tried"
     if judged.passed and found.missing:
         title = f"no guaranteed bound is violated so far: {found.missing:,} tasks are missing"
-    return Section(title, notes=tuple(notes), alarming=frozenset() if judged.passed else frozenset({0}), commands=commands)
+    return Section(
+        title=title, notes=tuple(notes), alarming=frozenset() if judged.passed else frozenset({0}), commands=commands
+    )
 
 
 def _span(cells: Sequence[Cell]) -> str:
@@ -135,7 +137,7 @@ def _coverage(found: Findings) -> Iterator[Section]:
             "not even audits without failure would show a rate below δ. * = only asymptotic, or broken on purpose. Two counts: "
             "the truth itself is known to an interval.",
         )
-        yield Section(f"coverage: {run}", headings, rows, notes, bad)
+        yield Section(title=f"coverage: {run}", headings=headings, rows=rows, notes=notes, alarming=bad)
 
 
 def _tightness(found: Findings) -> Iterator[Section]:
@@ -159,7 +161,7 @@ def _tightness(found: Findings) -> Iterator[Section]:
         "measured gap to compare with. Largest term: the one that is largest on most pairs, with its median part of the bound."
     )
     headings = ("row", "pairs", "median", "quarter below", "three quarters below", "largest term")
-    yield Section("bound / gap, by row", headings, tuple(lines), (note,))
+    yield Section(title="bound / gap, by row", headings=headings, rows=tuple(lines), notes=(note,))
     for gap in _GAP_WORDS:
         mine = [row for row in rows if row["target"] == gap]
         for words, key in _GROUPS if mine else ():
@@ -186,7 +188,10 @@ def _medians(rows: Sequence[Row], gap: str, words: str, key: Callable[[Row], str
     pairs = "" if words == "epoch" else " on trained pairs"
     note = f"Median ratio{pairs} of the tightest row of each theorem: {', '.join(names)}."
     return Section(
-        f"bound / gap {_GAP_WORDS[gap]}, by {words}", (words, *(name.split(".")[0] for name in names)), lines, (note,)
+        title=f"bound / gap {_GAP_WORDS[gap]}, by {words}",
+        headings=(words, *(name.split(".")[0] for name in names)),
+        rows=lines,
+        notes=(note,),
     )
 
 
@@ -200,7 +205,7 @@ def _correlation(found: Findings) -> Iterator[Section]:
             "of 500 resamples of the seeds; teachers, objectives and λ are as they are."
         )
         title = f"which distance explains the gap {_GAP_WORDS[gap]}"
-        yield Section(title, ("distance", "all trained pairs", "last epoch"), lines, (note,))
+        yield Section(title=title, headings=("distance", "all trained pairs", "last epoch"), rows=lines, notes=(note,))
 
 
 _GAP_WORDS = {"gap": "with each network's own head", "gap_shared_head": "through the teacher's head"}

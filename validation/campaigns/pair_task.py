@@ -9,13 +9,13 @@ from typing import Any
 from kd2m_theory.bounds import BoundResult
 from kd2m_theory.bounds.affine import aligned
 from kd2m_theory.pair import Pair
-from kd2m_theory.report import AuditReport, audit
+from kd2m_theory.reporting.report import AuditReport, audit
 from kd2m_theory.validation.campaigns.measured_distances import distances
 from kd2m_theory.validation.campaigns.table import part
 from kd2m_theory.validation.campaigns.task import Outcome, Task
 from kd2m_theory.validation.campaigns.terms import dominant
 from kd2m_theory.validation.campaigns.training_run import columns, run
-from kd2m_theory.validation.run_folder import RunFolder
+from kd2m_theory.validation.training.run_folder import RunFolder
 
 
 def pair(task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome:

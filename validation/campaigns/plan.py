@@ -8,15 +8,15 @@ import torch
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.extraction import choose_device
-from kd2m_theory.validation.batches import Batches
 from kd2m_theory.validation.campaigns.campaign import Campaign, Coverage
 from kd2m_theory.validation.campaigns.task import Task
-from kd2m_theory.validation.configuration import Configuration, digest
 from kd2m_theory.validation.origin import inputs_of
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.registry import population
-from kd2m_theory.validation.processes import Processes
-from kd2m_theory.validation.run_parts import run_parts
+from kd2m_theory.validation.training.batches import Batches
+from kd2m_theory.validation.training.configuration import Configuration, digest
+from kd2m_theory.validation.training.processes import Processes
+from kd2m_theory.validation.training.run_parts import run_parts
 
 
 def tasks(campaign: Campaign, inputs: Mapping[str, Mapping[str, str]] | None = None) -> tuple[Task, ...]:

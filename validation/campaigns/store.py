@@ -18,13 +18,13 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from kd2m_theory import __version__
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import read_json, write_atomically
 from kd2m_theory.validation import numbers
 from kd2m_theory.validation.campaigns.table import COLUMNS, SCHEMA, joined, rows_digest, to_bytes
 from kd2m_theory.validation.campaigns.task import Outcome
 from kd2m_theory.validation.origin import refuse_other
+from kd2m_theory.version import __version__
 
 
 class StoreError(InputError):

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from kd2m_theory.validation.campaigns.task import Task
-from kd2m_theory.validation.configuration import Configuration, configuration
-from kd2m_theory.validation.distillation import Trained, train
 from kd2m_theory.validation.origin import refuse_other
-from kd2m_theory.validation.run_folder import environment, weights_as_bytes
+from kd2m_theory.validation.training.configuration import Configuration, configuration
+from kd2m_theory.validation.training.distillation import Trained, train
+from kd2m_theory.validation.training.run_folder import environment, weights_as_bytes
 
 
 def run(task: Task, files: Mapping[str, bytes], scratch: Path) -> tuple[Configuration, Trained, dict[str, bytes]]:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import nn
 
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.losses import clipped, cross_entropy, errors, squared_error
 from kd2m_theory.estimators import Confidence, clopper_pearson, empirical_bernstein, paired_difference, student_t
-from kd2m_theory.estimators.inputs import Float64, Int64
 from kd2m_theory.pair import Pair
-from kd2m_theory.validation.evaluation import predict
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.stream import Split
+from kd2m_theory.validation.training.evaluation import predict
 
 # Failure probability of each interval: with a dozen of them a false alarm in 10⁵ campaigns.
 DELTA = 1e-6

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kd2m_theory.estimators import clopper_pearson
-from kd2m_theory.validation.campaigns.audits_task import BROKEN
+from kd2m_theory.validation.campaigns.claims import BROKEN
 from kd2m_theory.validation.campaigns.pair_task import violation_file
 from kd2m_theory.validation.campaigns.table import Row
 
@@ -135,7 +135,15 @@ def in_words(options: str) -> str:
 
 def _violation(row: Row) -> Violation:
     file = violation_file(row["task"], row["epoch"])
-    return Violation(row["name"], run_in_words(row), row["epoch"], row["value"], row["lower"], row["upper"], file)
+    return Violation(
+        name=row["name"],
+        run=run_in_words(row),
+        epoch=row["epoch"],
+        value=row["value"],
+        lower=row["lower"],
+        upper=row["upper"],
+        file=file,
+    )
 
 
 def _cells(counts: Iterable[Row]) -> tuple[Cell, ...]:

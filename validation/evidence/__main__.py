@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import make_folder
 from kd2m_theory.validation.evidence.registry import NAMES, suites
@@ -36,17 +37,16 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(chosen: Sequence[Suite], asked: argparse.Namespace) -> int:
     if not 0 < asked.minutes < 1e6:
         raise InputError(f"--minutes is {asked.minutes:g}; give a positive number")
-    if asked.workers < 1:
-        raise InputError(f"--workers is {asked.workers}; give a whole number ≥ 1")
+    whole(asked.workers, "--workers", 1)
     kept, tables = make_folder(asked.out), make_folder(asked.tables)
     parts = [begun(suite, kept, asked.again) for suite in chosen]
-    whole = run(parts, asked.minutes, asked.workers, _say)
+    ended = run(parts, asked.minutes, asked.workers, _say)
     found = [table(part) for part in parts]
     for each in found:
         print(_line(each))
         if each["cases"] or each["blocks"]["lost"]:  # nothing at all does not replace a table
             print(f"  written: {write(tables, each)}")
-    if not whole:
+    if not ended:
         print("evidence: stopped; the same command continues", file=sys.stderr)
     if not all(each["held"] for each in found):
         return 1

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kd2m_theory import __version__
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import write_atomically
 from kd2m_theory.validation.evidence.suite import Suite, Tally
 from kd2m_theory.validation.numbers import NUMBERS
+from kd2m_theory.version import __version__
 
 
 @dataclass(frozen=True)

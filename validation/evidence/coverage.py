@@ -8,8 +8,8 @@ from scipy.stats import binom
 
 from kd2m_theory.bounds import Ladder
 from kd2m_theory.estimators import clopper_pearson
-from kd2m_theory.validation.campaigns.audits_task import BROKEN, Claim, claims, judged
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS
+from kd2m_theory.validation.campaigns.claims import BROKEN, Claim, claims, judged
 from kd2m_theory.validation.evidence.coverage_laws import LAWS, ORDERS, law, truth
 from kd2m_theory.validation.evidence.suite import Case, Judgement, Suite, Tally
 
@@ -46,7 +46,7 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
 
 def _halved(claim: Claim, own: float) -> Claim:
     lower, upper = (own if np.isinf(end) else (end + own) / 2 for end in (claim.lower, claim.upper))
-    return Claim(claim.name, claim.target, lower, upper, claim.guaranteed)
+    return Claim(name=claim.name, target=claim.target, lower=lower, upper=upper, guaranteed=claim.guaranteed)
 
 
 def judge(tally: Tally) -> Judgement:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kd2m_theory.estimators.inputs import Float64, Int64
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.pair import Pair
 
 _LONG = np.longdouble

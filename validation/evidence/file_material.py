@@ -101,7 +101,7 @@ def npz() -> bytes:
 @cache
 def configuration(name: str) -> bytes:
     """A shipped configuration."""
-    return (files("kd2m_theory.validation") / "configurations" / name).read_bytes()
+    return (files("kd2m_theory.validation.training") / "configurations" / name).read_bytes()
 
 
 @cache

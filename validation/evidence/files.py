@@ -11,12 +11,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
 
-from kd2m_theory import cli
 from kd2m_theory.validation.evidence import file_material as material
 from kd2m_theory.validation.evidence.file_mutations import BYTES, HEADER, NPZ, TEXT, Mutation
 from kd2m_theory.validation.evidence.suite import Case, Suite
@@ -89,6 +90,14 @@ def _limits() -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_AS, memory)
 
 
+@cache
+def _command() -> Callable[[], None]:
+    """The installed command, found as a shell finds it."""
+    (found,) = entry_points(group="console_scripts", name="kd2m")
+    main: Callable[[], None] = found.load()
+    return main
+
+
 def answer(words: tuple[str, ...], limits: Limits = _limits) -> Answer:
     """Type a command, in this process, with its streams captured and its time and memory limited."""
     error_bytes = io.BytesIO()
@@ -100,7 +109,7 @@ def answer(words: tuple[str, ...], limits: Limits = _limits) -> Answer:
         sys.argv = ["kd2m", *words]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings(), limits():
             warnings.simplefilter("ignore")
-            cli.main()
+            _command()()
             status = 0
     except _TooLongError:
         raised = f"no answer after {SECONDS:g} s of work or {WAITING:g} s of waiting"

@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
+from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.evidence.suite import Suite
-from kd2m_theory.validation.spelling import did_you_mean
 
 NAMES = ("rows", "transport", "files", "coverage")
 

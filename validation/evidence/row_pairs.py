@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.settings import Settings
-from kd2m_theory.estimators.inputs import Float64, Int64
 from kd2m_theory.pair import Pair
 
 
@@ -118,7 +118,13 @@ def _ties(rng: np.random.Generator, draw: Draw) -> Draw:
 
     own = None if draw.own is None else grid(draw.own)
     return Draw(
-        grid(draw.teacher), grid(draw.student), draw.labels, draw.labels_student, grid(draw.weight), grid(draw.bias), own
+        teacher=grid(draw.teacher),
+        student=grid(draw.student),
+        labels=draw.labels,
+        labels_student=draw.labels_student,
+        weight=grid(draw.weight),
+        bias=grid(draw.bias),
+        own=own,
     )
 
 
@@ -250,7 +256,9 @@ def _draw(
         teacher = teacher[rng.integers(0, max(1, n // 3), n)]
         student = student[rng.integers(0, max(1, m // 3), m)]
     own = None if form == "features" else move * rng.normal(size=(m, classes))
-    return Draw(teacher, student, labels, labels_student, weight, bias, own)
+    return Draw(
+        teacher=teacher, student=student, labels=labels, labels_student=labels_student, weight=weight, bias=bias, own=own
+    )
 
 
 def _arguments(draw: Draw, form: str, kind: str, order: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import kd2m_theory
+from kd2m_theory import version
 from kd2m_theory.errors import InputError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Suite:
 
     def code(self) -> str:
         """A digest of the code on trial and of the suite: blocks of another one are other evidence."""
-        root = Path(kd2m_theory.__file__).parent
+        root = Path(version.__file__).parent
         paths = [path for room in _ON_TRIAL for path in sorted(_folder(root, room).glob("*.py"))]
         paths += [Path(str(import_module(name).__file__)) for name in (*self.modules, __name__)]
         hashed = hashlib.sha256(f"{self.items} {SEED}".encode())

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kd2m_theory.estimators.inputs import Float64
+from kd2m_theory.arrays import Float64
 
 Cloud = Callable[[np.random.Generator, int, int], Float64]
 

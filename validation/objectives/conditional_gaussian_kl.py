@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.label_rows import rows_by_class
+from kd2m_theory.estimators.losses.by_class import rows_by_class
 from kd2m_theory.validation.objectives.gaussian_kl import DirectedOptions, GaussianKL, at_most_one, sum_of_directions
 from kd2m_theory.validation.objectives.objective import Sizes
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class ConditionalGaussianKL(GaussianKL):

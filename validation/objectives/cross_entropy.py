@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from kd2m_theory.validation.objectives.objective import Objective, Sizes
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class CrossEntropy(Objective):

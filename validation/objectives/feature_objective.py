@@ -5,9 +5,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from kd2m_theory.validation.objectives.objective import Objective, Sizes, at_least_zero, require_finite
+from kd2m_theory.checks import at_least_zero
+from kd2m_theory.validation.objectives.objective import Objective, Sizes, require_finite
 from kd2m_theory.validation.objectives.projector import map_to_teacher
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class FeatureObjective(Objective):

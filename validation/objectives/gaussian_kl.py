@@ -4,12 +4,12 @@ from typing import TypedDict, Unpack
 
 from torch import Tensor
 
+from kd2m_theory.checks import at_least_zero, one_of
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.gaussian_torch import gaussian_kl_loss
-from kd2m_theory.estimators.inputs import one_of
+from kd2m_theory.estimators.losses.gaussian import gaussian_kl_loss
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
-from kd2m_theory.validation.objectives.objective import Sizes, at_least_zero
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.objectives.objective import Sizes
+from kd2m_theory.validation.training.outputs import Outputs
 
 DIRECTIONS = ("teacher-student", "student-teacher")
 

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from kd2m_theory.estimators.gaussian_torch import squared_gaussian_w2
-from kd2m_theory.estimators.inputs import one_of
-from kd2m_theory.estimators.label_rows import rows_by_class
+from kd2m_theory.checks import one_of
+from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.losses.gaussian import squared_gaussian_w2
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
 from kd2m_theory.validation.objectives.objective import Sizes
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class GaussianW2(FeatureObjective):

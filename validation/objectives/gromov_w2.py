@@ -2,9 +2,10 @@
 
 from torch import Tensor
 
-from kd2m_theory.estimators.transport_losses import squared_gw2
-from kd2m_theory.validation.objectives.objective import Objective, Sizes, at_least_zero
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.checks import at_least_zero
+from kd2m_theory.estimators.losses.transport import squared_gw2
+from kd2m_theory.validation.objectives.objective import Objective, Sizes
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class GromovW2(Objective):

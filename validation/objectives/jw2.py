@@ -3,11 +3,11 @@
 from torch import Tensor
 from torch.nn import functional
 
-from kd2m_theory.estimators.inputs import one_of
-from kd2m_theory.estimators.transport_losses import squared_jw2
+from kd2m_theory.checks import at_least_zero, one_of
+from kd2m_theory.estimators.losses.transport import squared_jw2
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
-from kd2m_theory.validation.objectives.objective import Sizes, at_least_zero
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.objectives.objective import Sizes
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class JW2(FeatureObjective):

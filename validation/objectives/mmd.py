@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
+from kd2m_theory.checks import above_zero, one_of
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.inputs import one_of
-from kd2m_theory.estimators.kernel_losses import squared_conditional_mmd, squared_mmd
 from kd2m_theory.estimators.kernels import RBF, Kernel, Linear, median_bandwidth
+from kd2m_theory.estimators.losses.kernel import squared_conditional_mmd, squared_mmd
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
-from kd2m_theory.validation.objectives.objective import Sizes, above_zero
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.objectives.objective import Sizes
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class MMD(FeatureObjective):

@@ -7,7 +7,6 @@ half-precision outputs are widened and autocast is off (divergences of bf16 numb
 all zero are evaluated for the record without gradient, so that λ = 0 is exactly cross-entropy.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kd2m_theory.checks import at_least_zero
 from kd2m_theory.errors import InputError
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 @dataclass(frozen=True)
@@ -125,28 +125,6 @@ class Objective(nn.Module, ABC):
             return Loss(total, parts | {name: term.detach() for name, term in terms.items()})
 
 
-def at_least_zero(value: float, name: str) -> float:
-    """`value` if it can weigh a term.
-
-    Raises:
-        InputError: negative, NaN, infinite or not a number.
-    """
-    if not _is_number(value) or not 0 <= value < math.inf:
-        raise InputError(f"{name} is {value!r}; choose a finite number ≥ 0")
-    return float(value)
-
-
-def above_zero(value: float, name: str) -> float:
-    """`value` if it can be a temperature or a width.
-
-    Raises:
-        InputError: zero, negative, NaN, infinite or not a number.
-    """
-    if not _is_number(value) or not 0 < value < math.inf:
-        raise InputError(f"{name} is {value!r}; choose a finite number > 0")
-    return float(value)
-
-
 def require_finite(*batches: Tensor) -> None:
     """Refuse features from which a solver would make an error that names no cause, or a number that hides it.
 
@@ -155,10 +133,6 @@ def require_finite(*batches: Tensor) -> None:
     """
     if not torch.stack([batch.isfinite().all() for batch in batches]).all():  # one look: on a GPU each makes the host wait
         raise InputError("features are NaN or infinite: the training has diverged; lower the learning rate or λ")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _widened(outputs: Outputs) -> Outputs:

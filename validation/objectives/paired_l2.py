@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from kd2m_theory.estimators.transport_losses import paired_l2
+from kd2m_theory.estimators.losses.transport import paired_l2
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
 from kd2m_theory.validation.objectives.objective import require_finite
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class PairedL2(FeatureObjective):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.objectives.conditional_gaussian_kl import ConditionalGaussianKL
 from kd2m_theory.validation.objectives.cross_entropy import CrossEntropy
@@ -26,7 +27,6 @@ from kd2m_theory.validation.objectives.unikd import UniKDReconstruction
 from kd2m_theory.validation.objectives.w2 import W2
 from kd2m_theory.validation.objectives.weighted_sum import WeightedSum
 from kd2m_theory.validation.objectives.wttm import WTTM
-from kd2m_theory.validation.spelling import did_you_mean
 
 SINGLE: dict[str, Callable[..., Objective]] = {
     "none": CrossEntropy,
@@ -72,8 +72,8 @@ def objective(
 
     Example:
         >>> import torch
-        >>> from kd2m_theory.validation.networks import network
-        >>> from kd2m_theory.validation.outputs import Outputs
+        >>> from kd2m_theory.validation.training.networks import network
+        >>> from kd2m_theory.validation.training.outputs import Outputs
         >>> teacher, student = (network(name, 3, (1, 2, 2)) for name in ("mlp-8", "mlp-4-8"))
         >>> goal = objective("cw2", student, teacher, weight=0.1)
         >>> features = torch.ones(6, 8)

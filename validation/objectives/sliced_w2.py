@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.transport_losses import squared_sliced_w2
+from kd2m_theory.checks import whole
+from kd2m_theory.estimators.losses.transport import squared_sliced_w2
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
 from kd2m_theory.validation.objectives.objective import Sizes
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class SlicedW2(FeatureObjective):
@@ -43,11 +43,8 @@ class SlicedW2(FeatureObjective):
         cross_entropy: float = 1.0,
     ) -> None:
         super().__init__(sizes, weight=weight, projector=projector, cross_entropy=cross_entropy)
-        for value, name, least in ((projections, "projections", 1), (seed, "seed", 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InputError(f"{name} is {value!r}; choose a whole number ≥ {least}")
-        self.projections = projections
-        self.seed = seed
+        self.projections = whole(projections, "projections", 1)
+        self.seed = whole(seed, "seed", 0)
         self._step = 0
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:

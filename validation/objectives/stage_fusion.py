@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError
 
 
@@ -28,8 +29,7 @@ class StageFusion(nn.Module):
             raise InputError(
                 "fusion joins feature maps, and the student has none; set fusion = false, or choose a network with stages"
             )
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-            raise InputError(f"width is {width!r}; choose a whole number ≥ 1")
+        whole(width, "width", 1)
         self.lateral = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels)
         self.gates = nn.ModuleList(nn.Conv2d(2 * width, 2, 1) for _ in channels[1:])
 

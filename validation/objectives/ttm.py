@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kd2m_theory.validation.objectives.objective import Objective, Sizes, above_zero, at_least_zero
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.checks import above_zero, at_least_zero
+from kd2m_theory.validation.objectives.objective import Objective, Sizes
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class TTM(Objective):

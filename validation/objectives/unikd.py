@@ -7,12 +7,13 @@ distributions beside the logits. What fills the gaps is this project's: numbers 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kd2m_theory.checks import above_zero, at_least_zero
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.objectives.gaussian_head import GaussianHead, diagonal_divergence
 from kd2m_theory.validation.objectives.kd import tempered_divergence
-from kd2m_theory.validation.objectives.objective import Objective, Sizes, above_zero, at_least_zero
+from kd2m_theory.validation.objectives.objective import Objective, Sizes
 from kd2m_theory.validation.objectives.stage_fusion import StageFusion
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class UniKDReconstruction(Objective):

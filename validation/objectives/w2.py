@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from kd2m_theory.estimators.transport_losses import squared_w2
+from kd2m_theory.estimators.losses.transport import squared_w2
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class W2(FeatureObjective):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.objectives.objective import Objective
-from kd2m_theory.validation.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs
 
 
 class WeightedSum(Objective):

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import require
 from kd2m_theory.validation.populations.affine import Affine, warp
 from kd2m_theory.validation.populations.population import FinitePopulation, stratified
-from kd2m_theory.validation.populations.stream import Stream, whole
+from kd2m_theory.validation.populations.stream import Stream
 
 CLASSES = 10
 IMAGE_SHAPE = (1, 8, 8)

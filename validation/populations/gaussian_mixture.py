@@ -8,11 +8,12 @@ import torch
 from scipy import integrate, special, stats
 from torch import Tensor
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Confidence
 from kd2m_theory.estimators.intervals import empirical_bernstein
 from kd2m_theory.validation.populations.population import Device, UnlimitedPopulation
-from kd2m_theory.validation.populations.stream import Stream, whole
+from kd2m_theory.validation.populations.stream import Stream
 
 _BLOCK = 2**14  # draws at a time in the Monte Carlo estimate
 

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.populations.affine import Affine, warp
 from kd2m_theory.validation.populations.atlas import CHARACTERS, SIDE, atlas
 from kd2m_theory.validation.populations.population import Device, UnlimitedPopulation
-from kd2m_theory.validation.populations.stream import Stream, whole
+from kd2m_theory.validation.populations.stream import Stream
 
 # Magnification 1 shows a whole cell of the atlas, of which a capital fills three fifths.
 _SCALE = (0.9, 1.4)

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError, require
 from kd2m_theory.validation.populations.population import FinitePopulation, stratified
-from kd2m_theory.validation.populations.stream import Stream, whole
+from kd2m_theory.validation.populations.stream import Stream
 
 _SIDE = 32
 _PADDING = 4
@@ -53,13 +54,31 @@ class Source:
 
 SOURCES = {
     "cifar10": Source(
-        "uoft-cs/cifar10", "plain_text", "label", 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), flip=True
+        repository="uoft-cs/cifar10",
+        configuration="plain_text",
+        labels="label",
+        classes=10,
+        mean=(0.4914, 0.4822, 0.4465),
+        deviation=(0.2470, 0.2435, 0.2616),
+        flip=True,
     ),
     "cifar100": Source(
-        "uoft-cs/cifar100", "cifar100", "fine_label", 100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), flip=True
+        repository="uoft-cs/cifar100",
+        configuration="cifar100",
+        labels="fine_label",
+        classes=100,
+        mean=(0.5071, 0.4865, 0.4409),
+        deviation=(0.2673, 0.2564, 0.2762),
+        flip=True,
     ),
     "svhn": Source(
-        "ufldl-stanford/svhn", "cropped_digits", "label", 10, (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970), flip=False
+        repository="ufldl-stanford/svhn",
+        configuration="cropped_digits",
+        labels="label",
+        classes=10,
+        mean=(0.4377, 0.4438, 0.4728),
+        deviation=(0.1980, 0.2010, 0.1970),
+        flip=False,
     ),
 }
 

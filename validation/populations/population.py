@@ -12,8 +12,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError
-from kd2m_theory.validation.populations.stream import SPLITS, Split, Stream, check_split, whole
+from kd2m_theory.validation.populations.stream import SPLITS, Split, Stream, check_split
 
 Device = torch.device | str
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.populations.digits import DigitsPopulation
 from kd2m_theory.validation.populations.gaussian_mixture import GaussianMixturePopulation
 from kd2m_theory.validation.populations.glyphs import GlyphsPopulation
 from kd2m_theory.validation.populations.hub import SOURCES, HubPopulation
 from kd2m_theory.validation.populations.population import Population
-from kd2m_theory.validation.spelling import did_you_mean
 
 _KINDS: dict[str, Callable[..., Population]] = {
     "digits": DigitsPopulation,

@@ -15,6 +15,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError
 
 Split = Literal["train", "validation", "test"]
@@ -31,19 +32,6 @@ def check_split(split: str) -> None:
     """
     if split not in SPLITS:
         raise InputError(f"there is no split {split!r}; splits are {', '.join(SPLITS)}")
-
-
-def whole(value: int, name: str, low: int, high: int = 2**63 - 1) -> int:
-    """`value`, if it is a whole number from `low` to `high`.
-
-    Raises:
-        InputError: naming it.
-    """
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
-        raise InputError(
-            f"{name} is {value!r}; give a whole number {f'from {low} to {high}' if high < 2**63 - 1 else f'≥ {low}'}"
-        )
-    return int(value)
 
 
 @lru_cache(maxsize=1)

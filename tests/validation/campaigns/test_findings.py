@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kd2m_theory.validation.campaigns.audits_task import BROKEN
+from kd2m_theory.validation.campaigns.claims import BROKEN
 from kd2m_theory.validation.campaigns.correlation import explained
 from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms, spreads, tightest
 from kd2m_theory.validation.campaigns.verdict import judge

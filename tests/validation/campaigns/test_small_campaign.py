@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from kd2m_theory import Pair, audit
 from kd2m_theory.bounds import Ladder, ladder
-from kd2m_theory.bounds.theorem import Sides
-from kd2m_theory.cli import app
+from kd2m_theory.bounds.rows.row import Sides
+from kd2m_theory.commands.main import app
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.campaigns import engine
-from kd2m_theory.validation.campaigns.audits_task import BROKEN, TOGETHER, Claim, judged
+from kd2m_theory.validation.campaigns.claims import BROKEN, TOGETHER, Claim, judged
 from kd2m_theory.validation.campaigns.findings import findings
 from kd2m_theory.validation.campaigns.measured_distances import distances
 from kd2m_theory.validation.campaigns.network_task import read_networks
@@ -92,7 +92,9 @@ def test_the_truth_is_what_many_audits_measure_on_average(store):
     ],
 )
 def test_a_claim_is_certainly_wrong_beside_the_truth_and_possibly_inside_it(lower, upper, certain, possible):
-    assert judged(Claim("F1.gap", "population_gap", lower, upper, True), {"population_gap": (0.4, 0.6)}) == (certain, possible)
+    assert judged(
+        Claim(name="F1.gap", target="population_gap", lower=lower, upper=upper, guaranteed=True), {"population_gap": (0.4, 0.6)}
+    ) == (certain, possible)
 
 
 def test_a_guaranteed_claim_that_is_too_narrow_fails_the_campaign(tmp_path, monkeypatch):
@@ -214,7 +216,7 @@ def test_equal_networks_are_at_distance_zero():
 
 
 def test_inputs_at_fault_are_one_line_and_status_2(tmp_path, capsys, monkeypatch):
-    from kd2m_theory import cli
+    from kd2m_theory.commands import main as cli
 
     for words, expected in (
         (["quikc"], "did you mean 'quick'?"),

@@ -5,10 +5,10 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from kd2m_theory.paper_figures.campaign_table import STANDARD
 from kd2m_theory.validation.campaigns import training_run
-from kd2m_theory.validation.campaigns.audits_task import BROKEN, TOGETHER
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS, campaign, read_campaign
+from kd2m_theory.validation.campaigns.claims import BROKEN, TOGETHER
+from kd2m_theory.validation.campaigns.standard import STANDARD
 from kd2m_theory.validation.campaigns.table import rows_of
 from kd2m_theory.validation.campaigns.task import Task
 

@@ -9,7 +9,7 @@ from scipy.special import log_softmax, softmax
 
 from kd2m_theory import Pair
 from kd2m_theory.bounds import ladder
-from kd2m_theory.bounds.theorem import Sides
+from kd2m_theory.bounds.rows.row import Sides
 from kd2m_theory.validation.evidence import row_pairs, rows
 from kd2m_theory.validation.evidence.row_truth import TARGETS, Truth
 from kd2m_theory.validation.evidence.suite import Tally

@@ -1,0 +1,1 @@
+"""Lipschitz constants of losses, heads and networks."""

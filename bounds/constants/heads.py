@@ -1,0 +1,120 @@
+"""Constants of losses and linear heads: how fast cross-entropy, margin and ramp loss can change.
+
+Δ is a change of logits, n × K; row i is of the sample with label y_i. Logits are log-odds: they, their changes and losses are
+in nats. Every constant is rounded up, so that a bound built from it errs on the safe side.
+"""
+
+import math
+
+import numpy as np
+
+from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.ground import EPS, TINY
+
+
+def row_norms(rows: Float64) -> Float64:
+    """‖·‖₂ of each row, rounded up, at any scale: squares of tiny or huge entries are never formed.
+
+    Args:
+        rows: n × d.
+
+    Returns:
+        n norms, in the unit of the entries.
+    """
+    exponent = np.frexp(np.abs(rows).max(axis=1))[1]
+    norms: Float64 = np.ldexp(np.linalg.norm(np.ldexp(rows, -exponent[:, None]), axis=1), exponent)
+    dimension: int = rows.shape[1]
+    return norms * (1 + (dimension + 4) * EPS) + np.where(norms > 0, 2 * TINY, 0.0)
+
+
+def vertex_norm(change: Float64, labels: Int64) -> Float64:
+    """ν_y(Δ) = max_c |Δ_c − Δ_y| for each row (n), in nats.
+
+    C1: |ℓ(a + Δ, y) − ℓ(a, y)| ≤ ν_y(Δ) ≤ √2 ‖Δ‖₂ for cross-entropy, both sharp: the gradient softmax(a) − e_y is a
+    convex combination of the vertices e_c − e_y. C3: the margin moves by at most ν_y(Δ) as well.
+
+    Args:
+        change: n × K changes of logits.
+        labels: n true classes, 0 … K − 1.
+
+    Returns:
+        n numbers ≥ 0, in nats.
+
+    Example:
+        >>> vertex_norm(np.array([[1.0, -2.0, 0.0]]), np.array([0]))
+        array([3.])
+    """
+    own = np.take_along_axis(change, labels[:, None], axis=1)
+    norm: Float64 = np.abs(change - own).max(axis=1)
+    return norm
+
+
+def class_lipschitz(weight: Float64) -> Float64:
+    """L_y = max_c ‖w_c − w_y‖₂ for each class y (K), in nats a unit of feature distance.
+
+    C2: the smallest Lipschitz constant of z ↦ cross-entropy(Wz + b, y) over all of R^d (exact, not only a bound).
+
+    Args:
+        weight: K × d weight of the head.
+
+    Returns:
+        K numbers ≥ 0.
+
+    Example:
+        >>> class_lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])).round(4)
+        array([3.1623, 2.    , 3.1623])
+    """
+    largest: Float64 = np.stack([row_norms(weight - row).max() for row in weight])
+    return largest
+
+
+def lipschitz(weight: Float64) -> float:
+    """L = max_y L_y = max_{c,c'} ‖w_c − w_c'‖₂, in nats a unit of feature distance (C2).
+
+    Args:
+        weight: K × d weight of the head.
+
+    Example:
+        >>> round(lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])) ** 2, 9)
+        10.0
+    """
+    return float(class_lipschitz(weight).max())
+
+
+def spectral_lipschitz(weight: Float64) -> float:
+    """√2 ‖W‖_op ≥ L: the constant of a product-of-norms argument, in nats a unit of feature distance (C2).
+
+    Args:
+        weight: K × d weight of the head.
+
+    Example:
+        >>> round(spectral_lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])) ** 2, 9)
+        20.0
+    """
+    exponent = int(np.frexp(np.abs(weight).max())[1])
+    operator_norm = float(np.ldexp(np.linalg.norm(np.ldexp(weight, -exponent), 2), exponent))
+    return math.sqrt(2.0) * operator_norm * (1 + 4 * sum(weight.shape) * EPS)
+
+
+def ramp_change(change: Float64, labels: Int64, rho: float) -> Float64:
+    """Most that the ramp loss of width ρ can change: min(1, ν_y(Δ)/ρ), for each row (C3).
+
+    Args:
+        change: n × K changes of logits.
+        labels: n true classes, 0 … K − 1.
+        rho: ρ > 0, nats of margin.
+
+    Returns:
+        n numbers in [0, 1], as error probabilities.
+
+    Raises:
+        InputError: ρ is not positive.
+
+    Example:
+        >>> ramp_change(np.array([[1.0, -2.0, 0.0]]), np.array([0]), rho=4.0)
+        array([0.75])
+    """
+    if not rho > 0:
+        raise InputError(f"the ramp has width rho={rho!r}; give a positive number")
+    return np.minimum(1.0, vertex_norm(change, labels) / rho)

@@ -1,0 +1,1 @@
+"""The rows of an audit, one theorem per file."""

@@ -1,0 +1,94 @@
+"""F3: population forms of T0, T1 and T8: each is the mean of a bounded variable of one input, so F1 applies.
+
+E min_y U_y ≤ R_S − R_T ≤ E max_y U_y,  U_y = min(ℓ_S(y), B) − min(ℓ_T(y), B)
+|R_S − R_T| ≤ E min(B, ν_Y(Δ)),         |err_S − err_T| ≤ P(ŷ_S ≠ ŷ_T),         err_S ≤ P(m_T ≤ max_{c≠Y}(Δ_c − Δ_Y))
+
+Both networks' probabilities add up to one, so some class is no more probable for the student and some no less: the largest U_y
+is in [0, B] and the least in [−B, 0].
+"""
+
+import numpy as np
+from scipy.special import log_softmax
+
+from kd2m_theory.bounds.constants.heads import vertex_norm
+from kd2m_theory.bounds.losses import clipped, margin
+from kd2m_theory.bounds.rows.f1_means import mean_of
+from kd2m_theory.bounds.rows.row import INDEPENDENT, LABELS, SAME_INPUTS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.view import View
+from kd2m_theory.estimators import clopper_pearson
+from kd2m_theory.estimators.ground import EPS
+
+
+def _label_free(view: View) -> Sides:
+    bound = view.loss_bound
+    student, teacher = (clipped(-log_softmax(a, axis=1), bound) for a in (view.logits_student, view.logits_teacher))
+    change = student - teacher
+    # Each end is one side of a two-sided interval at δ, so both together fail with probability at most δ.
+    lower = mean_of(view, change.min(axis=1), -bound, 0.0).lower
+    upper = mean_of(view, change.max(axis=1), 0.0, bound).upper
+    return Sides(lower, upper, details={"B": bound})
+
+
+def _disagreement(view: View) -> Sides:
+    differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
+    return both_sides(clopper_pearson(int(differ.sum()), len(differ), view.delta).upper)
+
+
+def _head_aware(view: View) -> Sides:
+    bound = view.loss_bound
+    change = vertex_norm(view.logits_student - view.logits_teacher, view.labels) * (1 + 4 * EPS)
+    return both_sides(mean_of(view, clipped(change, bound), 0.0, bound).upper, details={"B": bound})
+
+
+def _margin(view: View) -> Sides:
+    change = view.logits_student - view.logits_teacher
+    change = change - np.take_along_axis(change, view.labels[:, None], axis=1)
+    np.put_along_axis(change, view.labels[:, None], -np.inf, axis=1)
+    slack = 8 * EPS * np.maximum(np.abs(view.logits_student).max(axis=1), np.abs(view.logits_teacher).max(axis=1))
+    near = margin(view.logits_teacher, view.labels) <= change.max(axis=1) + slack
+    return Sides(0.0, clopper_pearson(int(near.sum()), len(near), view.delta).upper)
+
+
+_UNLABELLED, _LABELLED = (VIEW, SAME_INPUTS, INDEPENDENT), (VIEW, SAME_INPUTS, LABELS, INDEPENDENT)
+ROWS = (
+    Row(
+        name="F3.T0",
+        statement="E min_y U_y ≤ R_S − R_T ≤ E max_y U_y, betting; no labels",
+        source="F3, T0 of the population",
+        target="population_gap",
+        space="logits",
+        needs=_UNLABELLED,
+        compute=_label_free,
+        event="F3.T0",
+    ),
+    Row(
+        name="F3.T1",
+        statement="|R_S − R_T| ≤ E min(B, ν_Y(Δ)), betting",
+        source="F3, T1 of the population",
+        target="population_gap",
+        space="logits",
+        needs=_LABELLED,
+        compute=_head_aware,
+        event="F3.T1",
+    ),
+    Row(
+        name="F3.T0.error",
+        statement="|err_S − err_T| ≤ P(ŷ_S ≠ ŷ_T), Clopper–Pearson; no labels",
+        source="F3, T0 of the population",
+        target="population_error_gap",
+        space="logits",
+        needs=_UNLABELLED,
+        compute=_disagreement,
+        event="disagreement",
+    ),
+    Row(
+        name="F3.T8",
+        statement="err_S ≤ P(m_T ≤ max_c(Δ_c − Δ_Y)), Clopper–Pearson",
+        source="F3, T8 of the population",
+        target="population_error",
+        space="logits",
+        needs=_LABELLED,
+        compute=_margin,
+        event="F3.T8",
+    ),
+)

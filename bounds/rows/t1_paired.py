@@ -1,0 +1,133 @@
+"""T1: the paper's theorem, repaired. Same inputs, one linear head:
+
+    |R_S − R_T| ≤ E ν_Y(W(Z_S − Z_T)) ≤ E[L_Y ‖Z_S − Z_T‖] ≤ L ‖g_S − g_T‖_{L₁} ≤ L ‖g_S − g_T‖_{L₂}
+
+KD²M (arXiv 2504.01757) states |R_S − R_T| ≤ ‖g_S − g_T‖_{L₂} for losses in the unit ball of an RKHS. Its proof compares a
+distance in the RKHS with one in R^d; the factor that is missing is the Lipschitz constant, and `T1.literal` is the
+statement without it. `directed` keeps the sign of the change: ℓ_S − ℓ_T lies between the extremes of Δ_c − Δ_Y over c,
+
+    E min_c(Δ_c − Δ_Y) ≤ R_S − R_T ≤ E max_c(Δ_c − Δ_Y),
+
+an interval of at most half the width of the head-aware one.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from kd2m_theory.arrays import Float64
+from kd2m_theory.bounds.constants.heads import vertex_norm
+from kd2m_theory.bounds.result import Assumption
+from kd2m_theory.bounds.rows.row import LABELS, LINEAR, SAME_INPUTS, VIEW, Requirement, Row, Sides, Situation, both_sides
+from kd2m_theory.bounds.targets import Target
+from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.estimators.ground import EPS
+
+
+def _mean(values: Float64) -> float:
+    """Mean, rounded up."""
+    return math.fsum(values) / len(values) * (1 + 2 * EPS)
+
+
+def _l1(view: View) -> float:
+    return _mean(view.lengths())
+
+
+def _l2(view: View) -> float:
+    lengths = view.lengths()
+    largest = float(lengths.max())
+    return largest * math.sqrt(_mean((lengths / largest) ** 2)) * (1 + 4 * EPS) if largest else 0.0
+
+
+def _head_aware(view: View) -> Sides:
+    change = view.logits_student - view.logits_teacher
+    return both_sides(_mean(vertex_norm(change, view.labels)) * (1 + 4 * EPS))
+
+
+def _directed(view: View) -> Sides:
+    change = view.logits_student - view.logits_teacher
+    change = change - np.take_along_axis(change, view.labels[:, None], axis=1)
+    # A change of logits is right to a rounding of itself, their difference to that of both.
+    size = np.abs(view.logits_student).max(axis=1) + np.abs(view.logits_teacher).max(axis=1)
+    rounding = 8 * EPS * _mean(size)
+    return Sides(-_mean(-change.min(axis=1)) - rounding, _mean(change.max(axis=1)) + rounding)
+
+
+def _class_lipschitz(view: View) -> Sides:
+    return both_sides(_mean(view.class_lipschitz[view.labels] * view.lengths()) * (1 + 2 * EPS))
+
+
+def _lipschitz_l1(view: View) -> Sides:
+    return both_sides(view.lipschitz * _l1(view) * (1 + EPS), details={"L": view.lipschitz, "L1 distance": _l1(view)})
+
+
+def _lipschitz_l2(view: View) -> Sides:
+    return both_sides(view.lipschitz * _l2(view) * (1 + EPS), details={"L": view.lipschitz, "L2 distance": _l2(view)})
+
+
+def _literal(view: View) -> Sides:
+    return both_sides(_l2(view), details={"L": view.lipschitz})
+
+
+def _unit_ball(situation: Situation) -> Assumption:
+    """‖loss‖_H · Lip(φ) ≤ 1 makes z ↦ loss 1-Lipschitz, and 1-Lipschitz is all that the proof then uses."""
+    name = "loss in the unit ball of a 1-Lipschitz RKHS"
+    if situation.view is None:
+        return Assumption(name, "unmet", "no shared head to check it on")
+    constant = situation.view.lipschitz
+    if constant <= 1:
+        return Assumption(name, "met", f"the loss is {constant:.3g}-Lipschitz in the features, which is enough")
+    return Assumption(name, "unmet", f"the loss has Lipschitz constant {constant:.3g} > 1 in the features")
+
+
+def _chain(space: Space, prefix: str) -> tuple[Row, ...]:
+    target: Target = "gap_shared_head" if space == "features" else "gap"
+    source = "T1, repair of the theorem of arXiv 2504.01757"
+    rows: tuple[tuple[str, str, tuple[Requirement, ...], Callable[[View], Sides]], ...] = (
+        ("directed", "E min_c(Δ_c − Δ_Y) ≤ R_S − R_T ≤ E max_c(Δ_c − Δ_Y)", (VIEW, SAME_INPUTS, LABELS), _directed),
+        ("head_aware", "|R_S − R_T| ≤ E ν_Y(a_S − a_T)", (VIEW, SAME_INPUTS, LABELS), _head_aware),
+        ("class_lipschitz", "|R_S − R_T| ≤ E[L_Y ‖z_S − z_T‖]", (VIEW, LINEAR, SAME_INPUTS, LABELS), _class_lipschitz),
+        ("l1", "|R_S − R_T| ≤ L ‖g_S − g_T‖_L₁", (VIEW, SAME_INPUTS), _lipschitz_l1),
+        ("l2", "|R_S − R_T| ≤ L ‖g_S − g_T‖_L₂", (VIEW, SAME_INPUTS), _lipschitz_l2),
+    )
+    return tuple(
+        Row(name=prefix + name, statement=statement, source=source, target=target, space=space, needs=needs, compute=compute)
+        for name, statement, needs, compute in rows
+        if space == "features" or name != "class_lipschitz"  # on logits L_y = √2 for every class
+    )
+
+
+ROWS = (
+    *_chain("features", "T1."),
+    Row(
+        name="T1.literal",
+        statement="|R_S − R_T| ≤ ‖g_S − g_T‖_L₂ (as stated)",
+        source="theorem of arXiv 2504.01757 as literally stated",
+        target="gap_shared_head",
+        space="features",
+        needs=(VIEW, SAME_INPUTS, Requirement(_unit_ball, blocking=False)),
+        compute=_literal,
+    ),
+    *_chain("logits", "T1.logits."),
+)
+
+
+def literal_counterexample() -> tuple[float, float]:
+    """Gap and literal bound of the smallest instance that breaks the theorem as stated.
+
+    Gaussian kernel k of width σ = 0.1 on the line, h = k(·, 0) and h' = 0, so the loss |h − h'| = k(·, 0) has norm 1 in
+    the RKHS; g_S ≡ 0 and g_T ≡ 0.1. The gap k(0, 0) − k(0.1, 0) exceeds ‖g_S − g_T‖ = 0.1; with the feature map's
+    Lipschitz constant 1/σ = 10 the right side is 1 and the inequality holds.
+
+    Example:
+        >>> gap, bound = literal_counterexample()
+        >>> round(gap, 4), bound
+        (0.3935, 0.1)
+    """
+    sigma, student, teacher = 0.1, 0.0, 0.1
+
+    def loss(z: float) -> float:
+        return float(np.exp(-(z**2) / (2 * sigma**2)))
+
+    return abs(loss(student) - loss(teacher)), abs(student - teacher)

@@ -1,0 +1,44 @@
+"""T4: transport of the marginals, and how false a common labelling is. With γ optimal for the features alone,
+
+    |R_S − R_T − λ±| ≤ L W₁(P_S, P_T),   λ± = E_γ[ℓ(h(Z_T), Y) − ℓ(h(Z_T), Y')] = E_γ[a^T_{Y'} − a^T_Y],   |λ±| ≤ λ = E_γ|·|
+
+λ is zero when γ never moves mass between classes: then the paper's common ground truth is true of it. It is printed beside
+the row; with its sign it shifts the interval instead of widening it. γ need not be unique; any plan gives a valid row.
+"""
+
+import numpy as np
+
+from kd2m_theory.bounds.rows.row import ASKED_FOR, LABELS, VIEW, Row, Sides
+from kd2m_theory.bounds.rows.t3_joint import label_changes
+from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.estimators import cost_matrix
+from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.transport import certified_plan, plan_cost
+
+
+def _compute(view: View) -> Sides:
+    n, m = len(view.student), len(view.teacher)
+    a, b = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
+    distance, plan = certified_plan(cost_matrix(view.student, view.teacher, "euclidean", 1), a, b, view.settings.max_pivots)
+    changes = label_changes(view)
+    above = plan_cost(plan, changes, a, b)
+    below = -plan_cost(plan, np.negative(changes, out=changes), a, b)
+    mismatch = plan_cost(plan, np.abs(changes, out=changes), a, b)
+    transport = distance.scaled(view.lipschitz, "nats").upper + view.lipschitz * view.point_error * (1 + 2 * EPS)
+    details = {"L": view.lipschitz, "L·W₁": transport, "λ": mismatch, "λ±": above}
+    return Sides(below - transport, above + transport, {"distance": distance}, details)
+
+
+def _row(name: str, space: Space) -> Row:
+    return Row(
+        name=name,
+        statement="|R_S − R_T − λ±| ≤ L W₁, λ± the label mismatch of the best plan",
+        source="T4, marginal transport",
+        target="gap_shared_head" if space == "features" else "gap",
+        space=space,
+        needs=(VIEW, LABELS, ASKED_FOR),
+        compute=_compute,
+    )
+
+
+ROWS = (_row("T4", "features"), _row("T4.logits", "logits"))

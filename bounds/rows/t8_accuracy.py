@@ -1,0 +1,118 @@
+"""T8: the student's error from the teacher's margins m_T = a_y − max_{c≠y} a_c and transport, class by class.
+
+With Δ = a_S − a_T, the student's margin lies between m_T − max_{c≠y}(Δ_c − Δ_y) and m_T − min_{c≠y}(Δ_c − Δ_y). So for every
+coupling γ of student and teacher points of one class
+
+    P_γ(m_T < min_{c≠y}(Δ_c − Δ_y)) ≤ err_S ≤ P_γ(m_T ≤ max_{c≠y}(Δ_c − Δ_y)),
+
+each side tightened over γ: one transport problem with costs 0 and 1. ν_y(Δ) bounds both ends (C3). With a ramp loss r_ρ,
+
+    err_S ≤ E r_ρ(m_T) + Σ_y π_y W_{min(1, ν_y/ρ)}(P_S^y, P_T^y)      for any ρ > 0,
+
+which is never less than the first upper side: where m_T ≤ ν_y, r_ρ(m_T) ≥ 1 − ν_y/ρ. The row takes the best ρ of a grid; on
+one sample that costs nothing.
+"""
+
+import math
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from kd2m_theory.arrays import Float64
+from kd2m_theory.bounds.losses import margin, ramp
+from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, VIEW, Row, Sides
+from kd2m_theory.bounds.view import View
+from kd2m_theory.estimators import CostMatrix, Enclosure
+from kd2m_theory.estimators.distances import combine_classes
+from kd2m_theory.estimators.ground import EPS
+
+# Widths of the ramp, in medians of the teacher's positive margins.
+_WIDTHS = (0.5, 1.0, 2.0, 4.0)
+
+
+def _changes(student: Float64, teacher: Float64, label: int) -> Float64:
+    """ν_y of every pair of logits."""
+    return np.asarray(cdist(student - student[:, [label]], teacher - teacher[:, [label]], "chebyshev"))
+
+
+def _slack(student: Float64, teacher: Float64) -> float:
+    """How far rounding moves ν_y or a margin."""
+    return 8 * EPS * float(max(np.abs(student).max(), np.abs(teacher).max()))
+
+
+def _margins(teacher: Float64, label: int) -> Float64:
+    return margin(teacher, np.full(len(teacher), label))
+
+
+def _others(logits: Float64, label: int) -> Float64:
+    """a_c − a_y for the classes c ≠ y."""
+    return np.delete(logits - logits[:, [label]], label, axis=1)
+
+
+def _advances(student: Float64, teacher: Float64, label: int, best: np.ufunc) -> Float64:
+    """max or min over c ≠ y of Δ_c − Δ_y of every pair."""
+    mine, theirs = _others(student, label), _others(teacher, label)
+    result: Float64 = np.subtract.outer(mine[:, 0], theirs[:, 0])
+    for c in range(1, mine.shape[1]):
+        best(result, np.subtract.outer(mine[:, c], theirs[:, c]), out=result)
+    return result
+
+
+def _may_err(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    reached = _advances(student, teacher, label, np.maximum) + _slack(student, teacher)
+    return CostMatrix((_margins(teacher, label) <= reached).astype(np.float64), 0.0, 0.0, "nats")
+
+
+def _must_err(student: Float64, teacher: Float64, label: int) -> CostMatrix:
+    passed = _advances(student, teacher, label, np.minimum) - _slack(student, teacher)
+    return CostMatrix(-(_margins(teacher, label) < passed).astype(np.float64), 0.0, 0.0, "nats")
+
+
+def _directed(view: View) -> Sides:
+    parts = {"may err": view.class_costs("t8_may_err", _may_err), "minus must err": view.class_costs("t8_must_err", _must_err)}
+    sums: dict[str, Enclosure] = {name: combine_classes(part, view.shares, 1) for name, part in parts.items()}
+    return Sides(max(0.0, -sums["minus must err"].upper), min(1.0, sums["may err"].upper), sums)
+
+
+def _ramp(view: View) -> Sides:
+    _, labels_t = view.both_labels()
+    margins = margin(view.logits_teacher, labels_t)
+    right = margins[margins > 0]
+    unit = float(np.median(right)) if len(right) else 1.0
+    sides = []
+    for width in _WIDTHS:
+        rho = width * unit
+
+        def cost(student: Float64, teacher: Float64, label: int, rho: float = rho) -> CostMatrix:
+            values = _changes(student, teacher, label)
+            values /= rho
+            np.minimum(values, 1.0, out=values)
+            return CostMatrix(values, 8 * EPS, _slack(student, teacher) / rho, "nats")
+
+        distance = combine_classes(view.class_costs(f"t8_ramp_{width}", cost), view.shares, 1)
+        teacher = math.fsum(ramp(margins, rho)) / len(margins) + _slack(margins, margins) / rho + 2 * EPS
+        details = {"ρ": rho, "E r_ρ(m_T)": teacher}
+        sides.append(Sides(0.0, min(1.0, teacher + distance.upper), {"distance": distance}, details))
+    return min(sides, key=lambda side: side.upper)
+
+
+ROWS = (
+    Row(
+        name="T8.directed",
+        statement="max_γ P(m_T < min_c(Δ_c − Δ_y)) ≤ err_S ≤ min_γ P(m_T ≤ max_c(Δ_c − Δ_y))",
+        source="T8, accuracy from features",
+        target="error_student",
+        space="logits",
+        needs=(VIEW, LABELS, CLASS_SHARES),
+        compute=_directed,
+    ),
+    Row(
+        name="T8.ramp",
+        statement="err_S ≤ E r_ρ(m_T) + Σ_y π_y W_min(1, ν_y/ρ), best ρ of four",
+        source="T8, accuracy from features",
+        target="error_student",
+        space="logits",
+        needs=(VIEW, LABELS, CLASS_SHARES),
+        compute=_ramp,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Distances of a batch, differentiable, for training."""

@@ -1,0 +1,187 @@
+"""Transport distances as training losses: differentiable, on the device and in the dtype of their inputs.
+
+Every plan comes from the solver that measures. It is held fixed in the backward pass, which makes the gradient exact
+wherever the optimal plan is unique (envelope theorem). All losses are squared distances. This module imports torch; the
+package does not, so import it by name.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kd2m_theory.arrays import Float64
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.transport import optimal_plan
+
+
+def paired_l2(student: Tensor, teacher: Tensor) -> Tensor:
+    """E‖z_S − z_T‖² over the rows of two n × d batches of the same inputs.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    if student.shape != teacher.shape:
+        raise InputError(f"paired features have shapes {tuple(student.shape)} and {tuple(teacher.shape)}; they must agree")
+    return (student - teacher).square().sum(dim=1).mean()
+
+
+def squared_w2(student: Tensor, teacher: Tensor) -> Tensor:
+    """W₂² between two uniform clouds n × d and m × d.
+
+    Raises:
+        InputError: empty or mismatched clouds, or features that are not finite.
+    """
+    _check(student, teacher)
+    return _planned([(student, teacher)])[0]
+
+
+def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher: Tensor | None = None) -> Tensor:
+    """CW₂² of KD²M (arXiv 2504.01757): the mean of W₂² over the classes present in the batch.
+
+    Args:
+        student: n × d features.
+        teacher: m × d features.
+        labels: n classes of the student's rows.
+        labels_teacher: m classes of the teacher's rows; the same as `labels` if None.
+
+    Raises:
+        InputError: as `squared_w2`; labels that do not fit, or a class present on one side only.
+    """
+    other = labels if labels_teacher is None else labels_teacher
+    if len(labels) != len(student) or len(other) != len(teacher):
+        raise InputError(f"{len(labels)} and {len(other)} labels for {len(student)} and {len(teacher)} rows; give one a row")
+    _check(student, teacher)
+    here = rows_by_class(labels)
+    there = here if labels_teacher is None else rows_by_class(other)
+    if here.keys() != there.keys():
+        raise InputError("a class of one side is missing from the other; class-conditional transport needs it on both")
+    return torch.stack(_planned([(student[here[y]], teacher[there[y]]) for y in here])).mean()
+
+
+def squared_jw2(
+    student: Tensor, teacher: Tensor, predictions_student: Tensor, predictions_teacher: Tensor, beta: float = 1.0
+) -> Tensor:
+    """JW₂² of KD²M: transport of ‖z_S − z_T‖² + β‖ŷ_S − ŷ_T‖², student against teacher; the gradient goes through both parts.
+
+    Args:
+        student: n × d features.
+        teacher: m × d features.
+        predictions_student: n × K predictions, or one-hot labels.
+        predictions_teacher: m × K.
+        beta: weight of the label cost, ≥ 0.
+
+    Raises:
+        InputError: as `squared_w2`; β negative.
+    """
+    if not beta >= 0:
+        raise InputError(f"beta is {beta!r}; the label cost has a weight ≥ 0")
+    _check(student, teacher)
+    _check(predictions_student, predictions_teacher)
+    scale = beta**0.5
+    joint_student = torch.cat((student, scale * predictions_student.to(student)), dim=1)
+    joint_teacher = torch.cat((teacher, scale * predictions_teacher.to(teacher)), dim=1)
+    return squared_w2(joint_student, joint_teacher)
+
+
+def squared_sliced_w2(
+    student: Tensor, teacher: Tensor, projections: int = 128, generator: torch.Generator | None = None
+) -> Tensor:
+    """SW₂²: the mean of W₂² over random directions, for batches of one size (n × d each).
+
+    Args:
+        student: n × d features.
+        teacher: n × d features.
+        projections: number of directions.
+        generator: of the directions, on the CPU; torch's own if None.
+
+    Raises:
+        InputError: as `squared_w2`; batches of different size.
+    """
+    _check(student, teacher)
+    if len(student) != len(teacher):
+        raise InputError(f"sliced transport as a loss needs batches of one size, got {len(student)} and {len(teacher)}")
+    directions = torch.randn(student.shape[1], projections, generator=generator, dtype=torch.float64)
+    directions = (directions / directions.norm(dim=0)).to(student)
+    first, second = (batch @ directions for batch in (student, teacher))
+    loss: Tensor = (first.sort(dim=0).values - second.sort(dim=0).values).square().mean()
+    _finite(loss.detach().cpu().double().numpy())
+    return loss
+
+
+def squared_gw2(student: Tensor, teacher: Tensor) -> Tensor:
+    """GW₂² between clouds n × d and m × d' at the local solution of POT's solver: an upper value of the least one.
+
+    Raises:
+        InputError: empty clouds, or features that are not finite.
+    """
+    from ot.gromov import gromov_wasserstein  # deferred: POT loads every array library it finds
+
+    for batch in (student, teacher):
+        if batch.ndim != 2 or not len(batch):
+            raise InputError(f"a batch has shape {tuple(batch.shape)}; pass at least one row of features")
+    between = [_distances(batch) for batch in (student, teacher)]
+    known = [_finite(matrix.detach().cpu().double().numpy()) for matrix in between]
+    weights = [np.full(len(matrix), 1.0 / len(matrix)) for matrix in known]
+    plan = torch.from_numpy(np.asarray(gromov_wasserstein(*known, *weights, "square_loss"))).to(student)
+    first, second = between
+    a, b = plan.sum(dim=1), plan.sum(dim=0)
+    return a @ first.square() @ a + b @ second.square() @ b - 2 * ((first @ plan @ second) * plan).sum()
+
+
+def _planned(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """Transport costs of pairs of clouds. On a GPU all go to the host in one copy and their plans back in three."""
+    first = pairs[0][0]
+    plans = []
+    for costs in _costs(pairs):
+        n, m = costs.shape
+        plans.append(optimal_plan(costs, np.full(n, 1.0 / n), np.full(m, 1.0 / m)))
+    sizes = [len(plan.mass) for plan in plans]
+    rows, columns = (
+        torch.from_numpy(np.concatenate(indices)).to(first.device).split(sizes)
+        for indices in ([plan.rows for plan in plans], [plan.columns for plan in plans])
+    )
+    masses = torch.from_numpy(np.concatenate([plan.mass for plan in plans])).to(first).split(sizes)
+    return [
+        mass @ (student[i] - teacher[j]).square().sum(dim=1)
+        for (student, teacher), i, j, mass in zip(pairs, rows, columns, masses, strict=True)
+    ]
+
+
+def _costs(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Float64]:
+    """Squared distances by one matrix product of the centred features, on their device and in their dtype."""
+    with torch.no_grad():
+        costs = []
+        for student, teacher in pairs:
+            centre = teacher.mean(dim=0)
+            x, y = student - centre, teacher - centre
+            squares = torch.addmm(y.square().sum(dim=1)[None], x, y.T, alpha=-2.0) + x.square().sum(dim=1)[:, None]
+            costs.append(squares.clamp_(min=0.0))
+        known = _finite(torch.cat([each.flatten() for each in costs]).cpu().double().numpy())
+    ends = np.cumsum([each.numel() for each in costs])[:-1]
+    return [part.reshape(each.shape) for part, each in zip(np.split(known, ends), costs, strict=True)]
+
+
+def _distances(batch: Tensor) -> Tensor:
+    """Pairwise distances whose gradient is zero, not NaN, where two points coincide."""
+    square = (batch[:, None] - batch[None]).square().sum(dim=2)
+    apart = square != 0  # and not > 0: NaN must stay NaN, to be refused
+    return torch.where(apart, square.where(apart, torch.ones_like(square)).sqrt(), torch.zeros_like(square))
+
+
+def _finite(values: Float64) -> Float64:
+    if not np.isfinite(values).all():
+        raise InputError("features are NaN or infinite: the training has diverged; lower the learning rate or λ")
+    return values
+
+
+def _check(student: Tensor, teacher: Tensor) -> None:
+    for batch in (student, teacher):
+        if batch.ndim != 2 or 0 in batch.shape:
+            raise InputError(f"a batch has shape {tuple(batch.shape)}; pass at least one row of features")
+    if student.shape[1] != teacher.shape[1]:
+        raise InputError(f"student features have dimension {student.shape[1]}, the teacher's {teacher.shape[1]}; project one")
+    if student.device != teacher.device:
+        raise InputError(f"student features are on {student.device}, the teacher's on {teacher.device}; move one")

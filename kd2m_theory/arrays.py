@@ -1,0 +1,131 @@
+"""Checks at the door: arrays in any reasonable form become float64, or an `InputError` says why not."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kd2m_theory.errors import InputError
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+
+def to_numpy(value: Any, name: str) -> NDArray[Any]:
+    """A NumPy view or copy of an array-like or of a torch tensor on any device.
+
+    Raises:
+        InputError: the value is ragged, holds objects, or has a type NumPy does not know (bfloat16).
+    """
+    kind = str(getattr(value, "dtype", ""))
+    if "bfloat16" in kind or "float8" in kind:
+        raise InputError(f"{name} is {kind.removeprefix('torch.')}, too coarse to certify; extract it in float32 or float64")
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array; drop the masked rows and pass a plain array")
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} cannot be read as an array ({error}); pass a NumPy array or a torch tensor") from None
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name} has dtype {array.dtype}; pass real numbers (float64, float32 or integers)")
+    return array
+
+
+def _rows(indices: Int64) -> str:
+    shown = ", ".join(map(str, indices[:5]))
+    return f"row{'s' if len(indices) > 1 else ''} {shown}{', …' if len(indices) > 5 else ''}"
+
+
+def real_array(value: Any, name: str, ndim: int) -> Float64:
+    """Float64 copy-on-need of `value`, refused unless it has `ndim` axes and only finite entries.
+
+    float16 is refused: its 11 bits would be certified as if they were exact.
+
+    Raises:
+        InputError: wrong rank, float16, or NaN/infinite entries (how many, and in which rows).
+    """
+    array = to_numpy(value, name)
+    if array.dtype.kind == "b":
+        raise InputError(f"{name} has dtype bool; pass real numbers (float64, float32 or integers)")
+    if array.dtype == np.float16:
+        raise InputError(f"{name} is float16, too coarse to certify; extract it in float32 or float64")
+    if array.ndim != ndim:
+        mend = "; write x[:, None] for points on a line" if ndim == 2 and array.ndim == 1 else ""
+        raise InputError(f"{name} has shape {array.shape}, expected {ndim} axes{mend}")
+    result = array.astype(np.float64, copy=False)
+    finite = np.isfinite(result)
+    if not finite.all():
+        bad = np.flatnonzero(~finite.reshape(len(result), -1).all(axis=1))
+        count = int(finite.size - finite.sum())
+        raise InputError(
+            f"{name} holds {count} NaN or infinite value{'s' if count > 1 else ''} in {_rows(bad)}; remove those rows"
+        )
+    return result
+
+
+def cloud(value: Any, name: str) -> Float64:
+    """A cloud of points as an n × d float64 array with n ≥ 1 and d ≥ 1.
+
+    Raises:
+        InputError: as `real_array`, or the cloud is empty.
+    """
+    points = real_array(value, name, 2)
+    if 0 in points.shape:
+        raise InputError(f"{name} is empty (shape {points.shape}); at least one point and one coordinate are needed")
+    return points
+
+
+def same_dimension(x: Float64, y: Float64, names: tuple[str, str] = ("x", "y")) -> None:
+    """Refuse clouds of different dimension.
+
+    Raises:
+        InputError: the number of columns differs.
+    """
+    if x.shape[1] != y.shape[1]:
+        raise InputError(
+            f"{names[0]} has dimension {x.shape[1]} and {names[1]} has dimension {y.shape[1]}; "
+            "both clouds must lie in one space"
+        )
+
+
+def probability_weights(value: Any, n: int, name: str) -> Float64:
+    """Weights of n points as a probability vector; uniform when `value` is None.
+
+    Raises:
+        InputError: wrong length, a negative or non-finite weight, or a sum further than 1e-6 from one.
+    """
+    if value is None:
+        return np.full(n, 1.0 / n)
+    weights = real_array(value, name, 1)
+    if len(weights) != n:
+        raise InputError(f"{name} has {len(weights)} weights for {n} points; give one weight a point")
+    if (weights < 0).any():
+        worst = int(weights.argmin())
+        raise InputError(f"{name} has a negative weight {weights[worst]:g} at index {worst}; weights are ≥ 0")
+    total = float(weights.sum())
+    if abs(total - 1.0) > 1e-6:  # float32 weights sum to one no better
+        raise InputError(f"{name} sums to {total:.12g}, not to 1; divide the weights by their sum")
+    return weights / total
+
+
+def class_labels(value: Any, n: int, name: str) -> Int64:
+    """Class labels as an int64 vector of length n.
+
+    Raises:
+        InputError: wrong rank or length, or labels that are not whole numbers.
+    """
+    array = to_numpy(value, name)
+    if array.ndim != 1:
+        raise InputError(f"{name} has shape {array.shape}; pass one integer class a sample, not one-hot rows")
+    if len(array) != n:
+        raise InputError(f"{name} has {len(array)} entries for {n} samples")
+    if array.dtype.kind not in "iu":
+        with np.errstate(invalid="ignore"):
+            whole = np.isfinite(array) & (array == np.floor(array))
+        if array.dtype.kind != "f" or not whole.all():
+            raise InputError(f"{name} has dtype {array.dtype} with values that are not class numbers; pass integers")
+    if array.size and (np.abs(array.astype(np.float64)) >= 2.0**31).any():
+        raise InputError(f"{name} has values beyond 2^31, up to {array.max()}; number the classes from 0")
+    return array.astype(np.int64)

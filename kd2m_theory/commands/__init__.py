@@ -1,0 +1,1 @@
+"""The `kd2m` command, one module per verb."""

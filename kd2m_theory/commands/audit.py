@@ -1,0 +1,69 @@
+"""`kd2m audit`: measure a pair and evaluate every bound on it."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kd2m_theory.terminal import console, watched
+
+
+def audit(
+    pair: Annotated[Path, typer.Argument(metavar="PAIR", help="A pair as .safetensors or .npz.", show_default=False)],
+    delta: Annotated[float, typer.Option(help="Failure probability of everything printed, together.")] = 0.05,
+    align: Annotated[
+        Path | None,
+        typer.Option(metavar="PAIR", help="Fit an affine map of student features on this other pair, for another dimension."),
+    ] = None,
+    loss_bound: Annotated[float | None, typer.Option(help="Clip cross-entropy here in rows about the population.")] = None,
+    head_lipschitz: Annotated[float | None, typer.Option(help="Lipschitz constant of a shared nonlinear head.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the transformed teacher in T9.ttm.")] = None,
+    vouch: Annotated[list[str] | None, typer.Option(help="'gaussian classes' or 'teacher labels'.")] = None,
+    whole_cloud: Annotated[
+        bool | None,
+        typer.Option(
+            "--whole-cloud/--no-whole-cloud", help="Solve T3 and T4; by default up to 2,000 samples.", show_default=False
+        ),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one web page (.html).")] = None,
+) -> None:
+    """Measure a pair, evaluate every bound on it, and say which hold.
+
+    Exit status: 0 if every guaranteed bound holds, 1 if one is violated, 2 if the input is at fault.
+    """
+    from kd2m_theory.files import check_distinct, check_writable
+    from kd2m_theory.pair import Pair
+    from kd2m_theory.reporting.report import audit as run_audit
+    from kd2m_theory.reporting.report import check_figure, check_page
+
+    check_distinct(PAIR=pair, align=align, json=json, figure=figure, report=report)
+    if json is not None:
+        check_writable(json)
+    if figure is not None:
+        check_figure(figure)
+    if report is not None:
+        check_page(report)
+    found = run_audit(
+        Pair.load(pair),
+        delta,
+        align=None if align is None else Pair.load(align),
+        loss_bound=loss_bound,
+        head_lipschitz=head_lipschitz,
+        temperature=temperature,
+        vouch=vouch or (),
+        whole_cloud=whole_cloud,
+        watch=lambda rows: watched(rows, "auditing"),
+    )
+    if json is not None:
+        found.to_json(json)
+    if figure is not None:
+        found.plot(figure)
+    if report is not None:
+        found.to_html(report, shlex.join(["kd2m", *sys.argv[1:]]))
+    console().print(found)
+    if found.violations:
+        raise typer.Exit(1)

@@ -1,0 +1,44 @@
+"""`kd2m metric`: test a distance of your own."""
+
+from typing import Annotated
+
+import typer
+
+metric = typer.Typer(no_args_is_help=True, help="Test a distance of your own.")
+
+
+@metric.callback()
+def _metric() -> None:
+    """Keep `check` as a subcommand."""
+
+
+@metric.command("check")
+def metric_check(
+    target: Annotated[
+        str, typer.Argument(metavar="MODULE:FUNCTION", help="Called with two clouds, n x d and m x d.", show_default=False)
+    ],
+    expect: Annotated[str, typer.Option(help="'metric', 'squared' or 'divergence'.")] = "metric",
+    examples: Annotated[int, typer.Option(help="Clouds tried for each axiom.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    equal_sizes: Annotated[bool, typer.Option("--equal-sizes", help="Both clouds have the same number of points.")] = False,
+    paired: Annotated[bool, typer.Option("--paired", help="Row i of one belongs to row i of the other.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Called with classes as third and fourth argument.")] = False,
+) -> None:
+    """Look for clouds on which a distance breaks its axioms, and print the smallest.
+
+    Exit status: 0 if no axiom fails, 1 if one does, 2 if the input is at fault.
+    """
+    from kd2m_theory.estimators.axioms import check_metric, load_callable
+
+    report = check_metric(
+        load_callable(target),
+        expect=expect,  # type: ignore[arg-type]  # check_metric refuses other words
+        examples=examples,
+        seed=seed,
+        equal_sizes=equal_sizes,
+        paired=paired,
+        labels=labels,
+    )
+    typer.echo(str(report))
+    if not report.passed:
+        raise typer.Exit(1)

@@ -1,0 +1,76 @@
+"""`kd2m theory`: the theorems, and whether they hold."""
+
+from typing import Annotated
+
+import typer
+
+from kd2m_theory.terminal import console, watched
+
+theory = typer.Typer(no_args_is_help=True, help="The theorems: what they say, whether they hold, whether they are sharp.")
+_Seed = Annotated[int, typer.Option(help="Of every search.")]
+
+
+@theory.command("list")
+def theory_list() -> None:
+    """List the theorems."""
+    from kd2m_theory.validation.trial.pages import listing
+
+    console().print(listing())
+
+
+@theory.command("show")
+def theory_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A theorem, such as T2.", show_default=False)],
+) -> None:
+    """Print one theorem: statement, proof idea, forms with their witness, hypotheses with their counterexample, mutants."""
+    from kd2m_theory.theory.catalogue import theorem
+    from kd2m_theory.validation.trial.pages import page
+
+    typer.echo(page(theorem(name)))
+
+
+@theory.command("check")
+def theory_check(seed: _Seed = 0) -> None:
+    """Check every witness, hypothesis, mutant, identity, and the audit's rows against the catalogue.
+
+    Exit status: 0 if nothing is wrong, 1 if something is.
+    """
+    from kd2m_theory.validation.trial.check import check
+
+    report = check(seed=seed, watch=lambda items: watched(items, "checking"))
+    console().print(report)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@theory.command("falsify")
+def theory_falsify(
+    seconds: Annotated[float, typer.Option(help="Of search, shared by all forms.")] = 60.0,
+    seed: _Seed = 0,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="One theorem (T2) or one form (T2.cw2).")] = None,
+) -> None:
+    """Let an optimiser look for instances that violate a theorem, and put the worst through the audit.
+
+    Exit status: 0 if no form is violated, 1 if one is (its instance is printed), 2 if the input is at fault.
+    """
+    from kd2m_theory.validation.trial.hunt import hunt
+
+    report = hunt(seconds, seed, only, watch=lambda items: watched(items, "falsifying"))
+    console().print(report)
+    if not report.passed:
+        typer.echo(report.details)
+        raise typer.Exit(1)
+
+
+@theory.command("power")
+def theory_power(seed: _Seed = 0) -> None:
+    """List every mutant of every theorem and what killed it.
+
+    Exit status: 0 if all died, 1 if one survives.
+    """
+    from kd2m_theory.validation.trial.power import power
+
+    report = power(seed=seed, watch=lambda items: watched(items, "hunting"))
+    console().print(report)
+    if not report.passed:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""An audit as verdict, text, JSON, picture and page."""

@@ -1,0 +1,139 @@
+"""The ladder as a picture: one bound per row on a logarithmic axis, the measured gap and its interval as a vertical band."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.reporting import style
+from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, limits, look, short, sign_of
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+
+# Targets of the picture, in its order.
+TITLES = {
+    "gap_shared_head": "features, both networks through the teacher's head",
+    "gap": "logits, each network with its own head",
+    "error_gap": "errors, each network with its own head",
+}
+# Free shares of the axis: on the right stand the numbers.
+_ROOM = (0.08, 0.25)
+_COLOURS = {"broken": ORANGE, "unmet": INK, "vacuous": MUTED, "decided": GREEN, "informative": BLUE}
+
+
+def picture(report: Report, kind: str) -> bytes:
+    """The ladder of a report as a file of that kind: "png", "svg" or "pdf".
+
+    Raises:
+        InputError: the report has no rows.
+    """
+    with style.look():
+        return style.render(draw(report), [kind])[kind]
+
+
+def draw(report: Report) -> Figure:
+    """The picture of a report (`AuditReport.to_dict()`, or its JSON).
+
+    Raises:
+        InputError: the report has no rows.
+    """
+    groups = groups_of(report, tuple(TITLES))
+    if not groups:
+        raise InputError("the report has no rows to draw")
+    heights = [len(rows) + 2.4 for _, rows in groups]
+    figure = sheet(PAGE, 0.19 * sum(heights) + 0.7)
+    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    ranges = limits(groups, report["measured"], _ROOM)
+    for axes, (target, rows) in zip(panels, groups, strict=True):
+        _panel(axes, target, rows, report["measured"].get(target), ranges[UNITS[target]])
+    figure.align_ylabels()
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _panel(axes: Axes, target: str, rows: Sequence[Record], measured: Record | None, span: tuple[float, float]) -> None:
+    gap = None if measured is None else float(measured["value"])
+    sign = sign_of(measured)
+    left, right = span
+    axes.set_xscale("log")
+    axes.set_xlim(left, right)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if right < 100 * left:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_title(TITLES[target])
+    axes.set_ylabel("bound")
+    _label(axes, target, sign)
+    vacuous = [row["vacuous_from"] for row in rows if row["vacuous_from"] is not None]
+    if vacuous and sign > 0 and left < vacuous[0] < right:
+        axes.axvspan(vacuous[0], right, color=MUTED, alpha=0.10, lw=0)
+    if measured is not None and gap is not None:
+        _band(axes, sorted(sign * end for end in (measured["lower"], measured["upper"])), sign * gap)
+    for k, row in enumerate(rows):
+        _row(axes, k, row, sign, (left, right), gap)
+
+
+def _label(axes: Axes, target: str, sign: float) -> None:
+    symbol = "err" if target == "error_gap" else "R"
+    first, second = ("S", "T") if sign > 0 else ("T", "S")
+    student = "" if sign > 0 else ": the student is better"
+    axes.set_xlabel(rf"$\mathrm{{{symbol}}}_{first} - \mathrm{{{symbol}}}_{second}$ ({UNITS[target]}{student})")
+
+
+def _band(axes: Axes, interval: Sequence[float], gap: float) -> None:
+    left, right = axes.get_xlim()
+    axes.axvspan(max(interval[0], left), max(min(interval[1], right), left), color=ORANGE, alpha=0.18, lw=0)
+    if gap > 0:
+        axes.axvline(gap, color=ORANGE, lw=1.2)
+
+
+def _row(axes: Axes, k: int, row: Record, sign: float, span: tuple[float, float], gap: float | None) -> None:
+    left, _ = span
+    if row["status"] == "not applicable":
+        axes.text(left * 1.05, k, f"not applicable: {row['why']}", color=MUTED, style="italic", va="center", fontsize=7)
+        return
+    lower, upper = ends(row, sign)
+    colour, dashes, face = _style(row)
+    if upper <= 0 or upper == math.inf:  # no place on the axis
+        axes.text(left * 1.05, k, f"≤ {upper:.3g}", color=colour, va="center", fontsize=7)
+        return
+    start = lower if lower > left else left
+    axes.plot([start, upper], [k, k], color=colour, lw=1.6, ls=dashes, solid_capstyle="butt")
+    axes.plot([upper], [k], marker="o", ms=5, mfc=face, mec=colour, mew=1.2, clip_on=False)
+    if lower > left:
+        axes.plot([lower], [k], marker="o", ms=5, mfc=colour, mec=colour, mew=1.2)
+    else:
+        axes.plot([left], [k], marker="<", ms=4, color=colour, mew=0, clip_on=False)
+    ratio = f"  (×{short(upper / (sign * gap))})" if gap else ""
+    axes.text(upper, k, f"   {short(upper)}{ratio}", color=colour, va="center", ha="left", fontsize=7)
+
+
+def _style(row: Record) -> tuple[str, str, str]:
+    """Colour, dash and marker face of a row."""
+    seen = look(row)
+    colour = _COLOURS[seen.kind]
+    return colour, ":" if seen.dotted else "-", "white" if seen.hollow else colour
+
+
+def _legend() -> list[Any]:
+    def line(colour: str, face: str, style: str, words: str) -> Line2D:
+        return Line2D([], [], color=colour, marker="o", mfc=face, ms=5, ls=style, label=words)
+
+    return [
+        Line2D([], [], color=ORANGE, lw=1.2, label="measured gap"),
+        line(GREEN, GREEN, "-", "excludes a gap of zero"),
+        line(MUTED, "white", "-", "vacuous"),
+        Patch(color=ORANGE, alpha=0.18, lw=0, label="its confidence interval"),
+        line(BLUE, BLUE, "-", "informative"),
+        line(INK, "white", ":", "as stated, an assumption unmet"),
+        Line2D([], [], color=MUTED, marker="<", ms=4, mew=0, ls="none", label="reaches zero or below"),
+        Patch(color=MUTED, alpha=0.10, lw=0, label="no better than uniform guessing"),
+    ]

@@ -1,0 +1,172 @@
+"""Rows about the population: they cover it as often as they say, they share one δ, and a broken one is caught."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+from scipy.stats import binom
+
+from kd2m_theory import InputError, Pair, audit
+from kd2m_theory.bounds import ROWS, Ladder, ladder
+from kd2m_theory.bounds.rows import f1_means
+
+POPULATION = [row.name for row in ROWS if row.event is not None]
+CLASSES, ATOMS, BOUND = 3, 40, 2.0
+
+
+def law(seed=0):
+    """A finite population of inputs: logits of both networks and a label each, all equally likely."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, ATOMS)
+    teacher = 2.0 * np.eye(CLASSES)[labels] + rng.normal(size=(ATOMS, CLASSES))
+    student = teacher + rng.normal(size=(ATOMS, CLASSES))
+    return teacher, student, labels
+
+
+def truth(teacher, student, labels):
+    """Every population target, from its definition."""
+    at = np.arange(ATOMS)
+    losses = [np.minimum(-log_softmax(a, axis=1)[at, labels], BOUND) for a in (student, teacher)]
+    wrong = [a.argmax(1) != labels for a in (student, teacher)]
+    brier = [((softmax(a, axis=1) - np.eye(CLASSES)[labels]) ** 2).sum(1) for a in (student, teacher)]
+    return {
+        "population_gap": losses[0].mean() - losses[1].mean(),
+        "population_risk": losses[0].mean(),
+        "population_error_gap": wrong[0].mean() - wrong[1].mean(),
+        "population_error": wrong[0].mean(),
+        "population_brier_gap": brier[0].mean() - brier[1].mean(),
+    }
+
+
+def misses(names, draws=150, n=60, delta=0.3, seed=1):
+    teacher, student, labels = law()
+    true = truth(teacher, student, labels)
+    rng = np.random.default_rng(seed)
+    count = dict.fromkeys(names, 0)
+    for _ in range(draws):
+        drawn = rng.integers(0, ATOMS, n)
+        pair = Pair(logits_teacher=teacher[drawn], logits_student=student[drawn], labels=labels[drawn])
+        for row in audit(pair, delta, only=names, loss_bound=BOUND).rows:
+            assert row.level is not None
+            count[row.name] += not row.lower <= true[row.target] <= row.upper
+    return count
+
+
+def test_rows_cover_the_population_and_share_one_delta():
+    draws, delta = 150, 0.3
+    count = misses(POPULATION, draws, delta=delta)
+    # All rows together may fail in a share δ of the samples, and each has a share of that to itself.
+    assert max(count.values()) <= binom.ppf(0.999, draws, delta)
+    assert sum(count.values()) <= binom.ppf(0.999, draws, delta)
+
+
+def test_a_row_that_promises_too_much_is_caught(monkeypatch):
+    row = next(row for row in f1_means.ROWS if row.name == "F1.risk")
+
+    def narrowed(view):
+        sides = row.compute(view)
+        middle, half = (sides.lower + sides.upper) / 2, (sides.upper - sides.lower) / 2
+        return replace(sides, lower=middle - 0.1 * half, upper=middle + 0.1 * half)
+
+    monkeypatch.setattr(ladder, "ROWS", (replace(row, compute=narrowed),))
+    assert misses(["F1.risk"], 60)["F1.risk"] > binom.ppf(0.999, 60, 0.3)
+
+
+def test_the_deltas_of_everything_printed_add_up():
+    teacher, student, labels = law()
+    report = audit(Pair(logits_teacher=teacher, logits_student=student, labels=labels), 0.05)
+    events = {row.event for row in ROWS if row.event and report[row.name].applicable} | set(report.measured)
+    assert report.share * len(events) == pytest.approx(0.05)
+    for value in report.measured.values():
+        assert value.level == pytest.approx(1 - report.share)
+    assert {row.level for row in report.rows if row.level is not None} == {1 - report.share}
+    # Fewer claims, each at a larger share; rows on one event spend it once.
+    fewer = audit(Pair(logits_teacher=teacher, logits_student=student), 0.05, only=["F3.T0", "F3.T0.error"])
+    assert fewer.share == pytest.approx(0.05 / 2)
+    once = [
+        audit(Pair(logits_teacher=teacher, logits_student=student, labels=labels), only=names)
+        for names in (["F2.T0"], ["F2.T0", "F2.T2", "F1.risk"])
+    ]
+    assert once[0].share == once[1].share
+
+
+def test_a_ladder_at_another_delta_is_a_new_ladder_at_that_delta():
+    teacher, student, labels = law()
+    pair = Pair(logits_teacher=teacher, logits_student=student, labels=labels)
+    reused = Ladder(pair, 0.05)
+    reused.evaluate()
+    for delta in (0.2, 0.01, 0.05):
+        reused.spend(delta)
+        new = Ladder(pair, delta)
+        assert reused.share == new.share
+        assert reused.measure() == new.measure()
+        for again, first in zip(reused.evaluate(), new.evaluate(), strict=True):
+            assert repr(replace(again, seconds=0.0)) == repr(replace(first, seconds=0.0))
+    with pytest.raises(InputError, match="delta"):
+        reused.spend(1.0)
+
+
+def test_claims_one_by_one_have_all_of_delta_each():
+    teacher, student, labels = law()
+    pair = Pair(logits_teacher=teacher, logits_student=student, labels=labels)
+    apart = Ladder(pair, 0.5)
+    apart.spend(0.05, each=True)
+    assert apart.share == 0.05
+    claims = round(0.05 / Ladder(pair, 0.05, ["F1.error"]).share)
+    assert claims > 5
+    (alone,) = Ladder(pair, claims * 0.05, ["F1.error"]).evaluate()
+    assert alone.level == pytest.approx(0.95)
+    assert next(row for row in apart.evaluate() if row.name == "F1.error").upper == pytest.approx(alone.upper)
+
+
+def test_anchored_rows_are_the_teacher_plus_a_distance_plus_a_radius():
+    teacher, student, labels = law()
+    report = audit(Pair(logits_teacher=teacher, logits_student=student, labels=labels), loss_bound=BOUND)
+    at = np.arange(ATOMS)
+    anchor = -log_softmax(teacher, axis=1)[at, labels].mean()
+    clipped = np.minimum(-log_softmax(student, axis=1)[at, labels], BOUND).mean()
+    radius = report["F1.risk"].upper - clipped
+    for name, source in (
+        ("F2.T0", "T0"),
+        ("F2.T1", "T1.logits.head_aware"),
+        ("F2.T2", "T2.logits.head_aware"),
+        ("F2.T5", "T5.logits.curved"),
+    ):
+        assert report[name].upper == pytest.approx(anchor + report[source].upper + radius, rel=1e-9)
+    errors = (student.argmax(1) != labels).mean()
+    assert report["F2.T8"].upper == pytest.approx(
+        min(1, report["T8.directed"].upper + report["F1.error"].upper - errors), rel=1e-9
+    )
+
+
+def test_upper_limits_need_no_dimension():
+    """The radii of F4 and F5 depend on n, δ and constants alone: more classes do not change F5's."""
+    rng = np.random.default_rng(2)
+    for classes in (3, 30):
+        logits = rng.normal(size=(300, classes))
+        pair = Pair(logits_teacher=logits, logits_student=logits, labels=rng.integers(0, classes, 300))
+        report = audit(pair, loss_bound=BOUND, only=["F5.T2", "F5.brier", "F4.brier"])
+        expected = BOUND * math.sqrt(2 * math.log(1 / report.share) / 300)
+        assert report["F5.T2"].details["r(δ)"] == pytest.approx(expected)
+        assert report["F5.T2"].upper == pytest.approx(expected, rel=1e-6)
+        assert report["F4.brier"].details["MMD"] < 1e-9
+
+
+def test_losses_are_clipped_at_a_stated_bound_and_never_at_the_samples_maximum():
+    teacher, student, labels = law()
+    pair = Pair(logits_teacher=teacher, logits_student=student, labels=labels)
+    assert audit(pair, only=["F1.risk"])["F1.risk"].details["B"] == pytest.approx(2 * math.log(CLASSES))
+    assert audit(pair, only=["F1.risk"], loss_bound=7.0)["F1.risk"].details["B"] == 7.0
+    for wrong in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(InputError, match="loss_bound is"):
+            audit(pair, loss_bound=wrong)
+
+
+def test_without_labels_two_rows_about_the_population_are_left():
+    teacher, student, _ = law()
+    report = audit(Pair(logits_teacher=teacher, logits_student=student))
+    assert [row.name for row in report.rows if row.level is not None] == ["F3.T0", "F3.T0.error"]
+    row = report["F3.T0"]
+    assert -2 * math.log(CLASSES) <= row.lower <= 0 <= row.upper <= 2 * math.log(CLASSES)

@@ -1,0 +1,229 @@
+"""The command as a person meets it: exit status, one line on standard error, nothing half-written."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kd2m_theory import Pair
+from kd2m_theory.commands.main import main
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(40, 4))
+
+
+def pair(**changes):
+    arguments = {
+        "features_teacher": FEATURES,
+        "features_student": FEATURES + 0.1,
+        "labels": np.arange(40) % 3,
+        "head_weight": RNG.normal(size=(3, 4)),
+    }
+    return Pair(**(arguments | changes))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pair().save("good.safetensors")
+    return tmp_path
+
+
+def kd2m(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["kd2m", *arguments])
+    try:
+        main()
+        status = 0
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_audit_prints_the_ladder_and_writes_what_was_asked(folder, monkeypatch, capsys):
+    status, out, err = kd2m(monkeypatch, capsys, "audit", "good.safetensors", "--json", "r.json", "--figure", "l.svg")
+    assert status in (0, None)
+    assert err == ""
+    assert "T2.head_aware" in out
+    assert "none violated" in out
+    assert json.loads((folder / "r.json").read_text())["delta"] == 0.05
+    assert (folder / "l.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_audit_writes_a_page_that_names_its_own_command(folder, monkeypatch, capsys):
+    pair().save("my pair.safetensors")
+    status, out, err = kd2m(monkeypatch, capsys, "audit", "my pair.safetensors", "--delta", "0.1", "--report", "r.html")
+    assert (status in (0, None), err) == (True, "")
+    assert "none violated" in out
+    page = (folder / "r.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "<code>kd2m audit 'my pair.safetensors' --delta 0.1 --report r.html</code>" in page
+    assert "hold together at 90 %" in page
+
+
+def test_audit_exits_with_one_when_a_vouched_assumption_is_false(folder, monkeypatch, capsys):
+    """Rows that are not of the same inputs, declared as if they were: the error bound of T0 is broken, and it is said."""
+    labels = np.arange(40) % 2
+    logits = 9.0 * np.eye(2)[labels]
+    Pair(logits_teacher=logits, logits_student=logits, labels=labels).save("lie.safetensors")
+    data = Pair.load("lie.safetensors")
+    # Tamper behind the checks: T0 cannot be violated by any honest pair, so break its number instead.
+    import kd2m_theory.bounds.rows.t0_label_free as t0
+    from kd2m_theory.bounds import ladder
+
+    broken = tuple(
+        type(row)(row.name, row.statement, row.source, row.target, row.space, row.needs, lambda view: t0.both_sides(-1.0))
+        if row.name == "T0.error"
+        else row
+        for row in ladder.ROWS
+    )
+    monkeypatch.setattr(ladder, "ROWS", broken)
+    data.save("lie.safetensors")
+    status, out, _ = kd2m(monkeypatch, capsys, "audit", "lie.safetensors", "--report", "lie.html")
+    assert status == 1
+    assert "✗ Violated: T0.error." in (folder / "lie.html").read_text(encoding="utf-8")
+    assert "VIOLATED: T0.error" in out
+
+
+def test_unlabelled_pairs_are_audited(folder, monkeypatch, capsys):
+    pair(labels=None).save("unlabelled.safetensors")
+    status, out, _ = kd2m(monkeypatch, capsys, "audit", "unlabelled.safetensors")
+    assert status in (0, None)
+    assert "n/a: the pair is unlabelled; pass labels" in out
+
+
+BAD = {
+    "missing file": (["audit", "absent.npz"], "there is no file absent.npz"),
+    "foreign file": (["audit", "foreign.safetensors"], "not a whole safetensors file"),
+    "NaN": (["audit", "nan.npz"], "features_teacher holds 2 NaN or infinite values in rows 1, 3; remove those rows"),
+    "labels outside": (["audit", "labels.npz"], "labels has 1 value outside 0..2"),
+    "float16": (["audit", "half.npz"], "features_teacher is float16"),
+    "one sample": (["audit", "one.npz"], "features_teacher has 1 sample; a pair needs at least two"),
+    "no head": (["audit", "bare.npz"], "the pair has no risk to bound"),
+    "delta": (["audit", "good.safetensors", "--delta", "1.5"], "delta is 1.5; give the failure probability"),
+    "json is a folder": (["audit", "good.safetensors", "--json", "taken"], "taken is a folder; name a file in it"),
+    "figure is a folder": (["audit", "good.safetensors", "--figure", "taken"], "taken is a folder"),
+    "json in no folder": (["audit", "good.safetensors", "--json", "no/r.json"], "the folder no does not exist"),
+    "figure of unknown kind": (["audit", "good.safetensors", "--figure", "l.bmp"], "l.bmp ends in .bmp; a picture ends in"),
+    "json over the pair": (
+        ["audit", "good.safetensors", "--json", "good.safetensors"],
+        "PAIR and json are both good.safetensors",
+    ),
+    "json and figure": (
+        ["audit", "good.safetensors", "--json", "a.png", "--figure", "./a.png"],
+        "json and figure are both a.png",
+    ),
+    "report of unknown kind": (
+        ["audit", "good.safetensors", "--report", "r.htm"],
+        "r.htm ends in .htm; a report for the browser",
+    ),
+    "report without ending": (["audit", "good.safetensors", "--report", "r"], "r ends in nothing; a report for the browser"),
+    "report is a folder": (["audit", "good.safetensors", "--report", "taken"], "taken is a folder; name a file in it"),
+    "report in no folder": (["audit", "good.safetensors", "--report", "no/r.html"], "the folder no does not exist"),
+    "report and json": (
+        ["audit", "good.safetensors", "--json", "a.html", "--report", "a.html"],
+        "json and report are both a.html",
+    ),
+    "json is a device": (["audit", "good.safetensors", "--json", "/dev/null"], "/dev/null is no regular file"),
+    "demo over a file": (["demo", "--out", "foreign.safetensors"], "the folder foreign.safetensors cannot be made"),
+    "demo on no device": (["demo", "--out", "made", "--device", "abacus"], "device 'abacus' cannot be used here"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_status_two(case, folder, monkeypatch, capsys):
+    (folder / "taken").mkdir()
+    (folder / "foreign.safetensors").write_text("no tensors here")
+    weight = np.eye(3, 4)
+    nan = FEATURES.copy()
+    nan[[1, 3], 0] = np.nan
+    np.savez("nan.npz", features_teacher=nan, features_student=FEATURES, head_weight=weight)
+    np.savez(
+        "labels.npz",
+        features_teacher=FEATURES,
+        features_student=FEATURES,
+        head_weight=weight,
+        labels=np.r_[9, np.zeros(39, int)],
+    )
+    np.savez("half.npz", features_teacher=FEATURES.astype(np.float16), features_student=FEATURES, head_weight=weight)
+    np.savez("one.npz", features_teacher=FEATURES[:1], features_student=FEATURES[:1], head_weight=weight)
+    np.savez("bare.npz", features_teacher=FEATURES, features_student=FEATURES)
+    before = sorted(os.listdir())
+    arguments, message = BAD[case]
+    status, out, err = kd2m(monkeypatch, capsys, *arguments)
+    assert status == 2
+    assert out == "" or case.startswith("demo")
+    assert message in err
+    assert err.startswith("kd2m: ")
+    assert err.count("\n") == 1
+    assert set(os.listdir()) - {"made"} == set(before)
+
+
+DISTANCES = """
+import numpy as np
+
+def good(x, y):
+    return abs(x.mean() - y.mean())
+
+def squared(x, y):
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum())
+"""
+
+
+def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys):
+    (folder / "mine.py").write_text(DISTANCES)
+    status, out, err = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--examples", "60")
+    assert (status, err) == (1, "")
+    assert "triangle" in out
+    assert "np.array" in out
+    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--expect", "squared", "--examples", "60")
+    assert status in (0, None)
+    assert not (folder / ".hypothesis").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mine"], "mine"),
+        (["absent_module:f"], "absent_module"),
+        (["math:absent"], "absent"),
+        (["math:pi"], "pi"),
+        (["math:dist", "--expect", "magic"], "magic"),
+        (["math:dist", "--examples", "0"], "examples"),
+    ],
+)
+def test_metric_check_refuses_what_is_no_metric(folder, monkeypatch, capsys, arguments, message):
+    status, _, err = kd2m(monkeypatch, capsys, "metric", "check", *arguments)
+    assert status == 2
+    assert err.startswith("kd2m: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_usage_errors_have_status_two_and_no_traceback(folder, monkeypatch, capsys):
+    for arguments in (
+        ["audit"],
+        ["audit", "good.safetensors", "--nope"],
+        ["audits"],
+        ["audit", "good.safetensors", "--delta", "x"],
+    ):
+        status, _, err = kd2m(monkeypatch, capsys, *arguments)
+        assert status == 2
+        assert "Traceback" not in err
+
+
+def test_the_installed_command_and_the_module_run(folder):
+    for command in ([os.path.join(os.path.dirname(sys.executable), "kd2m")], [sys.executable, "-m", "kd2m_theory"]):
+        done = subprocess.run([*command, "audit", "absent.npz"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (2, "kd2m: there is no file absent.npz\n")
+        assert "audit" in subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def test_scikit_learn_missing_is_one_line(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    status, _, err = kd2m(monkeypatch, capsys, "demo", "--out", "made")
+    assert status == 2
+    assert "run: pip install scikit-learn\n" in err

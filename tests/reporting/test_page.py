@@ -1,0 +1,379 @@
+"""The page of an audit as a file: well-formed, complete, escaped, and without anything to load."""
+
+import base64
+import hashlib
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from reports import a_pair, reports
+
+import kd2m_theory as kd2m
+from kd2m_theory.bounds import ROWS
+from kd2m_theory.bounds.targets import MEASURED
+from kd2m_theory.reporting.citation import PAPER, software
+from kd2m_theory.reporting.html import Html, element
+from kd2m_theory.reporting.ladder_scale import UNITS
+from kd2m_theory.reporting.page import html_page
+from kd2m_theory.reporting.row_words import meaning
+from kd2m_theory.words import number
+
+ROOT = Path(__file__).parents[2]
+CASES = list(reports())
+VOID = {"meta", "wbr"}
+# Attributes that make a browser fetch something when the page opens.
+LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href", "manifest", "style"}
+
+
+class Page(HTMLParser):
+    """A page as a tree of (tag, attributes, text inside); a wrongly nested or unclosed element is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[dict] = []
+        self.open: list[dict] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        assert len(dict(attrs)) == len(attrs), f"{tag} has an attribute twice"
+        node = {"tag": tag, "text": "", "inside": [outer["tag"] for outer in self.open], **dict(attrs)}
+        self.found.append(node)
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append({"tag": tag, "text": "", "inside": [outer["tag"] for outer in self.open], **dict(attrs)})
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop()["tag"] == tag
+
+    def handle_data(self, data):
+        for node in self.open:
+            node["text"] += data
+
+    def all(self, *tags):
+        return [node for node in self.found if node["tag"] in tags]
+
+
+def page_of(report, **arguments):
+    return Page(html_page(report.to_dict(), **arguments))
+
+
+PAGES = {name: page_of(report) for name, report in reports().items()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_page_is_well_formed_and_says_what_it_is(case):
+    page = PAGES[case]
+    assert [node["lang"] for node in page.all("html")] == ["en"]
+    assert len(page.all("title")) == len(page.all("h1")) == len(page.all("main")) == 1
+    meta = {node.get("name"): node["content"] for node in page.all("meta") if "content" in node}
+    assert meta["viewport"] == "width=device-width, initial-scale=1"
+    assert meta["color-scheme"] == "light dark"
+    levels = [int(node["tag"][1]) for node in page.all("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    ids = [node["id"] for node in page.found if "id" in node]
+    assert len(ids) == len(set(ids))
+    for link in page.all("a"):
+        assert link["href"] == PAPER.url or link["href"].removeprefix("#") in ids
+    assert page.all("a")[0]["class"] == "skip"
+    for node in page.found:
+        if "aria-labelledby" in node:
+            assert node["aria-labelledby"] in ids
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_tables_are_tables_in_regions_that_the_keyboard_reaches(case):
+    page = PAGES[case]
+    regions = [node for node in page.found if node.get("role") == "region"]
+    tables = page.all("table")
+    assert len(regions) == len(tables) == len(page.all("caption"))
+    assert all(region["tabindex"] == "0" for region in regions)
+    assert len({region["aria-label"] for region in regions}) == len(regions)
+    assert all(node["scope"] in ("row", "col") for node in page.all("th"))
+    ids = [node["id"] for node in page.found if "id" in node]
+    widths = [0]
+    for node in page.found:
+        if node["tag"] == "tr":
+            widths.append(0)
+        elif node["tag"] in ("th", "td"):
+            widths[-1] += int(node.get("colspan", 1))
+            assert node.get("headers", ids[0]) in ids
+    heads = [k for k, node in enumerate(page.all("tr")) if "thead" in node["inside"]]
+    for first, following in zip(heads, [*heads[1:], len(widths) - 1], strict=True):
+        assert len(set(widths[first + 1 : following + 1])) == 1
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_row_has_the_numbers_of_the_report_to_the_last_digit(case):
+    record, page = reports()[case].to_dict(), PAGES[case]
+    shown, values, cells = {}, {}, {}
+    for node in page.found:
+        if "data-row" in node:
+            name = node["data-row"]
+            shown[name], values[name], cells[name] = node["text"], [], []
+        elif "data-measured" in node:
+            name = node["data-measured"]
+            values[name], cells[name] = [], []
+        elif node["tag"] == "data":
+            values[name].append(float(node["value"]))
+        elif node.get("class") == "number" and "tbody" in node["inside"]:
+            cells[name].append(node["text"])
+        elif node["tag"] == "h2":
+            name = node["id"]
+            values[name], cells[name] = [], []
+    assert set(shown) == {row["name"] for row in record["rows"]}
+    for row in record["rows"]:
+        finite = [row[key] for key in ("lower", "upper", "ratio") if row[key] is not None]
+        assert values[row["name"]] == finite
+        assert row["statement"] in shown[row["name"]]
+        assert meaning(row["name"]) in shown[row["name"]]
+        if row["status"] == "not applicable":
+            assert f"not applicable: {row['why']}." in shown[row["name"]]
+            assert cells[row["name"]] == ["–"] * 3
+        else:
+            assert cells[row["name"]][:2] == [
+                number(-math.inf if row["lower"] is None else row["lower"]),
+                number(math.inf if row["upper"] is None else row["upper"]),
+            ]
+            assert ("✗\u00a0NO" in shown[row["name"]]) == (row["holds"] is False)
+        for assumption in row["assumptions"]:
+            assert assumption["name"] in shown[row["name"]]
+            assert assumption["evidence"] in page.all("body")[0]["text"]
+    for name, value in record["measured"].items():
+        assert values[name] == [value[key] for key in ("value", "lower", "upper")]
+        assert MEASURED[name] in page.all("body")[0]["text"]
+
+
+def test_every_row_that_can_occur_has_its_own_sentence():
+    sentences = {row.name: meaning(row.name) for row in ROWS}
+    assert all(re.fullmatch(r"[A-ZW₂].{20,180}\.", sentence) for sentence in sentences.values())
+    assert all("{" not in sentence for sentence in sentences.values())
+    assert len(set(sentences.values())) == len(ROWS)
+    for name, sentence in sentences.items():
+        for other in re.findall(r"\b[TF]\d+(?:\.\w+)*", sentence):
+            assert other in sentences, f"{name} speaks of {other}"
+    with pytest.raises(kd2m.InputError, match=r"no words for row 'T99\.x'") as refused:
+        meaning("T99.x")
+    worded = str(refused.value).split("with words are ")[1].split(", ")
+    assert set(worded) == {name.replace(".logits", "") for name in sentences}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_is_loaded_and_the_browser_is_told_to_refuse_it(case):
+    page = PAGES[case]
+    assert not {node["tag"] for node in page.found} & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
+    for node in page.found:
+        assert not LOADING & set(node)
+        assert not any(key.startswith("on") for key in node)
+    (style,) = page.all("style")
+    assert not re.search(r"url\(|@import|@font-face", style["text"])
+    (policy,) = [node["content"] for node in page.all("meta") if node.get("http-equiv") == "Content-Security-Policy"]
+    digest = base64.b64encode(hashlib.sha256(style["text"].encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'"
+
+
+HOSTILE = {
+    "<script>alert(1)</script>": "</td></table><script>alert(2)</script>",
+    'quote" onmouseover="alert(3)': "<img src=http://example.org/x onerror=alert(4)>",
+    "</style><style>*{display:none}": "</title></head><body>&lt;b&gt; & &amp;",
+    "‮reversed": "zero\x00byte, half \ud800, \u2067isolate",
+    "long": "word" * 400,
+}
+
+
+def test_hostile_provenance_stays_text():
+    tame = page_of(replace(reports()["plain"], provenance={f"key {k}": "word" for k in range(len(HOSTILE))}))
+    text = html_page(replace(reports()["plain"], provenance=HOSTILE).to_dict(), "kd2m audit '</code><script>'")
+    text.encode()
+    wild = Page(text)
+    assert [node["tag"] for node in wild.found] == [node["tag"] for node in tame.found]
+    shown = {node["text"] for node in wild.all("bdi")}
+    assert "</td></table><script>alert(2)</script>" in shown
+    assert "</title></head><body>&lt;b&gt; & &amp;" in shown
+    assert "zero\ufffdbyte, half \ufffd, \ufffdisolate" in shown
+    assert "\ufffdreversed" in shown
+    assert wild.all("code")[0]["text"] == "kd2m audit '</code><script>'"
+
+
+def test_only_markup_made_by_element_is_markup():
+    inner = element("b", "<i>", title='"<>&')
+    assert inner == '<b title="&quot;&lt;&gt;&amp;">&lt;i&gt;</b>'
+    assert element("p", inner, str(inner)[:2] + "x") == f"<p>{inner}&lt;bx</p>"
+    assert isinstance(inner, Html)
+    assert element("meta", http_equiv="x") == '<meta http-equiv="x"/>'
+
+
+def test_a_violated_bound_is_said_before_anything_else():
+    page = PAGES["violated"]
+    assert page.all("title")[0]["text"].startswith("Violated")
+    assert page.all("strong")[0]["text"].startswith("✗ Violated: T0.error. ")
+    assert page.all("p")[1]["class"] == "violated"
+    (row,) = [node for node in page.found if node.get("data-row") == "T0.error"]
+    assert row["class"] == "violated"
+    assert "✗\u00a0NO" in row["text"]
+    for case in CASES:
+        if case != "violated":
+            assert "Violated" not in PAGES[case].all("html")[0]["text"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_ladder_draws_every_row_of_its_targets_at_its_place(case):
+    record, page = reports()[case].to_dict(), PAGES[case]
+    drawn = [row for row in record["rows"] if row["target"] in UNITS]
+    numbered = {row["target"] for row in drawn if row["status"] != "not applicable"}
+    names = [node["text"] for node in page.found if node.get("class") == "name"]
+    assert sorted(names) == sorted(row["name"] for row in drawn if row["target"] in numbered)
+    assert len(page.all("figure")) == len(numbered)
+    for node in page.found:
+        for key in ("x", "x1", "x2", "cx", "width"):
+            if node.get(key, "").endswith("%"):
+                assert 0 <= float(node[key][:-1]) <= 100
+
+
+def test_bars_end_where_the_logarithm_of_the_bound_is():
+    record, page = reports()["plain"].to_dict(), PAGES["plain"]
+    rows = {row["name"]: row for row in record["rows"] if row["target"] in ("gap", "gap_shared_head")}
+    ends, name = {}, ""
+    for node in page.found:
+        if node.get("class") == "name":
+            name = node["text"]
+        elif node["tag"] == "circle" and name in rows:
+            ends[name] = float(node["cx"][:-1])  # the last circle of a row is its upper end
+    assert len(ends) == len(rows)
+    logs = np.array([math.log(rows[name]["upper"]) for name in ends])
+    slope, offset = np.polyfit(logs, list(ends.values()), 1)
+    assert slope > 0
+    np.testing.assert_allclose(slope * logs + offset, list(ends.values()), atol=0.02)
+
+
+def test_a_better_student_turns_the_axis_round():
+    captions = [node["text"] for node in PAGES["student better"].all("figcaption")]
+    assert any(caption.startswith("R_T − R_S, as the student is better, nats") for caption in captions)
+
+
+def test_citations_are_those_of_the_citation_file():
+    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    paper = cff["preferred-citation"]
+    assert (PAPER.title, PAPER.year, PAPER.url) == (paper["title"], str(paper["year"]), paper["url"])
+    assert PAPER.authors == tuple(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    assert PAPER.identifier == paper["identifiers"][0]["value"]
+    assert PAPER.note == paper["notes"]
+    ours = software(cff["version"])
+    assert (ours.title, ours.authors) == (cff["title"], tuple(author["name"] for author in cff["authors"]))
+    code = PAGES["plain"].all("code")[-1]["text"]
+    assert code == f"{ours.bibtex()}\n\n{PAPER.bibtex()}"
+    assert f"version {cff['version']}" in code
+    assert cff["message"].startswith("If you use this software, please cite it and the paper whose framework it implements")
+
+
+@pytest.mark.parametrize("case", ["plain", "told much", "one row"])
+def test_the_printed_call_gives_the_same_numbers(case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a_pair().save("pair.safetensors")
+    setup, call = PAGES[case].all("code")[0]["text"].split("\n\n")
+    names: dict = {}
+    exec(setup, names)
+    again, first = eval(call, names).to_dict(), reports()[case].to_dict()
+    for key in ("delta", "share", "n", "classes", "settings", "measured", "violations"):
+        assert again[key] == first[key]
+    timed = {"seconds": None}
+    assert [row | timed for row in again["rows"]] == [row | timed for row in first["rows"]]
+
+
+def test_a_report_remembers_what_it_was_told():
+    assert reports()["told much"].to_dict()["settings"] == {
+        "only": None,
+        "align": False,
+        "loss_bound": 5.0,
+        "head_lipschitz": None,
+        "temperature": 4.0,
+        "vouch": ["gaussian classes"],
+        "whole_cloud": False,
+    }
+    assert reports()["one row"].settings["only"] == ["T5"]
+    text = PAGES["told much"].all("table")[-1]["text"]
+    assert "vouchgaussian classes" in text
+    assert "whole_cloudno" in text
+    assert "head_lipschitznot given" in text
+
+
+def test_yardsticks_are_the_guess_the_teacher_and_the_shares():
+    record = reports()["plain"].to_dict()
+    (table,) = [node for node in PAGES["plain"].all("table") if node["class"] == "yardsticks"]
+    claims = round(record["delta"] / record["share"])
+    for words in (
+        f"ln K{number(math.log(3), 6)}nats",
+        f"1 − 1/K{number(2 / 3, 6)}probability",
+        f"cross-entropy of the teacher{number(record['measured']['risk_teacher']['value'], 6)}nats",
+        "error of the teacher0probability",
+        "samples n60samples",
+        "classes K3classes",
+        "together0.05probability",
+        f"each of {claims} claims",
+    ):
+        assert words in table["text"]
+
+
+def contrast(first, second):
+    def luminance(colour):
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        red, green, blue = (x / 12.92 if x <= 0.03928 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_colours_can_be_read_in_every_theme():
+    themes = re.findall(r":root \{(.*?)\}", PAGES["plain"].all("style")[0]["text"], re.DOTALL)
+    assert len(themes) == 3  # light, dark, print
+    for theme in themes:
+        colours = dict(re.findall(r"--(\w+): (#\w{6});", theme))
+        words = [("ink", "paper"), ("muted", "paper"), ("blue", "paper"), ("alarm", "paper")]
+        words += [("ink", "band"), ("ink", "shade"), ("alarm", "shade"), ("muted", "shade")]
+        marks = [
+            ("green", "paper"),
+            ("orange", "paper"),
+            ("orange", "band"),
+            ("green", "band"),
+            ("blue", "band"),
+            ("muted", "band"),
+        ]
+        for least, pairs in ((4.5, words), (3.0, marks)):
+            for front, back in pairs:
+                assert contrast(colours[front], colours[back]) >= least, (front, back, theme)
+
+
+def test_the_same_report_gives_the_same_file(tmp_path):
+    report = reports()["plain"]
+    for name in ("a.html", "b.html"):
+        report.to_html(tmp_path / name)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes() == html_page(report.to_dict()).encode()
+    for path in (tmp_path / "c.htm", tmp_path / "none" / "c.html", tmp_path):
+        with pytest.raises(kd2m.InputError):
+            report.to_html(path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.html"]
+
+
+def test_a_page_needs_neither_torch_nor_matplotlib(tmp_path):
+    code = (
+        "import sys, numpy as np, kd2m_theory as k\n"
+        "z = np.random.default_rng(0).normal(size=(20, 3))\n"
+        "k.audit(k.Pair(z, z + 0.1, labels=np.arange(20) % 2, head_weight=np.eye(2, 3))).to_html(sys.argv[1])\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "a.html"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert not {"torch", "matplotlib", "ot"} & set(done.stdout.split())

@@ -1,0 +1,97 @@
+"""The page on evidence says what its tables say, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kd2m_theory.validation import stored_parts as readme_table
+from kd2m_theory.validation.evidence import page_part as evidence_part
+from kd2m_theory.validation.evidence.registry import suites
+from kd2m_theory.validation.evidence.tables import SCHEMA, file_name
+
+PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
+STRATA = {"rows": "family", "transport": "kind", "files": "file", "coverage": "order"}
+
+
+def table(name, **changes):
+    failure = {"case": "3:4", "family": "x", "failure": "lower | 2\nexceeds `1`"}
+    return {
+        "schema": SCHEMA,
+        "suite": name,
+        "claim": f"The claim of {name}.",
+        "oracle": "By hand.",
+        "case": "a case",
+        "held": False,
+        "complete": True,
+        "cases": 1234,
+        "failed": 3,
+        "blocks": {"done": 2, "wanted": 5, "lost": 1},
+        "strata": {STRATA[name]: {"easy": {"cases": 1000, "failed": 0}, "hard": {"cases": 234, "failed": 3}}},
+        "failures": [failure],
+        "doubts": [],
+        "version": "1.2.3",
+        "numbers": 7,
+        "date": "2026-01-02",
+        "seconds": 1.5,
+        **changes,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in STRATA:
+        (tmp_path / file_name(name)).write_text(json.dumps(table(name)))
+    return tmp_path
+
+
+def test_counts_failures_and_lost_blocks_are_shown(folder):
+    rows = {
+        "family": {"offset": {"cases": 9, "failed": 2}},
+        "row": {"T5": {"cases": 4, "failed": 2}, "T0": {"cases": 5, "failed": 0}},
+    }
+    rows["ends"] = {"need the allowance": {"cases": 3, "failed": 2}}
+    (folder / file_name("rows")).write_text(json.dumps(table("rows", strata=rows, failed=2)))
+    halved = {"cells": 40, "caught": 30, "caught_by_claim": {"F1.risk": 3, "F2.T0": 0}}
+    (folder / file_name("coverage")).write_text(json.dumps(table("coverage", halved_claims=halved, doubts=["few trials"])))
+    text = evidence_part.block(folder)
+    assert "| [rows](#rows) | a case | 1,234 | **2** | 2 of 5, 1 lost | 1.2.3, 7 | 2026-01-02 |" in text
+    assert "| offset | 9 | 2 |" in text
+    assert "Failures by row: T5 (2 of 4)." in text
+    assert "Of the cases that held, 1 needed" in text
+    assert "In doubt: few trials." in text
+    assert "at least one of each of F1.risk." in text
+    assert "Never caught, so that their cells prove nothing about their radius: F2.T0." in text
+    assert "For example case 3:4 (family x): `lower \\| 2 exceeds '1'`." in text
+
+
+def test_a_number_on_the_page_that_is_not_the_tables_is_found(folder, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text(f"# Title\n\n{evidence_part.BEGIN}\n{evidence_part.END}\n\nAfter it.\n")
+    command = [str(page), "--tables", str(folder)]
+    assert readme_table.main(command) == 1
+    assert readme_table.main([*command, "--write"]) == 0
+    assert readme_table.main(command) == 0
+    written = page.read_text()
+    assert written.endswith("\n\nAfter it.\n")
+    page.write_text(written.replace("**3**", "**0**", 1))
+    capsys.readouterr()
+    assert readme_table.main(command) == 1
+    assert "**0**" in capsys.readouterr().err
+    (folder / file_name("files")).unlink()
+    assert readme_table.main(command) == 2
+    assert "make evidence" in capsys.readouterr().err
+
+
+def test_the_page_says_what_the_shipped_tables_say(capsys):
+    assert readme_table.main([str(PAGE)]) == 0, capsys.readouterr().err
+
+
+def test_the_shipped_tables_are_small_and_of_the_suites_there_are():
+    for suite, stored in zip(suites(), evidence_part.TABLES, strict=True):
+        path = stored.path(None)
+        found = stored.read(path)
+        assert path.stat().st_size < 100_000
+        assert (found["suite"], found["claim"], found["oracle"]) == (suite.name, suite.claim, suite.oracle)
+        assert found["cases"] > 1000
+        assert found["held"] == (not (found["failed"] or found["blocks"]["lost"]))

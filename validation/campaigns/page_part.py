@@ -1,0 +1,105 @@
+"""What README says of the shipped campaign, made of its table."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kd2m_theory.validation.campaigns.standard import STANDARD, findings_in
+from kd2m_theory.words import number
+
+if TYPE_CHECKING:
+    from kd2m_theory.validation.campaigns.correlation import Explained
+    from kd2m_theory.validation.campaigns.findings import Findings
+
+BEGIN, END = "<!-- campaign: made of its table -->", "<!-- end of campaign -->"
+# Rows of the ladder that README shows, all about one gap, and what it calls them.
+_ROWS = {
+    "T1.literal": "the paper's theorem as stated; it promises nothing",
+    "T1.l2": "the same with its constants",
+    "T2.cw2": "class-conditional W₂",
+    "T2.head_aware": "transport in the norm that the head sees",
+    "T5.curved": "slope and curvature of the loss",
+}
+_GAPS = {"gap": "each network with its own head", "gap_shared_head": "both through the teacher's head"}
+
+
+def block(tables: Path | None) -> str:
+    """What README says about the campaign, between its two marks.
+
+    Raises:
+        InputError: the table is not there, or is not that of a campaign.
+    """
+    found = findings_in(STANDARD.path(tables))
+    lines = [BEGIN, "", *_verdict(found), "", *_table(found), "", *_explained(found), "", END]
+    return "\n".join(lines)
+
+
+def _verdict(found: "Findings") -> list[str]:
+    from kd2m_theory.validation.campaigns.claims import BROKEN
+
+    judged = found.judgement
+    guaranteed = Counter(cell.verdict for cell in judged.cells if cell.guaranteed)
+    broken = [cell.verdict for cell in judged.cells if cell.name == BROKEN]
+    asymptotic = [cell.verdict for cell in judged.cells if not cell.guaranteed and cell.name != BROKEN]
+    trials = sorted({cell.trials for cell in judged.cells})
+    wrong, rare, loose = guaranteed["invalid"], guaranteed["conservative"], asymptotic.count("invalid")
+    return [
+        f"- Bounds on the sample: {found.runs:,} runs, {found.points:,} audited pairs, {judged.checked:,} comparisons of a",
+        f"  guaranteed bound with what was measured, **{len(judged.violations)} violated**.",
+        *textwrap.wrap(
+            f"Objectives of these runs: {', '.join(f'`{name}`' for name in found.objectives)}.",
+            88,
+            initial_indent="- ",
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        ),
+        f"- Claims about the population, each tried on {trials[0]:,} to {trials[-1]:,} fresh samples at each n and δ:",
+        f"  of {guaranteed.total()} guaranteed ones **{wrong} are wrong more often than δ**; {rare} are wrong less than a",
+        f"  fifth as often. Asymptotic ones: {loose} of {len(asymptotic)} are wrong too often. An interval of half the",
+        f"  width was caught {broken.count('invalid')} times of {len(broken)}.",
+    ]
+
+
+def _table(found: "Findings") -> list[str]:
+    from kd2m_theory.validation.campaigns.tightness import spreads
+
+    populations = sorted({row["population"] for row in found.bounds})
+    last = {row["configuration"]: 0 for row in found.bounds}
+    for row in found.bounds:
+        last[row["configuration"]] = max(last[row["configuration"]], row["epoch"])
+    shown = [
+        row
+        for row in found.bounds
+        if row["name"] in _ROWS and row["ratio"] is not None and row["epoch"] == last[row["configuration"]]
+    ]
+    medians = spreads(shown, lambda row: (row["name"], row["population"]))
+    lines = [
+        f"| bound / gap through the teacher's head after training: median (quartiles) | {' | '.join(populations)} |",
+        "|---" + "|--:" * len(populations) + "|",
+    ]
+    for name, words in _ROWS.items():
+        cells = []
+        for population in populations:
+            if (name, population) in medians:
+                each = medians[name, population]
+                cells.append(f"{number(each.median, 3)} ({number(each.quarter, 3)}–{number(each.three_quarters, 3)})")
+            else:
+                cells.append("–")
+        lines.append(f"| `{name}`, {words} | {' | '.join(cells)} |")
+    return lines
+
+
+def _explained(found: "Findings") -> Iterator[str]:
+    yield "| which distance explains the gap after training: rank correlation | the three best | the last |"
+    yield "|---|---|---|"
+    for gap, words in _GAPS.items():
+        ranked = [each for each in found.explained if each.gap == gap and each.last]
+        ranked.sort(key=lambda each: each.value, reverse=True)
+        if ranked:
+            yield f"| {words} | {', '.join(map(_correlation, ranked[:3]))} | {_correlation(ranked[-1])} |"
+
+
+def _correlation(each: "Explained") -> str:
+    return f"{each.distance} {each.value:+.2f} [{each.lower:+.2f}, {each.upper:+.2f}]".replace("-", "−")

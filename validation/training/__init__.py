@@ -1,0 +1,1 @@
+"""Networks, configurations, a training run and its folder, the demonstration."""

@@ -1,0 +1,59 @@
+"""What a teacher says to training batches, computed once and kept on disk for later runs that see the same batches."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from kd2m_theory.files import write_atomically
+from kd2m_theory.validation.training.outputs import Outputs
+
+
+class TeacherOutputs:
+    """Logits and features of a teacher in evaluation mode; its feature maps are not kept, no objective asks for them.
+
+    Args:
+        teacher: the network; moved to nothing, trained by nobody.
+        folder: where outputs are kept, one file an epoch; None keeps none. Its name has to say teacher, batches and the part of
+            them that this process sees.
+    """
+
+    def __init__(self, teacher: nn.Module, folder: Path | None = None) -> None:
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.folder = folder
+        self._kept: dict[str, Tensor] | None = None
+        self._new: list[Outputs] | None = None
+
+    def start_epoch(self, epoch: int) -> None:
+        """Open what is kept of the epoch, or begin to keep it."""
+        self._kept = self._new = None
+        if self.folder is not None:
+            try:
+                self._kept = load_file(self._file(epoch))
+            except (FileNotFoundError, SafetensorError):
+                self._new = []
+
+    def batch(self, step: int, images: Tensor) -> Outputs:
+        """Outputs for the batch of that step of the epoch, without gradient."""
+        if self._kept is not None:
+            logits, features = (self._kept[name][step].to(images.device) for name in ("logits", "features"))
+            return Outputs(logits, features)
+        with torch.no_grad():
+            outputs: Outputs = self.teacher(images)
+        if self._new is not None:
+            self._new.append(Outputs(outputs.logits.cpu(), outputs.features.cpu()))
+        return outputs
+
+    def end_epoch(self, epoch: int) -> None:
+        """Keep the epoch, if all of it was seen."""
+        if self.folder is not None and self._new:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tensors = {name: torch.stack([getattr(each, name) for each in self._new]) for name in ("logits", "features")}
+            write_atomically(self._file(epoch), save(tensors))
+        self._kept = self._new = None
+
+    def _file(self, epoch: int) -> Path:
+        assert self.folder is not None
+        return self.folder / f"epoch-{epoch + 1:04}.safetensors"

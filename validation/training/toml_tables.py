@@ -1,0 +1,134 @@
+"""Tables of runs and campaigns: a TOML file, or a shipped one by its name, with changes from the command line."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from kd2m_theory.checks import did_you_mean
+from kd2m_theory.errors import InputError
+
+# The key of a file under which it names variants of itself, and the one that chooses among them.
+_VARIANTS, _CHOSEN = "variants", "variant"
+
+
+def read_table(source: str | Path, what: str, shipped: Traversable, changes: Iterable[str] = ()) -> dict[str, Any]:
+    """The table in a TOML file, or the shipped one of that name.
+
+    Args:
+        source: a path, or one of `names`.
+        what: it is, in words: "configuration".
+        shipped: folder of the shipped ones.
+        changes: "key=value" in the place of what the file says. A key is dotted, and counts entries of a list from 1; a value
+            is one of TOML, or bare words. Of a file with variants, "variant=NAME" chooses one.
+
+    Raises:
+        InputError: no such file or name (the message has the nearest), no TOML, no such variant, or a change that does not fit.
+    """
+    known = _named(shipped)
+    if Path(source).is_file():
+        table, variant = _parsed(Path(source), str(source)), None
+    elif str(source) in known:
+        file, variant = known[str(source)]
+        table = _parsed(file, str(source))
+    else:
+        raise InputError(
+            f"there is no file {source}, nor a {what} of that name; {did_you_mean(source, tuple(known))}"
+            f"shipped ones are {', '.join(known)}"
+        )
+    parsed = [_change(each) for each in changes]
+    for path, value, _ in parsed:
+        if path == [_CHOSEN]:
+            variant = value
+    table = _varied(table, variant, str(source))
+    for path, value, words in parsed:
+        if path != [_CHOSEN]:
+            _apply(table, path, value, words)
+    return table
+
+
+def names(shipped: Traversable) -> tuple[str, ...]:
+    """Names of the shipped tables: FILE, and FILE-VARIANT where a file has variants."""
+    return tuple(_named(shipped))
+
+
+def _named(shipped: Traversable) -> dict[str, tuple[Traversable, str | None]]:
+    found: dict[str, tuple[Traversable, str | None]] = {}
+    for file in shipped.iterdir():
+        if file.name.endswith(".toml"):
+            stem = file.name.removesuffix(".toml")
+            found[stem] = file, None
+            for variant in _parsed(file, file.name).get(_VARIANTS, {}):
+                found[f"{stem}-{variant}"] = file, variant
+    return dict(sorted(found.items()))
+
+
+def _parsed(file: Traversable, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise InputError(f"{name} is not TOML: it is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} is not TOML: {error}") from None
+
+
+def _varied(table: dict[str, Any], variant: Any, name: str) -> dict[str, Any]:
+    variants = table.pop(_VARIANTS, None)
+    if variant is None:
+        return table
+    chosen = variants.get(variant) if isinstance(variants, Mapping) and isinstance(variant, str) else None
+    if not isinstance(chosen, Mapping):
+        known = tuple(variants) if isinstance(variants, Mapping) else ()
+        has = f"; {did_you_mean(variant, known)}variants are {', '.join(known)}" if known else ""
+        raise InputError(f"{name} has no variant {variant!r}{has}")
+    return _merged(table, chosen)
+
+
+def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with keys replaced. An objective is replaced whole: options of one mean nothing to another."""
+    result = dict(table)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(table.get(key), Mapping) and key != "objective"
+        result[key] = _merged(table[key], value) if both else value
+    return result
+
+
+def _change(words: str) -> tuple[list[str], Any, str]:
+    """Path, value, and the words themselves."""
+    key, equals, text = words.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path) or not text.strip():
+        raise InputError(f"{words!r} is not key=value; write for example objective.weight=1e-3")
+    try:
+        return path, tomllib.loads(f"value = {text}")["value"], words
+    except tomllib.TOMLDecodeError as error:
+        if text.strip()[0] in "\"'[{":  # meant as TOML
+            raise InputError(f"the value of {words!r} is not TOML ({error}); write for example objective.weight=1e-3") from None
+        return path, text.strip(), words
+
+
+def _apply(table: Any, path: list[str], value: Any, words: str) -> None:
+    *above, last = path
+    for part in above:
+        table = _entry(table, part, words)
+    if isinstance(table, list):
+        table[_index(table, last, words)] = value
+    elif isinstance(table, dict):
+        table[last] = value
+    else:
+        raise InputError(f"{words!r} goes into {above[-1]!r}, which is not a table")
+
+
+def _entry(table: Any, part: str, words: str) -> Any:
+    if isinstance(table, list):
+        return table[_index(table, part, words)]
+    if isinstance(table, dict):
+        return table.setdefault(part, {})
+    raise InputError(f"{words!r} goes through {part!r} of what is not a table")
+
+
+def _index(entries: list[Any], part: str, words: str) -> int:
+    if not part.isdecimal() or not 1 <= int(part) <= len(entries):
+        raise InputError(f"{words!r} names entry {part!r} of a list of {len(entries)}; count from 1")
+    return int(part) - 1

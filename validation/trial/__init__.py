@@ -1,0 +1,1 @@
+"""The catalogue on trial: falsifier, mutants, agreement of catalogue and audit."""
