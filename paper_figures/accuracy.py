@@ -153,7 +153,8 @@ def _legend() -> list[Line2D]:
 
 FIGURE = PaperFigure(
     name="accuracy",
-    sentence="accuracy of every objective on digits and glyphs, by this project, and apart from it the accuracies that KD²M reports",
+    sentence="accuracy of every objective on digits and glyphs, by this project, and apart from it the accuracies "
+    "that KD²M reports",
     source="KD²M (arXiv 2504.01757), accuracy table",
     table=table,
     draw=draw,

@@ -80,7 +80,8 @@ def _label(student: Table) -> str:
 
 FIGURE = PaperFigure(
     name="entropy",
-    sentence="entropy of a student and divergence from its transformed teacher while KD, TTM and WTTM train; on digits, by this project",
+    sentence="entropy of a student and divergence from its transformed teacher while KD, TTM and WTTM train; on "
+    "digits, by this project",
     source="TTM and WTTM (arXiv 2402.11148): entropy, divergence and histograms",
     table=table,
     draw=draw,

@@ -80,7 +80,8 @@ def _gaussian(axes: Axes, described: Table, colour: str, marker: str) -> None:
 
 FIGURE = PaperFigure(
     name="gaussian-approximation",
-    sentence="two clouds and the Gaussians of one and two deviations with their moments, W₂ of each; the second is never larger",
+    sentence="two clouds and the Gaussians of one and two deviations with their moments, W₂ of each; the second is "
+    "never larger",
     source="KD²M (arXiv 2504.01757), metric illustrations: empirical and Gaussian approximation",
     table=table,
     draw=draw,

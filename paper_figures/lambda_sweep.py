@@ -69,7 +69,8 @@ def draw(table: Table) -> Figure:
 
 FIGURE = PaperFigure(
     name="lambda-sweep",
-    sentence="test loss, distance and test accuracy from epoch to epoch for each λ of CW₂, λ = 0 dashed; on digits, by this project",
+    sentence="test loss, distance and test accuracy from epoch to epoch for each λ of CW₂, λ = 0 dashed; on digits, "
+    "by this project",
     source="KD²M (arXiv 2504.01757), the λ sweep",
     table=table,
     draw=draw,

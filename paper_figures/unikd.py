@@ -106,7 +106,8 @@ def _legend(seeds: list[int]) -> list[Line2D]:
 
 FIGURE = PaperFigure(
     name="unikd",
-    sentence="UniKD, reconstructed: correlations between classes less the teacher's, and the ablation; on digits, by this project",
+    sentence="UniKD, reconstructed: correlations between classes less the teacher's, and the ablation; on digits, by "
+    "this project",
     source="UniKD (arXiv 2409.18565), correlation of student and teacher, and ablation",
     table=table,
     draw=draw,

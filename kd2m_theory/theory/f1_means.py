@@ -289,7 +289,8 @@ THEOREM = Theorem(
             constant="B/√2",
             sides=above(_hoeffding),
             witness=Witness(
-                words="one value, δ close to 1: p just above the radius, and the value is 0; at δ = 0.05 the best is 0.505 (n = 3)",
+                words="one value, δ close to 1: p just above the radius, and the value is 0; at δ = 0.05 the best is "
+                "0.505 (n = 3)",
                 make=_at_the_limit(_hoeffding, 1, 0.9999),
             ),
             row=False,
@@ -329,7 +330,8 @@ THEOREM = Theorem(
                 words="two coins, δ close to 1",
                 make=lambda: Trials(2, 0.37, 0.964),
                 reaches=0.79,
-                reason="the capital jumps over 2/δ and what is lost before is not regained; 0.45 at δ = 0.05 (n = 10, p = 0.455)",
+                reason="the capital jumps over 2/δ and what is lost before is not regained; "
+                "0.45 at δ = 0.05 (n = 10, p = 0.455)",
             ),
             row=False,
         ),

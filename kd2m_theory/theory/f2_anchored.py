@@ -244,7 +244,8 @@ THEOREM = Theorem(
         ),
         Form(
             name=_NAMES[1],
-            latex=r"\mathrm{err}_S(P) \le U(\lfloor n(\hat R_T + \hat D)\rfloor), \quad P(\mathrm{Bin}(n, U(k)) \le k) = \delta",
+            latex=r"\mathrm{err}_S(P) \le U(\lfloor n(\hat R_T + \hat D)\rfloor), \quad P(\mathrm{Bin}(n, U(k)) \le "
+            r"k) = \delta",
             constant="1",
             sides=below(_errors),
             witness=Witness(

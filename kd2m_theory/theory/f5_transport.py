@@ -326,7 +326,8 @@ THEOREM = Theorem(
                 words="three coins on the line",
                 make=_three_coins,
                 reaches=0.56,
-                reason="best of all p and n ≤ 40 on two points; Jensen's step is tight where W₁ does not vary and McDiarmid's where "
+                reason="best of all p and n ≤ 40 on two points; Jensen's step is tight where W₁ does not vary and "
+                "McDiarmid's where "
                 "it does; "
                 "0.015 at δ = 0.05 (n = 37)",
             ),

@@ -226,7 +226,8 @@ IDENTITIES = (
     ),
     Identity(
         name="pinsker-bernoulli",
-        plain="Twice the squared difference of two coins is at most their Kullback–Leibler divergence, and 2 is the best constant.",
+        plain="Twice the squared difference of two coins is at most their Kullback–Leibler divergence, and 2 is the "
+        "best constant.",
         latex=r"2(p-q)^2 \le KL(p\|q)",
         source="standard (Pinsker)",
         prove=pinsker,
@@ -254,7 +255,8 @@ IDENTITIES = (
     ),
     Identity(
         name="pinsker-or-bretagnolle-huber",
-        plain="Pinsker's bound on total variation is the smaller of the two below a divergence of about 1.5936, the larger above it.",
+        plain="Pinsker's bound on total variation is the smaller of the two below a divergence of about 1.5936, "
+        "the larger above it.",
         latex=r"x/2 < 1 - e^{-x} \; (2^{-10} \le x \le 1.5926), \quad x/2 > 1 - e^{-x} \; (1.5946 \le x \le 64)",
         source="standard",
         prove=crossing,

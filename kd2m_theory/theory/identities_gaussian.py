@@ -137,7 +137,8 @@ IDENTITIES = (
     Identity(
         name="gaussian-w2-commuting",
         plain="With a common eigenbasis the trace formula of the Gaussian Wasserstein-2 distance is a sum over eigenvectors.",
-        latex=r"tr(\Sigma + \Sigma' - 2(\Sigma^{1/2}\Sigma'\Sigma^{1/2})^{1/2}) = \sum_i (\sqrt{\lambda_i} - \sqrt{\lambda'_i})^2",
+        latex=r"tr(\Sigma + \Sigma' - 2(\Sigma^{1/2}\Sigma'\Sigma^{1/2})^{1/2}) = \sum_i (\sqrt{\lambda_i} - "
+        r"\sqrt{\lambda'_i})^2",
         source="standard (Dowson and Landau; Gelbrich)",
         prove=wasserstein_commuting,
     ),

@@ -181,7 +181,8 @@ IDENTITIES = (
     ),
     Identity(
         name="quarter",
-        plain="Cross-entropy lies below its tangent plus a quarter of the squared change of the logits, and a quarter is needed.",
+        plain="Cross-entropy lies below its tangent plus a quarter of the squared change of the logits, and a quarter "
+        "is needed.",
         latex=r"\ell(a+\Delta) \le \ell(a) + \langle\nabla\ell(a),\Delta\rangle + \tfrac14\|\Delta\|^2",
         source="standard",
         prove=quarter,
@@ -202,7 +203,8 @@ IDENTITIES = (
     ),
     Identity(
         name="teacher-labels",
-        plain="If the labels are drawn from the teacher, the student's excess log loss is the divergence from teacher to student.",
+        plain="If the labels are drawn from the teacher, the student's excess log loss "
+        "is the divergence from teacher to student.",
         latex=r"E_{Y\sim p_T}[\ell_S - \ell_T] = KL(p_T\|p_S)",
         source="standard",
         prove=teacher_labels,

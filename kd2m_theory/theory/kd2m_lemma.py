@@ -66,7 +66,8 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="common ground truth",
-            statement="the label is one function h'(z) of the features, the same for both networks, so that |h(z) − h'(z)| is too",
+            statement="the label is one function h'(z) of the features, the same for both networks, so that |h(z) − "
+            "h'(z)| is too",
             check=lambda x: x.one_ground_truth,
             counterexample=Counterexample(
                 words="equal laws, labels permuted: W₂ = 0 and any gap", form="KD2M.lemma", make=two_losses

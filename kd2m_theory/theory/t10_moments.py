@@ -258,7 +258,8 @@ THEOREM = Theorem(
         lipschitz_loss("T10.risk", of="T10.risk: ", on=Instance),
         Hypothesis(
             name="Gaussian classes",
-            statement="T10.gaussian: the class laws are Gaussian (or one is the image of the other under an affine map whose matrix is "
+            statement="T10.gaussian: the class laws are Gaussian (or one is the image of the other under an affine "
+            "map whose matrix is "
             "symmetric and positive semi-definite)",
             check=None,
             counterexample=Counterexample(

@@ -164,7 +164,8 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="½-smooth loss",
-            statement="the loss's second derivative along Δ is at most ½‖Δ‖² (for T5 and T5.range: at most ¼(max Δ − min Δ)²), and the "
+            statement="the loss's second derivative along Δ is at most ½‖Δ‖² (for T5 and T5.range: at most ¼(max Δ − "
+            "min Δ)²), and the "
             "loss does not change if all logits shift",
             check=lambda x: x.loss in SMOOTH,
             counterexample=Counterexample(

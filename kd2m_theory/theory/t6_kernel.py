@@ -196,7 +196,8 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="shared linear head",
-            statement="both networks' logits are Wz + b with one W and b; not needed for Brier's score, a function of each one's logits",
+            statement="both networks' logits are Wz + b with one W and b; not needed for Brier's score, a function of "
+            "each one's logits",
             check=only_on(Instance, lambda x: x.shared_head or x.loss is brier),
             counterexample=Counterexample(
                 words="equal features, and the student's own head is wrong", form="T6", make=lambda: own_head(squared_loss)
@@ -242,8 +243,10 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T6",
-            latex=r"\sum_y\pi_y\left(\|W^\top W\|_F\|\Delta\Sigma_y\|_F+\|2W^\top(Wz_0+b-e_y)\|\,\|\Delta\mu_y\|\right)",
-            constant="‖WᵀW‖_F of the covariances' difference, ‖2Wᵀ(Wz₀ + b − e_y)‖ of the means'; z₀ half way between the means",
+            latex=r"\sum_y\pi_y\left(\|W^\top "
+            r"W\|_F\|\Delta\Sigma_y\|_F+\|2W^\top(Wz_0+b-e_y)\|\,\|\Delta\mu_y\|\right)",
+            constant="‖WᵀW‖_F of the covariances' difference, ‖2Wᵀ(Wz₀ + b − e_y)‖ of the means'; "
+            "z₀ half way between the means",
             sides=_squared,
             witness=Witness(words="every class is a point that moves along the gradient", make=_along_gradient),
             start=_squared_start,
@@ -251,7 +254,8 @@ THEOREM = Theorem(
         ),
         Form(
             name="T6.kernel",
-            latex=r"\sum_y\pi_y\sqrt{\|W^\top W\|_F^2+\tfrac{1}{2c}\|2W^\top(b-e_y)\|^2}\,\mathrm{MMD}_{(\langle z,z'\rangle+c)^2}",
+            latex=r"\sum_y\pi_y\sqrt{\|W^\top W\|_F^2+\tfrac{1}{2c}\|2W^\top(b-e_y)\|^2}"
+            r"\,\mathrm{MMD}_{(\langle z,z'\rangle+c)^2}",
             constant="‖f_y‖_H for c = parameter and z₀ = 0",
             sides=_fixed,
             witness=Witness(

@@ -207,7 +207,8 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="Gaussian classes",
-            statement="T7.gaussian, T7.affinity: given the class, the logits (here their margin) are Gaussian in the population",
+            statement="T7.gaussian, T7.affinity: given the class, the logits (here their margin) are Gaussian in the "
+            "population",
             check=None,
             counterexample=Counterexample(
                 words="mean ± standard deviation, and the Gaussian with these moments: KL of the moments is 0",

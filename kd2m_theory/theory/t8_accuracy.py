@@ -244,7 +244,8 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="0–1 loss",
-            statement="an error is a label that is not a most likely class (of equals, any may be answered): m < 0 is an error, m > 0 is "
+            statement="an error is a label that is not a most likely class (of equals, any may be answered): m < 0 is "
+            "an error, m > 0 is "
             "none",
             check=lambda x: x.loss is zero_one,
             counterexample=Counterexample(

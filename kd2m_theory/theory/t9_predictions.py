@@ -229,7 +229,8 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="labels drawn from p_T",
-            statement="T9.kl_teacher: given the input, the label is drawn from p_T; then the second term of T9.kl has mean zero",
+            statement="T9.kl_teacher: given the input, the label is drawn from p_T; then the second term of T9.kl has "
+            "mean zero",
             check=None,
             counterexample=Counterexample(
                 words="the label is a class that the student rules out, and the teacher too",
