@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from numbers import Integral, Real
+from numbers import Real
+from operator import index
+from typing import SupportsIndex
 
 from kd2m_theory.errors import InputError
 
@@ -31,43 +33,37 @@ def one_of(value: str, allowed: Sequence[str], name: str) -> str:
     return value
 
 
-def whole(value: int, name: str, low: int, high: int = 2**63 - 1) -> int:
+def whole(value: object, name: str, low: int, high: int = 2**63 - 1) -> int:
     """`value`, if it is a whole number from `low` to `high`.
 
     Raises:
         InputError: it is not; a bool is none.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        raise InputError(
-            f"{name} is {value!r}; give a whole number {f'from {low} to {high}' if high < 2**63 - 1 else f'≥ {low}'}"
-        )
-    return int(value)
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool) and low <= (number := index(value)) <= high:
+        return number
+    raise InputError(f"{name} is {value!r}; give a whole number {f'from {low} to {high}' if high < 2**63 - 1 else f'≥ {low}'}")
 
 
-def at_least_zero(value: float, name: str) -> float:
+def at_least_zero(value: object, name: str) -> float:
     """`value`, if it is a finite number ≥ 0.
 
     Raises:
         InputError: negative, NaN, infinite or not a number.
     """
-    if not _is_number(value) or not 0 <= value < math.inf:
-        raise InputError(f"{name} is {value!r}; choose a finite number ≥ 0")
-    return float(value)
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return float(value)
+    raise InputError(f"{name} is {value!r}; choose a finite number ≥ 0")
 
 
-def above_zero(value: float, name: str) -> float:
+def above_zero(value: object, name: str) -> float:
     """`value`, if it is a finite number > 0.
 
     Raises:
         InputError: zero, negative, NaN, infinite or not a number.
     """
-    if not _is_number(value) or not 0 < value < math.inf:
-        raise InputError(f"{name} is {value!r}; choose a finite number > 0")
-    return float(value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf:
+        return float(value)
+    raise InputError(f"{name} is {value!r}; choose a finite number > 0")
 
 
 def _plain(name: str) -> str:

@@ -10,7 +10,7 @@ def table() -> Table:
     Raises:
         MissingDependencyError: scikit-learn, which has the images, is not installed.
     """
-    from kd2m_theory.validation import demo  # which draws ladders itself
+    from kd2m_theory.validation.training import demo
 
     report = demo.run(seed=0, device="cpu", watch=demo.unwatched).reports["cw2"].to_dict()
     rows = [row for row in report["rows"] if row["target"] in TITLES]

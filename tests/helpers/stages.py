@@ -14,7 +14,7 @@ from kd2m_theory.bounds import ladder
 from kd2m_theory.estimators.axioms import check_metric
 from kd2m_theory.validation.objectives import registry
 from kd2m_theory.validation.training.outputs import Outputs
-from kd2m_theory.validation.trial import agreement as shipped
+from kd2m_theory.validation.trial import agreement
 from kd2m_theory.validation.trial.check import check_theorem
 
 

@@ -11,9 +11,10 @@ from kd2m_theory.paper_figures import (
     campaign_coverage,
     campaign_tightness,
     campaign_training,
-    readme_table,
 )
 from kd2m_theory.paper_figures.campaign_figures import pictures
+from kd2m_theory.validation import stored_parts
+from kd2m_theory.validation.campaigns import page_part
 from kd2m_theory.validation.campaigns.claims import BROKEN
 from kd2m_theory.validation.campaigns.findings import Findings
 from kd2m_theory.validation.campaigns.table import COLUMNS
@@ -184,7 +185,7 @@ def test_what_is_no_table_of_a_campaign_is_refused(tmp_path, write):
 
 
 def test_readme_reports_what_the_table_says(found):
-    text = readme_table.block(found)
+    text = page_part.written(found)
     assert "12 audited pairs, 24 comparisons" in text
     assert "**0 violated**" in text
     assert "\n- Objectives of these runs: `cw2`.\n" in text
@@ -201,24 +202,24 @@ def test_readme_reports_what_the_table_says(found):
 def test_a_number_in_readme_that_is_not_the_tables_is_found(found, tmp_path, capsys):
     pyarrow.parquet.write_table(found.table, tmp_path / "standard.parquet")
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n\n{readme_table.BEGIN}\n{readme_table.END}\n\nAfter it.\n")
+    readme.write_text(f"# Title\n\n{page_part.BEGIN}\n{page_part.END}\n\nAfter it.\n")
     command = [str(readme), "--tables", str(tmp_path)]
-    assert readme_table.main(command) == 1
-    assert readme_table.main([*command, "--write"]) == 0
-    assert readme_table.main(command) == 0
+    assert stored_parts.main(command) == 1
+    assert stored_parts.main([*command, "--write"]) == 0
+    assert stored_parts.main(command) == 0
     written = readme.read_text()
     assert written.startswith("# Title\n\n")
     assert written.endswith("\n\nAfter it.\n")
     capsys.readouterr()
     readme.write_text(written.replace("12 audited pairs", "13 audited pairs"))
-    assert readme_table.main(command) == 1
+    assert stored_parts.main(command) == 1
     said = capsys.readouterr().err
     assert "13 audited pairs" in said
     assert "12 audited pairs" in said
     readme.write_text("# Title\n")
-    assert readme_table.main(command) == 2
+    assert stored_parts.main(command) == 2
     assert "has no part" in capsys.readouterr().err
 
 
 def test_readme_says_what_the_shipped_table_says(capsys):
-    assert readme_table.main([str(Path(__file__).parents[2] / "README.md")]) == 0, capsys.readouterr().err
+    assert stored_parts.main([str(Path(__file__).parents[2] / "README.md")]) == 0, capsys.readouterr().err

@@ -31,7 +31,11 @@ def block(tables: Path | None) -> str:
     Raises:
         InputError: the table is not there, or is not that of a campaign.
     """
-    found = findings_in(STANDARD.path(tables))
+    return written(findings_in(STANDARD.path(tables)))
+
+
+def written(found: "Findings") -> str:
+    """The same from a campaign's findings."""
     lines = [BEGIN, "", *_verdict(found), "", *_table(found), "", *_explained(found), "", END]
     return "\n".join(lines)
 

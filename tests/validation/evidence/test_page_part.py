@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kd2m_theory.validation import stored_parts as readme_table
-from kd2m_theory.validation.evidence import page_part as evidence_part
+from kd2m_theory.validation import stored_parts
+from kd2m_theory.validation.evidence import page_part
 from kd2m_theory.validation.evidence.registry import suites
 from kd2m_theory.validation.evidence.tables import SCHEMA, file_name
 
@@ -54,7 +54,7 @@ def test_counts_failures_and_lost_blocks_are_shown(folder):
     (folder / file_name("rows")).write_text(json.dumps(table("rows", strata=rows, failed=2)))
     halved = {"cells": 40, "caught": 30, "caught_by_claim": {"F1.risk": 3, "F2.T0": 0}}
     (folder / file_name("coverage")).write_text(json.dumps(table("coverage", halved_claims=halved, doubts=["few trials"])))
-    text = evidence_part.block(folder)
+    text = page_part.block(folder)
     assert "| [rows](#rows) | a case | 1,234 | **2** | 2 of 5, 1 lost | 1.2.3, 7 | 2026-01-02 |" in text
     assert "| offset | 9 | 2 |" in text
     assert "Failures by row: T5 (2 of 4)." in text
@@ -67,28 +67,28 @@ def test_counts_failures_and_lost_blocks_are_shown(folder):
 
 def test_a_number_on_the_page_that_is_not_the_tables_is_found(folder, tmp_path, capsys):
     page = tmp_path / "page.md"
-    page.write_text(f"# Title\n\n{evidence_part.BEGIN}\n{evidence_part.END}\n\nAfter it.\n")
+    page.write_text(f"# Title\n\n{page_part.BEGIN}\n{page_part.END}\n\nAfter it.\n")
     command = [str(page), "--tables", str(folder)]
-    assert readme_table.main(command) == 1
-    assert readme_table.main([*command, "--write"]) == 0
-    assert readme_table.main(command) == 0
+    assert stored_parts.main(command) == 1
+    assert stored_parts.main([*command, "--write"]) == 0
+    assert stored_parts.main(command) == 0
     written = page.read_text()
     assert written.endswith("\n\nAfter it.\n")
     page.write_text(written.replace("**3**", "**0**", 1))
     capsys.readouterr()
-    assert readme_table.main(command) == 1
+    assert stored_parts.main(command) == 1
     assert "**0**" in capsys.readouterr().err
     (folder / file_name("files")).unlink()
-    assert readme_table.main(command) == 2
+    assert stored_parts.main(command) == 2
     assert "make evidence" in capsys.readouterr().err
 
 
 def test_the_page_says_what_the_shipped_tables_say(capsys):
-    assert readme_table.main([str(PAGE)]) == 0, capsys.readouterr().err
+    assert stored_parts.main([str(PAGE)]) == 0, capsys.readouterr().err
 
 
 def test_the_shipped_tables_are_small_and_of_the_suites_there_are():
-    for suite, stored in zip(suites(), evidence_part.TABLES, strict=True):
+    for suite, stored in zip(suites(), page_part.TABLES, strict=True):
         path = stored.path(None)
         found = stored.read(path)
         assert path.stat().st_size < 100_000

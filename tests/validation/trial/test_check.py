@@ -9,7 +9,7 @@ from kd2m_theory.bounds import ladder
 from kd2m_theory.theory import examples, t2_conditional
 from kd2m_theory.theory.identity import Identity, Proof
 from kd2m_theory.theory.statement import Counterexample, Hypothesis, Mutant, Witness, scaled
-from kd2m_theory.validation.trial import agreement as shipped
+from kd2m_theory.validation.trial import agreement
 from kd2m_theory.validation.trial import check as theory_check
 from kd2m_theory.validation.trial import power
 
@@ -94,7 +94,7 @@ def test_rows_of_the_audit_made_too_small_are_noticed():
     assert loose == ()
     assert {row.form for row in rows} == {row.name for row in bounds.ROWS if row.name.startswith("T2.")}
     assert all(row.killer for row in rows)
-    assert not shipped.shrunk_rows(1.0, [SMALL])["T2.head_aware"][1]
+    assert not agreement.shrunk_rows(1.0, [SMALL])["T2.head_aware"][1]
 
 
 @pytest.mark.parametrize(
