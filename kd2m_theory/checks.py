@@ -50,8 +50,8 @@ def at_least_zero(value: object, name: str) -> float:
     Raises:
         InputError: negative, NaN, infinite or not a number.
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < math.inf:
-        return float(value)
+    if 0 <= (number := _number(value)) < math.inf:
+        return number
     raise InputError(f"{name} is {value!r}; choose a finite number ≥ 0")
 
 
@@ -61,9 +61,14 @@ def above_zero(value: object, name: str) -> float:
     Raises:
         InputError: zero, negative, NaN, infinite or not a number.
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf:
-        return float(value)
+    if 0 < (number := _number(value)) < math.inf:
+        return number
     raise InputError(f"{name} is {value!r}; choose a finite number > 0")
+
+
+def _number(value: object) -> float:
+    """A real number as a float; NaN for anything else."""
+    return math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
 
 
 def _plain(name: str) -> str:

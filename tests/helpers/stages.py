@@ -98,7 +98,7 @@ def additions(names, patch):
     check_metric(names["mean_distance"], examples=20).assert_ok()
 
     rows = (*ladder.ROWS, *names["ROWS"])
-    for module in (ladder, shipped):
+    for module in (ladder, agreement):
         patch.setattr(module, "ROWS", rows)
     faults = check_theorem(names["THEOREM"]).faults
     assert not faults, faults
