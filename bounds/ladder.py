@@ -33,7 +33,8 @@ from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
 from kd2m_theory.bounds.view import View, features_view, logits_view
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence, clopper_pearson, paired_difference, student_t
-from kd2m_theory.estimators.intervals import check_delta, difference
+from kd2m_theory.estimators.interval_inputs import check_delta
+from kd2m_theory.estimators.intervals import difference
 from kd2m_theory.pair import Pair
 
 ROWS: tuple[Row, ...] = (

@@ -8,6 +8,7 @@ hypothesis), and, importing torch, `transport_losses`, `gaussian_torch`, `kernel
 from typing import TYPE_CHECKING
 
 from kd2m_theory.deprecation import going
+from kd2m_theory.estimators.betting import betting
 from kd2m_theory.estimators.distances import class_wasserstein, conditional_wasserstein, wasserstein
 from kd2m_theory.estimators.enclosure import Confidence, Enclosure
 from kd2m_theory.estimators.gaussian import (
@@ -20,7 +21,6 @@ from kd2m_theory.estimators.gaussian import (
 from kd2m_theory.estimators.gromov import gromov_wasserstein
 from kd2m_theory.estimators.ground import CostMatrix, VertexNorm, cost_matrix
 from kd2m_theory.estimators.intervals import (
-    betting,
     clopper_pearson,
     empirical_bernstein,
     hoeffding,

@@ -9,6 +9,17 @@ from kd2m_theory.arrays import Float64, real_array, to_numpy
 from kd2m_theory.errors import InputError
 
 
+def check_delta(delta: float) -> float:
+    """Refuse a failure probability outside (0, 1).
+
+    Raises:
+        InputError: naming the value.
+    """
+    if not 0 < delta < 1:
+        raise InputError(f"delta is {delta!r}; give the failure probability, a number between 0 and 1 such as 0.05")
+    return float(delta)
+
+
 def check_counts(n: int, **counts: int) -> None:
     """Refuse counts that n trials cannot have: their interval would be NaN, and would call itself guaranteed.
 

@@ -1,15 +1,18 @@
 import inspect
+import math
 from dataclasses import replace
 
 import mpmath
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import clopper_pearson, paired_difference, student_t
+from kd2m_theory.estimators.betting import betting, betting_in_order, stakes
 from kd2m_theory.estimators.intervals import (
-    betting,
     difference,
     empirical_bernstein,
     hoeffding,
@@ -27,6 +30,27 @@ def test_clopper_pearson_inverts_the_binomial_test(successes, n):
         assert stats.binom.cdf(successes, n, interval.upper) == pytest.approx(0.05)
     assert interval.guaranteed
     assert interval.level == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("delta", [0.05, 1e-6, 1e-12, 1e-15, 1e-17, 1e-100])
+@pytest.mark.parametrize("n", [1, 30, 1000, 10**6])
+def test_clopper_pearson_at_any_level_by_its_closed_form(n, delta):
+    """No success: (1 − p)ⁿ = δ/2, in 150 digits."""
+    with mpmath.workdps(150):
+        end = 1 - (mpmath.mpf(delta) / 2) ** (mpmath.mpf(1) / n)
+        none, all_of_them = clopper_pearson(0, n, delta), clopper_pearson(n, n, delta)
+        assert end <= none.upper <= min(end * (1 + mpmath.mpf(10) ** -12), 1)
+        assert all_of_them.lower <= 1 - end
+        assert all_of_them.lower >= (1 - end) * (1 - mpmath.mpf(10) ** -12)
+
+
+@pytest.mark.parametrize("delta", [0.05, 1e-12, 1e-17, 1e-100])
+def test_student_t_at_any_level_by_its_closed_form(delta):
+    """Two values: one degree of freedom, the Cauchy law, whose quantile is cot(πδ/2)."""
+    interval = student_t([0.0, 1.0], delta)
+    with mpmath.workdps(60):
+        half = mpmath.cot(mpmath.pi * mpmath.mpf(delta) / 2) * mpmath.mpf("0.5")
+        assert interval.upper - 0.5 == pytest.approx(float(half), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +103,12 @@ def _inside(interval, value):
     return interval.lower <= value <= interval.upper
 
 
-BOUNDED = {"hoeffding": hoeffding, "empirical Bernstein": empirical_bernstein, "betting": betting}
+BOUNDED = {
+    "hoeffding": hoeffding,
+    "empirical Bernstein": empirical_bernstein,
+    "betting": betting,
+    "betting in order": betting_in_order,
+}
 # Draw n values in [0, 1], and their mean.
 LAWS = {
     "Bernoulli": (lambda rng, n: (rng.random(n) < 0.1).astype(float), 0.1),
@@ -121,7 +150,8 @@ def test_asymptotic_intervals_cover_at_500(interval_of, law):
         ("rare and large", lambda v: percentile_bootstrap(v, DELTA)),
         ("rare and large", lambda v: hoeffding(v, 0, max(v.max(), 1e-9), DELTA, range_known=True)),  # range of the sample
         ("Beta", lambda v: _shrunk(hoeffding(v, 0, 1, DELTA), 0.1)),
-        ("Beta", lambda v: _shrunk(betting(v, 0, 1, DELTA), 0.5)),
+        ("Beta", lambda v: _shrunk(betting_in_order(v, 0, 1, DELTA), 0.5)),
+        ("Bernoulli", lambda v: _shrunk(betting(v, 0, 1, DELTA), 0.3)),
     ],
 )
 def test_the_judge_catches_an_interval_that_is_too_short(law, broken):
@@ -133,10 +163,43 @@ def _shrunk(interval, factor):
     return replace(interval, lower=lower, upper=upper)
 
 
-def test_betting_covers_values_that_come_sorted():
-    """A file in the order of its classes is not a sequence of independent values; shuffled, it is."""
-    assert covers(lambda v: betting(np.sort(v), 0, 1, DELTA), "Bernoulli", 500)
-    assert covers(lambda v: betting(np.sort(v)[::-1], 0, 1, DELTA), "Bernoulli", 500)
+@pytest.mark.parametrize(
+    "order", [np.sort, lambda v: np.sort(v)[::-1], lambda v: v[np.argsort(np.sin(1e6 * v), kind="stable")]]
+)
+def test_betting_covers_values_that_come_in_an_order_of_their_own(order):
+    """A file in the order of its classes is not a sequence of independent values."""
+    assert covers(lambda v: betting(order(v), 0, 1, DELTA), "Bernoulli", 500)
+    assert not covers(lambda v: betting_in_order(np.sort(v), 0, 1, DELTA), "Bernoulli", 500)
+
+
+def test_betting_covers_where_one_permutation_for_everybody_did_not():
+    rng = np.random.default_rng(0)
+    misses = sum(not _inside(betting(np.sort(rng.random(196) < 0.525), 0, 1, 0.05), 0.525) for _ in range(1000))
+    assert clopper_pearson(misses, 1000, 1e-6).lower <= 0.05
+
+
+def test_betting_covers_the_average_of_strata():
+    """Independent values of different laws, as in a file with a fixed number of each class: μ is the average of their means."""
+    rng = np.random.default_rng(0)
+    means = np.repeat([0.02, 0.3, 0.9], [200, 150, 50])
+    assert not_refuted(400, lambda: not _inside(betting(rng.random(400) < means, 0, 1, DELTA), means.mean()))
+
+
+@given(values=st.lists(st.floats(0, 1), min_size=2, max_size=40), data=st.data())
+def test_no_interval_depends_on_the_order(values, data):
+    order = data.draw(st.permutations(range(len(values))))
+    moved = [values[k] for k in order]
+    for interval_of in (hoeffding, empirical_bernstein, betting):
+        assert ends_of(interval_of(moved, 0, 1, DELTA, range_known=True)) == pytest.approx(
+            ends_of(interval_of(values, 0, 1, DELTA, range_known=True)), rel=1e-12, abs=1e-15
+        )
+    assert ends_of(student_t(moved, DELTA)) == pytest.approx(ends_of(student_t(values, DELTA)), rel=1e-12, abs=1e-15)
+    assert percentile_bootstrap(moved, DELTA, 50) == percentile_bootstrap(values, DELTA, 50)
+    assert betting(moved, 0, 1, DELTA, range_known=True) == betting(values, 0, 1, DELTA, range_known=True)
+
+
+def ends_of(interval):
+    return [interval.lower, interval.value, interval.upper]
 
 
 def test_hoeffding_inverts_its_tail_bound():
@@ -159,11 +222,10 @@ def test_empirical_bernstein_is_maurer_and_pontils_bound():
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_betting_agrees_with_the_capital_process_played_one_round_at_a_time(law):
+def test_betting_in_order_agrees_with_the_capital_process_played_one_round_at_a_time(law):
     """Independent oracle: the definition, in 50 digits; means outside the interval ruin the bettor's opponent, inside not."""
     values, delta = LAWS[law][0](np.random.default_rng(5), 80), 0.1
-    interval = betting(values, 0, 1, delta, range_known=True)
-    values = np.random.default_rng(0).permutation(values)
+    interval = betting_in_order(values, 0, 1, delta, range_known=True)
 
     def richest(m, side):
         with mpmath.workdps(50):
@@ -184,10 +246,55 @@ def test_betting_agrees_with_the_capital_process_played_one_round_at_a_time(law)
             assert richest(end + side * 2 * step, side) < 2 / delta  # kept two grid steps inside
 
 
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("n", [1, 7, 80, 3000])
+def test_betting_is_the_mixture_that_it_says(law, n):
+    """Independent oracle: the definition with products instead of logarithms, in 60 digits, with the stakes that ship."""
+    values, delta = LAWS[law][0](np.random.default_rng(5), n), 0.1
+    interval = betting(values, 0, 1, delta, range_known=True)
+    theta, weights = stakes(n, delta)
+    assert theta.min() > 0
+    assert math.fsum(weights) == pytest.approx(1, abs=1e-15)
+
+    def fortune(sample, m):
+        with mpmath.workdps(60):
+            products = [mpmath.fprod(1 + mpmath.mpf(t) * mpmath.mpf(x) for x in sample.tolist()) for t in theta]
+            return sum(
+                mpmath.mpf(w) * product / (1 + mpmath.mpf(t) * m) ** n
+                for t, w, product in zip(theta, weights, products, strict=True)
+            )
+
+    step = mpmath.mpf(2) ** -20
+    for end, sample in ((mpmath.mpf(interval.lower), values), (1 - mpmath.mpf(interval.upper), 1 - values)):
+        if 0 < end < sample.mean() - 1e-5:
+            assert fortune(sample, end - step / 10) >= 2 / delta  # ruled out just outside
+            assert fortune(sample, end + 2 * step) < 2 / delta  # kept two grid steps inside
+
+
+def test_a_mean_of_the_law_makes_a_fortune_no_more_often_than_it_may():
+    """E of the mixture against the true mean is at most 1, exactly, for independent values of different laws."""
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        n = int(rng.integers(1, 6))
+        theta, weights = stakes(int(rng.integers(1, 10_000)), float(rng.uniform(0.001, 0.9)))
+        p = rng.random(n)
+        expected = [math.prod(1 + t * p) / (1 + t * p.mean()) ** n for t in theta]
+        assert weights @ expected <= 1 + 1e-12
+
+
+def test_seed_of_betting_warns_and_changes_nothing():
+    values = np.random.default_rng(0).random(20)
+    with pytest.warns(DeprecationWarning, match="seed of betting"):
+        assert betting(values, 0, 1, 0.1, seed=3) == betting(values, 0, 1, 0.1)
+
+
 def test_the_order_of_the_methods():
     calm = 0.5 + 0.01 * np.random.default_rng(0).standard_normal(1000).clip(-3, 3)
-    widths = [f(calm, 0, 1, 0.05).upper - f(calm, 0, 1, 0.05).lower for f in (betting, empirical_bernstein, hoeffding)]
-    assert widths[0] < widths[1] < widths[2]
+    widths = [
+        f(calm, 0, 1, 0.05).upper - f(calm, 0, 1, 0.05).lower
+        for f in (betting_in_order, betting, empirical_bernstein, hoeffding)
+    ]
+    assert widths[0] < widths[1] < widths[2] < widths[3]
     wild = np.arange(30) % 2
     assert empirical_bernstein(wild, 0, 1, 0.05).upper >= hoeffding(wild, 0, 1, 0.05).upper
 
