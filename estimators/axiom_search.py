@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
 
+from kd2m_theory.errors import FOREIGN
+
 Variables = dict[str, Any]
 
 # What each relation demands; written so that NaN breaks it, and ∞ equals itself.
@@ -262,7 +264,7 @@ def _evaluate(axiom: Axiom, distance: Callable[..., Any], case: Variables) -> tu
     try:
         exec(axiom.prelude, names)
         return float(eval(axiom.left, names)), float(eval(axiom.right, names)), None
-    except Exception as error:  # whatever the callable under test raises is the result
+    except FOREIGN as error:  # whatever the callable under test raises is the result
         return math.nan, math.nan, one_line(error)
 
 
@@ -312,6 +314,6 @@ def name_of(distance: Callable[..., Any]) -> str:
     return str(getattr(distance, "__qualname__", type(distance).__qualname__))
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Type and message of an exception, without line breaks."""
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from kd2m_theory.checks import one_of, whole
-from kd2m_theory.errors import InputError
+from kd2m_theory.errors import FOREIGN, InputError
 from kd2m_theory.estimators.axiom_search import (
     AxiomResult,
     Options,
@@ -194,7 +194,7 @@ def load_callable(target: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())  # a console script, unlike `python -m`, does not look there
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module does at import
+    except FOREIGN as error:  # whatever the user's module does at import
         raise InputError(
             f"module {module_name} cannot be imported ({one_line(error)}); is it in this folder or installed?"
         ) from None

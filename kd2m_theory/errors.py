@@ -2,6 +2,9 @@
 
 import importlib.util
 
+# What code of the user's may raise where it is called: `sys.exit` in it must not end ours as if all were well.
+FOREIGN = (Exception, SystemExit)
+
 
 class InputError(ValueError):
     """An input that no result can be computed from: the message names the value and the mend.

@@ -148,7 +148,7 @@ def extract(
             probe.model.eval()
             if len(home) == 1:  # a model spread over devices stays as its owner spread it
                 probe.model.to(place)
-        with torch.inference_mode():
+        with torch.no_grad():  # inference tensors that a model keeps could not be trained on afterwards
             for batch in watched(loader, "extracting features") if progress else loader:
                 inputs, target = (unpack or _split)(batch)
                 inputs = _to(inputs, place)
@@ -160,6 +160,8 @@ def extract(
                 unlabelled = unlabelled or target is None
                 if target is not None:
                     labels.append(_label_batch(target))
+            # Here, where the models do not train: reading a parametrized weight (spectral norm) in training mode changes it.
+            head = _head(probes[0].linear) if linear else (None, None)
     finally:
         for handle in handles:
             handle.remove()
@@ -173,15 +175,14 @@ def extract(
     if unlabelled and labels:
         raise InputError("some batches have labels and some have none; label all of them or none")
 
-    head = probes[0].linear if linear else None
     return {
         "features_teacher": torch.cat(features[0]) if linear else None,
         "features_student": torch.cat(features[1]) if linear else None,
         "labels": torch.cat(labels) if labels else None,
         "logits_teacher": torch.cat(logits[0]),
         "logits_student": torch.cat(logits[1]),
-        "head_weight": None if head is None else head.weight,
-        "head_bias": None if head is None else head.bias,
+        "head_weight": head[0],
+        "head_bias": head[1],
         "provenance": {
             "teacher": f"{type(teacher).__name__}, head {teacher_head}",
             "student": f"{type(student).__name__}, head {student_head}",
@@ -189,3 +190,10 @@ def extract(
             "torch": torch.__version__,
         },
     }
+
+
+def _head(linear: nn.Linear | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Copies of weight and bias, on the CPU."""
+    parts = (None, None) if linear is None else (linear.weight, linear.bias)
+    weight, bias = (None if part is None else part.detach().cpu().clone() for part in parts)
+    return weight, bias

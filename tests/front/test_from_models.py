@@ -201,3 +201,36 @@ def test_half_precision_networks_are_refused(nets):
     teacher, student = (net.to(torch.bfloat16) for net in nets)
     with pytest.raises(InputError, match="features_teacher"):
         Pair.from_models(teacher, student, [(torch.zeros(4, 4, dtype=torch.bfloat16), torch.tensor([0, 1, 2, 0]))])
+
+
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.spectral_norm, nn.utils.spectral_norm])
+def test_a_parametrized_head_in_training_mode_is_left_as_it_was(nets, norm):
+    teacher, student = nets
+    teacher.fc = norm(teacher.fc)
+    teacher.train()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    pair = Pair.from_models(teacher, student, loader())
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    teacher.eval()
+    with torch.no_grad():
+        x = torch.cat([batch[0] for batch in loader()])
+        np.testing.assert_allclose(pair.logits_teacher, teacher(x), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(pair.head_weight, teacher.fc.weight, rtol=1e-6)
+
+
+def test_what_a_model_keeps_from_a_forward_pass_can_be_trained_on(nets):
+    class Caching(Net):
+        """Keeps a table that it makes on the first call, as rotary embeddings do."""
+
+        table = None
+
+        def forward(self, x):
+            if self.table is None:
+                self.table = torch.ones(4) * x.new_ones(4)
+            return super().forward(x * self.table)
+
+    model = Caching()
+    Pair.from_models(model, nets[1], loader())
+    model.train()
+    model(next(iter(loader()))[0]).sum().backward()
+    assert model.fc.weight.grad is not None

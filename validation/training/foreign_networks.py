@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kd2m_theory.checks import did_you_mean
-from kd2m_theory.errors import InputError, MissingDependencyError
+from kd2m_theory.errors import FOREIGN, InputError, MissingDependencyError
 from kd2m_theory.validation.training.classifier import Classifier
 from kd2m_theory.validation.training.outputs import Outputs
 
@@ -48,9 +48,14 @@ def from_factory(name: str, classes: int, image_shape: tuple[int, int, int]) -> 
             raise InputError(f"{name} returns {type(made).__name__}, not an nn.Module; return the network")
         images = _two_images(image_shape)
         returned = _trial(made, images)
+        if not isinstance(returned, Tensor | Outputs):
+            raise InputError(
+                f"the network of {name} returns {type(returned).__name__}; return a tensor of logits, or "
+                "Outputs(logits, features, stages)"
+            )
     except InputError:
         raise
-    except Exception as error:
+    except FOREIGN as error:
         raise InputError(
             f"{name}({classes}, {image_shape}) makes no network for such images: {type(error).__name__}: {_line(error)}"
         ) from error
@@ -91,7 +96,7 @@ def _find(name: str) -> Callable[[int, tuple[int, int, int]], Any]:
     module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except FOREIGN as error:
         raise InputError(
             f"the module {module_name!r} of network {name!r} cannot be imported ({_line(error)}); "
             "install it, or put its folder on PYTHONPATH"
@@ -146,5 +151,5 @@ def _check(name: str, network: nn.Module, head: nn.Linear, returned: Any, images
             setattr(network, attribute, value)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
