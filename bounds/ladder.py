@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import BoundResult
 from kd2m_theory.bounds.rows import (
@@ -88,7 +89,9 @@ class Ladder:
     """
 
     def __init__(self, pair: Pair, delta: float, only: Sequence[str] | None = None, settings: Settings | None = None) -> None:
-        self.pair, self.settings = pair, settings or Settings()
+        self.settings = settings or Settings()
+        self.pair, like_chance = in_content_order(pair)
+        pair = self.pair
         if self.settings.head_lipschitz is not None and pair.head_weight is not None:
             raise InputError("head_lipschitz is for a head that is not linear, and this pair has head_weight; leave one out")
         features, logits = features_view(pair, self.settings), logits_view(pair, self.settings)
@@ -97,6 +100,9 @@ class Ladder:
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks"
             )
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
+        for view in (features, logits):
+            if view is not None:
+                view.like_chance = like_chance
         self.rows = _chosen(only)
         self._measurements = self._list_measurements()
         # Rows that read an interval of a measured value add no event of their own.

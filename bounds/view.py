@@ -44,6 +44,7 @@ class View:
         point_error: how far rounding moved a pair of points, root mean square of student plus that of teacher.
         bias: K, of a linear head on features.
         delta: failure probability that each probabilistic claim may spend.
+        like_chance: whether the order of the samples says nothing about them (see `content_order`).
     """
 
     space: Space
@@ -59,6 +60,7 @@ class View:
     point_error: float = 0.0
     bias: Float64 | None = None
     delta: float = math.nan
+    like_chance: bool = False
 
     def __post_init__(self) -> None:
         self._memory: dict[str, object] = {}

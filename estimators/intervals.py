@@ -310,5 +310,5 @@ def _within(
 
 
 def _outward(quantile: float, side: int) -> float:
-    """An end of an interval in [0, 1], moved outward by more than SciPy's quantiles were seen to be off (1e-14 of their value)."""
+    """An end of an interval in [0, 1], moved outward by more than SciPy's quantiles were seen to be off (1e-14)."""
     return min(1.0, max(0.0, float(quantile) * (1 + side * 1e-13)))

@@ -6,7 +6,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,9 @@ _ARRAYS = (
     "head_weight",
     "head_bias",
 )
+# Those with one row per sample, and of them the student's.
+_STUDENT = ("features_student", "logits_student", "labels_student")
+_ROWS = ("features_teacher", "logits_teacher", "labels", *_STUDENT)
 # Beyond this squares and products of features, weights and logits leave float64.
 _LARGEST = 1e150
 # A float32 network and its head replayed in float64 differ by rounding (TF32 included); more means another layer.
@@ -140,6 +143,17 @@ class Pair:
         assert self.head_bias is not None
         logits: Float64 = features @ self.head_weight.T + self.head_bias
         return logits
+
+    def taken(self, teacher: Int64, student: Int64) -> "Pair":
+        """The pair of these rows of each side, in this order; the same rows where the inputs are the same."""
+        made = object.__new__(Pair)
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None and item.name in _ROWS:
+                value = value[student if item.name in _STUDENT else teacher]
+                value.setflags(write=False)
+            object.__setattr__(made, item.name, value)
+        return made
 
     def __repr__(self) -> str:
         def shape(array: Any) -> str:
