@@ -1,13 +1,17 @@
 """The order in which an audit takes the samples of a pair: that of a digest of their content, not that of the file.
 
-Sorting by digest makes everything that an audit says a function of the samples as a set: a file in the order of its classes, of
-its losses, or of the clock gives the same numbers. Where the samples are independent draws and (nearly) all different, the
-order says nothing about them, as if it had been drawn: exactly so if SHA-256 acts as a random function on them. That is what
-intervals need that read one sample after another.
+It makes everything that an audit says a function of the samples as a set: a file in the order of its classes, of its losses, or
+of the clock gives the same numbers. Where the samples are independent draws and (nearly) all different, the order says nothing
+about them, as if it had been drawn: exactly so if SHA-256 acts as a random function on them. That is what intervals need that
+read one sample after another.
+
+What decides are both networks' logits in single precision, and the label: another scale of the features, or logits that were
+computed elsewhere, move next to no sample.
 """
 
 import hashlib
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,28 +28,56 @@ def in_content_order(pair: Pair) -> tuple[Pair, bool]:
     Returns:
         The pair, and whether so many samples of each side are distinct that their order says nothing about them.
     """
-    teacher: list[Float64 | Int64 | None] = [pair.features_teacher, pair.logits_teacher]
-    student: list[Float64 | Int64 | None] = [pair.features_student, pair.logits_student]
+    # First in the order of every bit: whatever is computed from there is the same for all orders of the file, to the last bit.
+    pair = pair.taken(*(_order(_digests(side))[0] for side in _sides(pair, _given)))
+    orders, distinct = zip(*(_order(_digests(side)) for side in _sides(pair, _logits)), strict=True)
+    return pair.taken(*orders), all(distinct)
+
+
+Side = list[Float64 | Int64 | None]
+
+
+def _given(pair: Pair) -> tuple[Side, Side]:
+    return [pair.features_teacher, pair.logits_teacher], [pair.features_student, pair.logits_student]
+
+
+def _logits(pair: Pair) -> tuple[Side, Side]:
+    """Logits in single precision; features where a pair has no logits."""
+    sides = []
+    for logits, features in ((pair.logits_teacher, pair.features_teacher), (pair.logits_student, pair.features_student)):
+        made = pair.apply_head(features) if logits is None else logits
+        with np.errstate(over="ignore"):
+            sides.append([features if made is None else made.astype(np.float32).astype(np.float64)])
+    return sides[0], sides[1]
+
+
+def _sides(pair: Pair, parts: Callable[[Pair], tuple[Side, Side]]) -> tuple[Side, Side]:
+    teacher, student = parts(pair)
     if pair.inputs_paired:
-        order, distinct = _sorted([*teacher, *student, pair.labels])
-        return pair.taken(order, order), distinct
-    order, distinct = _sorted([*teacher, pair.labels])
-    other, also = _sorted([*student, pair.labels_student])
-    return pair.taken(order, other), distinct and also
+        both = [*teacher, *student, pair.labels]
+        return both, both
+    return [*teacher, pair.labels], [*student, pair.labels_student]
 
 
-def _sorted(arrays: list[Float64 | Int64 | None]) -> tuple[Int64, bool]:
-    """Rows by the digest of what all arrays say of them, and how many equal rows came before; and whether most are distinct."""
+def _digests(arrays: Side) -> list[bytes]:
+    """SHA-256 of what all arrays say of each sample."""
     given = [np.ascontiguousarray(array if array.ndim == 2 else array[:, None]) for array in arrays if array is not None]
     # One zero, one order of bytes, on every machine.
     given = [(array + 0.0 if array.dtype.kind == "f" else array).astype(array.dtype.newbyteorder("<")) for array in given]
-    seen: Counter[bytes] = Counter()
-    keys = []
+    digests = []
     for row in range(len(given[0])):
         content = hashlib.sha256()
         for array in given:
             content.update(array[row].data)
-        digest = content.digest()
+        digests.append(content.digest())
+    return digests
+
+
+def _order(digests: list[bytes]) -> tuple[Int64, bool]:
+    """Samples by their digests, equal ones spread among the others; and whether most are distinct."""
+    seen: defaultdict[bytes, int] = defaultdict(int)
+    keys = []
+    for digest in digests:
         keys.append(hashlib.sha256(digest + seen[digest].to_bytes(8, "little")).digest())
         seen[digest] += 1
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
