@@ -21,7 +21,8 @@ HYPOTHESES: Mapping[str, str] = MappingProxyType(
         "gaussian classes": "The points of each class follow a Gaussian law, with the mean and covariance that the bound uses.",
         # What the loss is.
         "cross-entropy": "The loss is cross-entropy, −ln p_y of the probabilities p = softmax(a).",
-        "vertex gradient": "The loss's gradient in the logits is a convex combination of the e_c − e_y, as that of cross-entropy is.",
+        "vertex gradient": "The loss's gradient in the logits is a convex combination of the e_c − e_y, as that of "
+        "cross-entropy is.",
         "1-Lipschitz loss": "The loss changes by at most ν_y of the change of logits, as cross-entropy does.",
         "loss 1-Lipschitz in the features": "A move of the features changes the loss by at most the length of the move.",
         "convex loss": "The loss is convex in the logits.",
@@ -40,7 +41,8 @@ HYPOTHESES: Mapping[str, str] = MappingProxyType(
         "norm of the loss": "The loss is in the RKHS, and B is at least its norm.",
         "ground cost in the RKHS": "Distances are taken in the RKHS, ‖φ(z) − φ(z')‖_H, not between the features.",
         "1-Lipschitz feature map": "The feature map φ of the kernel is 1-Lipschitz: σ ≥ 1 for the RBF kernel.",
-        "Lipschitz constant of the feature map": "The bound has the Lipschitz constant of φ as a factor, 1/σ for the RBF kernel.",
+        "Lipschitz constant of the feature map": "The bound has the Lipschitz constant of φ as a factor, 1/σ for the RBF "
+        "kernel.",
         "bounded kernel": "The kernel satisfies k(z, z) ≤ K at every point that can occur.",
         "nonnegative kernel": "The kernel is nowhere negative.",
         "bounded ground cost": "All points lie in a set of diameter D, or the ground cost is a metric clipped at D.",
@@ -50,7 +52,8 @@ HYPOTHESES: Mapping[str, str] = MappingProxyType(
         "same population": "The samples are drawn from the population that the statement is about.",
         "samples independent of each other": "The student's and the teacher's samples are independent of each other.",
         "sample size fixed before": "The number of samples n does not depend on their values.",
-        "range fixed before the sample": "The range of the values (B of a loss, D of a ground cost) does not depend on the sample.",
+        "range fixed before the sample": "The range of the values (B of a loss, D of a ground cost) does not depend on the "
+        "sample.",
         "networks fixed before the sample": "No sample was used to train or to select the networks.",
         "kernel fixed before the sample": "The kernel and its width were not chosen on the sample.",
         "ground cost fixed before the sample": "The ground cost (its projection, its head) was not chosen on the sample.",

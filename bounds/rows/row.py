@@ -148,7 +148,7 @@ def worded(template: str, space: Space) -> str:
     return template.format(points="features", heads="both under the teacher's head", prefix="", infix="")
 
 
-class Setting(NamedTuple):
+class Common(NamedTuple):
     """What rows of one space share.
 
     Attributes:
@@ -164,11 +164,11 @@ class Setting(NamedTuple):
     structural: Mapping[str, str]
 
 
-def setting(space: Space) -> Setting:
+def common(space: Space) -> Common:
     """The gap through one shared head and that hypothesis, or the gap of own heads, for which points are logits."""
     if space == "features":
-        return Setting("gap_shared_head", (), (SHARED_HEAD,), {})
-    return Setting("gap", (LOGITS,), (), OWN_HEADS)
+        return Common("gap_shared_head", (), (SHARED_HEAD,), {})
+    return Common("gap", (LOGITS,), (), OWN_HEADS)
 
 
 def _clause(key: str) -> str:
@@ -282,4 +282,5 @@ SAMPLED = tuple(
 OWN_HEADS = {"shared head": "points are logits, and the head of both is the identity"}
 CROSS_ENTROPY = "the loss is cross-entropy"
 CLIPPED = {"bounded loss": "cross-entropy is clipped at B, and its change lies in [−B, B]"}
-ERRORS = {"0–1 loss": "the row bounds an error rate", "0–1 values": "an error is counted as 1, its absence as 0"}
+ERRORS = {"0–1 loss": "the row bounds an error rate"}
+COUNTED = {"0–1 values": "what is counted occurs or does not"}

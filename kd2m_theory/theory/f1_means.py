@@ -238,6 +238,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="bounded loss",
+            forms=_NAMES[:4],
             detail="Every value lies in [0, B].",
             check=lambda x: x.base >= 0 and (x.bound is None or x.top <= x.bound),
             counterexample=Counterexample(

@@ -259,7 +259,8 @@ THEOREM = Theorem(
         Hypothesis(
             name="gaussian classes",
             forms=("T10.gaussian",),
-            detail="It is enough that one law is the image of the other under an affine map whose matrix is symmetric and positive semi-definite.",
+            detail="It is enough that one law is the image of the other under an affine map whose matrix is symmetric and "
+            "positive semi-definite.",
             check=None,
             counterexample=Counterexample(
                 words="two laws with equal mean and covariance: the Gaussian distance is 0",

@@ -197,7 +197,8 @@ THEOREM = Theorem(
         Hypothesis(
             name="shared head",
             forms=("T6", "T6.kernel", "T6.rkhs"),
-            detail="It is linear, with logits Wz + b; for T6.rkhs it is one loss of known norm. Brier's score is a function of each network's own logits.",
+            detail="It is linear, with logits Wz + b; for T6.rkhs it is one loss of known norm. Brier's score is a function "
+            "of each network's own logits.",
             check=lambda x: x.shared_head or (isinstance(x, Instance) and x.loss is brier),
             counterexample=Counterexample(
                 words="equal features, and the student's own head is wrong", form="T6", make=lambda: own_head(squared_loss)
