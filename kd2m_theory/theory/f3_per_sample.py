@@ -310,13 +310,13 @@ THEOREM = Theorem(
     ),
     direction="upper",
     source="T0 and T1, and the means of F1",
-    proof="The gap is at most the mean of the variable, input by input, and the variable is bounded: F1. Its range is [0, B] and "
-    "not [−B, B] where the loss falls as the class becomes more probable: probabilities sum to 1, so some class is not more "
-    "probable for the student than for the teacher, and there the clipped difference is ≥ 0. That halves the radius. The "
-    "difference of an input's own losses has range [−B, B]. Clipping is monotone and 1-Lipschitz, so |ℓ_S − ℓ_T| ≤ min(B, ν_Y(Δ)) "
-    "for clipped losses. For errors the sample's count of disagreements is binomial. An error of the student has margin "
-    "m_S ≤ 0, and m_S ≥ m_T − max_{c≠Y}(Δ_c − Δ_Y): F3.margin counts every such input. The lower sides are the same with min_y, "
-    "or with the networks exchanged.",
+    proof="The gap is at most the mean of the variable, input by input, and the variable is bounded: F1. Its range is [0, B] "
+    "and not [−B, B] where the loss falls as the class becomes more probable: probabilities sum to 1, so some class is not "
+    "more probable for the student than for the teacher, and there the clipped difference is ≥ 0. That halves the radius. The "
+    "difference of an input's own losses has range [−B, B]. Clipping is monotone and 1-Lipschitz, so |ℓ_S − ℓ_T| ≤ min(B, "
+    "ν_Y(Δ)) for clipped losses. For errors the sample's count of disagreements is binomial. An error of the student has "
+    "margin m_S ≤ 0, and m_S ≥ m_T − max_{c≠Y}(Δ_c − Δ_Y): F3.margin counts every such input. The lower sides are the same "
+    "with min_y, or with the networks exchanged.",
     forms=(
         Form(
             name=_NAMES[0],
