@@ -118,6 +118,10 @@ def hypothesis(key: str) -> str:
 
     Raises:
         InputError: no hypothesis has that key; the message names the nearest.
+
+    Example:
+        >>> hypothesis("0–1 loss")
+        'The loss is 1 where the predicted class is wrong and 0 where it is right.'
     """
     known = {**HYPOTHESES, **_declared}
     if key not in known:

@@ -283,7 +283,7 @@ THEOREM = Theorem(
         Hypothesis(
             name="monotone loss",
             forms=(_NAMES[0],),
-            check=None,  # the second form holds for any loss, and an instance does not know which form it is put to
+            check=lambda x: x.loss != "spread",
             counterexample=Counterexample(
                 words="a penalty on the spread of logits: the maximum over classes goes down to −B",
                 form=_NAMES[0],

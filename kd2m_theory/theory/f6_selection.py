@@ -169,7 +169,7 @@ THEOREM = Theorem(
         Hypothesis(
             name="levels add up to δ",
             forms=(_NAMES[0],),
-            check=lambda x: isinstance(x, Split) or float(x.levels.sum()) <= x.delta * (1 + SLACK),
+            check=lambda x: float(x.levels.sum()) <= x.delta * (1 + SLACK),
             counterexample=Counterexample(
                 words="each of 20 claims at the whole of δ, the worst is reported", form=_NAMES[0], make=_undivided
             ),

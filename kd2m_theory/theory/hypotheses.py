@@ -1,7 +1,7 @@
 """Hypotheses that several theorems share, each with the instance that breaks a form without it.
 
-Where a theorem has forms on instances of several kinds, `on` is the kind that the hypothesis is about; `forms` names the forms
-that need it, and `detail` is what the theorem adds to the common sentence.
+`forms` names the forms that need the hypothesis, and `detail` is what the theorem adds to the common sentence. Where these
+forms have instances of several kinds, `on` is the kind that can fail to meet it.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from kd2m_theory.theory.examples import norm_not_raised, own_head, permuted_labels, shares_differ, steep_loss, width_left_out
 from kd2m_theory.theory.instance import cross_entropy
-from kd2m_theory.theory.kernel_instance import TOLERANCE, KernelInstance
+from kd2m_theory.theory.kernel_instance import TOLERANCE
 from kd2m_theory.theory.statement import Counterexample, Hypothesis
 
 Kind = TypeVar("Kind")
@@ -18,7 +18,7 @@ _LINEAR = "Here it is linear: logits are Wz + b with one W and b."
 
 
 def only_on(kind: type[Kind], check: Callable[[Kind], bool]) -> Callable[[Any], bool]:
-    """The check where an instance is of that kind; forms on others do not need it."""
+    """The check where an instance is of that kind; on others the hypothesis holds by their construction."""
     return lambda x: not isinstance(x, kind) or check(x)
 
 
@@ -84,7 +84,7 @@ def norm_of_loss(form: str, *, forms: tuple[str, ...], detail: str = "") -> Hypo
     """B is what the theorem says it is."""
     return Hypothesis(
         name="norm of the loss",
-        check=only_on(KernelInstance, lambda x: bool(x.norm >= x.exact_norm * (1 - TOLERANCE))),
+        check=lambda x: bool(x.norm >= x.exact_norm * (1 - TOLERANCE)),
         counterexample=Counterexample(words="ten times the witness's loss, and B not raised", form=form, make=norm_not_raised),
         forms=forms,
         detail=detail,
@@ -95,7 +95,7 @@ def lipschitz_features(form: str, *, detail: str = "") -> Hypothesis:
     """The factor between distances in the RKHS and distances of features, in one form."""
     return Hypothesis(
         name="Lipschitz constant of the feature map",
-        check=only_on(KernelInstance, lambda x: x.lipschitz >= (1 - TOLERANCE) / x.sigma),
+        check=lambda x: x.lipschitz >= (1 - TOLERANCE) / x.sigma,
         counterexample=Counterexample(words="a width of 0.1 and the constant left out", form=form, make=width_left_out),
         forms=(form,),
         detail=detail,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from kd2m_theory.theory.examples import HEAD, half_temperature, own_head, permuted_labels
-from kd2m_theory.theory.hypotheses import lipschitz_loss, only_on, same_inputs
+from kd2m_theory.theory.hypotheses import lipschitz_loss, same_inputs
 from kd2m_theory.theory.instance import Instance, instance, length, lipschitz, random_instance
 from kd2m_theory.theory.kernel_instance import TOLERANCE, KernelInstance, kernel_instance, random_kernel_instance
 from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
@@ -66,7 +66,7 @@ THEOREM = Theorem(
             name="1-Lipschitz feature map",
             forms=("KD2M.theorem",),
             detail="The paper does not ask for it.",
-            check=only_on(KernelInstance, lambda x: x.sigma >= 1),
+            check=lambda x: x.sigma >= 1,
             counterexample=Counterexample(
                 words="width 0.1 and a loss of norm 1: gap 0.3935, distance of the encoders 0.1",
                 form="KD2M.theorem",
@@ -76,19 +76,17 @@ THEOREM = Theorem(
         Hypothesis(
             name="unit ball",
             forms=("KD2M.theorem",),
-            check=only_on(KernelInstance, lambda x: x.in_unit_ball),
+            check=lambda x: x.in_unit_ball,
             counterexample=Counterexample(words="the witness's loss doubled", form="KD2M.theorem", make=_norm_two),
         ),
         Hypothesis(
             name="loss 1-Lipschitz in the features",
             forms=("T1.literal",),
             detail="With cross-entropy it is enough that the rows of a linear head are at most 1 apart.",
-            check=only_on(Instance, lambda x: bool(lipschitz(x.weight) <= 1 + TOLERANCE)),
+            check=lambda x: bool(lipschitz(x.weight) <= 1 + TOLERANCE),
             counterexample=Counterexample(words="rows 2 apart", form="T1.literal", make=_steep_head),
         ),
-        lipschitz_loss(
-            "T1.literal", forms=("T1.literal",), on=Instance, make=lambda: replace(_far_wrong(), loss=half_temperature)
-        ),
+        lipschitz_loss("T1.literal", forms=("T1.literal",), make=lambda: replace(_far_wrong(), loss=half_temperature)),
         Hypothesis(
             name="shared head",
             detail="Both risks are those of one h; a student has its own.",
@@ -100,7 +98,6 @@ THEOREM = Theorem(
         same_inputs(
             "T1.literal",
             forms=("T1.literal",),
-            on=Instance,
             make=lambda: permuted_labels(slope=0.5),
         ),
     ),

@@ -89,7 +89,7 @@ class Hypothesis:
 
     Attributes:
         name: its key in `kd2m_theory.assumptions`, which has the sentence; rows of an audit use the same keys.
-        check: whether an instance meets it; None where only the user can vouch for it.
+        check: whether an instance of a form that needs it meets it; None where only the user can vouch for it.
         counterexample: what happens without it.
         forms: names of the forms that need it; all forms of the theorem if empty.
         detail: what the theorem adds to the common sentence, as a sentence of its own.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.theory.examples import HEAD, KERNEL_MOVES, MOVES, feature_difference, own_head, shares_differ, two_losses
-from kd2m_theory.theory.hypotheses import lipschitz_features, norm_of_loss, only_on, same_class_shares
+from kd2m_theory.theory.hypotheses import lipschitz_features, norm_of_loss, same_class_shares
 from kd2m_theory.theory.instance import Instance, instance, least_cost, length, random_instance, root, squared_loss, sum_of
 from kd2m_theory.theory.kernel_instance import KernelInstance, random_kernel_instance
 from kd2m_theory.theory.quadratic import Parts, best_kernel, kernel, parts, projection
@@ -199,17 +199,17 @@ THEOREM = Theorem(
             forms=("T6", "T6.kernel", "T6.rkhs"),
             detail="It is linear, with logits Wz + b; for T6.rkhs it is one loss of known norm. Brier's score is a function "
             "of each network's own logits.",
-            check=lambda x: x.shared_head or (isinstance(x, Instance) and x.loss is brier),
+            check=lambda x: x.shared_head,
             counterexample=Counterexample(
                 words="equal features, and the student's own head is wrong", form="T6", make=lambda: own_head(squared_loss)
             ),
         ),
-        same_class_shares("T6", forms=("T6", "T6.kernel", "T6.brier"), on=Instance, make=lambda: shares_differ(squared_loss)),
+        same_class_shares("T6", forms=("T6", "T6.kernel", "T6.brier"), make=lambda: shares_differ(squared_loss)),
         Hypothesis(
             name="squared loss",
             forms=("T6", "T6.kernel", "T6.brier"),
             detail="So it is a polynomial of degree two in the points; for T6.brier these are the probabilities p.",
-            check=only_on(Instance, lambda x: x.loss is squared_loss or x.loss is brier),
+            check=lambda x: x.loss is squared_loss or x.loss is brier,
             counterexample=Counterexample(
                 words="its square is of degree four, outside the space of the kernel", form="T6", make=_degree_four
             ),
@@ -218,7 +218,7 @@ THEOREM = Theorem(
             name="positive kernel offset",
             forms=("T6.kernel",),
             detail="For c < 0, (⟨z, z'⟩ + c)² is no kernel.",
-            check=only_on(Instance, lambda x: x.parameter > 0),
+            check=lambda x: x.parameter > 0,
             counterexample=Counterexample(
                 words="for c < 0 the form is indefinite, and Cauchy–Schwarz turns round", form="T6.kernel", make=_indefinite
             ),
@@ -227,7 +227,7 @@ THEOREM = Theorem(
             name="common ground truth",
             forms=("T6.rkhs",),
             detail="So the loss is one function of z on both sides; else apply the form class by class.",
-            check=only_on(KernelInstance, lambda x: x.one_ground_truth),
+            check=lambda x: x.one_ground_truth,
             counterexample=Counterexample(
                 words="equal laws, labels permuted: MMD = 0 and any gap", form="T6.rkhs", make=two_losses
             ),

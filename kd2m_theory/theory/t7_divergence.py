@@ -109,8 +109,8 @@ def _margin_start(generator: torch.Generator) -> Margins:
     )
 
 
-def _bounded(x: Atoms | Instance | Margins) -> bool:
-    return not isinstance(x, Atoms) or bool(((x.losses >= 0) & (x.losses <= x.bound)).all())
+def _bounded(x: Atoms) -> bool:
+    return bool(((x.losses >= 0) & (x.losses <= x.bound)).all())
 
 
 def _same_shares(x: Atoms | Instance | Margins) -> bool:
