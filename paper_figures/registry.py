@@ -69,13 +69,13 @@ def drawable(folder: Path) -> tuple[PaperFigure, ...]:
 
 
 def listing() -> RenderableType:
-    """One line per figure: what it shows, whose it is, and the stored tables that it reads."""
+    """One line per figure: what it shows, whose it is, and the stored tables that it reads, if any."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "shows", "source", "reads"):
+    for heading in ("name", "shows", "source", "stored tables"):
         table.add_column(heading, no_wrap=heading == "name")
     for figure in figures():
         reads = ", ".join(" or ".join(stored.names) for stored in figure.reads)
-        table.add_row(*map(escape, (figure.name, figure.sentence, figure.source, reads or "nothing, computed")))
+        table.add_row(*map(escape, (figure.name, figure.sentence, figure.source, reads)))
     return table
 
 

@@ -232,7 +232,7 @@ def stored(name: str) -> StoredTable:
 
 
 def read_benchmark(path: Path, command: str) -> Benchmark:
-    """A file that `to_json` made.
+    """The benchmark in a file.
 
     Args:
         path: of the file.
@@ -241,8 +241,20 @@ def read_benchmark(path: Path, command: str) -> Benchmark:
     Raises:
         InputError: the file cannot be read, or is not a table of a benchmark.
     """
-    source = Source(str(path), command)
-    content = read_json(path, f"{path} is not a table of a benchmark; write it again with `{command}`")
+    return parse_benchmark(path, Source(str(path), command))
+
+
+def parse_benchmark(data: bytes | Path, source: Source) -> Benchmark:
+    """What `to_json` made, read.
+
+    Args:
+        data: its bytes, or where it is.
+        source: for messages.
+
+    Raises:
+        InputError: it cannot be read, or is not a table of a benchmark.
+    """
+    content = read_json(data, f"{source.file} is not a table of a benchmark; write it again with `{source.command}`")
     if content.get("schema") != SCHEMA:
         raise source.refused(f"is not a table of a benchmark: its schema is not {SCHEMA!r}")
     for key, kind in _KINDS.items():
