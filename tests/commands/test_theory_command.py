@@ -103,7 +103,7 @@ def test_falsify_takes_one_theorem_or_one_form(kd2m):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "T22"], "did you mean T2?"),
+        (["show", "T22"], "did you mean 'T2'?"),
         (["falsify", "--seconds", "0"], "seconds is 0.0; give a positive number"),
         (["falsify", "--seconds", "-3"], "seconds is -3.0; give a positive number"),
         (["falsify", "--seconds", "inf"], "seconds is inf; give a positive number"),

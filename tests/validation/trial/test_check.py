@@ -9,9 +9,8 @@ from kd2m_theory.bounds import ladder
 from kd2m_theory.theory import examples, t2_conditional
 from kd2m_theory.theory.identity import Identity, Proof
 from kd2m_theory.theory.statement import Counterexample, Hypothesis, Mutant, Witness, scaled
-from kd2m_theory.validation.trial import agreement
+from kd2m_theory.validation.trial import agreement, power
 from kd2m_theory.validation.trial import check as theory_check
-from kd2m_theory.validation.trial import power
 
 T2 = t2_conditional.THEOREM
 SMALL = replace(T2, forms=T2.forms[:1], mutants=T2.mutants[:1])
