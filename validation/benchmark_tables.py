@@ -255,10 +255,14 @@ def parse_benchmark(data: bytes | Path, source: Source) -> Benchmark:
         InputError: it cannot be read, or is not a table of a benchmark.
     """
     content = read_json(data, f"{source.file} is not a table of a benchmark; write it again with `{source.command}`")
+    try:
+        json.dumps(content, ensure_ascii=False).encode()  # as figures and pages write it again
+    except (UnicodeEncodeError, RecursionError):
+        raise source.refused("is not a table of a benchmark: it holds an unpaired surrogate, or is nested too deeply") from None
     if content.get("schema") != SCHEMA:
         raise source.refused(f"is not a table of a benchmark: its schema is not {SCHEMA!r}")
     for key, kind in _KINDS.items():
-        if not isinstance(content.get(key), kind):
+        if key not in content or not isinstance(content[key], kind):
             raise source.refused(f"is not a table of a benchmark: its {key!r} is not what a benchmark writes")
     return Benchmark(
         **{key: content[key] for key in _KINDS if key != "tables"},

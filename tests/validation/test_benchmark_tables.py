@@ -112,6 +112,8 @@ def in_table(**changes):
         (b"[" * 10**5, "is not a table of a benchmark; write it again with `python a.py` (RecursionError"),
         (b"[]", "is not a table of a benchmark; write it again with `python a.py` (it is not a table)"),
         ({}, "is not a table of a benchmark: its schema is not 'kd2m-benchmark/1'; write it again"),
+        ({key: value for key, value in damaged().items() if key != "date"}, "is not a table of a benchmark: its 'date'"),
+        (damaged(title="\ud800"), "is not a table of a benchmark: it holds an unpaired surrogate"),
         (damaged(date=3), "is not a table of a benchmark: its 'date' is not what a benchmark writes"),
         (damaged(environment=[]), "is not a table of a benchmark: its 'environment' is not what a benchmark writes"),
         (damaged(tables=[[]]), "is not a table of a benchmark: a table lacks its title, setting, columns or records"),
