@@ -63,7 +63,7 @@ MUTANTS = {
     "bandwidth of intervals": ("estimators.intervals", "_STEPS", 0.5),
     "shrinkage of measured distances": ("validation.campaigns.measured_distances", "_SHRINKAGE", 2),
     "magnification of glyphs": ("validation.populations.glyphs", "_SCALE", 2),
-    "rounding of constants of losses": ("bounds.constants", "EPS", 1e6),
+    "rounding of constants of losses": ("bounds.constants.heads", "EPS", 1e6),
     "images drawn at a time": ("validation.populations.population", "_CHUNK", 0.5),
     "black pixels around an image": ("validation.populations.hub", "_PADDING", 0.5),
     "level of measured truths": ("validation.campaigns.truth", "DELTA", 1e3),

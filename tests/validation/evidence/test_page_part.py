@@ -10,7 +10,7 @@ from kd2m_theory.validation.evidence import page_part
 from kd2m_theory.validation.evidence.registry import suites
 from kd2m_theory.validation.evidence.tables import SCHEMA, file_name
 
-PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
+PAGE = Path(__file__).parents[3] / "docs" / "evidence.md"
 STRATA = {"rows": "family", "transport": "kind", "files": "file", "coverage": "order"}
 
 
