@@ -6,6 +6,7 @@ from kd2m_theory import InputError
 from kd2m_theory.bounds import ROWS
 from kd2m_theory.theory.catalogue import theorem, theorems
 from kd2m_theory.validation.trial.check import check_theorem
+from kd2m_theory.validation.trial.pages import latex_of
 
 CATALOGUE = theorems()
 ORDER = [
@@ -32,7 +33,7 @@ def test_every_theorem_says_all_that_it_must(one):
     assert one.hypotheses or "no " in one.proof.lower()
     assert len(one.mutants) >= 2
     for form in one.forms:
-        assert form.latex
+        assert latex_of(form)
         assert form.constant
         assert form.witness.words
         assert (form.start is None) == (one.level != "deterministic"), form.name
