@@ -172,39 +172,38 @@ class Ladder:
         view = self._views[row.space]
         situation = Situation(self.pair, self.settings, view)
         assumptions = tuple(need.check(situation) for need in row.requirements)
-        missing = self._missing(row)
-        if missing or view is None:
-            return BoundResult(
-                name=row.name,
-                sentence=row.sentence,
-                statement=row.statement,
-                source=row.source,
-                target=row.target,
-                lower=math.nan,
-                upper=math.nan,
-                measured=None,
-                rounding=0.0,
-                vacuous_from=math.nan,
-                assumptions=assumptions,
-                status="not applicable",
-                why=missing,
-                seconds=0.0,
-            )
-        sides, seconds = view.timed(row.compute)
-        value = self._value(row.target, values)
-        status, why = _judge(sides, value, self.pair.labels is not None, row.target, view.classes)
-        return BoundResult(
+        result = partial(
+            BoundResult,
             name=row.name,
             sentence=row.sentence,
             statement=row.statement,
             source=row.source,
             target=row.target,
+            assumptions=assumptions,
+        )
+        missing = self._missing(row)
+        sides, seconds = None, 0.0
+        if not missing and view is not None:
+            sides, seconds, missing = _computed(row, view)
+        if sides is None or view is None:
+            return result(
+                lower=math.nan,
+                upper=math.nan,
+                measured=None,
+                rounding=0.0,
+                vacuous_from=math.nan,
+                status="not applicable",
+                why=missing,
+                seconds=0.0,
+            )
+        value = self._value(row.target, values)
+        status, why = _judge(sides, value, self.pair.labels is not None, row.target, view.classes)
+        return result(
             lower=sides.lower,
             upper=sides.upper,
             measured=value.measured,
             rounding=value.rounding,
             vacuous_from=value.vacuous_from,
-            assumptions=assumptions,
             status=status,
             why=why,
             seconds=seconds,
@@ -212,6 +211,20 @@ class Ladder:
             distances=sides.distances,
             details=sides.details,
         )
+
+
+def _computed(row: Row, view: View) -> tuple[Sides | None, float, str]:
+    """A row's numbers and their seconds, or why it has none on these samples: one row that fails is not the end of an audit."""
+    try:
+        sides, seconds = view.timed(row.compute)
+    except MemoryError:
+        return None, 0.0, f"{row.name} is too large here: there is not enough memory"
+    except Exception as error:
+        words = " ".join(str(error).split()) or "no message"
+        return None, 0.0, f"{row.name} failed on these samples ({type(error).__name__}: {words})"
+    if not sides.lower <= sides.upper:  # NaN is neither
+        return None, 0.0, f"{row.name} has no number: its arithmetic left float64 (it says [{sides.lower:g}, {sides.upper:g}])"
+    return sides, seconds, ""
 
 
 def _chosen(only: Sequence[str] | None) -> tuple[Row, ...]:
