@@ -44,6 +44,8 @@ class View:
         point_error: how far rounding moved a pair of points, root mean square of student plus that of teacher.
         bias: K, of a linear head on features.
         delta: failure probability that each probabilistic claim may spend.
+        replay_error: how far rounding of Wz + b, where logits were computed from features, may have moved a mean loss of the
+            student plus one of the teacher, in nats.
         like_chance: whether the order of the samples says nothing about them (see `content_order`).
     """
 
@@ -61,6 +63,7 @@ class View:
     bias: Float64 | None = None
     delta: float = math.nan
     like_chance: bool = False
+    replay_error: float = 0.0
 
     def __post_init__(self) -> None:
         self._memory: dict[str, object] = {}
@@ -192,6 +195,16 @@ class View:
 
         return self.shared(key, compute)
 
+    @cached_property
+    def change_error(self) -> float:
+        """How far rounding may move a mean over paired inputs of differences Δ_c − Δ_y of changes of logits, in nats.
+
+        A change Δ = a_S − a_T is right to a rounding of itself, the difference of two changes to that of both, however large an
+        offset of all logits cancels in it.
+        """
+        size = np.abs(self.logits_student).max(axis=1) + np.abs(self.logits_teacher).max(axis=1)
+        return 8 * EPS * math.fsum(size) / len(size)
+
     def losses(self) -> tuple[Float64, Float64]:
         """Cross-entropy of student and teacher for each sample under this view's head, in nats."""
         labels_s, labels_t = self.both_labels()
@@ -202,11 +215,7 @@ class View:
         """How far rounding may have moved the measured gap, in nats: of the losses, and of Wz + b that enters them."""
         # log Σ exp(a − max a) is summed from K terms ≤ 1; max a − a_y is right to a rounding of itself, at most ℓ + ln K.
         total = 8 * (self.classes + 8) * EPS * (1 + math.log(self.classes))
-        for points, losses in zip((self.student, self.teacher), self.losses(), strict=True):
-            total += 8 * EPS * float(losses.mean())
-            if self.space == "features" and self.weight is not None:
-                sums = np.abs(points) @ np.abs(self.weight).T
-                total += 2 * (points.shape[1] + 2) * EPS * float(sums.max(axis=1).mean())
+        total += self.replay_error + sum(8 * EPS * float(losses.mean()) for losses in self.losses())
         if self.space == "features" and self.weight is None:  # somebody else's arithmetic, in float32 at worst
             single = float(np.finfo(np.float32).eps)
             total += 8 * single * sum(float(np.abs(a).max(axis=1).mean()) for a in (self.logits_student, self.logits_teacher))
@@ -242,6 +251,7 @@ def features_view(pair: Pair, settings: Settings) -> View | None:
         pair.inputs_paired,
         settings,
         bias=pair.head_bias,
+        replay_error=_replay_error(pair, pair.features_student) + _replay_error(pair, pair.features_teacher),
     )
 
 
@@ -268,7 +278,23 @@ def logits_view(pair: Pair, settings: Settings) -> View | None:
         pair.inputs_paired,
         settings,
         moved,
+        replay_error=sum(
+            _replay_error(pair, features)
+            for features, given in (
+                (pair.features_teacher, pair.logits_teacher),
+                (pair.features_student, pair.logits_student),
+            )
+            if given is None
+        ),
     )
+
+
+def _replay_error(pair: Pair, features: Float64 | None) -> float:
+    """How far rounding of Wz + b may move the mean of a loss whose gradient has an ℓ₁ norm of at most 2."""
+    if features is None or pair.head_weight is None or pair.head_bias is None:
+        return 0.0
+    sums = np.abs(features) @ np.abs(pair.head_weight).T + np.abs(pair.head_bias)
+    return 2 * (features.shape[1] + 3) * EPS * float(sums.max(axis=1).mean())
 
 
 def _labels(pair: Pair) -> tuple[Int64 | None, Int64 | None]:
