@@ -110,6 +110,8 @@ class View:
     @cached_property
     def lipschitz(self) -> float:
         """L of the head, nats a unit of distance."""
+        if self.space == "logits":  # the head is the identity, two of whose rows are √2 apart
+            return math.sqrt(2.0) * (1 + 4 * EPS)
         if self.weight is None:  # ℓ is √2-Lipschitz in the logits
             assert self.settings.head_lipschitz is not None
             return math.sqrt(2.0) * self.settings.head_lipschitz * (1 + 4 * EPS)

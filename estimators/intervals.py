@@ -163,7 +163,7 @@ def hoeffding(
     Raises:
         InputError: no values, NaN, a value outside [low, high], delta outside (0, 1), or a range that looks taken from
             this sample: of more than two distinct values, both ends are the extremes, or one end is an extreme that occurs
-            once and is no whole number.
+            once and is not a whole number.
 
     Example:
         >>> print(hoeffding([0.2, 0.4, 0.6, 0.8] * 25, 0, 1, 0.05))

@@ -25,12 +25,11 @@ from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
 
 
-def _class_bound(x: Float64, y: Float64, weight: Float64, target: Float64) -> tuple[float, float]:
+def _class_bound(x: Float64, y: Float64, weight: Float64, quadratic: float, target: Float64) -> tuple[float, float]:
     """‖WᵀW‖ ‖ΔΣ‖ + ‖2Wᵀ(Wz₀ − t)‖ ‖Δμ‖ for the loss ‖Wz − t‖² of clouds n × d and m × d; and a bound on its rounding."""
     means = x.mean(axis=0), y.mean(axis=0)
     centre, shift = (means[0] + means[1]) / 2, means[0] - means[1]
     covariances = [(cloud - mean).T @ (cloud - mean) / len(cloud) for cloud, mean in zip((x, y), means, strict=True)]
-    quadratic = float(np.linalg.norm(weight.T @ weight))
     gradient = 2 * float(np.linalg.norm(weight.T @ (weight @ centre - target)))
     spread, moved = float(np.linalg.norm(covariances[0] - covariances[1])), float(np.linalg.norm(shift))
     # Sums of k terms are right to k roundings of the sums of their absolute values.
@@ -51,10 +50,10 @@ def _class_bound(x: Float64, y: Float64, weight: Float64, target: Float64) -> tu
 
 def _sides(view: View, points: tuple[Float64, Float64], weight: Float64, targets: Float64) -> Sides:
     labels = view.both_labels()
-    total, slack = 0.0, 0.0
+    total, slack, quadratic = 0.0, 0.0, float(np.linalg.norm(weight.T @ weight))
     for label, share in view.shares.items():
         student, teacher = (cloud[y == label] for cloud, y in zip(points, labels, strict=True))
-        value, rounding = _class_bound(student, teacher, weight, targets[label])
+        value, rounding = _class_bound(student, teacher, weight, quadratic, targets[label])
         total, slack = total + share * value, slack + share * rounding
     return both_sides((total + slack) * (1 + 8 * EPS), details={"rounding": slack})
 

@@ -176,7 +176,7 @@ class AuditReport:
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON (schema "kd2m-audit/3"), whole or not at all.
+        """Write the report as JSON (schema "kd2m-audit/3"), atomically.
 
         Raises:
             InputError: nothing can be written there.

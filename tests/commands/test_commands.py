@@ -125,7 +125,7 @@ BAD = {
         ["audit", "good.safetensors", "--json", "a.html", "--report", "a.html"],
         "json and report are both a.html",
     ),
-    "json is a device": (["audit", "good.safetensors", "--json", "/dev/null"], "/dev/null is no regular file"),
+    "json is a device": (["audit", "good.safetensors", "--json", "/dev/null"], "/dev/null is not a regular file"),
     "demo over a file": (["demo", "--out", "foreign.safetensors"], "the folder foreign.safetensors cannot be made"),
     "demo on no device": (["demo", "--out", "made", "--device", "abacus"], "device 'abacus' cannot be used here"),
 }

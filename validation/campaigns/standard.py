@@ -15,7 +15,7 @@ def findings_in(path: Path) -> "Findings":
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
-        InputError: the file is no table of a campaign.
+        InputError: the file is not a table of a campaign.
     """
     require("a campaign's table", "pyarrow")
     from kd2m_theory.validation.campaigns import findings
