@@ -75,6 +75,7 @@ benchmark: $(VENV)/.installed
 	for name in transport losses mmd gaussian audit_scale glyphs steps accuracy engine; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
 	$(BIN)/python validation/benchmarks/training_curves.py --save validation/benchmarks/training_curves.json
+	$(BIN)/python validation/benchmarks/demonstration.py --save validation/benchmarks
 
 gpu: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python validation/benchmarks/gpu.py --minutes $(or $(MINUTES),8)

@@ -17,11 +17,13 @@ class StoredTable:
         file: its name, "transport.md".
         command: what writes it.
         read: makes of its path what a figure's `table` is given; the path itself if not said.
+        shipped: its name among the tables that ship with the package, where that is another; None: `file`.
     """
 
     file: str
     command: str
     read: Callable[[Path], Any] = lambda path: path
+    shipped: str | None = None
 
     def path(self, folder: Path | None) -> Path:
         """Where it is: in that folder, or, for None, among the tables that ship with the package.
@@ -30,7 +32,7 @@ class StoredTable:
             InputError: it is not there; the message has the command that makes it.
         """
         if folder is None:
-            shipped = Path(str(files("kd2m_theory.validation"))) / "benchmarks" / self.file
+            shipped = Path(str(files("kd2m_theory.validation"))) / "benchmarks" / (self.shipped or self.file)
             if shipped.is_file():
                 return shipped
             raise InputError(f"no {self.file} ships; write it with `{self.command}` and name its folder with --tables")
