@@ -1,5 +1,6 @@
 """The demonstration: two shipped configurations, the loop of `kd2m train`, and the table of README."""
 
+import copy
 import importlib.util
 import json
 import sys
@@ -12,6 +13,7 @@ import torch
 
 from kd2m_theory import Pair, audit
 from kd2m_theory.errors import InputError, MissingDependencyError
+from kd2m_theory.reporting.report import AuditReport
 from kd2m_theory.validation.training import demo, demo_table
 from kd2m_theory.validation.training.configuration import read_configuration
 from kd2m_theory.validation.training.distillation import train
@@ -132,19 +134,27 @@ def script(monkeypatch):
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "SEED", 3)
     monkeypatch.setattr(demo, "run", lambda _seed, _device: short())
+    monkeypatch.setattr(AuditReport, "plot", lambda _report, _path: None)
+    made = module.tables()
+    monkeypatch.setattr(module, "tables", lambda: made)
     return module
 
 
 def test_the_script_stores_what_a_run_says_and_sees_that_another_says_otherwise(script, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["demonstration.py", "--save", str(tmp_path)])
     assert script.main() == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-alone.json", "demo-cw2.json", "framework.json"]
+    made = script.tables()
+    assert (
+        sorted(path.name for path in tmp_path.iterdir())
+        == ["demo-alone.json", "demo-cw2.json", "framework.json"]
+        == sorted(made)
+    )
     held = json.loads((tmp_path / "demo-cw2.json").read_text(encoding="utf-8"))
     assert {row["name"]: row["upper"] for row in held["rows"]}["T5"] == short().reports["cw2"]["T5"].upper
-    made = script.tables()
     assert not any(script._differs(tmp_path / file, table) for file, table in made.items())
-    made["demo-cw2.json"]["rows"][0]["upper"] *= 1 + 1e-15
-    assert script._differs(tmp_path / "demo-cw2.json", made["demo-cw2.json"])
+    changed = copy.deepcopy(made["demo-cw2.json"])
+    changed["rows"][0]["upper"] *= 1 + 1e-15
+    assert script._differs(tmp_path / "demo-cw2.json", changed)
     monkeypatch.setattr(sys, "argv", ["demonstration.py"])
     assert script.main() == 1  # what ships is of the whole run
     assert capsys.readouterr().out.count("has other numbers than this run") == 3
