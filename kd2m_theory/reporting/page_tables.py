@@ -6,7 +6,6 @@ from typing import Any
 
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.html import Html, element, join
-from kd2m_theory.reporting.row_words import meaning
 from kd2m_theory.words import number, percent
 
 Report = Mapping[str, Any]
@@ -123,7 +122,7 @@ def _row(row: Record) -> Html:
         sides = [end if end is not None else limit for end, limit in zip(sides, (-math.inf, math.inf), strict=True)]
     numbers = [value_cell(side) for side in (*sides, row["ratio"])]
     holds = element("td", _HOLDS[row["holds"]])
-    words = [element("p", meaning(row["name"]), " ", element("span", row["statement"], class_="formula"))]
+    words = [element("p", row["sentence"], " ", element("span", row["statement"], class_="formula"))]
     assumed = ", ".join(f"{assumption['name']} ({_STATES[assumption['state']]})" for assumption in row["assumptions"])
     words.append(element("p", element("b", row["status"]), f": {row['why']}. Rests on {assumed}.", class_="basis"))
     violated = row["guaranteed"] and row["holds"] is False

@@ -27,7 +27,7 @@ from kd2m_theory.pair import Pair
 from kd2m_theory.version import __version__
 from kd2m_theory.words import number, percent
 
-SCHEMA = "kd2m-audit/2"
+SCHEMA = "kd2m-audit/3"
 _WIDTH = 104
 
 
@@ -176,7 +176,7 @@ class AuditReport:
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON (schema "kd2m-audit/2"), whole or not at all.
+        """Write the report as JSON (schema "kd2m-audit/3"), whole or not at all.
 
         Raises:
             InputError: nothing can be written there.

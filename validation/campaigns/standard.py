@@ -27,4 +27,5 @@ STANDARD = StoredTable(
     file="standard.parquet",
     command="kd2m validate standard; cp campaigns/standard/table.parquet standard.parquet",
     read=findings_in,
+    in_store="table.parquet",
 )

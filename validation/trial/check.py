@@ -185,7 +185,7 @@ def check_theorem(theorem: Theorem, seconds: float = 0.0, steps: int = _STEPS, s
     hunted = kills(theorem, steps, seed)
     faults += [f"the mutant {kill.mutant!r} of {kill.form} survives ({kill.ratio:.6g})" for kill in hunted if not kill.killer]
     findings = tuple(
-        falsify(form, seconds, seed, hypotheses=theorem.hypotheses)
+        falsify(form, seconds, seed, hypotheses=theorem.needed_by(form.name))
         for form in theorem.forms
         if seconds > 0 and form.start is not None
     )
@@ -208,7 +208,8 @@ def _witness(theorem: Theorem, form: Form) -> tuple[float, list[str]]:
         faults.append(f"the witness of {form.name} violates it, ratio {ratio:.9g}")
     if not ratio >= form.witness.reaches:
         faults.append(f"the witness of {form.name} reaches {ratio:.6g}, not {form.witness.reaches:g}")
-    faults += [f"the witness of {form.name} does not meet {h.name!r}" for h in theorem.hypotheses if not _meets(h, instance)]
+    needed = theorem.needed_by(form.name)
+    faults += [f"the witness of {form.name} does not meet {h.name!r}" for h in needed if not _meets(h, instance)]
     return ratio, faults + list(compare(form, instance).faults)
 
 
@@ -222,7 +223,7 @@ def _counterexample(theorem: Theorem, hypothesis: Hypothesis) -> tuple[float, li
         faults.append(f"without {hypothesis.name!r} {example.form} is violated only to {ratio:.6g}")
     if hypothesis.check is not None and hypothesis.check(instance):
         faults.append(f"the counterexample to {hypothesis.name!r} passes its check")
-    others = (h for h in theorem.hypotheses if h is not hypothesis)
+    others = (h for h in theorem.needed_by(form.name) if h is not hypothesis)
     faults += [f"the counterexample to {hypothesis.name!r} drops {h.name!r} too" for h in others if not _meets(h, instance)]
     return ratio, faults
 

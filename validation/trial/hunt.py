@@ -104,7 +104,7 @@ def hunt(
     found = []
     for owner, form in watch(chosen):
         form.sides(form.witness.make())  # what is imported on first use is not taken out of the form's seconds
-        finding = falsify(form, share, seed, steps=steps, hypotheses=owner.hypotheses)
+        finding = falsify(form, share, seed, steps=steps, hypotheses=owner.needed_by(form.name))
         row = (
             Comparison(form=form.name, row=None) if finding.instance is None else compare(form, finding.instance, numbers=False)
         )

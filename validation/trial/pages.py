@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from kd2m_theory.bounds import ROWS
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Theorem
 from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
@@ -32,6 +33,17 @@ def page(theorem: Theorem) -> str:
     return "\n".join(_lines(theorem))
 
 
+def latex_of(form: Form) -> str:
+    """The inequality of a form: its own, or that of the audit's row that computes it; empty if there is no such row.
+
+    Example:
+        >>> from kd2m_theory.theory.catalogue import theorem
+        >>> print(latex_of(theorem("T0").form("T0.error")))
+        |err_S-err_T| \\le P(\\hat y_S\\ne\\hat y_T)
+    """
+    return form.latex or next((row.latex for row in ROWS if row.name == form.name), "")
+
+
 def _lines(theorem: Theorem) -> Iterator[str]:
     yield f"{theorem.name}: {theorem.title}"
     yield f"{theorem.verdict}; {theorem.direction}; {theorem.level}"
@@ -52,6 +64,8 @@ def _lines(theorem: Theorem) -> Iterator[str]:
         form = theorem.form(example.form)
         ratio = ratio_beyond_rounding(form.sides, example.make(), form.free)
         yield from _wrapped(f"{hypothesis.name} ({hypothesis.kind}): {hypothesis.statement}", 2)
+        if hypothesis.forms:
+            yield from _wrapped(f"needed by {', '.join(hypothesis.forms)}", 6)
         yield from _wrapped(f"without it {form.name} reaches {number(ratio)}: {example.words}", 6)
         whole = form.sides(example.make())
         yield f"      gap {number(float(whole.gap))}, bound {number(float(whole.upper))}"
@@ -65,7 +79,7 @@ def _form(form: Form) -> Iterator[str]:
     ratio = ratio_beyond_rounding(form.sides, form.witness.make(), form.free)
     row = "" if form.row else "  (no audit row)"
     yield f"  {form.name}  {number(ratio)}{row}"
-    yield f"      {form.latex}"
+    yield f"      {latex_of(form)}"
     yield from _wrapped(f"constant: {form.constant}", 6)
     yield from _wrapped(f"witness: {form.witness.words}", 6)
     if form.witness.reason:

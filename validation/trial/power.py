@@ -167,7 +167,7 @@ def _hunt(theorem: Theorem, mutant: Mutant, steps: int, seed: int) -> tuple[str,
     if form.start is not None:  # where chance takes part, the size of an instance decides what can be enumerated
         others = ((other.name, other.witness.make()) for other in theorem.forms if other.name != form.name)
         candidates += [(f"witness of {name}", instance) for name, instance in others if type(instance) is type(own)]
-    checks = [h.check for h in theorem.hypotheses if h.check is not None]
+    checks = [h.check for h in theorem.needed_by(form.name) if h.check is not None]
     for words, instance in candidates:
         if not all(check(instance) for check in checks):
             continue

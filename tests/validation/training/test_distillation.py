@@ -179,7 +179,7 @@ def test_a_killed_run_leaves_whole_files_and_continues_bit_for_bit(tmp_path):
         "train(tiny(student__training__epochs=14, pairs__at=list(range(1, 15))), sys.argv[1], resume=True)"
     )
     folder = tmp_path / "killed"
-    helpers = Path(__file__).parent.parent / "helpers"
+    helpers = Path(__file__).parents[2] / "helpers"
     for epochs in (2, 8):
         process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, folder], cwd=helpers)
         wanted = folder / f"pairs/epoch-{epochs:04}.safetensors"
@@ -370,7 +370,7 @@ def test_a_run_is_not_continued_with_another_network_of_ones_own(tmp_path, monke
     import importlib
 
     module = tmp_path / "own_networks.py"
-    code = (Path(__file__).parent.parent / "helpers" / "factories.py").read_text()
+    code = (Path(__file__).parents[2] / "helpers" / "factories.py").read_text()
     module.write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()

@@ -16,7 +16,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.validation.training.distillation import train
 from kd2m_theory.validation.training.processes import Processes, started_by_torchrun
 
-HELPER = Path(__file__).parent.parent / "helpers" / "two_trainers.py"
+HELPER = Path(__file__).parents[2] / "helpers" / "two_trainers.py"
 # A distance of the whole batch, one with a learnable part and random directions, and one of weight zero that trains nothing.
 OBJECTIVES = {
     "cw2": {"name": "cw2", "weight": 0.1},
