@@ -269,6 +269,7 @@ def betting(
     """
     values, delta = bounded_sample(values, low, high, range_known), check_delta(delta)
     values = np.random.default_rng(seed).permutation(values)
+    low, high = float(low), float(high)
     mean = math.fsum(values) / len(values)
     below = _rejected_share((values - low) / (high - low), delta)
     above = _rejected_share((high - values) / (high - low), delta)
@@ -281,8 +282,8 @@ def betting(
         method="betting",
         guaranteed=True,
         assumptions=_BOUNDED.format(low=low, high=high),
-        least=float(low),
-        most=float(high),
+        least=low,
+        most=high,
     )
 
 
@@ -388,6 +389,7 @@ def _within(
     values: Float64, half: float, low: float, high: float, delta: float, unit: PopulationUnit, method: str
 ) -> Confidence:
     """Mean ± half, cut to the range, which holds the mean for certain."""
+    low, high = float(low), float(high)
     mean = math.fsum(values) / len(values)
     lower, upper = max(low, round_down(mean - round_up(half))), min(high, round_up(mean + round_up(half)))
     return Confidence(
@@ -399,8 +401,8 @@ def _within(
         method=method,
         guaranteed=True,
         assumptions=_BOUNDED.format(low=low, high=high),
-        least=float(low),
-        most=float(high),
+        least=low,
+        most=high,
     )
 
 
