@@ -1,12 +1,12 @@
 """The tables of a report's page, each from the report's dictionary."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.ladder_scale import interval
-from kd2m_theory.reporting.sections import Cell, Line, Section, Strong, Table, Tone, columns, paragraph
+from kd2m_theory.reporting.sections import Cell, Column, Line, Section, Strong, Table, Tone, columns, paragraph
 from kd2m_theory.words import number, percent
 
 Report = Mapping[str, Any]
@@ -22,10 +22,11 @@ def value_cell(value: float | None, digits: int = 4) -> Cell:
     return Cell(number(value, digits), value)
 
 
-def pairs_table(name: str, heads: Sequence[str], items: Mapping[str, str]) -> Table:
+def pairs_table(name: str, heads: tuple[str, str], items: Mapping[str, str]) -> Table:
     """Words beside words, which may come from anybody."""
+    left, right = heads
     lines = tuple(Line((Cell(key, foreign=True), Cell(words, foreign=True))) for key, words in items.items())
-    return Table(name=name, columns=columns(*heads), lines=lines, kind="pairs")
+    return Table(name=name, columns=(Column(left), Column(right, folds=True)), lines=lines, kind="pairs")
 
 
 def measured_table(report: Report) -> Table:
@@ -39,8 +40,7 @@ def measured_table(report: Report) -> Table:
         f"Values of {report['n']:,} samples; intervals for the population, each at {percent(1 - report['share'])}, "
         f"all together at {percent(1 - report['delta'])}"
     )
-    first, *numeric = columns("Measured", "Value", "From", "To", numeric=3)
-    heads = (first, *numeric, *columns("Unit", "Interval"))
+    heads = (*columns("Measured", "Value", "From", "To", numeric=3), Column("Unit"), Column("Interval", folds=True))
     return Table(name="measured values", columns=heads, lines=tuple(lines), caption=caption, kind="measured")
 
 
@@ -65,7 +65,7 @@ def yardsticks_table(report: Report) -> Table:
     ]
     return Table(
         name="yardsticks",
-        columns=(*columns("Yardstick", "Value", numeric=1), *columns("Unit")),
+        columns=(*columns("Yardstick", "Value", numeric=1), Column("Unit")),
         lines=tuple(Line((words, value_cell(value, 6), unit)) for words, value, unit in items),
         caption="What a bound must beat to say anything",
         kind="yardsticks",
@@ -74,7 +74,7 @@ def yardsticks_table(report: Report) -> Table:
 
 def row_sections(report: Report) -> list[Section]:
     """Heading and table of every target, in ladder order."""
-    heads = (*columns("Row", "Lower", "Upper", "Bound / value", numeric=3), *columns("Holds"))
+    heads = (*columns("Row", "Lower", "Upper", "Bound / value", numeric=3), Column("Holds"))
     result = []
     for target, subject in SUBJECTS.items():
         rows = [row for row in report["rows"] if row["target"] == target]
@@ -140,7 +140,7 @@ def assumptions_table(report: Report) -> Table:
     )
     return Table(
         name="assumptions",
-        columns=columns("Assumption", "State", "Evidence", "Rows"),
+        columns=(*columns("Assumption", "State"), Column("Evidence", folds=True), Column("Rows", folds=True)),
         lines=lines,
         caption="Assumptions: met (checked on the pair), vouched for (the data cannot check it), or unmet",
         kind="assumptions",

@@ -167,7 +167,7 @@ class AuditReport:
         try:
             report = cls(**fields_of(table))
             check_derived(table, report.to_dict())
-        except InputError as error:
+        except (InputError, RecursionError) as error:
             raise InputError(f"{path} is not an audit ({error})") from None
         return report
 

@@ -82,11 +82,13 @@ class Column:
         heading: its first line.
         numeric: whether it has numbers, which are aligned on the right.
         folds: whether a terminal may break its cells; others are cut short where there is no room.
+        width: its least width in a terminal, in characters: columns of tables below one another can be made to line up.
     """
 
     heading: str
     numeric: bool = False
     folds: bool = False
+    width: int = 0
 
 
 @dataclass(frozen=True, slots=True)

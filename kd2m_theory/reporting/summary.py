@@ -6,16 +6,25 @@ from typing import Any
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.page_tables import compared, sides, tone, value_cell
-from kd2m_theory.reporting.sections import Line, Paragraph, Section, Table, columns, paragraph
+from kd2m_theory.reporting.sections import Column, Line, Paragraph, Section, Table, paragraph
 from kd2m_theory.words import number, percent
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 
 _HOLDS = {True: "yes", False: "NO", None: "–"}
-_COLUMNS = (
-    *columns("bound", "lower", "upper", "slack", "ratio", numeric=4),
-    *columns("holds", "assumed", "says", "seconds", numeric=1),
+_MEASURED = (
+    Column("measured", width=32),
+    *(Column(heading, numeric=True, width=10) for heading in ("value", "from", "to")),
+    Column("interval", folds=True),
+)
+_LADDER = (
+    Column("bound", width=22),
+    *(Column(heading, numeric=True, width=9) for heading in ("lower", "upper", "slack", "ratio")),
+    Column("holds"),
+    Column("assumed", width=7),
+    Column("says", width=11),
+    Column("seconds", numeric=True),
 )
 
 
@@ -41,10 +50,9 @@ def _measured(report: Report) -> Section:
     lines = []
     for name, value in report["measured"].items():
         numbers = map(value_cell, (value["value"], *interval(value)))
-        lines.append(Line((MEASURED[name], *numbers, value["unit"], value["method"] + ("" if value["guaranteed"] else " *"))))
-    heads = (*columns("measured", "value", "from", "to", numeric=3), *columns("unit", "interval"))
+        lines.append(Line((MEASURED[name], *numbers, value["method"] + ("" if value["guaranteed"] else " *"))))
     title = f"measured on n = {report['n']}, K = {report['classes']}"
-    return Section(title=title, parts=(Table(name="measured", columns=heads, lines=tuple(lines)),))
+    return Section(title=title, parts=(Table(name="measured", columns=_MEASURED, lines=tuple(lines)),))
 
 
 def _ladder(report: Report) -> Iterator[Section]:
@@ -54,7 +62,7 @@ def _ladder(report: Report) -> Iterator[Section]:
             continue
         value = next((row["measured"] for row in rows if row["measured"] is not None), None)
         title = subject.words if value is None else f"{subject.words}: {number(value)}"
-        table = Table(name=subject.words, columns=_COLUMNS, lines=tuple(map(_line, rows)))
+        table = Table(name=subject.words, columns=_LADDER, lines=tuple(map(_line, rows)))
         missing = dict.fromkeys(row["why"] for row in rows if row["status"] == "not applicable")
         yield Section(title=title, parts=(table, *(paragraph(f"n/a: {why}", tone="muted") for why in missing)))
 

@@ -82,10 +82,12 @@ def _table(table: Table) -> RichTable:
     made = RichTable(box=None, pad_edge=False)
     for column in table.columns:
         made.add_column(
-            Text(column.heading), justify="right" if column.numeric else "left", no_wrap=not column.folds, overflow="ellipsis"
+            Text(column.heading),
+            justify="right" if column.numeric else "left",
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
+            min_width=column.width,
         )
-        if column.folds:
-            made.columns[-1].overflow = "fold"
     for line in table.lines:
         made.add_row(*(Text(cell(each).words) for each in line.cells), style=_STYLES[line.tone])
     return made

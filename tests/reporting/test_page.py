@@ -189,7 +189,9 @@ HOSTILE = {
 
 
 def test_hostile_provenance_stays_text():
-    tame = page_of(replace(reports()["plain"], provenance={f"key {k}": "word" for k in range(len(HOSTILE))}), command="kd2m audit")
+    tame = page_of(
+        replace(reports()["plain"], provenance={f"key {k}": "word" for k in range(len(HOSTILE))}), command="kd2m audit"
+    )
     text = html_page(replace(reports()["plain"], provenance=HOSTILE).to_dict(), "kd2m audit '</code><script>'")
     text.encode()
     wild = Page(text)
