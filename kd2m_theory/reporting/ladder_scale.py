@@ -14,6 +14,9 @@ UNITS = {
     "population_error_gap": "probability",
 }
 
+# An axis ends here, whatever numbers a report has: quotients of its ends are finite.
+_LEAST, _MOST = 1e-150, 1e150
+
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 Groups = Sequence[tuple[str, Sequence[Record]]]
@@ -92,7 +95,7 @@ def limits(groups: Groups, measured: Mapping[str, Record], room: tuple[float, fl
         found.setdefault(UNITS[target], []).extend(end for end in values if 0 < end < math.inf)
     result = {}
     for unit, positive in found.items():
-        low, high = (min(positive), max(positive)) if positive else (1e-3, 1.0)
+        low, high = (min(max(end, _LEAST), _MOST) for end in ((min(positive), max(positive)) if positive else (1e-3, 1.0)))
         low = min(low, high / 10)
         decades = math.log10(high / low)
         result[unit] = low / 10 ** (room[0] * decades), high * 10 ** (room[1] * decades)

@@ -66,6 +66,9 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     }
     if report["share"] > report["delta"]:
         raise InputError("share exceeds delta")
+    if "error_gap" in report["measured"]:  # a difference of two values that every audit has beside it
+        for name in {"accuracy_teacher", "accuracy_student"} - set(report["measured"]):
+            raise InputError(f"measured.{name} is missing")
     if "kd2m-theory" not in report["environment"]:
         raise InputError("environment has no version of kd2m-theory")
     _check_rows(rows, report["settings"]["only"], report["environment"]["kd2m-theory"] == __version__)
