@@ -16,12 +16,13 @@ from kd2m_theory.bounds import Ladder, ladder
 from kd2m_theory.bounds.rows.row import Sides
 from kd2m_theory.commands.main import app
 from kd2m_theory.errors import InputError
+from kd2m_theory.reporting.markdown_view import markdown
 from kd2m_theory.validation.campaigns import engine
 from kd2m_theory.validation.campaigns.claims import BROKEN, TOGETHER, Claim, judged
 from kd2m_theory.validation.campaigns.findings import findings
 from kd2m_theory.validation.campaigns.measured_distances import distances
 from kd2m_theory.validation.campaigns.network_task import read_networks
-from kd2m_theory.validation.campaigns.page import markdown, sections
+from kd2m_theory.validation.campaigns.page import sections
 from kd2m_theory.validation.campaigns.plan import tasks
 from kd2m_theory.validation.campaigns.store import Store
 from kd2m_theory.validation.campaigns.table import rows_of
