@@ -169,12 +169,10 @@ def test_no_word_becomes_markup(words):
     table = Table(name="t", columns=columns("name", "words"), lines=(Line((words, Cell(words, foreign=True))),), caption=words)
     sections = [Section(title=words, parts=(paragraph(words, Strong(words)), table), key="k")]
     assert html_of(sections).words.count(words) == 6
-    assert {tag for tag, _ in html_of(sections).tags} <= set(
-        ["h2", "p", "b", "div", "table", "caption", "span", "thead", "tbody", "tr", "th", "td", "bdi", "wbr"]
-    )
+    assert {tag for tag, _ in html_of(sections).tags} <= {"h2", "p", "b", "div", "table", "caption", "span", "thead", "tbody", "tr", "th", "td", "bdi", "wbr"}
     rendered = MarkdownIt("commonmark").enable("table").render(markdown_view.markdown(sections))
     assert Text(rendered).words.count(words) == 6
-    assert {tag for tag, _ in Text(rendered).tags} <= set(["h2", "p", "strong", "table", "thead", "tbody", "tr", "th", "td"])
+    assert {tag for tag, _ in Text(rendered).tags} <= {"h2", "p", "strong", "table", "thead", "tbody", "tr", "th", "td"}
     assert unescape(terminal_view.plain(sections, width=400)).count(words) == 6
 
 
