@@ -109,7 +109,17 @@ BATCHES = {
     "RandomFeatureMMD": [Case(lambda c: accumulated(RandomFeatureMMD(2, c, 16), c), degree=0.0)],
 }
 # What is public and measures nothing: kinds of numbers, and what distances are made of.
-NO_ESTIMATORS = {"Confidence", "Enclosure", "Estimate", "Number", "CostMatrix", "VertexNorm", "cost_matrix", "Plan", "optimal_plan"}
+NO_ESTIMATORS = {
+    "Confidence",
+    "Enclosure",
+    "Estimate",
+    "Number",
+    "CostMatrix",
+    "VertexNorm",
+    "cost_matrix",
+    "Plan",
+    "optimal_plan",
+}
 ALL = [(f"{name}-{k}", case) for name, cases in (CASES | BATCHES).items() for k, case in enumerate(cases)]
 EACH = pytest.mark.parametrize("case", [case for _, case in ALL], ids=[name for name, _ in ALL])
 
@@ -156,7 +166,9 @@ def test_the_unit_says_how_it_scales(case, c):
     degree = DEGREE[case.unit] if case.degree is None else case.degree
     for one, scaled in zip(numbers_of(case.call(1.0)), numbers_of(case.call(c)), strict=True):
         assert scaled.value == pytest.approx(c**degree * one.value, rel=1e-9)
-        assert (scaled.lower, scaled.upper) == pytest.approx((c**degree * one.lower, c**degree * one.upper), rel=1e-6, abs=1e-12)
+        assert (scaled.lower, scaled.upper) == pytest.approx(
+            (c**degree * one.lower, c**degree * one.upper), rel=1e-6, abs=1e-12
+        )
         assert scaled.status == one.status
 
 
