@@ -151,8 +151,8 @@ class Ladder:
     def _missing(self, row: Row) -> str:
         """Why there can be no number; empty if there can."""
         situation = Situation(self.pair, self.settings, self._views[row.space])
-        checked = [(need, need.check(situation)) for need in row.needs]
-        return "; ".join(found.evidence for need, found in checked if need.blocking and found.state == "unmet")
+        checked = (need.check(situation) for need in row.requirements if need.blocking)
+        return "; ".join(found.evidence for found in checked if found is not None and found.state == "unmet")
 
     def _value(self, target: Target, values: dict[Target, Value]) -> Value:
         if target not in values:
@@ -164,26 +164,44 @@ class Ladder:
     def _evaluate(self, row: Row, values: dict[Target, Value]) -> BoundResult:
         view = self._views[row.space]
         situation = Situation(self.pair, self.settings, view)
-        assumptions = tuple(need.check(situation) for need in row.needs)
-        head = (row.name, row.statement, row.source, row.target)
+        checked = (need.check(situation) for need in row.requirements)
+        assumptions = tuple(found for found in checked if found is not None)
         missing = self._missing(row)
         if missing or view is None:
-            nan = math.nan
-            return BoundResult(*head, nan, nan, None, 0.0, nan, assumptions, "not applicable", missing, 0.0)
+            return BoundResult(
+                name=row.name,
+                sentence=row.sentence,
+                statement=row.statement,
+                source=row.source,
+                target=row.target,
+                lower=math.nan,
+                upper=math.nan,
+                measured=None,
+                rounding=0.0,
+                vacuous_from=math.nan,
+                assumptions=assumptions,
+                status="not applicable",
+                why=missing,
+                seconds=0.0,
+            )
         sides, seconds = view.timed(row.compute)
         value = self._value(row.target, values)
         status, why = _judge(sides, value, self.pair.labels is not None, row.target, view.classes)
         return BoundResult(
-            *head,
-            sides.lower,
-            sides.upper,
-            value.measured,
-            value.rounding,
-            value.vacuous_from,
-            assumptions,
-            status,
-            why,
-            seconds,
+            name=row.name,
+            sentence=row.sentence,
+            statement=row.statement,
+            source=row.source,
+            target=row.target,
+            lower=sides.lower,
+            upper=sides.upper,
+            measured=value.measured,
+            rounding=value.rounding,
+            vacuous_from=value.vacuous_from,
+            assumptions=assumptions,
+            status=status,
+            why=why,
+            seconds=seconds,
             level=None if row.event is None else 1 - self.share,
             distances=sides.distances,
             details=sides.details,

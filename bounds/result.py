@@ -9,14 +9,15 @@ from kd2m_theory.bounds.targets import Target
 from kd2m_theory.estimators import Enclosure
 
 Direction = Literal["two-sided", "upper", "lower"]
+State = Literal["met", "vouched", "unmet"]
 
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """A hypothesis of a theorem, and how it stands for this pair.
+    """A hypothesis of a row, or an input that it is computed from, and how it stands for this pair.
 
     Attributes:
-        name: short name.
+        name: its key in `kd2m_theory.assumptions`, which has the sentence and says which keys are inputs.
         state: "met" (checked), "vouched" (only the user can know), or "unmet".
         evidence: what was checked, or what to do about it.
 
@@ -26,7 +27,7 @@ class Assumption:
     """
 
     name: str
-    state: Literal["met", "vouched", "unmet"]
+    state: State
     evidence: str
 
 
@@ -36,6 +37,7 @@ class BoundResult:
 
     Attributes:
         name: row name, theorem first ("T2.head_aware").
+        sentence: what the row means, in one sentence for people.
         statement: what the row says, as a formula in words and symbols.
         source: theorem and paper.
         target: what it bounds, of `targets.SUBJECTS`: "gap", "gap_shared_head" (nats), "error_gap" (probability), …
@@ -45,7 +47,7 @@ class BoundResult:
         rounding: how far float64 rounding may have moved `measured`.
         vacuous_from: an upper bound of at least this allows a student no better than uniform guessing (risk ln K), or
             an error of 1.
-        assumptions: every hypothesis and its state.
+        assumptions: every input and every hypothesis that is not true by construction, each with its state.
         status: "informative" if the upper bound excludes that, or the interval excludes a gap of zero; else "vacuous";
             or "not applicable".
         why: why the status is what it is.
@@ -56,6 +58,7 @@ class BoundResult:
     """
 
     name: str
+    sentence: str
     statement: str
     source: str
     target: Target
@@ -90,7 +93,7 @@ class BoundResult:
         return self.applicable and all(assumption.state != "unmet" for assumption in self.assumptions)
 
     @property
-    def assumed(self) -> Literal["met", "vouched", "unmet"]:
+    def assumed(self) -> State:
         """The weakest state among the assumptions."""
         states = {assumption.state for assumption in self.assumptions}
         return "unmet" if "unmet" in states else ("vouched" if "vouched" in states else "met")

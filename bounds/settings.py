@@ -4,14 +4,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kd2m_theory.assumptions import hypothesis
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.transport import MAX_PIVOTS
 
-# Assumptions that no sample can show and no file can say: the user may vouch for them by name.
-VOUCHABLE = {
-    "gaussian classes": "the logits of each class follow a Gaussian law with the sample's moments",
-    "teacher labels": "labels are drawn from the teacher's predictive distribution",
-}
+# Hypotheses that no sample can show and no file can say: the user may vouch for them by key.
+VOUCHABLE = ("gaussian classes", "teacher labels")
 # Problems on the whole cloud (T3, T4) are solved without being asked for up to this many samples.
 WHOLE_CLOUD = 2_000
 
@@ -26,7 +24,7 @@ class Settings:
         head_lipschitz: Lipschitz constant of the head (features to logits, Euclidean norms) when it is not linear and both
             networks use it; `bounds.layers.network_lipschitz` computes one.
         temperature: T ≥ 1 of the power-transformed teacher softmax(logits/T) in T9.ttm.
-        vouched: names of assumptions that the user vouches for, of `VOUCHABLE`.
+        vouched: keys of assumptions that the user vouches for, of `VOUCHABLE`.
         whole_cloud: whether to solve the transport problems on all samples at once; up to 2,000 samples if None.
         max_pivots: cap of the network simplex.
 
@@ -59,6 +57,6 @@ def _vouched(names: Iterable[str] | str) -> frozenset[str]:
     chosen = frozenset([names] if isinstance(names, str) else names)
     unknown = sorted(chosen - set(VOUCHABLE))
     if unknown:
-        listed = "; ".join(f"{name!r} ({words})" for name, words in VOUCHABLE.items())
-        raise InputError(f"{unknown[0]!r} is no assumption that one can vouch for; there are {listed}")
+        listed = "; ".join(f"{name!r} ({hypothesis(name)})" for name in VOUCHABLE)
+        raise InputError(f"{unknown[0]!r} is not an assumption that one can vouch for; there are {listed}")
     return chosen

@@ -91,7 +91,7 @@ class Axiom:
         return f"{self.left} {self.relation}" + ("" if self.relation.startswith("is") else f" {self.right}")
 
     def measured(self, left: float, right: float) -> tuple[tuple[str, float], ...]:
-        """Expression and value of each side that is no constant."""
+        """Expression and value of each side that is not constant."""
         # One NaN object, so that equal reports compare equal.
         values = (math.nan if math.isnan(value) else value for value in (left, right))
         return tuple((text, value) for text, value in zip((self.left, self.right), values, strict=True) if "(" in text)

@@ -9,7 +9,7 @@ import numpy as np
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.losses import clipped, errors
-from kd2m_theory.bounds.rows.row import INDEPENDENT, LABELS, SAME_INPUTS, VIEW, Row, Sides
+from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, LOGITS, RANGE_FIXED, SAME_INPUTS, SAMPLED, Row, Sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators import Confidence, betting, clopper_pearson, paired_difference
 
@@ -60,46 +60,69 @@ def _error_gap(view: View) -> Sides:
     return Sides(interval.lower, interval.upper)
 
 
-_ALONE, _PAIRED = (VIEW, LABELS, INDEPENDENT), (VIEW, SAME_INPUTS, LABELS, INDEPENDENT)
+_ONE = {
+    "bounded loss": "an error is counted as 1, its absence as 0",
+    "range fixed before the sample": "the range of a difference of errors is [−1, 1]",
+}
 ROWS = (
     Row(
         name="F1.gap",
+        sentence="The yardstick: the interval that labelled samples give directly for the difference of the clipped losses.",
         statement="betting on ℓ_S − ℓ_T (yardstick)",
+        latex=r"R_S-R_T \in I_\delta(\ell_S-\ell_T)",
         source="F1",
         target="population_gap",
         space="logits",
-        needs=_PAIRED,
+        inputs=(LOGITS, LABELS),
+        needs=(SAME_INPUTS, RANGE_FIXED, *SAMPLED),
+        structural=CLIPPED,
         compute=_gap,
         event="F1.gap",
+        forms=("F1.betting", "F3.difference"),
     ),
     Row(
         name="F1.risk",
+        sentence="The yardstick: the interval that labelled samples give directly for the student's clipped loss.",
         statement="betting on ℓ_S (yardstick)",
+        latex=r"R_S \in I_\delta(\ell_S)",
         source="F1",
         target="population_risk",
         space="logits",
-        needs=_ALONE,
+        inputs=(LOGITS, LABELS),
+        needs=(RANGE_FIXED, *SAMPLED),
+        structural=CLIPPED,
         compute=_risk,
         event="student risk",
+        forms=("F1.betting",),
     ),
     Row(
         name="F1.error_gap",
+        sentence="The yardstick: the interval that labelled samples give directly for the difference of the error rates.",
         statement="Clopper–Pearson on discordant samples (yardstick)",
+        latex=r"L(k_S)-U(k_T) \le err_S-err_T \le U(k_S)-L(k_T),\quad k_S=\#\{\hat y_S\ne Y=\hat y_T\}",
         source="F1",
         target="population_error_gap",
         space="logits",
-        needs=_PAIRED,
+        inputs=(LOGITS, LABELS),
+        needs=(SAME_INPUTS, *SAMPLED),
+        structural={**COUNTED, **_ONE},
         compute=_error_gap,
         event="error_gap",
+        forms=("F1.clopper_pearson", "F3.difference"),
     ),
     Row(
         name="F1.error",
+        sentence="The yardstick: the interval that labelled samples give directly for the student's error rate.",
         statement="Clopper–Pearson (yardstick)",
+        latex=r"L(k) \le err_S \le U(k),\quad k=\#\{\hat y_S\ne Y\}",
         source="F1",
         target="population_error",
         space="logits",
-        needs=_ALONE,
+        inputs=(LOGITS, LABELS),
+        needs=SAMPLED,
+        structural=COUNTED,
         compute=_error,
         event="accuracy_student",
+        forms=("F1.clopper_pearson",),
     ),
 )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from kd2m_theory.bounds.losses import errors
 from kd2m_theory.bounds.rows import t0_label_free, t1_paired, t2_conditional, t5_convex, t8_accuracy
 from kd2m_theory.bounds.rows.f1_means import clipped_losses, student_error, student_risk
-from kd2m_theory.bounds.rows.row import INDEPENDENT, LABELS, Requirement, Row, Sides
+from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, RANGE_FIXED, SAMPLED, Row, Sides
 from kd2m_theory.bounds.view import View
 
 
@@ -65,42 +65,61 @@ _DISTANCES = (
 )
 
 
-def _needs(row: Row) -> tuple[Requirement, ...]:
-    return (*dict.fromkeys((*row.needs, LABELS)), INDEPENDENT)
+_ANCHORED = {
+    "same sample": "the teacher's loss and D̂ are computed from the one pair",
+    "valid bound": "D̂ is the upper side of a row that is deterministic on the sample",
+}
 
 
+def _row(name: str, base: Row, compute: Callable[[View], Sides], *, words: str, statement: str, latex: str) -> Row:
+    """A row about the population from one about the sample, whose assumptions it has; R̂_T needs labels."""
+    losses = base.target == "gap"
+    return Row(
+        name=name,
+        sentence=words,
+        statement=statement,
+        latex=latex,
+        source="F2, anchored in the sample",
+        target="population_risk" if losses else "population_error",
+        space="logits",
+        inputs=tuple(dict.fromkeys((*base.inputs, LABELS))),
+        needs=(*base.needs, *((RANGE_FIXED,) if losses else ()), *SAMPLED),
+        structural={**base.structural, **_ANCHORED, **(CLIPPED if losses else COUNTED)},
+        compute=compute,
+        event="student risk" if losses else "accuracy_student",
+        forms=(*(("F2.hoeffding", "F1.betting") if losses else ("F2.error", "F1.clopper_pearson")), *base.rests_on),
+    )
+
+
+_LATEX = r"R_S \le \hat R_T+\hat D+r(\delta)"
 ROWS = (
     *(
-        Row(
-            name=name,
-            statement=f"R_S ≤ R̂_T + D̂ + r(δ), D̂ of {row.name}",
-            source="F2, anchored in the sample",
-            target="population_risk",
-            space="logits",
-            needs=_needs(row),
-            compute=_risk(upper),
-            event="student risk",
+        _row(
+            name,
+            base,
+            _risk(upper),
+            words=f"The student's clipped loss on the population: the teacher's on the sample, plus {base.name}, plus what "
+            "chance may add.",
+            statement=f"R_S ≤ R̂_T + D̂ + r(δ), D̂ of {base.name}",
+            latex=_LATEX,
         )
-        for name, row, upper in _DISTANCES
+        for name, base, upper in _DISTANCES
     ),
-    Row(
-        name="F2.T0.error",
+    _row(
+        "F2.T0.error",
+        _ERROR,
+        _disagreement,
+        words="The student's error on the population: the teacher's on the sample, plus the disagreement, plus what chance may "
+        "add.",
         statement="err_S ≤ êrr_T + disagreement + r(δ)",
-        source="F2, anchored in the sample",
-        target="population_error",
-        space="logits",
-        needs=_needs(_ERROR),
-        compute=_disagreement,
-        event="accuracy_student",
+        latex=r"err_S \le \widehat{err}_T+\hat P(\hat y_S\ne\hat y_T)+r(\delta)",
     ),
-    Row(
-        name="F2.T8",
+    _row(
+        "F2.T8",
+        _MARGIN,
+        _margin,
+        words="The student's error on the population: T8.directed on the sample, plus what chance may add.",
         statement="err_S ≤ D̂ + r(δ), D̂ of T8.directed",
-        source="F2, anchored in the sample",
-        target="population_error",
-        space="logits",
-        needs=_needs(_MARGIN),
-        compute=_margin,
-        event="accuracy_student",
+        latex=r"err_S \le \hat D+r(\delta)",
     ),
 )

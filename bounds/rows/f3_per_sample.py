@@ -13,7 +13,18 @@ from scipy.special import log_softmax
 from kd2m_theory.bounds.constants.heads import vertex_norm
 from kd2m_theory.bounds.losses import clipped, margin
 from kd2m_theory.bounds.rows.f1_means import mean_of
-from kd2m_theory.bounds.rows.row import INDEPENDENT, LABELS, SAME_INPUTS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.rows.row import (
+    CLIPPED,
+    COUNTED,
+    LABELS,
+    LOGITS,
+    RANGE_FIXED,
+    SAME_INPUTS,
+    SAMPLED,
+    Row,
+    Sides,
+    both_sides,
+)
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators import clopper_pearson
 from kd2m_theory.estimators.ground import EPS
@@ -49,46 +60,67 @@ def _margin(view: View) -> Sides:
     return Sides(0.0, clopper_pearson(int(near.sum()), len(near), view.delta).upper)
 
 
-_UNLABELLED, _LABELLED = (VIEW, SAME_INPUTS, INDEPENDENT), (VIEW, SAME_INPUTS, LABELS, INDEPENDENT)
 ROWS = (
     Row(
         name="F3.T0",
+        sentence="T0 for the population, with clipped losses: how much worse the student can be, from unlabelled samples "
+        "alone.",
         statement="E min_y U_y ≤ R_S − R_T ≤ E max_y U_y, betting; no labels",
+        latex=r"E\min_y U_y \le R_S-R_T \le E\max_y U_y,\quad U_y=\min(B,\ell_S(y))-\min(B,\ell_T(y))",
         source="F3, T0 of the population",
         target="population_gap",
         space="logits",
-        needs=_UNLABELLED,
+        inputs=(LOGITS,),
+        needs=(SAME_INPUTS, RANGE_FIXED, *SAMPLED),
+        structural={**CLIPPED, "monotone loss": "clipped cross-entropy falls as p_y rises"},
         compute=_label_free,
         event="F3.T0",
+        forms=("F3.risk", "F1.betting"),
     ),
     Row(
         name="F3.T1",
+        sentence="T1.logits.head_aware for the population, with clipped changes of the loss.",
         statement="|R_S − R_T| ≤ E min(B, ν_Y(Δ)), betting",
+        latex=r"|R_S-R_T| \le E\min(B,\nu_Y(\Delta))",
         source="F3, T1 of the population",
         target="population_gap",
         space="logits",
-        needs=_LABELLED,
+        inputs=(LOGITS, LABELS),
+        needs=(SAME_INPUTS, RANGE_FIXED, *SAMPLED),
+        structural={**CLIPPED, "1-Lipschitz loss": "clipped cross-entropy changes by no more than cross-entropy"},
         compute=_head_aware,
         event="F3.T1",
+        forms=("F3.paired", "F1.betting"),
     ),
     Row(
         name="F3.T0.error",
+        sentence="The error rates on the population differ by at most the upper limit of the disagreement: from unlabelled "
+        "samples alone.",
         statement="|err_S − err_T| ≤ P(ŷ_S ≠ ŷ_T), Clopper–Pearson; no labels",
+        latex=r"|err_S-err_T| \le P(\hat y_S\ne\hat y_T)",
         source="F3, T0 of the population",
         target="population_error_gap",
         space="logits",
-        needs=_UNLABELLED,
+        inputs=(LOGITS,),
+        needs=(SAME_INPUTS, *SAMPLED),
+        structural=COUNTED,
         compute=_disagreement,
         event="disagreement",
+        forms=("F3.error", "F1.clopper_pearson"),
     ),
     Row(
         name="F3.T8",
+        sentence="The student's error on the population: how often the teacher's margin is smaller than what a logit gains.",
         statement="err_S ≤ P(m_T ≤ max_c(Δ_c − Δ_Y)), Clopper–Pearson",
+        latex=r"err_S \le P(m_T\le\max_{c\ne Y}(\Delta_c-\Delta_Y))",
         source="F3, T8 of the population",
         target="population_error",
         space="logits",
-        needs=_LABELLED,
+        inputs=(LOGITS, LABELS),
+        needs=(SAME_INPUTS, *SAMPLED),
+        structural=COUNTED,
         compute=_margin,
         event="F3.T8",
+        forms=("F3.margin", "F1.clopper_pearson"),
     ),
 )

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.bounds.rows.row import INDEPENDENT, LABELS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.rows.row import LABELS, LOGITS, SAMPLED, Found, Requirement, Row, Sides, Situation, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
 
@@ -53,15 +53,38 @@ def _brier(view: View) -> Sides:
     return both_sides(norm * (plug_in + radius) * (1 + 4 * EPS), details=details)
 
 
+def _apart(situation: Situation) -> Found | None:
+    """Nothing to assume of the same inputs: the radius of pairs allows any dependence within a pair."""
+    if situation.pair.inputs_paired:
+        return None
+    return "vouched", "the two samples are of different inputs; the data cannot show that they are independent of each other"
+
+
+_KERNEL = {
+    "shared head": "Brier's score is one function of a predicted law and a label, for both networks",
+    "common ground truth": "the label is a part of the point (q, Y)",
+    "norm of the loss": "F is the norm of Brier's score, in closed form",
+    "bounded kernel": "κ is the kernel's largest value, for ‖q‖² ≤ 1 − 1/K",
+    "nonnegative kernel": "the kernel is a square, or 0",
+    "kernel fixed before the sample": "c depends on the number of classes alone",
+    "bounded loss": "a function in the kernel's unit ball has range √(2κ)",
+    "range fixed before the sample": "κ depends on the number of classes alone",
+}
 ROWS = (
     Row(
         name="F4.brier",
+        sentence="Brier's score on the population: the kernel distance of the sample plus an allowance for chance, times the "
+        "norm of the score.",
         statement="|R_S − R_T| ≤ ‖f‖_H (MMD + r(δ)), Brier's score",
+        latex=r"|R_S-R_T| \le \|f\|_H\,(\widehat{\mathrm{MMD}}+r(\delta))",
         source="F4, upper limit of the population's MMD",
         target="population_brier_gap",
         space="logits",
-        needs=(VIEW, LABELS, INDEPENDENT),
+        inputs=(LOGITS, LABELS),
+        needs=(Requirement("samples independent of each other", _apart), *SAMPLED),
+        structural=_KERNEL,
         compute=_brier,
         event="F4.brier",
+        forms=("T6.rkhs", "F4.independent_upper", "F4.pairs_upper", "F1.hoeffding"),
     ),
 )

@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.rows.row import CLASS_SHARES, INDEPENDENT, LABELS, SAME_INPUTS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, LOGITS, RANGE_FIXED, SAME_INPUTS, SAMPLED, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
@@ -61,26 +61,51 @@ def _head_aware(view: View) -> Sides:
     )
 
 
-_NEEDS = (VIEW, SAME_INPUTS, LABELS, CLASS_SHARES, INDEPENDENT)
+_POTENTIAL = {
+    "shared head": "points are logits or probabilities, and the loss is one function of these",
+    "bounded loss": "an optimal potential has the range of the ground cost",
+}
 ROWS = (
     Row(
         name="F5.T2",
+        sentence="T2.logits.head_aware for the population, with clipped costs and an allowance for chance.",
         statement="|R_S − R_T| ≤ Σ_y π̂_y W_min(B, ν_y) + B √(2 ln(1/δ)/n)",
+        latex=r"|R_S-R_T| \le \sum_y\hat\pi_y W_{\min(B,\nu_y)}(\hat P_S^y,\hat P_T^y)+B\sqrt{2\ln(1/\delta)/n}",
         source="F5, upper limit of the population's transport",
         target="population_gap",
         space="logits",
-        needs=_NEEDS,
+        inputs=(LOGITS, LABELS),
+        needs=(SAME_INPUTS, CLASS_SHARES, RANGE_FIXED, *SAMPLED),
+        structural={
+            **_POTENTIAL,
+            "1-Lipschitz loss": "cross-entropy clipped at B changes by at most min(B, ν_y)",
+            "bounded ground cost": "the cost is clipped at B",
+            "ground cost fixed before the sample": "the cost is ν_y of the logits, clipped at B",
+        },
         compute=_head_aware,
         event="F5.T2",
+        forms=("T2.head_aware", "F5.classes", "F1.hoeffding"),
     ),
     Row(
         name="F5.brier",
+        sentence="Brier's score on the population: transport of the predicted probabilities within each class, plus what "
+        "chance may add.",
         statement="|R_S − R_T| ≤ 2√2 (Σ_y π̂_y W₁^y + √(4 ln(1/δ)/n)), Brier's score",
+        latex=r"|R_S-R_T| \le 2\sqrt2\,\Bigl(\sum_y\hat\pi_y W_1(\hat P_S^y,\hat P_T^y)+\sqrt{4\ln(1/\delta)/n}\Bigr)",
         source="F5, upper limit of the population's transport",
         target="population_brier_gap",
         space="logits",
-        needs=_NEEDS,
+        inputs=(LOGITS, LABELS),
+        needs=(SAME_INPUTS, CLASS_SHARES, *SAMPLED),
+        structural={
+            **_POTENTIAL,
+            "1-Lipschitz loss": "Brier's score is 2√2-Lipschitz on the simplex, and 2√2 is the factor",
+            "bounded ground cost": "the simplex has diameter √2",
+            "range fixed before the sample": "the simplex has diameter √2",
+            "ground cost fixed before the sample": "the cost is the distance of two probability vectors",
+        },
         compute=_brier,
         event="F5.brier",
+        forms=("T2.lipschitz", "F5.classes", "F1.hoeffding"),
     ),
 )

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from kd2m_theory.bounds.result import Assumption
-from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
+from kd2m_theory.assumptions import INPUTS, hypothesis, sentence
+from kd2m_theory.bounds.result import Assumption, State
+from kd2m_theory.bounds.settings import WHOLE_CLOUD, Settings
 from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.pair import Pair
 
@@ -23,50 +26,104 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a hypothesis is checked on: the pair, the settings, and the row's view (None when the pair has no such view)."""
+    """What an assumption is checked on: the pair, the settings, and the row's view (None when the pair has no such view)."""
 
     pair: Pair
     settings: Settings
     view: View | None
 
 
+Found = tuple[State, str]  # how an assumption stands, and the evidence
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A hypothesis and its check.
+    """A hypothesis of a row, or an input that it computes with, and its check.
 
     Attributes:
-        check: the hypothesis' state in a situation.
+        name: its key in `kd2m_theory.assumptions`.
+        find: how it stands in a situation: its state ("met", "vouched" or "unmet") and the evidence; None where the row does
+            not need it in that situation.
         blocking: whether there is no number without it.
+
+    Raises:
+        InputError: no assumption has that key.
     """
 
-    check: Callable[[Situation], Assumption]
+    name: str
+    find: Callable[[Situation], Found | None]
     blocking: bool = True
+
+    def __post_init__(self) -> None:
+        sentence(self.name)
+
+    def check(self, situation: Situation) -> Assumption | None:
+        """The assumption as it stands in a situation; None where it is not needed."""
+        found = self.find(situation)
+        return None if found is None else Assumption(self.name, *found)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One inequality lower ≤ target ≤ upper.
 
+    Every hypothesis of the forms that it rests on is one of its `needs` or `structural`, and nothing else is.
+
     Attributes:
         name: row name, theorem first.
-        statement: the inequality.
+        sentence: what it means, in one sentence for people who do not read formulas.
+        statement: the inequality in a line of plain text.
+        latex: the inequality.
         source: theorem and paper.
         target: what it bounds.
         space: the view it is computed in.
-        needs: its hypotheses.
-        compute: the numbers, once every blocking hypothesis is met.
+        inputs: what it is computed from; no hypothesis.
+        needs: its hypotheses that are checked on the data or vouched for.
+        structural: its hypotheses that are true whatever the pair is, by key, and why.
+        compute: the numbers, once every blocking input and hypothesis is met.
         event: for a row that holds with probability 1 − δ, the name of the event that may fail; rows that rest on one event
             spend its share of δ once. None for a deterministic row.
+        forms: forms of the catalogue that it rests on; the one of its own name (without "logits") if empty.
+
+    Raises:
+        InputError: a key that no hypothesis has; an input among the hypotheses, or the reverse.
+        ValueError: a hypothesis that is both checked and structural.
     """
 
     name: str
+    sentence: str
     statement: str
+    latex: str
     source: str
     target: Target
     space: Space
+    inputs: tuple[Requirement, ...]
     needs: tuple[Requirement, ...]
+    structural: Mapping[str, str]
     compute: Callable[[View], Sides]
     event: str | None = None
+    forms: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        keys = [need.name for need in self.needs]
+        for key in (*keys, *self.structural):
+            hypothesis(key)
+        for requirement in self.inputs:
+            if requirement.name not in INPUTS:
+                raise InputError(f"{requirement.name!r} is a hypothesis, not an input of row {self.name}; list it in needs")
+        twice = {*keys} & {*self.structural}
+        if twice or len({*keys}) < len(keys):
+            raise ValueError(f"row {self.name} names a hypothesis twice: {', '.join(sorted(twice or keys))}")
+
+    @property
+    def rests_on(self) -> tuple[str, ...]:
+        """Names of the forms of the catalogue whose hypotheses are the row's."""
+        return self.forms or (self.name.replace(".logits", ""),)
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """All that is looked at on a pair: inputs, then hypotheses."""
+        return (*self.inputs, *self.needs)
 
 
 def both_sides(
@@ -76,96 +133,155 @@ def both_sides(
     return Sides(0.0 - value, value, distances or {}, details or {})
 
 
-def _same_inputs(situation: Situation) -> Assumption:
+def worded(template: str, space: Space) -> str:
+    """A sentence about features under the teacher's head, or about logits of own heads.
+
+    Args:
+        template: with the words that differ in braces: {points}, {heads}, and {prefix} or {infix} in names of rows.
+        space: the view.
+
+    Example:
+        >>> worded("Mean distance of the {points}.", "logits")
+        'Mean distance of the logits.'
+    """
+    if space == "logits":
+        return template.format(points="logits", heads="each network with its own head", prefix="logits.", infix=".logits")
+    return template.format(points="features", heads="both under the teacher's head", prefix="", infix="")
+
+
+class Common(NamedTuple):
+    """What rows of one space share.
+
+    Attributes:
+        target: the gap of cross-entropy that they bound.
+        inputs: what they are computed from.
+        needs: hypotheses on the heads.
+        structural: hypotheses on the heads that hold by construction.
+    """
+
+    target: Target
+    inputs: tuple[Requirement, ...]
+    needs: tuple[Requirement, ...]
+    structural: Mapping[str, str]
+
+
+def common(space: Space) -> Common:
+    """The gap through one shared head and that hypothesis, or the gap of own heads, for which points are logits."""
+    if space == "features":
+        return Common("gap_shared_head", (), (SHARED_HEAD,), {})
+    return Common("gap", (LOGITS,), (), OWN_HEADS)
+
+
+def _clause(key: str) -> str:
+    words = sentence(key).removesuffix(".")
+    return words[0].lower() + words[1:]
+
+
+def _same_inputs(situation: Situation) -> Found:
     if situation.pair.inputs_paired:
-        return Assumption("same inputs", "vouched", "row i of both networks is the same input, says inputs_paired=True")
-    return Assumption("same inputs", "unmet", "the pair says inputs_paired=False; run both networks over the same inputs")
+        return "vouched", "row i of both networks is the same input, says inputs_paired=True"
+    return "unmet", "the pair says inputs_paired=False; run both networks over the same inputs"
 
 
-def _labels(situation: Situation) -> Assumption:
+def _labels(situation: Situation) -> Found:
     if situation.pair.labels is not None:
-        return Assumption("labels", "met", f"{situation.pair.n} labels")
-    return Assumption("labels", "unmet", "the pair is unlabelled; pass labels")
+        return "met", f"{situation.pair.n} labels"
+    return "unmet", "the pair is unlabelled; pass labels"
 
 
-def _view(situation: Situation) -> Assumption:
+def _view(situation: Situation) -> Found:
     pair, view = situation.pair, situation.view
     if view is not None and view.space == "logits":
-        return Assumption("logits of both", "met", f"{view.classes} classes")
+        return "met", f"{view.classes} classes"
     if view is not None and view.weight is not None:
-        return Assumption("shared head", "met", f"linear, of shape {view.classes}×{view.weight.shape[1]}")
+        return "met", f"linear, of shape {view.classes}×{view.weight.shape[1]}"
     if view is not None:
         constant = situation.settings.head_lipschitz
-        return Assumption(
-            "shared head", "vouched", f"both networks use one head of Lipschitz constant {constant:g}, says the user"
-        )
+        return "vouched", f"both networks use one head of Lipschitz constant {constant:g}, says the user"
     if pair.features_teacher is None or pair.features_student is None:
-        return Assumption("shared head", "unmet", "the pair has logits only; pass features and head_weight")
+        return "unmet", "the pair has logits only; pass features and head_weight"
     if pair.head_weight is None:
-        return Assumption(
-            "shared head",
+        return (
             "unmet",
             "the pair has no head; pass head_weight and head_bias, or head_lipschitz if both networks share a nonlinear one",
         )
-    return Assumption(
-        "shared head",
+    return (
         "unmet",
         f"student features have dimension {pair.features_student.shape[1]}, the head takes {pair.head_weight.shape[1]}; "
         "fit a map between them on another split (align)",
     )
 
 
-def _linear(situation: Situation) -> Assumption:
+def _linear(situation: Situation) -> Found:
     view = situation.view
     if view is not None and view.weight is None:
-        return Assumption("linear head", "unmet", "the head is not linear")
-    return Assumption("linear head", "met", "logits are Wz + b")
+        return "unmet", "the head is not linear"
+    return "met", "logits are Wz + b"
 
 
-def _class_shares(situation: Situation) -> Assumption:
+def _class_shares(situation: Situation) -> Found:
     pair, view = situation.pair, situation.view
     if pair.inputs_paired:
-        return Assumption("same class shares", "met", "the same labels on both sides")
+        return "met", "the same labels on both sides"
     if view is None or view.labels_student is None or view.labels_teacher is None:
-        return Assumption("same class shares", "unmet", "unknown without labels of both sides")
+        return "unmet", "unknown without labels of both sides"
     if view.same_shares:
-        return Assumption("same class shares", "met", "class frequencies agree exactly")
-    return Assumption("same class shares", "unmet", "class frequencies differ between the sides; sample the classes alike")
+        return "met", "class frequencies agree exactly"
+    return "unmet", "class frequencies differ between the sides; sample the classes alike"
 
 
-def _asked_for(situation: Situation) -> Assumption:
-    """Not a hypothesis: a price."""
+def _whole_cloud(situation: Situation) -> Found:
     n, wish = situation.pair.n, situation.settings.whole_cloud
     if wish or (wish is None and n <= WHOLE_CLOUD):
-        return Assumption("asked for", "met", f"one transport problem of {n:,} samples")
+        return "met", f"one transport problem of {n:,} samples"
     why = (
         "whole_cloud=False"
         if wish is False
         else f"{n:,} samples are more than {WHOLE_CLOUD:,}; ask for it with whole_cloud=True"
     )
-    return Assumption("asked for", "unmet", f"one transport problem on the whole cloud: {why}")
+    return "unmet", f"one transport problem on the whole cloud: {why}"
 
 
-def _independent(situation: Situation) -> Assumption:
-    words = "the samples are independent draws, and neither network nor the settings were chosen on them"
-    return Assumption("independent samples", "vouched", words)
+def _range_fixed(situation: Situation) -> Found:
+    bound = situation.settings.loss_bound
+    if bound is None:
+        return "met", "losses are clipped at 2 ln K, which depends on the number of classes alone"
+    return "vouched", f"losses are clipped at loss_bound={bound:g}, chosen before the sample was seen, says the user"
 
 
-def vouched(name: str, *, blocking: bool = False) -> Requirement:
-    """An assumption that only the user can make."""
-
-    def check(situation: Situation) -> Assumption:
-        if name in situation.settings.vouched:
-            return Assumption(name, "vouched", f"{VOUCHABLE[name]}, says the user")
-        return Assumption(name, "unmet", f"nobody vouches for it: {VOUCHABLE[name]} (vouch={name!r})")
-
-    return Requirement(check, blocking)
+def _by_design(key: str) -> Requirement:
+    """A hypothesis on how sample and networks came about, which whoever reads a row about the population makes."""
+    return Requirement(key, lambda _situation: ("vouched", f"the data cannot show that {_clause(key)}"))
 
 
-SAME_INPUTS = Requirement(_same_inputs)
-LABELS = Requirement(_labels)
-VIEW = Requirement(_view)
-LINEAR = Requirement(_linear)
-CLASS_SHARES = Requirement(_class_shares)
-ASKED_FOR = Requirement(_asked_for)
-INDEPENDENT = Requirement(_independent)
+def vouched(key: str, *, blocking: bool = False) -> Requirement:
+    """A hypothesis that only the user can make, one of `settings.VOUCHABLE`."""
+
+    def find(situation: Situation) -> Found | None:
+        if key in situation.settings.vouched:
+            return "vouched", f"{_clause(key)}, says the user"
+        return "unmet", f"nobody vouches for it: {_clause(key)} (vouch={key!r})"
+
+    return Requirement(key, find, blocking)
+
+
+FEATURES = Requirement("features", _view)
+LOGITS = Requirement("logits", _view)
+LABELS = Requirement("labels", _labels)
+LINEAR = Requirement("linear head", _linear)
+WHOLE_CLOUD_ASKED = Requirement("whole cloud", _whole_cloud)
+
+SHARED_HEAD = Requirement("shared head", _view)
+SAME_INPUTS = Requirement("same inputs", _same_inputs)
+CLASS_SHARES = Requirement("same class shares", _class_shares)
+RANGE_FIXED = Requirement("range fixed before the sample", _range_fixed)
+SAMPLED = tuple(
+    _by_design(key)
+    for key in ("independent samples", "same population", "sample size fixed before", "networks fixed before the sample")
+)
+
+OWN_HEADS = {"shared head": "points are logits, and the head of both is the identity"}
+CROSS_ENTROPY = "the loss is cross-entropy"
+CLIPPED = {"bounded loss": "cross-entropy is clipped at B, and its change lies in [−B, B]"}
+ERRORS = {"0–1 loss": "the row bounds an error rate"}
+COUNTED = {"0–1 values": "what is counted occurs or does not"}

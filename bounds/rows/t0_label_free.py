@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from kd2m_theory.bounds.losses import log_partition
-from kd2m_theory.bounds.rows.row import SAME_INPUTS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.rows.row import LOGITS, SAME_INPUTS, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
 
@@ -36,20 +36,29 @@ def _error(view: View) -> Sides:
 ROWS = (
     Row(
         name="T0",
+        sentence="Averaged over the inputs: the most and the least that the loss could grow from teacher to student whatever "
+        "the true label is, so no labels are needed.",
         statement="E min_y [ℓ_S(y) − ℓ_T(y)] ≤ R_S − R_T ≤ E max_y [ℓ_S(y) − ℓ_T(y)]",
+        latex=r"E\min_y[\ell_S(y)-\ell_T(y)] \le R_S-R_T \le E\max_y[\ell_S(y)-\ell_T(y)]",
         source="T0, label-free",
         target="gap",
         space="logits",
-        needs=(VIEW, SAME_INPUTS),
+        inputs=(LOGITS,),
+        needs=(SAME_INPUTS,),
+        structural={},
         compute=_risk,
     ),
     Row(
         name="T0.error",
+        sentence="The two error rates differ by at most the share of inputs on which the networks predict different classes.",
         statement="|err_S − err_T| ≤ P(student and teacher predict different classes)",
+        latex=r"|err_S-err_T| \le P(\hat y_S\ne\hat y_T)",
         source="T0, label-free",
         target="error_gap",
         space="logits",
-        needs=(VIEW, SAME_INPUTS),
+        inputs=(LOGITS,),
+        needs=(SAME_INPUTS,),
+        structural={},
         compute=_error,
     ),
 )

@@ -10,7 +10,7 @@ bounds no risk from above: two laws with equal moments have distance 0 there and
 import math
 from collections.abc import Callable
 
-from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, FEATURES, LABELS, Row, Sides, both_sides, common, worded
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import Enclosure, gaussian_wasserstein
 from kd2m_theory.estimators.distances import combine_classes
@@ -44,26 +44,37 @@ def _risk(view: View) -> Sides:
     return both_sides(value, {"distance": distance}, {"L": view.lipschitz})
 
 
-def _distance(name: str, statement: str, compute: Callable[[View], Sides]) -> Row:
+def _distance(name: str, compute: Callable[[View], Sides], *, words: str, statement: str, latex: str) -> Row:
     return Row(
         name=name,
+        sentence=words,
         statement=statement,
+        latex=latex,
         source="T10, moments",
         target="class_w2",
         space="features",
-        needs=(VIEW, LABELS, CLASS_SHARES),
+        inputs=(FEATURES, LABELS),
+        needs=(CLASS_SHARES,),
+        structural={},
         compute=compute,
     )
 
 
 def _gap(name: str, space: Space) -> Row:
+    shared = common(space)
     return Row(
         name=name,
+        sentence=worded(
+            "From the means and covariances of the {points} in each class alone, times the steepness L of the loss.", space
+        ),
         statement="|R_S − R_T| ≤ L (Σ_y π_y (‖Δμ_y‖² + tr Σ_S^y + tr Σ_T^y))^½",
+        latex=r"|R_S-R_T| \le L(\sum_y\pi_y(\|\Delta\mu_y\|^2+\mathrm{tr}\,\Sigma_S^y+\mathrm{tr}\,\Sigma_T^y))^{1/2}",
         source="T10, moments",
-        target="gap_shared_head" if space == "features" else "gap",
+        target=shared.target,
         space=space,
-        needs=(VIEW, LABELS, CLASS_SHARES),
+        inputs=(*shared.inputs, LABELS),
+        needs=(*shared.needs, CLASS_SHARES),
+        structural={**shared.structural, "1-Lipschitz loss": CROSS_ENTROPY},
         compute=_risk,
     )
 
@@ -71,6 +82,18 @@ def _gap(name: str, space: Space) -> Row:
 ROWS = (
     _gap("T10.risk", "features"),
     _gap("T10.logits.risk", "logits"),
-    _distance("T10.gelbrich", "W₂ ≥ Gelbrich's bound of means and covariances", _gelbrich),
-    _distance("T10.moments", "W₂ ≤ (‖Δμ‖² + tr Σ_S + tr Σ_T)^½", _upper),
+    _distance(
+        "T10.gelbrich",
+        _gelbrich,
+        words="The quadratic distance between the features is at least what their means and covariances call for.",
+        statement="W₂ ≥ Gelbrich's bound of means and covariances",
+        latex=r"W_2^2 \ge \|\Delta\mu\|^2+\mathrm{tr}(\Sigma_S+\Sigma_T-2(\Sigma_S^{1/2}\Sigma_T\Sigma_S^{1/2})^{1/2})",
+    ),
+    _distance(
+        "T10.moments",
+        _upper,
+        words="The quadratic distance between the features is at most what their means and covariances allow.",
+        statement="W₂ ≤ (‖Δμ‖² + tr Σ_S + tr Σ_T)^½",
+        latex=r"W_2^2 \le \|\Delta\mu\|^2+\mathrm{tr}\,\Sigma_S+\mathrm{tr}\,\Sigma_T",
+    ),
 )

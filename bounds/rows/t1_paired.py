@@ -18,9 +18,21 @@ import numpy as np
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.constants.heads import vertex_norm
-from kd2m_theory.bounds.result import Assumption
-from kd2m_theory.bounds.rows.row import LABELS, LINEAR, SAME_INPUTS, VIEW, Requirement, Row, Sides, Situation, both_sides
-from kd2m_theory.bounds.targets import Target
+from kd2m_theory.bounds.rows.row import (
+    CROSS_ENTROPY,
+    LABELS,
+    LINEAR,
+    SAME_INPUTS,
+    SHARED_HEAD,
+    Found,
+    Requirement,
+    Row,
+    Sides,
+    Situation,
+    both_sides,
+    common,
+    worded,
+)
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.ground import EPS
 
@@ -70,43 +82,103 @@ def _literal(view: View) -> Sides:
     return both_sides(_l2(view), details={"L": view.lipschitz})
 
 
-def _unit_ball(situation: Situation) -> Assumption:
-    """‖loss‖_H · Lip(φ) ≤ 1 makes z ↦ loss 1-Lipschitz, and 1-Lipschitz is all that the proof then uses."""
-    name = "loss in the unit ball of a 1-Lipschitz RKHS"
+def _lipschitz_in_features(situation: Situation) -> Found:
+    """‖loss‖_H · Lip(φ) ≤ 1 makes z ↦ loss 1-Lipschitz, and 1-Lipschitz is all that the paper's proof then uses."""
     if situation.view is None:
-        return Assumption(name, "unmet", "no shared head to check it on")
+        return "unmet", "no shared head to check it on"
     constant = situation.view.lipschitz
     if constant <= 1:
-        return Assumption(name, "met", f"the loss is {constant:.3g}-Lipschitz in the features, which is enough")
-    return Assumption(name, "unmet", f"the loss has Lipschitz constant {constant:.3g} > 1 in the features")
+        return "met", f"the loss is {constant:.3g}-Lipschitz in the features, which is enough"
+    return "unmet", f"the loss has Lipschitz constant {constant:.3g} > 1 in the features"
+
+
+_GRADIENT = {"vertex gradient": "the loss is cross-entropy, whose gradient is softmax(a) − e_y"}
 
 
 def _chain(space: Space, prefix: str) -> tuple[Row, ...]:
-    target: Target = "gap_shared_head" if space == "features" else "gap"
-    source = "T1, repair of the theorem of arXiv 2504.01757"
-    rows: tuple[tuple[str, str, tuple[Requirement, ...], Callable[[View], Sides]], ...] = (
-        ("directed", "E min_c(Δ_c − Δ_Y) ≤ R_S − R_T ≤ E max_c(Δ_c − Δ_Y)", (VIEW, SAME_INPUTS, LABELS), _directed),
-        ("head_aware", "|R_S − R_T| ≤ E ν_Y(a_S − a_T)", (VIEW, SAME_INPUTS, LABELS), _head_aware),
-        ("class_lipschitz", "|R_S − R_T| ≤ E[L_Y ‖z_S − z_T‖]", (VIEW, LINEAR, SAME_INPUTS, LABELS), _class_lipschitz),
-        ("l1", "|R_S − R_T| ≤ L ‖g_S − g_T‖_L₁", (VIEW, SAME_INPUTS), _lipschitz_l1),
-        ("l2", "|R_S − R_T| ≤ L ‖g_S − g_T‖_L₂", (VIEW, SAME_INPUTS), _lipschitz_l2),
+    shared = common(space)
+
+    def row(name: str, compute: Callable[[View], Sides], *inputs: Requirement, words: str, statement: str, latex: str) -> Row:
+        return Row(
+            name=prefix + name,
+            sentence=worded(words, space),
+            statement=statement,
+            latex=latex,
+            source="T1, repair of the theorem of arXiv 2504.01757",
+            target=shared.target,
+            space=space,
+            inputs=(*shared.inputs, *inputs),
+            needs=(*shared.needs, SAME_INPUTS),
+            structural={**shared.structural, **_GRADIENT},
+            compute=compute,
+        )
+
+    directed = row(
+        "directed",
+        _directed,
+        LABELS,
+        words="Mean of the most, and of the least, that any class's logit gains on the true class's, {heads}: the loss grows "
+        "by no more and no less.",
+        statement="E min_c(Δ_c − Δ_Y) ≤ R_S − R_T ≤ E max_c(Δ_c − Δ_Y)",
+        latex=r"E\min_c(\Delta_c-\Delta_Y) \le R_S-R_T \le E\max_c(\Delta_c-\Delta_Y)",
     )
-    return tuple(
-        Row(name=prefix + name, statement=statement, source=source, target=target, space=space, needs=needs, compute=compute)
-        for name, statement, needs, compute in rows
-        if space == "features" or name != "class_lipschitz"  # on logits L_y = √2 for every class
+    head_aware = row(
+        "head_aware",
+        _head_aware,
+        LABELS,
+        words="The loss of an input changes by at most the largest change of a logit against the true class's, {heads}; this "
+        "is its mean.",
+        statement="|R_S − R_T| ≤ E ν_Y(a_S − a_T)",
+        latex=r"|R_S-R_T| \le E\,\nu_Y(W(Z_S-Z_T))",
     )
+    class_lipschitz = row(
+        "class_lipschitz",
+        _class_lipschitz,
+        LINEAR,
+        LABELS,
+        words="Mean distance between the two networks' {points} of an input, each times the steepness of the loss of its true "
+        "class.",
+        statement="|R_S − R_T| ≤ E[L_Y ‖z_S − z_T‖]",
+        latex=r"|R_S-R_T| \le E[L_Y\|Z_S-Z_T\|]",
+    )
+    l1 = row(
+        "l1",
+        _lipschitz_l1,
+        words="Mean distance between the two networks' {points} of an input, times the steepness L of the loss.",
+        statement="|R_S − R_T| ≤ L ‖g_S − g_T‖_L₁",
+        latex=r"|R_S-R_T| \le L\|g_S-g_T\|_{L_1}",
+    )
+    l2 = row(
+        "l2",
+        _lipschitz_l2,
+        words="Root mean square distance between the two networks' {points} of an input, times the steepness L of the loss: "
+        "the paper's theorem with the constant that it lacks.",
+        statement="|R_S − R_T| ≤ L ‖g_S − g_T‖_L₂",
+        latex=r"|R_S-R_T| \le L\|g_S-g_T\|_{L_2}",
+    )
+    if space == "logits":  # there L_y = √2 for every class
+        return directed, head_aware, l1, l2
+    return directed, head_aware, class_lipschitz, l1, l2
 
 
 ROWS = (
     *_chain("features", "T1."),
     Row(
         name="T1.literal",
+        sentence="The paper's theorem as printed, without the steepness of the loss: it guarantees something only where the "
+        "loss is no steeper than 1.",
         statement="|R_S − R_T| ≤ ‖g_S − g_T‖_L₂ (as stated)",
+        latex=r"|R_S-R_T| \le \|g_S-g_T\|_{L_2}",
         source="theorem of arXiv 2504.01757 as literally stated",
         target="gap_shared_head",
         space="features",
-        needs=(VIEW, SAME_INPUTS, Requirement(_unit_ball, blocking=False)),
+        inputs=(),
+        needs=(
+            SHARED_HEAD,
+            SAME_INPUTS,
+            Requirement("loss 1-Lipschitz in the features", _lipschitz_in_features, blocking=False),
+        ),
+        structural={"1-Lipschitz loss": CROSS_ENTROPY},
         compute=_literal,
     ),
     *_chain("logits", "T1.logits."),

@@ -10,9 +10,20 @@ The same inputs are not needed. Primal costs are used, so a capped solver loosen
 """
 
 import math
+from collections.abc import Callable
 
-from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, LINEAR, VIEW, Row, Sides, both_sides
-from kd2m_theory.bounds.targets import Target
+from kd2m_theory.bounds.rows.row import (
+    CLASS_SHARES,
+    CROSS_ENTROPY,
+    LABELS,
+    LINEAR,
+    Requirement,
+    Row,
+    Sides,
+    both_sides,
+    common,
+    worded,
+)
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.estimators.distances import combine_classes
@@ -55,31 +66,72 @@ def _cw2(view: View) -> Sides:
 
 
 def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
-    target: Target = "gap_shared_head" if space == "features" else "gap"
-    rows = (
-        ("head_aware", "|R_S − R_T| ≤ Σ_y π_y W₁(ν_y)", _head_aware),
-        ("class_lipschitz", "|R_S − R_T| ≤ Σ_y π_y L_y W₁^y", _class_lipschitz),
-        ("lipschitz", "|R_S − R_T| ≤ L Σ_y π_y W₁^y", _lipschitz),
-        ("spectral", "|R_S − R_T| ≤ √2 ‖W‖_op Σ_y π_y W₁^y (the paper's type)", _spectral),
-        ("w2", "|R_S − R_T| ≤ L (Σ_y π_y (W₂^y)²)^½", _w2),
-        ("cw2", "|R_S − R_T| ≤ L √(n_c max π) CW₂", _cw2),
-    )
-    # On logits W is the identity and L_y = L = √2 ‖W‖_op = √2: three costs are one.
-    one = {"class_lipschitz", "spectral"} if space == "logits" else set()
-    linear = {"class_lipschitz": (LINEAR,), "spectral": (LINEAR,)}
-    return tuple(
-        Row(
+    shared = common(space)
+
+    def row(name: str, compute: Callable[[View], Sides], *inputs: Requirement, words: str, statement: str, latex: str) -> Row:
+        return Row(
             name=prefix + name,
+            sentence=worded(words, space),
             statement=statement,
+            latex=latex,
             source="T2",
-            target=target,
+            target=shared.target,
             space=space,
-            needs=(VIEW, *linear.get(name, ()), LABELS, CLASS_SHARES),
+            inputs=(*shared.inputs, *inputs, LABELS),
+            needs=(*shared.needs, CLASS_SHARES),
+            structural={**shared.structural, "1-Lipschitz loss": CROSS_ENTROPY},
             compute=compute,
         )
-        for name, statement, compute in rows
-        if name not in one
+
+    head_aware = row(
+        "head_aware",
+        _head_aware,
+        words="Within each class the cheapest way to move the teacher's {points} onto the student's, where a move costs as "
+        "much as it can change the loss.",
+        statement="|R_S − R_T| ≤ Σ_y π_y W₁(ν_y)",
+        latex=r"|R_S-R_T| \le \sum_y\pi_y W_1(\nu_y)",
     )
+    class_lipschitz = row(
+        "class_lipschitz",
+        _class_lipschitz,
+        LINEAR,
+        words="Transport distance (W₁) of the {points} within each class, times the steepness of its loss.",
+        statement="|R_S − R_T| ≤ Σ_y π_y L_y W₁^y",
+        latex=r"|R_S-R_T| \le \sum_y\pi_y L_y W_1^y",
+    )
+    lipschitz = row(
+        "lipschitz",
+        _lipschitz,
+        words="Transport distance (W₁) of the {points} within each class, times the steepness L of the loss.",
+        statement="|R_S − R_T| ≤ L Σ_y π_y W₁^y",
+        latex=r"|R_S-R_T| \le L\sum_y\pi_y W_1^y",
+    )
+    spectral = row(
+        "spectral",
+        _spectral,
+        LINEAR,
+        words="Transport distance (W₁) of the {points} within each class, times √2 and the operator norm of the head: the "
+        "coarsest constant, of the paper's type.",
+        statement="|R_S − R_T| ≤ √2 ‖W‖_op Σ_y π_y W₁^y (the paper's type)",
+        latex=r"|R_S-R_T| \le \sqrt2\|W\|_{op}\sum_y\pi_y W_1^y",
+    )
+    w2 = row(
+        "w2",
+        _w2,
+        words="As T2.{prefix}lipschitz with the quadratic distance W₂, which is never smaller.",
+        statement="|R_S − R_T| ≤ L (Σ_y π_y (W₂^y)²)^½",
+        latex=r"|R_S-R_T| \le L(\sum_y\pi_y (W_2^y)^2)^{1/2}",
+    )
+    cw2 = row(
+        "cw2",
+        _cw2,
+        words="The paper's class-conditional distance CW₂ of the {points}, times L and a factor for unequal classes.",
+        statement="|R_S − R_T| ≤ L √(n_c max π) CW₂",
+        latex=r"|R_S-R_T| \le L\sqrt{n_c\max_y\pi_y}\,CW_2",
+    )
+    if space == "logits":  # there W is the identity and L_y = L = √2 ‖W‖_op = √2: three costs are one
+        return head_aware, lipschitz, w2, cw2
+    return head_aware, class_lipschitz, lipschitz, spectral, w2, cw2
 
 
 ROWS = (*_rows("features", "T2."), *_rows("logits", "T2.logits."))

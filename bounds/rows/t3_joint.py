@@ -16,12 +16,13 @@ cost, and the sharper costs are added up along its plan.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.constants.heads import vertex_norm
-from kd2m_theory.bounds.rows.row import ASKED_FOR, LABELS, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED, Row, Sides, both_sides, common, worded
 from kd2m_theory.bounds.settings import WHOLE_CLOUD
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import CostMatrix, Enclosure, Plan, VertexNorm, cost_matrix
@@ -79,7 +80,8 @@ def _one_plan(view: View) -> Plan | None:
 def _along(values: Float64, size: float) -> Enclosure:
     """Mean cost of a permutation from the costs of its pairs: an upper side alone."""
     error = 8 * EPS * (size + math.fsum(np.abs(values)) / len(values))
-    return Enclosure(-math.inf, math.fsum(values) / len(values) + error, "nats", "plan of T3.lipschitz")
+    upper = math.fsum(values) / len(values) + error
+    return Enclosure(lower=-math.inf, upper=upper, unit="nats", method="plan of T3.lipschitz")
 
 
 def _head_aware_sides(view: View) -> Sides:
@@ -141,36 +143,50 @@ def _directed(view: View) -> Sides:
     return Sides(labels - below.upper - rounding, labels + above.upper + rounding, distances, {"labels": labels})
 
 
-def _directed_row(name: str, space: Space) -> Row:
-    return Row(
-        name=name,
-        statement="max_γ E min_c Δ_c ≤ R_S − R_T − (E a^T_Y' − E a^S_Y) ≤ min_γ E max_c Δ_c",
-        source="T3, joint transport",
-        target="gap_shared_head" if space == "features" else "gap",
-        space=space,
-        needs=(VIEW, LABELS, ASKED_FOR),
-        compute=_directed,
+def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
+    shared = common(space)
+
+    def row(name: str, compute: Callable[[View], Sides], *, words: str, statement: str, latex: str) -> Row:
+        return Row(
+            name=prefix + name,
+            sentence=worded(words, space),
+            statement=statement,
+            latex=latex,
+            source="T3, joint transport",
+            target=shared.target,
+            space=space,
+            inputs=(*shared.inputs, LABELS, WHOLE_CLOUD_ASKED),
+            needs=shared.needs,
+            structural={**shared.structural, "cross-entropy": CROSS_ENTROPY},
+            compute=compute,
+        )
+
+    return (
+        row(
+            "directed",
+            _directed,
+            words="Transport of {points} without regard to class, where a move costs the most that a logit gains by it; what "
+            "the labels add is known exactly.",
+            statement="max_γ E min_c Δ_c ≤ R_S − R_T − (E a^T_Y' − E a^S_Y) ≤ min_γ E max_c Δ_c",
+            latex=r"\max_\gamma E\min_c\Delta_c \le R_S-R_T-E[a^T_{Y'}]+E[a^S_Y] \le \min_\gamma E\max_c\Delta_c",
+        ),
+        row(
+            "head_aware",
+            _head_aware_sides,
+            words="Transport of {points} and labels together: a move costs as much as it can change the loss, and a change of "
+            "label what it does change it.",
+            statement="|R_S − R_T| ≤ min_γ E[ν_Y(a_S − a_T) + |a^T_Y' − a^T_Y|]",
+            latex=r"|R_S-R_T| \le \min_\gamma E[\nu_Y(W(Z_S-Z_T))+|a^T_{Y'}-a^T_Y|]",
+        ),
+        row(
+            "lipschitz",
+            _euclidean_sides,
+            words="Transport of {points} and labels together: a move costs its length times L, a change of label what it "
+            "changes the loss.",
+            statement="|R_S − R_T| ≤ min_γ E[L ‖z_S − z_T‖ + |a^T_Y' − a^T_Y|]",
+            latex=r"|R_S-R_T| \le \min_\gamma E[L\|Z_S-Z_T\|+|a^T_{Y'}-a^T_Y|]",
+        ),
     )
 
 
-def _row(name: str, space: Space, head_aware: bool) -> Row:
-    ground = "ν_Y(a_S − a_T)" if head_aware else "L ‖z_S − z_T‖"
-    return Row(
-        name=name,
-        statement=f"|R_S − R_T| ≤ min_γ E[{ground} + |a^T_Y' − a^T_Y|]",
-        source="T3, joint transport",
-        target="gap_shared_head" if space == "features" else "gap",
-        space=space,
-        needs=(VIEW, LABELS, ASKED_FOR),
-        compute=_head_aware_sides if head_aware else _euclidean_sides,
-    )
-
-
-ROWS = (
-    _directed_row("T3.directed", "features"),
-    _row("T3.head_aware", "features", True),
-    _row("T3.lipschitz", "features", False),
-    _directed_row("T3.logits.directed", "logits"),
-    _row("T3.logits.head_aware", "logits", True),
-    _row("T3.logits.lipschitz", "logits", False),
-)
+ROWS = (*_rows("features", "T3."), *_rows("logits", "T3.logits."))

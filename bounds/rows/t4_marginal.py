@@ -8,7 +8,7 @@ the row; with its sign it shifts the interval instead of widening it. γ need no
 
 import numpy as np
 
-from kd2m_theory.bounds.rows.row import ASKED_FOR, LABELS, VIEW, Row, Sides
+from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED, Row, Sides, common, worded
 from kd2m_theory.bounds.rows.t3_joint import label_changes
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import cost_matrix
@@ -30,13 +30,22 @@ def _compute(view: View) -> Sides:
 
 
 def _row(name: str, space: Space) -> Row:
+    shared = common(space)
+    words = (
+        "Transport distance of the {points} without regard to class, times L, moved by what the plan's exchange of labels "
+        "does to the loss."
+    )
     return Row(
         name=name,
+        sentence=worded(words, space),
         statement="|R_S − R_T − λ±| ≤ L W₁, λ± the label mismatch of the best plan",
+        latex=r"|R_S-R_T-E_\gamma[\ell(h(Z_T),Y)-\ell(h(Z_T),Y')]| \le L\,W_1(P_S,P_T)",
         source="T4, marginal transport",
-        target="gap_shared_head" if space == "features" else "gap",
+        target=shared.target,
         space=space,
-        needs=(VIEW, LABELS, ASKED_FOR),
+        inputs=(*shared.inputs, LABELS, WHOLE_CLOUD_ASKED),
+        needs=shared.needs,
+        structural={**shared.structural, "1-Lipschitz loss": CROSS_ENTROPY},
         compute=_compute,
     )
 

@@ -26,8 +26,7 @@ import numpy as np
 from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, VIEW, Row, Sides
-from kd2m_theory.bounds.targets import Target
+from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
@@ -184,31 +183,48 @@ def curved_upper(view: View) -> float:
     return combine_classes(view.class_costs("t5_curved_upper", _curved_upper), view.shares, 1).upper
 
 
-def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
-    target: Target = "gap_shared_head" if space == "features" else "gap"
-    slopes = "max_γ E[φ'(0) + s²/2M] ≤ R_S − R_T ≤ min_γ E[φ'(1) − s²/2M], slopes of the loss at both ends"
-    curvatures = "as T5, with the curvatures at both ends and |φ'''| ≤ r φ''"
-    needs = (VIEW, LABELS, CLASS_SHARES)
-    return (
-        Row(
-            name=f"T5{prefix}",
-            statement=slopes,
-            source="T5, convexity and smoothness",
-            target=target,
-            space=space,
-            needs=needs,
-            compute=_slopes,
+def _rows(space: Space, infix: str) -> tuple[Row, ...]:
+    shared = common(space)
+    slopes = Row(
+        name=f"T5{infix}",
+        sentence=worded(
+            "Two-sided: what the slopes of the loss at the teacher's and the student's end say about the way between, {heads}, "
+            "with the best matching within a class.",
+            space,
         ),
-        Row(
-            name=f"T5{prefix}.curved",
-            statement=curvatures,
-            source="T5, self-concordance",
-            target=target,
-            space=space,
-            needs=needs,
-            compute=_curvatures,
-        ),
+        statement="max_γ E[φ'(0) + s²/2M] ≤ R_S − R_T ≤ min_γ E[φ'(1) − s²/2M], slopes of the loss at both ends",
+        latex=r"E[\varphi'(0)+s^2/2M] \le R_S-R_T \le E[\varphi'(1)-s^2/2M],\quad s=\varphi'(1)-\varphi'(0),\ "
+        r"M=\tfrac14\mathrm{range}^2",
+        source="T5, convexity and smoothness",
+        target=shared.target,
+        space=space,
+        inputs=(*shared.inputs, LABELS),
+        needs=(*shared.needs, CLASS_SHARES),
+        structural={
+            **shared.structural,
+            "convex loss": CROSS_ENTROPY,
+            "½-smooth loss": "the loss is cross-entropy, whose second derivative is a variance of Δ",
+        },
+        compute=_slopes,
     )
+    curvatures = Row(
+        name=f"T5{infix}.curved",
+        sentence=worded("As T5{infix}, and the curvature of the loss at both ends is used as well.", space),
+        statement="as T5, with the curvatures at both ends and |φ'''| ≤ r φ''",
+        latex=r"E[\varphi'(0)+h(r)\varphi''(0)] \le R_S-R_T \le E[\varphi'(0)+g(r)\varphi''(0)],\quad "
+        r"g(r)=(e^r-1-r)/r^2,\ h(r)=g(-r),\ r=\max_c\Delta_c-\min_c\Delta_c",
+        source="T5, self-concordance",
+        target=shared.target,
+        space=space,
+        inputs=(*shared.inputs, LABELS),
+        needs=(*shared.needs, CLASS_SHARES),
+        structural={
+            **shared.structural,
+            "self-concordant loss": "the loss is cross-entropy, whose third derivative is a third central moment of Δ",
+        },
+        compute=_curvatures,
+    )
+    return slopes, curvatures
 
 
 ROWS = (*_rows("features", ""), *_rows("logits", ".logits"))

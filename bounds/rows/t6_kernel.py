@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, LINEAR, VIEW, Row, Sides, both_sides
+from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, LINEAR, LOGITS, SHARED_HEAD, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
 
@@ -77,20 +77,31 @@ def _brier(view: View) -> Sides:
 ROWS = (
     Row(
         name="T6",
+        sentence="Squared loss: differences of the means and covariances of the features in each class, times the head's "
+        "norms.",
         statement="|R_S − R_T| ≤ Σ_y π_y ‖f_y‖_H MMD_y, squared loss, kernel (⟨z, z'⟩ + c)², best c",
+        latex=r"|R_S-R_T| \le \sum_y\pi_y\left(\|W^\top W\|_F\|\Delta\Sigma_y\|_F"
+        r"+\|2W^\top(Wz_0+b-e_y)\|\,\|\Delta\mu_y\|\right)",
         source="T6, kernel bound",
         target="squared_gap",
         space="features",
-        needs=(VIEW, LINEAR, LABELS, CLASS_SHARES),
+        inputs=(LINEAR, LABELS),
+        needs=(SHARED_HEAD, CLASS_SHARES),
+        structural={"squared loss": "the row bounds the gap of the squared loss"},
         compute=_features,
     ),
     Row(
         name="T6.brier",
+        sentence="Brier's score: differences of the means and covariances of the predicted probabilities in each class.",
         statement="|R_S − R_T| ≤ Σ_y π_y ‖f_y‖_H MMD_y, Brier's score, kernel on predicted probabilities",
+        latex=r"|R_S-R_T| \le \sum_y\pi_y\left(\sqrt{K-1}\,\|\Delta\Sigma_y\|_F"
+        r"+2\|C\bar p-Ce_y\|\,\|\Delta\mu_y\|\right),\ C=I-\tfrac1K11^\top",
         source="T6, kernel bound",
         target="brier_gap",
         space="logits",
-        needs=(VIEW, LABELS, CLASS_SHARES),
+        inputs=(LOGITS, LABELS),
+        needs=(CLASS_SHARES,),
+        structural={"squared loss": "the row bounds the gap of Brier's score"},
         compute=_brier,
     ),
 )

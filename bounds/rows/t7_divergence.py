@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, VIEW, Row, Sides, both_sides, vouched
+from kd2m_theory.bounds.rows.row import CLASS_SHARES, ERRORS, LABELS, LOGITS, Row, Sides, both_sides, vouched
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators import gaussian_kl
 
@@ -49,20 +49,29 @@ def _gaussian(view: View) -> Sides:
 ROWS = (
     Row(
         name="T7.prediction",
+        sentence="The two error rates differ by at most as much as the two confusion matrices, class by class.",
         statement="|err_S − err_T| ≤ Σ_y π_y TV(prediction of S given y, prediction of T given y)",
+        latex=r"|err_S-err_T| \le \sum_y\pi_y\mathrm{TV}(\hat y_S|y,\ \hat y_T|y)",
         source="T7, total variation",
         target="error_gap",
         space="logits",
-        needs=(VIEW, LABELS, CLASS_SHARES),
+        inputs=(LOGITS, LABELS),
+        needs=(CLASS_SHARES,),
+        structural=ERRORS,
         compute=_prediction,
     ),
     Row(
         name="T7.gaussian",
+        sentence="If the logits of each class were Gaussian: how far the error rates could differ, from the divergence (KL) "
+        "of the two Gaussians.",
         statement="|err_S − err_T| ≤ Σ_y π_y min(√(KL/2), √(1 − e^−KL)), Gaussian classes",
+        latex=r"|err_S-err_T| \le \sum_y\pi_y\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-e^{-\mathrm{KL}_y}})",
         source="T7, Pinsker and Bretagnolle–Huber",
         target="population_error_gap",  # no finite sample is Gaussian
         space="logits",
-        needs=(VIEW, LABELS, CLASS_SHARES, vouched("gaussian classes")),
+        inputs=(LOGITS, LABELS),
+        needs=(CLASS_SHARES, vouched("gaussian classes")),
+        structural=ERRORS,
         compute=_gaussian,
     ),
 )

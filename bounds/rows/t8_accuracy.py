@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.losses import margin, ramp
-from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, VIEW, Row, Sides
+from kd2m_theory.bounds.rows.row import CLASS_SHARES, ERRORS, LABELS, LOGITS, Row, Sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
@@ -99,20 +99,31 @@ def _ramp(view: View) -> Sides:
 ROWS = (
     Row(
         name="T8.directed",
+        sentence="The student errs at most where some logit gains more than the teacher's margin, and at least where every one "
+        "does, with the best matching of points of a class.",
         statement="max_γ P(m_T < min_c(Δ_c − Δ_y)) ≤ err_S ≤ min_γ P(m_T ≤ max_c(Δ_c − Δ_y))",
+        latex=r"\max_\gamma P(m_T<\min_{c\ne y}(\Delta_c-\Delta_y)) \le err_S \le "
+        r"\min_\gamma P(m_T\le\max_{c\ne y}(\Delta_c-\Delta_y))",
         source="T8, accuracy from features",
         target="error_student",
         space="logits",
-        needs=(VIEW, LABELS, CLASS_SHARES),
+        inputs=(LOGITS, LABELS),
+        needs=(CLASS_SHARES,),
+        structural=ERRORS,
         compute=_directed,
     ),
     Row(
         name="T8.ramp",
+        sentence="The student's error is at most the teacher's share of small margins, plus a transport cost that counts "
+        "moves in units of the margin.",
         statement="err_S ≤ E r_ρ(m_T) + Σ_y π_y W_min(1, ν_y/ρ), best ρ of four",
+        latex=r"err_S \le E\,r_\rho(m_T)+\sum_y\pi_y W_{\min(1,\nu_y/\rho)}(P_S^y,P_T^y)",
         source="T8, accuracy from features",
         target="error_student",
         space="logits",
-        needs=(VIEW, LABELS, CLASS_SHARES),
+        inputs=(LOGITS, LABELS),
+        needs=(CLASS_SHARES,),
+        structural={**ERRORS, "positive width": "ρ is a multiple of the median of positive margins, or of 1"},
         compute=_ramp,
     ),
 )

@@ -19,8 +19,18 @@ import numpy as np
 from scipy.special import log_softmax
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.result import Assumption
-from kd2m_theory.bounds.rows.row import LABELS, SAME_INPUTS, VIEW, Requirement, Row, Sides, Situation, both_sides, vouched
+from kd2m_theory.bounds.rows.row import (
+    CROSS_ENTROPY,
+    LOGITS,
+    SAME_INPUTS,
+    Found,
+    Requirement,
+    Row,
+    Sides,
+    Situation,
+    both_sides,
+    vouched,
+)
 from kd2m_theory.bounds.rows.t7_divergence import total_variation_bound
 from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.view import View
@@ -94,53 +104,95 @@ def _log_loss(view: View) -> Sides:
     return Sides(divergence + residual - slack, divergence + residual + slack, details=details)
 
 
-def _labels_known(situation: Situation) -> Assumption:
-    """Real labels, or the user's word that they would be the teacher's."""
-    labelled = LABELS.check(situation)
-    return labelled if labelled.state == "met" else vouched("teacher labels").check(situation)
+def _labels_of_the_teacher(situation: Situation) -> Found | None:
+    """Nothing to assume with real labels, which give the second term; without, the user's word that it has mean zero."""
+    return None if situation.pair.labels is not None else vouched("teacher labels").find(situation)
 
 
-def _temperature(situation: Situation) -> Assumption:
+def _temperature(situation: Situation) -> Found:
     temperature = situation.settings.temperature
     if temperature is None:
-        return Assumption("temperature", "unmet", "no temperature of a transformed teacher is given; pass temperature")
-    return Assumption("temperature", "met", f"T = {temperature:g}")
-
-
-_ON_SAME_INPUTS = (VIEW, SAME_INPUTS)
+        return "unmet", "no temperature of a transformed teacher is given; pass temperature"
+    return "met", f"T = {temperature:g}"
 
 
 def _row(
-    name: str, statement: str, compute: Callable[[View], Sides], target: Target = "probability_gap", *more: Requirement
+    name: str,
+    compute: Callable[[View], Sides],
+    target: Target = "probability_gap",
+    *inputs: Requirement,
+    words: str,
+    statement: str,
+    latex: str,
 ) -> Row:
     return Row(
         name=name,
+        sentence=words,
         statement=statement,
+        latex=latex,
         source="T9, predictive distributions",
         target=target,
         space="logits",
-        needs=(*_ON_SAME_INPUTS, *more),
+        inputs=(LOGITS, *inputs),
+        needs=(SAME_INPUTS,),
+        structural={},
         compute=compute,
     )
 
 
 ROWS = (
-    _row("T9.largest", "E min_c (p_S(c) − p_T(c)) ≤ E p_S(Y) − E p_T(Y) ≤ E max_c (p_S(c) − p_T(c))", _largest),
-    _row("T9.tv", "|E p_S(Y) − E p_T(Y)| ≤ E TV(p_S, p_T)", _tv),
-    _row("T9.pinsker", "|E p_S(Y) − E p_T(Y)| ≤ √(½ E KL(p_T‖p_S))", _pinsker),
-    _row("T9.bretagnolle_huber", "|E p_S(Y) − E p_T(Y)| ≤ √(1 − e^−E KL(p_T‖p_S))", _bretagnolle_huber),
     _row(
-        "T9.ttm",
-        "|E p_S(Y) − E p̂_T(Y)| ≤ √(½ TTM term), or by Bretagnolle–Huber",
-        _ttm,
-        "tempered_gap",
-        Requirement(_temperature),
+        "T9.largest",
+        _largest,
+        words="The mean probability of the true class changes by at most the largest and at least the least change of any "
+        "class's probability.",
+        statement="E min_c (p_S(c) − p_T(c)) ≤ E p_S(Y) − E p_T(Y) ≤ E max_c (p_S(c) − p_T(c))",
+        latex=r"E\min_c(p_S(c)-p_T(c)) \le E\,p_S(Y|X)-E\,p_T(Y|X) \le E\max_c(p_S(c)-p_T(c))",
     ),
     _row(
-        "T9.kl",
-        "R_S − R_T = E KL(p_T‖p_S) + E Σ_c (1{Y = c} − p_T(c)) ln(p_T(c)/p_S(c))",
-        _log_loss,
-        "gap",
-        Requirement(_labels_known),
+        "T9.tv",
+        _tv,
+        words="The mean probability of the true class changes by at most the total variation between the two predictions.",
+        statement="|E p_S(Y) − E p_T(Y)| ≤ E TV(p_S, p_T)",
+        latex=r"|E\,p_S(Y|X)-E\,p_T(Y|X)| \le E\,\mathrm{TV}(p_S,p_T)",
+    ),
+    _row(
+        "T9.pinsker",
+        _pinsker,
+        words="As T9.tv, from the divergence KL of teacher and student by Pinsker's inequality.",
+        statement="|E p_S(Y) − E p_T(Y)| ≤ √(½ E KL(p_T‖p_S))",
+        latex=r"|E\,p_S(Y|X)-E\,p_T(Y|X)| \le \sqrt{\tfrac12E\,\mathrm{KL}(p_T\|p_S)}",
+    ),
+    _row(
+        "T9.bretagnolle_huber",
+        _bretagnolle_huber,
+        words="As T9.tv, from the divergence KL of teacher and student by Bretagnolle and Huber's inequality.",
+        statement="|E p_S(Y) − E p_T(Y)| ≤ √(1 − e^−E KL(p_T‖p_S))",
+        latex=r"|E\,p_S(Y|X)-E\,p_T(Y|X)| \le \sqrt{1-e^{-E\,\mathrm{KL}(p_T\|p_S)}}",
+    ),
+    _row(
+        "T9.ttm",
+        _ttm,
+        "tempered_gap",
+        Requirement("temperature", _temperature),
+        words="As T9.tv for the teacher softened by the temperature: the term that the training loss TTM makes small.",
+        statement="|E p_S(Y) − E p̂_T(Y)| ≤ √(½ TTM term), or by Bretagnolle–Huber",
+        latex=r"|E\,p_S(Y)-E\,\hat p_T(Y)| \le \min\left(\sqrt{\tfrac12t},\sqrt{1-e^{-t}}\right),\ "
+        r"t=E\,\mathrm{KL}(\hat p_T\|p_S)",
+    ),
+    Row(
+        name="T9.kl",
+        sentence="An identity: the gap is the divergence KL of teacher and student, plus how far the true labels depart from "
+        "the teacher's predictions.",
+        statement="R_S − R_T = E KL(p_T‖p_S) + E Σ_c (1{Y = c} − p_T(c)) ln(p_T(c)/p_S(c))",
+        latex=r"R_S-R_T = E\,\mathrm{KL}(p_T\|p_S)+E\sum_c(1\{Y=c\}-p_T(c))\ln\frac{p_T(c)}{p_S(c)}",
+        source="T9, predictive distributions",
+        target="gap",
+        space="logits",
+        inputs=(LOGITS,),
+        needs=(SAME_INPUTS, Requirement("teacher labels", _labels_of_the_teacher)),
+        structural={"cross-entropy": CROSS_ENTROPY},
+        compute=_log_loss,
+        forms=("T9.kl", "T9.kl_teacher"),
     ),
 )

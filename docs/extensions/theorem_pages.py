@@ -13,6 +13,7 @@ from kd2m_theory.files import write_atomically
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
 from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
+from kd2m_theory.validation.trial.pages import latex_of
 from kd2m_theory.words import number
 
 FOLDER = "theorems"
@@ -111,7 +112,7 @@ def _form(form: Form) -> Iterator[str]:
     ratio = ratio_beyond_rounding(form.sides, form.witness.make(), form.free)
     yield ""
     yield f"### `{form.name}`"
-    yield from formula(form.latex)
+    yield from formula(latex_of(form))
     yield f"- **Constant:** {plain(form.constant)}"
     yield f"- **Witness:** gap / bound = {number(ratio)}: {plain(form.witness.words)}"
     if form.witness.reason:
@@ -128,8 +129,10 @@ def _hypothesis(theorem: Theorem, hypothesis: Hypothesis) -> Iterator[str]:
     yield ""
     yield f"### {plain(hypothesis.name)}"
     yield ""
-    yield f"{plain(hypothesis.statement)} (*{hypothesis.kind}*)."
+    yield f"{plain(hypothesis.statement)} (*{hypothesis.kind}*)"
     yield ""
+    if hypothesis.forms:
+        yield f"- **Needed by:** {', '.join(f'`{name}`' for name in hypothesis.forms)}"
     yield (
         f"- **Counterexample:** {plain(example.words)}. Gap {number(float(sides.gap))}, bound {number(float(sides.upper))}: "
         f"`{form.name}` is exceeded by the factor {number(ratio)}."

@@ -20,7 +20,7 @@ _DEFAULT = "run"
 
 
 class _DefaultGroup(TyperGroup):
-    """Calls the command `run` when the first word is no command."""
+    """Calls the command `run` when the first word is not a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See the class."""
@@ -123,8 +123,10 @@ def _report(folder: Path, out: Path | None) -> "Findings":
     require("a campaign", "pyarrow")
     from kd2m_theory.files import make_folder, write_atomically
     from kd2m_theory.paper_figures.campaign_figures import pictures
+    from kd2m_theory.reporting.markdown_view import markdown
+    from kd2m_theory.reporting.terminal_view import printed
     from kd2m_theory.validation.campaigns.findings import findings
-    from kd2m_theory.validation.campaigns.page import markdown, printed, sections
+    from kd2m_theory.validation.campaigns.page import sections
     from kd2m_theory.validation.campaigns.store import Store
 
     store = Store(folder)
@@ -136,9 +138,7 @@ def _report(folder: Path, out: Path | None) -> "Findings":
     write_atomically(out / "report.md", markdown(page, f"Campaign {folder.name}").encode())
     for name, data in pictures(found, ("png", "json")).items():
         write_atomically(out / name, data)
-    console().print(printed(page))
-    for command in (command for part in page for command in part.commands):
-        typer.echo(command)
+    console().print(printed(page), crop=False)
     typer.echo(f"written: {folder / 'table.parquet'}, {out}")
     return found
 

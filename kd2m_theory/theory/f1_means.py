@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from kd2m_theory.theory.chance import SLACK, Floats, clopper_pearson_upper, failing, hoeffding_radius
+from kd2m_theory.theory.chance import SLACK, Floats, best_of, clopper_pearson_upper, failing, hoeffding_radius
 from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
 
 # The largest share of the capital that one value can cost the bettor (c of Waudby-Smith and Ramdas).
@@ -32,6 +32,7 @@ class Trials:
         copies: the sample is one draw n times.
         stopped: the least of the limits at all sizes 1, …, n is reported.
         seen: probability of the top value where the sample is drawn, if that is another population.
+        variables: number of variables with this law, independently; the one with the least limit is reported.
     """
 
     n: int
@@ -43,6 +44,7 @@ class Trials:
     copies: bool = False
     stopped: bool = False
     seen: float | None = None
+    variables: int = 1
 
     @property
     def mean(self) -> float:
@@ -99,7 +101,7 @@ def shortfall(x: Trials, limit: Limit) -> float:
 
 def above(limit: Limit) -> Formula:
     """The statement "the mean is at most the limit"."""
-    return lambda x: failing(shortfall(x, limit), x.delta)
+    return lambda x: failing(best_of(shortfall(x, limit), x.variables), x.delta)
 
 
 def variances(x: Trials, n: int, k: Floats) -> Floats:
@@ -159,7 +161,7 @@ def betting(threshold: float = 2.0, capped: bool = True) -> Formula:
                 rejects(row, centre, x.delta, threshold, capped)[0]
                 for row, centre in ((shares[[i]], m), (1 - shares[[i]], 1 - m))
             )
-        return failing(float(weights @ missed), x.delta)
+        return failing(best_of(float(weights @ missed), x.variables), x.delta)
 
     return formula
 
@@ -219,8 +221,7 @@ THEOREM = Theorem(
     latex=r"P\bigl(\mu > \bar X + r(\delta)\bigr) \le \delta",
     hypotheses=(
         Hypothesis(
-            name="independent values",
-            statement="the n values are independent draws",
+            name="independent samples",
             check=None,
             counterexample=Counterexample(
                 words="one draw, copied 100 times", form=_NAMES[0], make=lambda: Trials(100, 0.2, 0.05, copies=True)
@@ -228,7 +229,6 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="same population",
-            statement="the values come from the population that the statement is about",
             check=None,
             counterexample=Counterexample(
                 words="the top value is rarer where the sample is drawn",
@@ -237,16 +237,17 @@ THEOREM = Theorem(
             ),
         ),
         Hypothesis(
-            name="values in the range",
-            statement="every value lies in [0, B]",
+            name="bounded loss",
+            forms=_NAMES[:4],
+            detail="Every value lies in [0, B].",
             check=lambda x: x.base >= 0 and (x.bound is None or x.top <= x.bound),
             counterexample=Counterexample(
                 words="values up to 1 where B = 0.1", form=_NAMES[0], make=lambda: Trials(100, 0.5, 0.05, bound=0.1)
             ),
         ),
         Hypothesis(
-            name="range known before",
-            statement="B does not depend on the sample",
+            name="range fixed before the sample",
+            forms=_NAMES[:4],
             check=None,
             counterexample=Counterexample(
                 words="the sample's largest value for B, rare large values",
@@ -255,16 +256,26 @@ THEOREM = Theorem(
             ),
         ),
         Hypothesis(
-            name="size fixed before",
-            statement="n does not depend on the values (betting alone would allow it)",
+            name="sample size fixed before",
+            detail="Betting would allow a stop at any time, but for stakes that use n.",
             check=None,
             counterexample=Counterexample(
                 words="sampling until the limit looks best", form=_NAMES[0], make=lambda: Trials(1000, 0.5, 0.05, stopped=True)
             ),
         ),
         Hypothesis(
-            name="events, for Clopper–Pearson",
-            statement="every value is 0 or 1",
+            name="networks fixed before the sample",
+            check=None,
+            counterexample=Counterexample(
+                words="the least limit of 20 variables, of one value each",
+                form=_NAMES[0],
+                make=lambda: Trials(1, 0.6, 0.5, variables=20),
+            ),
+            detail="Nor was the variable chosen on the sample in another way.",
+        ),
+        Hypothesis(
+            name="0–1 values",
+            forms=(_NAMES[4],),
             check=lambda x: {x.base, x.top} <= {0.0, 1.0},
             counterexample=Counterexample(
                 words="values 0.4, rounded", form=_NAMES[4], make=lambda: Trials(50, 0.5, 0.05, base=0.4, top=0.45)
@@ -293,7 +304,6 @@ THEOREM = Theorem(
                 "0.505 (n = 3)",
                 make=_at_the_limit(_hoeffding, 1, 0.9999),
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[1],
@@ -306,7 +316,6 @@ THEOREM = Theorem(
                 reaches=0.19,
                 reason=_FAR + "the union of two events and Bernstein's constants are not attained together; 0.006 at δ = 0.05",
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[2],
@@ -319,7 +328,6 @@ THEOREM = Theorem(
                 reaches=0.19,
                 reason=_FAR + "as above; 0.022 at δ = 0.05",
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[3],
@@ -333,7 +341,6 @@ THEOREM = Theorem(
                 reason="the capital jumps over 2/δ and what is lost before is not regained; "
                 "0.45 at δ = 0.05 (n = 10, p = 0.455)",
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[4],
@@ -344,7 +351,6 @@ THEOREM = Theorem(
                 words="p just above the limit of a sample: then the failure probability is δ",
                 make=_at_the_limit(_clopper_pearson, 20, 0.05, 3),
             ),
-            row=False,
         ),
     ),
     mutants=(

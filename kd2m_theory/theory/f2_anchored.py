@@ -166,55 +166,53 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="same sample",
-            statement="the teacher's risk and the bound come from one sample",
             check=None,
             counterexample=Counterexample(words="the bound from a second sample", form=_NAMES[0], make=_two_samples),
         ),
         Hypothesis(
             name="valid bound",
-            statement="D̂ is at least the gap of every sample (T1–T8), here cost by cost",
+            detail="D̂ is at least the gap of every sample (T1–T8), here cost by cost.",
             check=lambda x: bool(np.all(x.student - x.teacher <= x.cost)),
             counterexample=Counterexample(words="zero for the bound where the gap is not", form=_NAMES[0], make=_invalid_bound),
         ),
         Hypothesis(
             name="bounded loss",
-            statement="the student's loss lies in [0, B], by its nature or by clipping",
+            forms=(_NAMES[0],),
+            detail="The student's loss lies in [0, B], by its nature or by clipping.",
             check=lambda x: bool(np.all(x.student >= 0)) and (x.bound is None or bool(np.all(x.student <= x.bound))),
             counterexample=Counterexample(
                 words="losses of 1 where B = 0.1", form=_NAMES[0], make=lambda: rare(0.5, 50, 0.05, bound=0.1)
             ),
         ),
         Hypothesis(
-            name="range known before",
-            statement="B does not depend on the sample",
+            name="range fixed before the sample",
+            forms=(_NAMES[0],),
             check=None,
             counterexample=Counterexample(
                 words="the sample's largest loss for B", form=_NAMES[0], make=lambda: rare(0.01, 50, 0.05, bound=None)
             ),
         ),
         Hypothesis(
-            name="independent draws",
-            statement="the inputs are independent draws from the population",
+            name="independent samples",
             check=None,
             counterexample=Counterexample(words="one input, copied 100 times", form=_NAMES[0], make=_copies),
         ),
         Hypothesis(
             name="same population",
-            statement="the inputs come from the population that the statement is about",
             check=None,
             counterexample=Counterexample(
                 words="hard inputs are rarer where the sample is drawn", form=_NAMES[0], make=_elsewhere
             ),
         ),
         Hypothesis(
-            name="student fixed before",
-            statement="the student was neither trained nor chosen on the sample",
+            name="networks fixed before the sample",
+            detail="Only the student's training and choice matter.",
             check=None,
             counterexample=Counterexample(words="the best of 20 students on one input", form=_NAMES[0], make=_best_student),
         ),
         Hypothesis(
-            name="0–1 loss, for the second form",
-            statement="losses are 0 or 1",
+            name="0–1 values",
+            forms=(_NAMES[1],),
             check=lambda x: bool(np.all(np.isin(x.student, (0.0, 1.0)))),
             counterexample=Counterexample(
                 words="rare losses of 10, counted as none",
@@ -240,7 +238,6 @@ THEOREM = Theorem(
                 words="one input, δ close to 1: the student's error is not seen; at δ = 0.05 the best is 0.505 (n = 3)",
                 make=_one_input,
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[1],
@@ -251,7 +248,6 @@ THEOREM = Theorem(
             witness=Witness(
                 words="an exact bound on the sample, and an error rate just above the limit of a count", make=_at_the_limit
             ),
-            row=False,
         ),
     ),
     mutants=(

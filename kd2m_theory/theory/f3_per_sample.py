@@ -124,6 +124,32 @@ def _mean_label(x: Logits) -> Floats:
     return np.asarray((x.losses(x.student) - x.losses(x.beside)).mean(axis=1))
 
 
+def own_change(x: Logits) -> Floats:
+    """ℓ_S − ℓ_T of clipped losses for the true class; in [−B, B]."""
+    change = x.losses(x.student) - x.losses(x.beside)
+    return np.asarray(change[np.arange(len(change)), list(x.labels)])
+
+
+def within_reach(x: Logits) -> Floats:
+    """Whether the teacher's margin is at most what a logit gains on the true class's: m_T ≤ max_{c≠y}(Δ_c − Δ_y)."""
+    rows, labels = np.arange(len(x.labels)), list(x.labels)
+
+    def largest(logits: Floats) -> Floats:
+        others = logits - logits[rows, labels][:, None]
+        others[rows, labels] = -np.inf
+        return np.asarray(others.max(axis=1))
+
+    return np.asarray(-largest(x.beside) <= largest(x.student - x.beside), dtype=np.float64)
+
+
+def _teacher_wrong(x: Logits) -> Floats:
+    return np.asarray(x.beside.argmax(axis=1) != x.labels, dtype=np.float64)
+
+
+def _error(x: Logits) -> float:
+    return float(x.shares @ (x.student.argmax(axis=1) != x.labels))
+
+
 def disagreement(x: Logits) -> Floats:
     """Whether the two networks predict different classes."""
     return np.asarray(x.student.argmax(axis=1) != x.beside.argmax(axis=1), dtype=np.float64)
@@ -196,7 +222,8 @@ def _moderate_change() -> Logits:
     )
 
 
-_NAMES = ("F3.risk", "F3.any_loss", "F3.error", "F3.paired")
+_NAMES = ("F3.risk", "F3.any_loss", "F3.error", "F3.paired", "F3.difference", "F3.margin")
+_LOSSES = (*_NAMES[:2], *_NAMES[3:5])
 
 THEOREM = Theorem(
     name="F3",
@@ -208,13 +235,11 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="same inputs",
-            statement="row i of both networks is the same input",
             check=None,
             counterexample=Counterexample(words="rows of the teacher shuffled", form=_NAMES[2], make=_rows_shuffled),
         ),
         Hypothesis(
-            name="independent draws",
-            statement="the inputs are independent draws from the population",
+            name="independent samples",
             check=None,
             counterexample=Counterexample(
                 words="one input, copied 100 times",
@@ -224,7 +249,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="same population",
-            statement="the inputs, with or without labels, come from the population that the statement is about",
+            detail="This holds for the inputs, with or without labels.",
             check=None,
             counterexample=Counterexample(
                 words="inputs on which the networks differ are rarer where the sample is drawn",
@@ -233,8 +258,8 @@ THEOREM = Theorem(
             ),
         ),
         Hypothesis(
-            name="bound known before",
-            statement="B does not depend on the sample",
+            name="range fixed before the sample",
+            forms=_LOSSES,
             check=None,
             counterexample=Counterexample(
                 words="the sample's largest value for B",
@@ -243,8 +268,9 @@ THEOREM = Theorem(
             ),
         ),
         Hypothesis(
-            name="clipped loss",
-            statement="the gap is that of the loss clipped at B (or the loss is bounded by B)",
+            name="bounded loss",
+            forms=_LOSSES,
+            detail="The gap is that of the loss clipped at B, or the loss is bounded by B.",
             check=lambda x: (
                 x.clipped or float(max(x.losses(a, clipped=False).max() for a in (x.student, x.teacher))) <= (x.bound or 0)
             ),
@@ -255,9 +281,9 @@ THEOREM = Theorem(
             ),
         ),
         Hypothesis(
-            name="loss falls as the class becomes more probable, for the first form",
-            statement="ℓ(a, y) is a decreasing function of softmax(a)_y, as cross-entropy is",
-            check=None,  # the second form holds for any loss, and an instance does not know which form it is put to
+            name="monotone loss",
+            forms=(_NAMES[0],),
+            check=lambda x: x.loss != "spread",
             counterexample=Counterexample(
                 words="a penalty on the spread of logits: the maximum over classes goes down to −B",
                 form=_NAMES[0],
@@ -265,16 +291,15 @@ THEOREM = Theorem(
             ),
         ),
         Hypothesis(
-            name="1-Lipschitz loss, for the last form",
-            statement="the loss changes by at most ν_y of the change of logits, as cross-entropy does",
+            name="1-Lipschitz loss",
+            forms=(_NAMES[3],),
             check=lambda x: x.loss != "steep",
             counterexample=Counterexample(
                 words="cross-entropy at temperature ½", form=_NAMES[3], make=lambda: replace(_moderate_change(), loss="steep")
             ),
         ),
         Hypothesis(
-            name="networks fixed before",
-            statement="the networks were neither trained nor chosen on the sample",
+            name="networks fixed before the sample",
             check=None,
             counterexample=Counterexample(
                 words="the best of 20 students on one input",
@@ -286,14 +311,12 @@ THEOREM = Theorem(
     direction="upper",
     source="T0 and T1, and the means of F1",
     proof="The gap is at most the mean of the variable, input by input, and the variable is bounded: F1. Its range is [0, B] "
-    "and not "
-    "[−B, B] where the loss falls as the class becomes more probable: probabilities sum to 1, so some class is not more "
-    "probable for "
-    "the student than for the teacher, and there the clipped difference is ≥ 0. That halves the radius. Clipping is monotone "
-    "and "
-    "1-Lipschitz, so |ℓ_S − ℓ_T| ≤ min(B, ν_Y(Δ)) for clipped losses. For errors the sample's count of disagreements is "
-    "binomial. The "
-    "lower sides are the same with min_y, or with the networks exchanged.",
+    "and not [−B, B] where the loss falls as the class becomes more probable: probabilities sum to 1, so some class is not "
+    "more probable for the student than for the teacher, and there the clipped difference is ≥ 0. That halves the radius. The "
+    "difference of an input's own losses has range [−B, B]. Clipping is monotone and 1-Lipschitz, so |ℓ_S − ℓ_T| ≤ min(B, "
+    "ν_Y(Δ)) for clipped losses. For errors the sample's count of disagreements is binomial. An error of the student has "
+    "margin m_S ≤ 0, and m_S ≥ m_T − max_{c≠Y}(Δ_c − Δ_Y): F3.margin counts every such input. The lower sides are the same "
+    "with min_y, or with the networks exchanged.",
     forms=(
         Form(
             name=_NAMES[0],
@@ -303,7 +326,6 @@ THEOREM = Theorem(
             witness=Witness(
                 words="one input, δ close to 1: the change is not seen; at δ = 0.05 the best is 0.505 (n = 3)", make=_one_input
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[1],
@@ -311,7 +333,6 @@ THEOREM = Theorem(
             constant="√2 B",
             sides=statement(_signed, worst_label, _radius(2.0)),
             witness=Witness(words="the same with twice the radius", make=lambda: _one_input(2.0)),
-            row=False,
         ),
         Form(
             name=_NAMES[2],
@@ -322,7 +343,6 @@ THEOREM = Theorem(
             witness=Witness(
                 words="the student is wrong wherever they differ, just above the limit of a count", make=_at_the_limit
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[3],
@@ -332,7 +352,21 @@ THEOREM = Theorem(
             witness=Witness(
                 words="one input, δ close to 1: the change is not seen; at δ = 0.05 the best is 0.505 (n = 3)", make=_one_input
             ),
-            row=False,
+        ),
+        Form(
+            name=_NAMES[4],
+            latex=r"R_S - R_T \le \overline{\ell_S - \ell_T} + 2B\sqrt{\ln(1/\delta)/(2n)}",
+            constant="√2 B",
+            sides=statement(_signed, own_change, _radius(2.0)),
+            witness=Witness(words="one input, δ close to 1: the change is not seen", make=lambda: _one_input(2.0)),
+        ),
+        Form(
+            name=_NAMES[5],
+            latex=r"\mathrm{err}_S \le U(\#\{m_T \le \max_{c\ne Y}(\Delta_c - \Delta_Y)\}),\quad "
+            r"P(\mathrm{Bin}(n, U(k)) \le k) = \delta",
+            constant="1",
+            sides=statement(_error, within_reach, _clopper_pearson),
+            witness=Witness(words="the student is wrong where a logit gains more than the margin", make=_at_the_limit),
         ),
     ),
     mutants=(
@@ -360,6 +394,18 @@ THEOREM = Theorem(
             form=_NAMES[2],
             sides=statement(_absolute, disagreement, _clopper_pearson),
             killer=_moderate_change,
+        ),
+        Mutant(
+            name="B for 2B, of the difference of losses",
+            form=_NAMES[4],
+            sides=statement(_signed, own_change, _radius(1.0)),
+            killer=_spread,
+        ),
+        Mutant(
+            name="the teacher's errors for those within reach",
+            form=_NAMES[5],
+            sides=statement(_error, _teacher_wrong, _clopper_pearson),
+            killer=lambda: rare_change(0.5, 50, 0.05),
         ),
         Mutant(
             name="‖Δ‖₂ for ν",

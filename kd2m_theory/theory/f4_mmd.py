@@ -152,7 +152,6 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="bounded kernel",
-            statement="k(z, z) ≤ K at every point that can occur",
             check=lambda x: float(np.diag(x.values).max()) <= x.bound,
             counterexample=Counterexample(
                 words="a kernel that reaches 100 where K = 1",
@@ -162,13 +161,12 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="nonnegative kernel",
-            statement="k ≥ 0, so that ‖φ(z) − φ(z')‖² ≤ 2K; without it 4K",
+            detail="So ‖φ(z) − φ(z')‖² ≤ 2K; without it 4K.",
             check=lambda x: float(x.values.min()) >= 0,
             counterexample=Counterexample(words="the linear kernel on −1 and 1", form=_NAMES[0], make=_signed),
         ),
         Hypothesis(
-            name="independent draws",
-            statement="the points of a sample (or the pairs) are independent draws from the population",
+            name="independent samples",
             check=None,
             counterexample=Counterexample(
                 words="one pair, copied 100 times",
@@ -177,16 +175,15 @@ THEOREM = Theorem(
             ),
         ),
         Hypothesis(
-            name="samples independent of each other, for the first and third form",
-            statement="the student's and the teacher's features come from different inputs",
+            name="samples independent of each other",
+            forms=(_NAMES[0], _NAMES[2]),
             check=None,
             counterexample=Counterexample(
                 words="pairs that always lie apart, δ = 2·10⁻⁹", form=_NAMES[2], make=_far_in_the_tail
             ),
         ),
         Hypothesis(
-            name="kernel fixed before",
-            statement="the kernel and its width were not chosen on the sample",
+            name="kernel fixed before the sample",
             check=None,
             counterexample=Counterexample(
                 words="the least MMD of 20 kernels", form=_NAMES[0], make=lambda: Points(one_moves(0.84), 1, 1, 0.5, kernels=20)
@@ -215,7 +212,6 @@ THEOREM = Theorem(
                 words="one point each, δ close to 1, the sample does not show the move; 0.505 at δ = 0.05 (n = 3, m large)",
                 make=_single(False),
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[1],
@@ -226,7 +222,6 @@ THEOREM = Theorem(
                 words="one pair, δ close to 1, the sample does not show the move; 0.15 at δ = 0.05 (n = 300)",
                 make=_single(True),
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[2],
@@ -241,7 +236,6 @@ THEOREM = Theorem(
                 "McDiarmid's where it "
                 "does (1/2 in the limit of many points and draws); 0.002 at δ = 0.05",
             ),
-            row=False,
         ),
         Form(
             name=_NAMES[3],
@@ -254,7 +248,6 @@ THEOREM = Theorem(
                 reaches=0.54,
                 reason="best of 20,000 laws on up to 3 points, as above; 0.015 at δ = 0.05 (n = 37)",
             ),
-            row=False,
         ),
     ),
     mutants=(

@@ -168,27 +168,29 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="levels add up to δ",
-            statement="the levels of all claims that could have been reported add up to δ at most",
-            check=lambda x: isinstance(x, Split) or float(x.levels.sum()) <= x.delta * (1 + SLACK),
+            forms=(_NAMES[0],),
+            check=lambda x: float(x.levels.sum()) <= x.delta * (1 + SLACK),
             counterexample=Counterexample(
                 words="each of 20 claims at the whole of δ, the worst is reported", form=_NAMES[0], make=_undivided
             ),
         ),
         Hypothesis(
-            name="list fixed before",
-            statement="claims and levels were written down before the sample was seen",
+            name="claims fixed before the sample",
+            forms=(_NAMES[0],),
             check=None,
             counterexample=Counterexample(words="a claim about the event that was seen", form=_NAMES[0], make=_not_on_the_list),
         ),
         Hypothesis(
             name="each claim holds by itself",
-            statement="claim j fails with probability at most δ_j (independent draws from the population, F1)",
+            forms=(_NAMES[0],),
+            detail="As it does for independent draws from the population (F1).",
             check=None,
             counterexample=Counterexample(words="one draw, copied ten times", form=_NAMES[0], make=_one_draw),
         ),
         Hypothesis(
-            name="audited split did not choose",
-            statement="no audited input, and no copy of one, was used to train or to select",
+            name="networks fixed before the sample",
+            forms=(_NAMES[1],),
+            detail="No audited input, and no copy of one, was used to train or to select.",
             check=None,
             counterexample=Counterexample(
                 words="ten students, chosen and audited on one split", form=_NAMES[1], make=lambda: replace(_fresh(), shared=20)
@@ -196,19 +198,28 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="audited split used once",
-            statement="no other choice was made after a look at the audited split",
+            forms=(_NAMES[1],),
             check=None,
             counterexample=Counterexample(
                 words="five students audited, the best reported", form=_NAMES[1], make=lambda: replace(_fresh(), looks=5)
             ),
         ),
         Hypothesis(
-            name="independent draws, same population",
-            statement="the audited inputs are independent draws from the population that the claim is about",
+            name="same population",
+            forms=(_NAMES[1],),
+            detail="The audited inputs are drawn from it.",
             check=None,
             counterexample=Counterexample(
                 words="inputs that are easier than the population", form=_NAMES[1], make=lambda: replace(_fresh(), seen=0.1)
             ),
+        ),
+        Hypothesis(
+            name="independent samples",
+            check=None,
+            counterexample=Counterexample(
+                words="one audited input, copied 20 times", form=_NAMES[1], make=lambda: replace(_fresh(), copies=True)
+            ),
+            forms=(_NAMES[1],),
         ),
     ),
     direction="upper",
@@ -228,7 +239,6 @@ THEOREM = Theorem(
             constant="1",
             sides=union(),
             witness=Witness(words="exclusive events, each just rarer than its level, one draw", make=lambda: claims(5, 0.05)),
-            row=False,
         ),
         Form(
             name=_NAMES[1],
@@ -238,7 +248,6 @@ THEOREM = Theorem(
             witness=Witness(
                 words="ten students whose error rate is just above the limit of a count: δ whatever was chosen", make=_fresh
             ),
-            row=False,
         ),
     ),
     mutants=(

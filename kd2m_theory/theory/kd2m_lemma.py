@@ -66,8 +66,7 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="common ground truth",
-            statement="the label is one function h'(z) of the features, the same for both networks, so that |h(z) − "
-            "h'(z)| is too",
+            detail="So |h(z) − h'(z)| is one function of z, too.",
             check=lambda x: x.one_ground_truth,
             counterexample=Counterexample(
                 words="equal laws, labels permuted: W₂ = 0 and any gap", form="KD2M.lemma", make=two_losses
@@ -75,21 +74,20 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="unit ball",
-            statement="the loss is in H_k with norm at most 1; not verifiable for a ReLU network with softmax",
+            detail="This cannot be verified for a ReLU network with softmax.",
             check=lambda x: x.in_unit_ball,
             counterexample=Counterexample(words="the same loss doubled", form="KD2M.lemma", make=_norm_two),
         ),
         Hypothesis(
-            name="ground cost in H_k",
-            statement="distances are ‖φ(z) − φ(z')‖_H, not ‖z − z'‖",
+            name="ground cost in the RKHS",
             check=lambda x: x.ground == "RKHS",
             counterexample=Counterexample(
                 words="RBF kernel of width 0.1 and features 0.1 apart", form="KD2M.lemma", make=_euclidean_cost
             ),
         ),
         Hypothesis(
-            name="one head",
-            statement="both risks are those of one h",
+            name="shared head",
+            detail="Both risks are those of one h.",
             check=lambda x: x.shared_head,
             counterexample=Counterexample(
                 words="equal features; the student's own head is wrong, the teacher's right", form="KD2M.lemma", make=_own_head
@@ -112,7 +110,6 @@ THEOREM = Theorem(
             ),
             start=_start,
             free=("student", "teacher"),
-            row=False,
         ),
     ),
     mutants=(

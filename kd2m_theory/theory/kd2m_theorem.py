@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from kd2m_theory.theory.examples import HEAD, half_temperature, own_head, permuted_labels
-from kd2m_theory.theory.hypotheses import lipschitz_loss, only_on, same_inputs
+from kd2m_theory.theory.hypotheses import lipschitz_loss, same_inputs
 from kd2m_theory.theory.instance import Instance, instance, length, lipschitz, random_instance
 from kd2m_theory.theory.kernel_instance import TOLERANCE, KernelInstance, kernel_instance, random_kernel_instance
 from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
@@ -64,8 +64,9 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="1-Lipschitz feature map",
-            statement="RKHS form: Lip(φ) ≤ 1, that is σ ≥ 1 for the RBF kernel; the paper does not ask for it",
-            check=only_on(KernelInstance, lambda x: x.sigma >= 1),
+            forms=("KD2M.theorem",),
+            detail="The paper does not ask for it.",
+            check=lambda x: x.sigma >= 1,
             counterexample=Counterexample(
                 words="width 0.1 and a loss of norm 1: gap 0.3935, distance of the encoders 0.1",
                 form="KD2M.theorem",
@@ -74,22 +75,21 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="unit ball",
-            statement="RKHS form: the loss is in the RKHS with norm at most 1",
-            check=only_on(KernelInstance, lambda x: x.in_unit_ball),
+            forms=("KD2M.theorem",),
+            check=lambda x: x.in_unit_ball,
             counterexample=Counterexample(words="the witness's loss doubled", form="KD2M.theorem", make=_norm_two),
         ),
         Hypothesis(
-            name="L ≤ 1",
-            statement="linear head: its rows are at most 1 apart, which makes cross-entropy 1-Lipschitz in the features",
-            check=only_on(Instance, lambda x: bool(lipschitz(x.weight) <= 1 + TOLERANCE)),
+            name="loss 1-Lipschitz in the features",
+            forms=("T1.literal",),
+            detail="With cross-entropy it is enough that the rows of a linear head are at most 1 apart.",
+            check=lambda x: bool(lipschitz(x.weight) <= 1 + TOLERANCE),
             counterexample=Counterexample(words="rows 2 apart", form="T1.literal", make=_steep_head),
         ),
-        lipschitz_loss(
-            "T1.literal", of="linear head: ", on=Instance, make=lambda: replace(_far_wrong(), loss=half_temperature)
-        ),
+        lipschitz_loss("T1.literal", forms=("T1.literal",), make=lambda: replace(_far_wrong(), loss=half_temperature)),
         Hypothesis(
-            name="one head",
-            statement="both risks are those of one h; a student has its own",
+            name="shared head",
+            detail="Both risks are those of one h; a student has its own.",
             check=lambda x: x.shared_head,
             counterexample=Counterexample(
                 words="equal features, and the student's own head is wrong", form="T1.literal", make=lambda: own_head(slope=0.5)
@@ -97,7 +97,7 @@ THEOREM = Theorem(
         ),
         same_inputs(
             "T1.literal",
-            more=", and the RKHS form, whose loss is one function of z, not even that",
+            forms=("T1.literal",),
             make=lambda: permuted_labels(slope=0.5),
         ),
     ),
@@ -110,7 +110,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T1.literal",
-            latex=r"\|g_S-g_T\|_{L_2}",
             constant="1",
             sides=_literal,
             witness=Witness(words="every point is wrong and the student more so; the head's rows are 1 apart", make=_far_wrong),
@@ -127,7 +126,6 @@ THEOREM = Theorem(
             ),
             start=_kernel_start,
             free=("student", "teacher"),
-            row=False,
         ),
     ),
     mutants=(

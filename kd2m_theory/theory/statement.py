@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from kd2m_theory.assumptions import hypothesis
 from kd2m_theory.errors import InputError
 
 
@@ -87,16 +88,29 @@ class Hypothesis:
     """Something that a theorem needs.
 
     Attributes:
-        name: short name.
-        statement: what it says.
-        check: whether an instance meets it; None where only the user can vouch for it.
+        name: its key in `kd2m_theory.assumptions`, which has the sentence; rows of an audit use the same keys.
+        check: whether an instance of a form that needs it meets it; None where only the user can vouch for it.
         counterexample: what happens without it.
+        forms: names of the forms that need it; all forms of the theorem if empty.
+        detail: what the theorem adds to the common sentence, as a sentence of its own.
+
+    Raises:
+        InputError: no hypothesis has that key.
     """
 
     name: str
-    statement: str
     check: Callable[[Any], bool] | None
     counterexample: Counterexample
+    forms: tuple[str, ...] = ()
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        hypothesis(self.name)
+
+    @property
+    def statement(self) -> str:
+        """What it says: the common sentence, and what the theorem adds."""
+        return f"{hypothesis(self.name)} {self.detail}".rstrip()
 
     @property
     def kind(self) -> Literal["checked", "vouched for by the user"]:
@@ -110,23 +124,26 @@ class Form:
 
     Attributes:
         name: name of the row of an audit that computes it, where there is one.
-        latex: the inequality.
         constant: its constant in words.
         sides: both sides on an instance, differentiable in torch where the mathematics is.
         witness: where it is sharp.
         start: a random instance for the falsifier from a seeded generator; None where chance is in the statement itself.
         free: attributes of an instance that the falsifier moves.
-        row: whether an audit has a row of this name.
+        latex: the inequality, of a form that no row of an audit computes; else empty, for the row has it.
     """
 
     name: str
-    latex: str
     constant: str
     sides: Formula
     witness: Witness
     start: Callable[[torch.Generator], Any] | None = None
     free: tuple[str, ...] = ()
-    row: bool = True
+    latex: str = ""
+
+    @property
+    def row(self) -> bool:
+        """Whether an audit has a row of this name."""
+        return not self.latex
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +201,16 @@ class Theorem:
         names = [form.name for form in self.forms]
         if len(set(names)) < len(names):
             raise ValueError(f"{self.name} has two forms of one name")
-        for name in (*(m.form for m in self.mutants), *(h.counterexample.form for h in self.hypotheses)):
+        needed = (name for h in self.hypotheses for name in h.forms)
+        for name in (*(m.form for m in self.mutants), *(h.counterexample.form for h in self.hypotheses), *needed):
             if name not in names:
                 raise ValueError(f"{self.name} has no form {name}")
+        keys = [h.name for h in self.hypotheses]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"{self.name} names a hypothesis twice")
+        for h in self.hypotheses:
+            if h.forms and h.counterexample.form not in h.forms:
+                raise ValueError(f"{self.name}: {h.counterexample.form} does not need {h.name!r}, and is its counterexample")
 
     def form(self, name: str) -> Form:
         """The form of that name.
@@ -198,6 +222,10 @@ class Theorem:
             if form.name == name:
                 return form
         raise InputError(f"{self.name} has no form {name!r}; forms are {', '.join(form.name for form in self.forms)}")
+
+    def needed_by(self, form: str) -> tuple[Hypothesis, ...]:
+        """The hypotheses of the form of that name."""
+        return tuple(h for h in self.hypotheses if not h.forms or form in h.forms)
 
     def all_mutants(self) -> tuple[Mutant, ...]:
         """The general mutants of every form, and the theorem's own."""

@@ -84,7 +84,7 @@ THEOREM = Theorem(
     plain="Whatever the labels are, the gap lies between the mean over inputs of the smallest and of the largest change of "
     "loss over the classes; the error rates differ by at most the share of inputs on which the predictions differ.",
     latex=r"E\min_y[\ell(f_S,y)-\ell(f_T,y)] \le R_S - R_T \le E\max_y[\ell(f_S,y)-\ell(f_T,y)]",
-    hypotheses=(same_inputs("T0", more=", and where there are no labels the user vouches for the former"),),
+    hypotheses=(same_inputs("T0", detail="Where there are no labels, only the user can say that the inputs are the same."),),
     direction="two-sided",
     source="standard",
     proof="ℓ(f_S, Y) − ℓ(f_T, Y) is one of the K values ℓ(f_S, y) − ℓ(f_T, y), so it lies between their extremes; take the "
@@ -94,7 +94,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T0",
-            latex=r"E\min_y[\ell_S(y)-\ell_T(y)] \le R_S-R_T \le E\max_y[\ell_S(y)-\ell_T(y)]",
             constant="1",
             sides=_label_free,
             witness=Witness(words="every label is the class at which the loss grows most", make=_worst_labels),
@@ -103,7 +102,6 @@ THEOREM = Theorem(
         ),
         Form(
             name="T0.error",
-            latex=r"|err_S-err_T| \le P(\hat y_S\ne\hat y_T)",
             constant="1",
             sides=_error,
             witness=Witness(words="the teacher is right wherever they differ", make=_turned_wrong),

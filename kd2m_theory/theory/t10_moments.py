@@ -253,14 +253,14 @@ THEOREM = Theorem(
     latex=r"\|\Delta\mu\|^2+\mathrm{tr}\left(\Sigma_S+\Sigma_T-2(\Sigma_S^{1/2}\Sigma_T\Sigma_S^{1/2})^{1/2}\right) "
     r"\le W_2^2 \le \|\Delta\mu\|^2+\mathrm{tr}\,\Sigma_S+\mathrm{tr}\,\Sigma_T",
     hypotheses=(
-        shared_linear_head("T10.risk", of="T10.risk: ", on=Instance),
-        same_class_shares("T10.risk", on=Instance),
-        lipschitz_loss("T10.risk", of="T10.risk: ", on=Instance),
+        shared_linear_head("T10.risk", forms=("T10.risk", "T10.gaussian"), on=Instance),
+        same_class_shares("T10.risk", forms=("T10.gelbrich", "T10.moments", "T10.risk", "T10.gaussian"), on=Instance),
+        lipschitz_loss("T10.risk", forms=("T10.risk", "T10.gaussian"), on=Instance),
         Hypothesis(
-            name="Gaussian classes",
-            statement="T10.gaussian: the class laws are Gaussian (or one is the image of the other under an affine "
-            "map whose matrix is "
-            "symmetric and positive semi-definite)",
+            name="gaussian classes",
+            forms=("T10.gaussian",),
+            detail="It is enough that one law is the image of the other under an affine map whose matrix is symmetric and "
+            "positive semi-definite.",
             check=None,
             counterexample=Counterexample(
                 words="two laws with equal mean and covariance: the Gaussian distance is 0",
@@ -280,7 +280,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T10.gelbrich",
-            latex=r"W_2^2 \ge \|\Delta\mu\|^2+\mathrm{tr}(\Sigma_S+\Sigma_T-2(\Sigma_S^{1/2}\Sigma_T\Sigma_S^{1/2})^{1/2})",
             constant="1",
             sides=_gelbrich,
             witness=Witness(words="an affine image by a positive definite matrix", make=_affine_images),
@@ -289,7 +288,6 @@ THEOREM = Theorem(
         ),
         Form(
             name="T10.moments",
-            latex=r"W_2^2 \le \|\Delta\mu\|^2+\mathrm{tr}\,\Sigma_S+\mathrm{tr}\,\Sigma_T",
             constant="1",
             sides=_moments,
             witness=Witness(words="the student is one point", make=_point),
@@ -304,11 +302,9 @@ THEOREM = Theorem(
             witness=Witness(words="one mixture translated", make=_translated),
             start=_mixture_start,
             free=("student", "teacher", "log_spread_student", "log_spread_teacher"),
-            row=False,
         ),
         Form(
             name="T10.risk",
-            latex=r"|R_S-R_T| \le L(\sum_y\pi_y(\|\Delta\mu_y\|^2+\mathrm{tr}\,\Sigma_S^y+\mathrm{tr}\,\Sigma_T^y))^{1/2}",
             constant="L = max ‖w_c − w_c'‖",
             sides=_risk,
             witness=Witness(words="every class is one point; they are wrong and the student more so", make=far_wrong),
@@ -323,7 +319,6 @@ THEOREM = Theorem(
             witness=Witness(words="a translation where softmax has saturated", make=_shifted),
             start=_image_start,
             free=("teacher", "factor", "shift", "weight"),
-            row=False,
         ),
     ),
     mutants=(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.theory.examples import HEAD, KERNEL_MOVES, MOVES, SATURATED, feature_difference
-from kd2m_theory.theory.hypotheses import lipschitz_features, norm_of_loss, only_on, same_inputs, shared_linear_head, too_steep
+from kd2m_theory.theory.hypotheses import lipschitz_features, norm_of_loss, same_inputs, shared_linear_head, too_steep
 from kd2m_theory.theory.instance import (
     Instance,
     cross_entropy,
@@ -104,10 +104,10 @@ def _inverted_width(x: KernelInstance) -> Sides:
 
 
 _FORMS = (
-    ("T1.head_aware", r"E\,\nu_Y(W(Z_S-Z_T))", "1", _head_aware),
-    ("T1.class_lipschitz", r"E[L_Y\|Z_S-Z_T\|]", "L_y = max_c ‖w_c − w_y‖", _class_lipschitz),
-    ("T1.l1", r"L\|g_S-g_T\|_{L_1}", "L = max ‖w_c − w_c'‖", _l1),
-    ("T1.l2", r"L\|g_S-g_T\|_{L_2}", "L", _l2),
+    ("T1.head_aware", "1", _head_aware),
+    ("T1.class_lipschitz", "L_y = max_c ‖w_c − w_y‖", _class_lipschitz),
+    ("T1.l1", "L = max ‖w_c − w_c'‖", _l1),
+    ("T1.l2", "L", _l2),
 )
 
 THEOREM = Theorem(
@@ -117,16 +117,18 @@ THEOREM = Theorem(
     "in the features.",
     latex=r"|R_S-R_T| \le E\,\nu_Y(W(Z_S-Z_T)) \le E[L_Y\|Z_S-Z_T\|] \le L\|g_S-g_T\|_{L_1} \le L\|g_S-g_T\|_{L_2}",
     hypotheses=(
-        shared_linear_head("T1.head_aware"),
+        shared_linear_head(
+            "T1.head_aware", detail="It is linear, with logits Wz + b; in the RKHS forms it is one loss of known norm."
+        ),
         same_inputs("T1.l2"),
         Hypothesis(
             name="vertex gradient",
-            statement="the loss's gradient in the logits is a convex combination of the e_c − e_y, as that of cross-entropy is",
-            check=only_on(Instance, lambda x: x.loss is cross_entropy),
+            forms=("T1.directed", "T1.head_aware", "T1.class_lipschitz", "T1.l1", "T1.l2"),
+            check=lambda x: x.loss is cross_entropy,
             counterexample=too_steep("T1.head_aware"),
         ),
-        norm_of_loss("T1.rkhs", "RKHS forms: "),
-        lipschitz_features("T1.rkhs_l2", "RKHS form with L₂: ", "; the paper leaves it out"),
+        norm_of_loss("T1.rkhs", forms=("T1.rkhs", "T1.rkhs_l2")),
+        lipschitz_features("T1.rkhs_l2", detail="The paper leaves it out."),
     ),
     direction="two-sided",
     source="theorem of arXiv 2504.01757, repaired; constants C1, C2 of the vertices of cross-entropy's gradient",
@@ -139,7 +141,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T1.directed",
-            latex=r"E\min_c(\Delta_c-\Delta_Y) \le R_S-R_T \le E\max_c(\Delta_c-\Delta_Y)",
             constant="1",
             sides=_directed,
             witness=Witness(words=SATURATED, make=_far_wrong),
@@ -149,14 +150,13 @@ THEOREM = Theorem(
         *(
             Form(
                 name=name,
-                latex=latex,
                 constant=constant,
                 sides=sides,
                 witness=Witness(words=SATURATED, make=_far_wrong),
                 start=random_instance,
                 free=MOVES,
             )
-            for name, latex, constant, sides in _FORMS
+            for name, constant, sides in _FORMS
         ),
         Form(
             name="T1.rkhs",
@@ -166,7 +166,6 @@ THEOREM = Theorem(
             witness=Witness(words="the loss is the difference of the two points' feature maps", make=feature_difference),
             start=random_kernel_instance,
             free=KERNEL_MOVES,
-            row=False,
         ),
         Form(
             name="T1.rkhs_l2",
@@ -178,7 +177,6 @@ THEOREM = Theorem(
             ),
             start=random_kernel_instance,
             free=KERNEL_MOVES,
-            row=False,
         ),
     ),
     mutants=(

@@ -86,7 +86,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T4",
-            latex=r"|R_S-R_T-E_\gamma[\ell(h(Z_T),Y)-\ell(h(Z_T),Y')]| \le L\,W_1(P_S,P_T)",
             constant="L = max ‖w_c − w_c'‖",
             sides=_signed,
             witness=Witness(words=LABELS_PERMUTED, make=permuted_labels),
@@ -101,7 +100,6 @@ THEOREM = Theorem(
             witness=Witness(words=BOTH_CHANGE, make=two_changes),
             start=unmatched_start,
             free=MOVES,
-            row=False,
         ),
     ),
     mutants=(

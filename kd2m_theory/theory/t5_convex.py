@@ -152,11 +152,11 @@ THEOREM = Theorem(
     latex=r"\max_\gamma E_\gamma\langle\nabla_z\ell_Y(Z_T),Z_S-Z_T\rangle \le R_S-R_T \le "
     r"\min_\gamma E_\gamma\langle\nabla_z\ell_Y(Z_S),Z_S-Z_T\rangle",
     hypotheses=(
-        shared_linear_head("T5", more=", so that what is convex in the logits is convex in z"),
-        same_class_shares("T5", more=", so that couplings can keep labels"),
+        shared_linear_head("T5", detail="It is linear, so that what is convex in the logits is convex in z."),
+        same_class_shares("T5", detail="So couplings can keep labels."),
         Hypothesis(
             name="convex loss",
-            statement="the loss is convex in the logits",
+            forms=("T5", "T5.half"),
             check=lambda x: x.loss in CONVEX,
             counterexample=Counterexample(
                 words="1 − p_y levels off, so its tangent at the teacher overshoots", form="T5", make=_flat_end
@@ -164,9 +164,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="½-smooth loss",
-            statement="the loss's second derivative along Δ is at most ½‖Δ‖² (for T5 and T5.range: at most ¼(max Δ − "
-            "min Δ)²), and the "
-            "loss does not change if all logits shift",
+            detail="For T5 and T5.range it is at most ¼(max Δ − min Δ)². The loss does not change if all logits shift.",
             check=lambda x: x.loss in SMOOTH,
             counterexample=Counterexample(
                 words="cross-entropy at temperature 1/10 is convex but bends more", form="T5", make=_steep_loss
@@ -187,8 +185,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T5",
-            latex=r"E[\varphi'(0)+s^2/2M] \le R_S-R_T \le E[\varphi'(1)-s^2/2M],\quad s=\varphi'(1)-\varphi'(0),\ "
-            r"M=\tfrac14\mathrm{range}^2",
             constant="1/(2M), M = ¼ of the squared range of Δ over classes",
             sides=_slopes,
             witness=Witness(words=SATURATED, make=far_wrong),
@@ -204,7 +200,6 @@ THEOREM = Theorem(
             witness=Witness(words=SATURATED, make=far_wrong),
             start=_start,
             free=MOVES,
-            row=False,
         ),
         Form(
             name="T5.half",
@@ -216,7 +211,6 @@ THEOREM = Theorem(
             witness=Witness(words=SATURATED, make=far_wrong),
             start=_start,
             free=MOVES,
-            row=False,
         ),
     ),
     mutants=(

@@ -105,10 +105,9 @@ THEOREM = Theorem(
     r"\varphi'(1)-g(r)\varphi''(1) \le \varphi(1)-\varphi(0) \le \varphi'(1)-h(r)\varphi''(1)",
     hypotheses=(
         shared_linear_head("T5.curved"),
-        same_class_shares("T5.curved", more=", so that couplings can keep labels"),
+        same_class_shares("T5.curved", detail="So couplings can keep labels."),
         Hypothesis(
             name="self-concordant loss",
-            statement="the third derivative along Δ is at most max_c Δ_c − min_c Δ_c times the second",
             check=lambda x: x.loss is cross_entropy,
             counterexample=Counterexample(
                 words="cross-entropy at temperature 1/10 bends ten times as suddenly", form="T5.curved", make=_sudden
@@ -125,7 +124,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T5.curved",
-            latex=r"g(r)=(e^r-1-r)/r^2,\ h(r)=g(-r),\ r=\max_c\Delta_c-\min_c\Delta_c",
             constant="g and h of the range of Δ over classes",
             sides=sides,
             witness=Witness(words=SATURATED, make=far_wrong),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.theory.examples import HEAD, KERNEL_MOVES, MOVES, feature_difference, own_head, shares_differ, two_losses
-from kd2m_theory.theory.hypotheses import lipschitz_features, norm_of_loss, only_on, same_class_shares
+from kd2m_theory.theory.hypotheses import lipschitz_features, norm_of_loss, same_class_shares
 from kd2m_theory.theory.instance import Instance, instance, least_cost, length, random_instance, root, squared_loss, sum_of
 from kd2m_theory.theory.kernel_instance import KernelInstance, random_kernel_instance
 from kd2m_theory.theory.quadratic import Parts, best_kernel, kernel, parts, projection
@@ -195,41 +195,45 @@ THEOREM = Theorem(
     r"\sum_y\pi_y\left(\|W^\top W\|_F\|\Delta\Sigma_y\|_F+\|2W^\top(Wz_0+b-e_y)\|\,\|\Delta\mu_y\|\right)",
     hypotheses=(
         Hypothesis(
-            name="shared linear head",
-            statement="both networks' logits are Wz + b with one W and b; not needed for Brier's score, a function of "
-            "each one's logits",
-            check=only_on(Instance, lambda x: x.shared_head or x.loss is brier),
+            name="shared head",
+            forms=("T6", "T6.kernel", "T6.rkhs"),
+            detail="It is linear, with logits Wz + b; for T6.rkhs it is one loss of known norm. Brier's score is a function "
+            "of each network's own logits.",
+            check=lambda x: x.shared_head,
             counterexample=Counterexample(
                 words="equal features, and the student's own head is wrong", form="T6", make=lambda: own_head(squared_loss)
             ),
         ),
-        same_class_shares("T6", on=Instance, make=lambda: shares_differ(squared_loss)),
+        same_class_shares("T6", forms=("T6", "T6.kernel", "T6.brier"), make=lambda: shares_differ(squared_loss)),
         Hypothesis(
             name="squared loss",
-            statement="the loss is ‖Wz + b − e_y‖², or ‖p − e_y‖² of probabilities p: a polynomial of degree two in the points",
-            check=only_on(Instance, lambda x: x.loss is squared_loss or x.loss is brier),
+            forms=("T6", "T6.kernel", "T6.brier"),
+            detail="So it is a polynomial of degree two in the points; for T6.brier these are the probabilities p.",
+            check=lambda x: x.loss is squared_loss or x.loss is brier,
             counterexample=Counterexample(
                 words="its square is of degree four, outside the space of the kernel", form="T6", make=_degree_four
             ),
         ),
         Hypothesis(
-            name="positive c",
-            statement="T6.kernel: c > 0, or (⟨z, z'⟩ + c)² is no kernel",
-            check=only_on(Instance, lambda x: x.parameter > 0),
+            name="positive kernel offset",
+            forms=("T6.kernel",),
+            detail="For c < 0, (⟨z, z'⟩ + c)² is not a kernel.",
+            check=lambda x: x.parameter > 0,
             counterexample=Counterexample(
                 words="for c < 0 the form is indefinite, and Cauchy–Schwarz turns round", form="T6.kernel", make=_indefinite
             ),
         ),
         Hypothesis(
-            name="one loss",
-            statement="T6.rkhs: the loss is one function of z on both sides; else apply it class by class",
-            check=only_on(KernelInstance, lambda x: x.one_ground_truth and x.shared_head),
+            name="common ground truth",
+            forms=("T6.rkhs",),
+            detail="So the loss is one function of z on both sides; else apply the form class by class.",
+            check=lambda x: x.one_ground_truth,
             counterexample=Counterexample(
                 words="equal laws, labels permuted: MMD = 0 and any gap", form="T6.rkhs", make=two_losses
             ),
         ),
-        norm_of_loss("T6.rkhs", "T6.rkhs: ", "; for a network only the user can say so"),
-        lipschitz_features("T6.w1", "T6.w1: "),
+        norm_of_loss("T6.rkhs", forms=("T6.rkhs",), detail="For a network only the user can say so."),
+        lipschitz_features("T6.w1"),
     ),
     direction="two-sided",
     source="Cauchy–Schwarz in an RKHS (standard; MMD: Gretton et al. 2012)",
@@ -243,8 +247,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T6",
-            latex=r"\sum_y\pi_y\left(\|W^\top "
-            r"W\|_F\|\Delta\Sigma_y\|_F+\|2W^\top(Wz_0+b-e_y)\|\,\|\Delta\mu_y\|\right)",
             constant="‖WᵀW‖_F of the covariances' difference, ‖2Wᵀ(Wz₀ + b − e_y)‖ of the means'; "
             "z₀ half way between the means",
             sides=_squared,
@@ -263,12 +265,9 @@ THEOREM = Theorem(
             ),
             start=_squared_start,
             free=MOVES,
-            row=False,
         ),
         Form(
             name="T6.brier",
-            latex=r"\sum_y\pi_y\left(\sqrt{K-1}\,\|\Delta\Sigma_y\|_F+2\|C\bar p-Ce_y\|\,\|\Delta\mu_y\|\right),\ "
-            r"C=I-\tfrac1K11^\top",
             constant="√(K−1) of the covariances' difference, 2‖p̄ − e_y‖ of the means'; p̄ half way between the mean predictions",
             sides=_brier,
             witness=Witness(words="one prediction each, and the two lie in line with the true vertex", make=_one_flip),
@@ -283,7 +282,6 @@ THEOREM = Theorem(
             witness=Witness(words="the loss is the difference of the two points' feature maps", make=feature_difference),
             start=_kernel_start,
             free=KERNEL_MOVES,
-            row=False,
         ),
         Form(
             name="T6.w1_rkhs",
@@ -293,7 +291,6 @@ THEOREM = Theorem(
             witness=Witness(words="a point each", make=feature_difference),
             start=_kernel_start,
             free=("student", "teacher"),
-            row=False,
         ),
         Form(
             name="T6.w1",
@@ -303,7 +300,6 @@ THEOREM = Theorem(
             witness=Witness(words="a point each, closer than the width: φ is steepest at distance 0", make=feature_difference),
             start=_kernel_start,
             free=("student", "teacher"),
-            row=False,
         ),
     ),
     mutants=(

@@ -109,8 +109,8 @@ def _margin_start(generator: torch.Generator) -> Margins:
     )
 
 
-def _bounded(x: Atoms | Instance | Margins) -> bool:
-    return not isinstance(x, Atoms) or bool(((x.losses >= 0) & (x.losses <= x.bound)).all())
+def _bounded(x: Atoms) -> bool:
+    return bool(((x.losses >= 0) & (x.losses <= x.bound)).all())
 
 
 def _same_shares(x: Atoms | Instance | Margins) -> bool:
@@ -183,13 +183,13 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="bounded loss",
-            statement="0 ≤ ℓ ≤ B on all points, where B is not read off the sample; only the length of the interval matters",
+            forms=("T7.tv", "T7.kl"),
+            detail="0 ≤ ℓ ≤ B on all points, where B is not read off the sample; only the length of the interval matters.",
             check=_bounded,
             counterexample=Counterexample(words="losses up to 2B", form="T7.tv", make=_loss_too_large),
         ),
         Hypothesis(
             name="same class shares",
-            statement="both sides have the same class frequencies π_y",
             check=_same_shares,
             counterexample=Counterexample(
                 words="equal class-conditionals, but the student has more of the hard class",
@@ -199,16 +199,17 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="0–1 loss",
-            statement="T7.prediction: the loss is a function of predicted and true class with values in [0, 1]",
+            forms=("T7.prediction", "T7.affinity", "T7.gaussian"),
+            detail="Any function of predicted and true class with values in [0, 1] will do.",
             check=only_on(Instance, lambda x: x.loss is zero_one),
             counterexample=Counterexample(
                 words="1 − p_y: equal predictions, the student's less sure", form="T7.prediction", make=_less_sure
             ),
         ),
         Hypothesis(
-            name="Gaussian classes",
-            statement="T7.gaussian, T7.affinity: given the class, the logits (here their margin) are Gaussian in the "
-            "population",
+            name="gaussian classes",
+            forms=("T7.affinity", "T7.gaussian"),
+            detail="The points are the logits (here their margin), and the law is that of the population.",
             check=None,
             counterexample=Counterexample(
                 words="mean ± standard deviation, and the Gaussian with these moments: KL of the moments is 0",
@@ -236,7 +237,6 @@ THEOREM = Theorem(
             ),
             start=_atom_start,
             free=("student", "teacher", "losses"),
-            row=False,
         ),
         Form(
             name="T7.kl",
@@ -248,11 +248,9 @@ THEOREM = Theorem(
             ),
             start=_atom_start,
             free=("student", "teacher", "losses"),
-            row=False,
         ),
         Form(
             name="T7.prediction",
-            latex=r"|err_S-err_T| \le \sum_y\pi_y\mathrm{TV}(\hat y_S|y,\ \hat y_T|y)",
             constant="1",
             sides=_prediction,
             witness=Witness(words="what changes turns wrong", make=_turned_wrong),
@@ -267,11 +265,9 @@ THEOREM = Theorem(
             witness=Witness(words="everything right becomes everything wrong", make=_far_apart),
             start=_margin_start,
             free=("student", "teacher", "log_spread_student", "log_spread_teacher"),
-            row=False,
         ),
         Form(
             name="T7.gaussian",
-            latex=r"|err_S-err_T| \le \sum_y\pi_y\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-e^{-\mathrm{KL}_y}})",
             constant="1; KL the smaller of the two directions",
             sides=_gaussian,
             witness=Witness(words="everything right becomes everything wrong", make=_far_apart),

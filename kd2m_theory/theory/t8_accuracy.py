@@ -236,7 +236,7 @@ THEOREM = Theorem(
     hypotheses=(
         Hypothesis(
             name="same class shares",
-            statement="both samples have the same class frequencies π_y, so that couplings can keep labels",
+            detail="So couplings can keep labels.",
             check=lambda x: x.same_shares,
             counterexample=Counterexample(
                 words="the student has more of the class that both get wrong", form="T8.ramp", make=_shares_differ
@@ -244,9 +244,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="0–1 loss",
-            statement="an error is a label that is not a most likely class (of equals, any may be answered): m < 0 is "
-            "an error, m > 0 is "
-            "none",
+            detail="Of equally likely classes any may be answered: a margin below 0 is an error, one above 0 is none.",
             check=lambda x: x.loss is zero_one,
             counterexample=Counterexample(
                 words="a lead of less than 1 counts as an error too", form="T8.ramp", make=_close_call
@@ -254,7 +252,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="positive width",
-            statement="T8.ramp: ρ > 0",
+            forms=("T8.ramp",),
             check=lambda x: x.parameter > 0,
             counterexample=Counterexample(words="ρ = −1 rewards errors", form="T8.ramp", make=_negative_width),
         ),
@@ -269,8 +267,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T8.directed",
-            latex=r"\max_\gamma P(m_T<\min_{c\ne y}(\Delta_c-\Delta_y)) \le err_S \le "
-            r"\min_\gamma P(m_T\le\max_{c\ne y}(\Delta_c-\Delta_y))",
             constant="1",
             sides=_directed,
             witness=Witness(words=_WORDS, make=_one_turns_wrong),
@@ -285,11 +281,9 @@ THEOREM = Theorem(
             witness=Witness(words=_WORDS, make=_one_turns_wrong),
             start=_start,
             free=MOVES,
-            row=False,
         ),
         Form(
             name="T8.ramp",
-            latex=r"err_S \le E\,r_\rho(m_T)+\sum_y\pi_y W_{\min(1,\nu_y/\rho)}(P_S^y,P_T^y)",
             constant="1/ρ, at most 1",
             sides=_ramp,
             witness=Witness(words=_WORDS, make=_one_turns_wrong),

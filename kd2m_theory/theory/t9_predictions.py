@@ -216,10 +216,12 @@ THEOREM = Theorem(
     latex=r"|E\,p_S(Y|X)-E\,p_T(Y|X)| \le E\,\mathrm{TV}(p_S,p_T) \le "
     r"\min\left(\sqrt{\tfrac12E\,\mathrm{KL}(p_T\|p_S)},\sqrt{1-e^{-E\,\mathrm{KL}(p_T\|p_S)}}\right)",
     hypotheses=(
-        same_inputs("T9.tv", more=", and where there are no labels the user vouches for the former", on=Instance),
+        same_inputs(
+            "T9.tv", detail="Where there are no labels, only the user can say that the inputs are the same.", on=Instance
+        ),
         Hypothesis(
-            name="log loss",
-            statement="T9.kl: the loss is −ln p_Y, cross-entropy",
+            name="cross-entropy",
+            forms=("T9.kl", "T9.kl_teacher"),
             check=only_on(Instance, lambda x: x.loss is cross_entropy),
             counterexample=Counterexample(
                 words="cross-entropy at temperature ½",
@@ -228,9 +230,9 @@ THEOREM = Theorem(
             ),
         ),
         Hypothesis(
-            name="labels drawn from p_T",
-            statement="T9.kl_teacher: given the input, the label is drawn from p_T; then the second term of T9.kl has "
-            "mean zero",
+            name="teacher labels",
+            forms=("T9.kl_teacher",),
+            detail="Then the second term of T9.kl has mean zero.",
             check=None,
             counterexample=Counterexample(
                 words="the label is a class that the student rules out, and the teacher too",
@@ -250,7 +252,6 @@ THEOREM = Theorem(
     forms=(
         Form(
             name="T9.largest",
-            latex=r"E\min_c(p_S(c)-p_T(c)) \le E\,p_S(Y|X)-E\,p_T(Y|X) \le E\max_c(p_S(c)-p_T(c))",
             constant="1",
             sides=_largest,
             witness=Witness(words="the student is less sure of every true class", make=_less_sure),
@@ -259,7 +260,6 @@ THEOREM = Theorem(
         ),
         Form(
             name="T9.tv",
-            latex=r"E\,\mathrm{TV}(p_S,p_T)",
             constant="1",
             sides=_variation,
             witness=Witness(words="the student is less sure of every true class, and there are two", make=_less_sure),
@@ -268,7 +268,6 @@ THEOREM = Theorem(
         ),
         Form(
             name="T9.pinsker",
-            latex=r"\sqrt{\tfrac12E\,\mathrm{KL}(p_T\|p_S)}",
             constant="½",
             sides=_pinsker,
             witness=Witness(words="the teacher is fair between two classes, the student nearly so", make=_nearly_equal),
@@ -277,7 +276,6 @@ THEOREM = Theorem(
         ),
         Form(
             name="T9.bretagnolle_huber",
-            latex=r"\sqrt{1-e^{-E\,\mathrm{KL}(p_T\|p_S)}}",
             constant="1",
             sides=_bretagnolle_huber,
             witness=Witness(words="sure and right becomes sure and wrong", make=_turned_wrong),
@@ -286,8 +284,6 @@ THEOREM = Theorem(
         ),
         Form(
             name="T9.ttm",
-            latex=r"|E\,p_S(Y)-E\,\hat p_T(Y)| \le \min\left(\sqrt{\tfrac12t},\sqrt{1-e^{-t}}\right),\ "
-            r"t=E\,\mathrm{KL}(\hat p_T\|p_S)",
             constant="½ of the TTM term; p̂_T = softmax(γ a_T), γ = parameter = 1/T",
             sides=_ttm,
             witness=Witness(
@@ -298,7 +294,6 @@ THEOREM = Theorem(
         ),
         Form(
             name="T9.kl",
-            latex=r"R_S-R_T = E\,\mathrm{KL}(p_T\|p_S)+E\sum_c(1\{Y=c\}-p_T(c))\ln\frac{p_T(c)}{p_S(c)}",
             constant="an identity",
             sides=_log_loss,
             witness=Witness(words="an identity", make=_less_sure),
@@ -313,7 +308,6 @@ THEOREM = Theorem(
             witness=Witness(words="an identity", make=_teacher_labels),
             start=_drawn_start,
             free=("student", "teacher"),
-            row=False,
         ),
     ),
     mutants=(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,10 +76,7 @@ def test_audit_exits_with_one_when_a_vouched_assumption_is_false(folder, monkeyp
     from kd2m_theory.bounds import ladder
 
     broken = tuple(
-        type(row)(row.name, row.statement, row.source, row.target, row.space, row.needs, lambda view: t0.both_sides(-1.0))
-        if row.name == "T0.error"
-        else row
-        for row in ladder.ROWS
+        replace(row, compute=lambda view: t0.both_sides(-1.0)) if row.name == "T0.error" else row for row in ladder.ROWS
     )
     monkeypatch.setattr(ladder, "ROWS", broken)
     data.save("lie.safetensors")
@@ -127,7 +125,7 @@ BAD = {
         ["audit", "good.safetensors", "--json", "a.html", "--report", "a.html"],
         "json and report are both a.html",
     ),
-    "json is a device": (["audit", "good.safetensors", "--json", "/dev/null"], "/dev/null is no regular file"),
+    "json is a device": (["audit", "good.safetensors", "--json", "/dev/null"], "/dev/null is not a regular file"),
     "demo over a file": (["demo", "--out", "foreign.safetensors"], "the folder foreign.safetensors cannot be made"),
     "demo on no device": (["demo", "--out", "made", "--device", "abacus"], "device 'abacus' cannot be used here"),
 }
@@ -222,8 +220,10 @@ def test_the_installed_command_and_the_module_run(folder):
         assert "audit" in subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
-def test_scikit_learn_missing_is_one_line(folder, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    status, _, err = kd2m(monkeypatch, capsys, "demo", "--out", "made")
-    assert status == 2
-    assert "run: pip install scikit-learn\n" in err
+@pytest.mark.parametrize(("module", "distribution"), [("sklearn", "scikit-learn"), ("lightning", "lightning")])
+def test_a_missing_library_of_the_demonstration_is_one_line(folder, monkeypatch, capsys, module, distribution):
+    monkeypatch.setitem(sys.modules, module, None)
+    status, out, err = kd2m(monkeypatch, capsys, "demo", "--out", "made")
+    assert (status, out) == (2, "")
+    assert err == f"kd2m: the demonstration needs {distribution}; run: pip install {distribution}\n"
+    assert not os.path.exists("made")

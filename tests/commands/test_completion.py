@@ -60,12 +60,12 @@ def test_version_and_help_load_nothing_slow(environment):
 
 # What was typed before the word that is completed, the word as far as it is typed, and some of the answers.
 TYPED = [
-    ("", "", {"audit", "demo", "train", "figures", "validate", "metric", "theory"}),
+    ("", "", {"audit", "report", "demo", "train", "figures", "validate", "metric", "theory"}),
     ("", "the", {"theory"}),
     ("", "--v", {"--version"}),
     ("theory", "", {"list", "show", "check", "falsify", "power"}),
     ("validate", "", {"run", "report", "merge"}),
-    ("validate quick", "--res", {"--resume"}),  # the first word is no command, but a campaign to run
+    ("validate quick", "--res", {"--resume"}),  # the first word is not a command, but a campaign to run
     ("audit a.npz", "--de", {"--delta"}),
     ("train", "digits-tt", {"digits-ttm"}),
     ("train", "mix", {"mixture-cw2"}),

@@ -6,6 +6,7 @@ from kd2m_theory import InputError
 from kd2m_theory.bounds import ROWS
 from kd2m_theory.theory.catalogue import theorem, theorems
 from kd2m_theory.validation.trial.check import check_theorem
+from kd2m_theory.validation.trial.pages import latex_of
 
 CATALOGUE = theorems()
 ORDER = [
@@ -32,7 +33,7 @@ def test_every_theorem_says_all_that_it_must(one):
     assert one.hypotheses or "no " in one.proof.lower()
     assert len(one.mutants) >= 2
     for form in one.forms:
-        assert form.latex
+        assert latex_of(form)
         assert form.constant
         assert form.witness.words
         assert (form.start is None) == (one.level != "deterministic"), form.name
@@ -59,7 +60,7 @@ def test_a_theorem_is_found_by_its_name_in_any_case(one):
     ("name", "guess"), [("T2.head_aware", "T2"), ("KD2M.lema", "KD2M.lemma"), ("kd2m.theorems", "KD2M.theorem")]
 )
 def test_a_wrong_name_is_answered_with_the_nearest(name, guess):
-    with pytest.raises(InputError, match=f"did you mean {guess}[?] theorems are T0, T1"):
+    with pytest.raises(InputError, match=f"did you mean '{guess}'[?] theorems are T0, T1"):
         theorem(name)
 
 

@@ -121,7 +121,8 @@ def test_without_a_hypothesis_it_fails_more_often(theorem, hypothesis):
     instance = hypothesis.counterexample.make()
     assert float(theorem.form(hypothesis.counterexample.form).sides(instance).ratio) >= 1.05
     assert hypothesis.check is None or not hypothesis.check(instance)
-    assert all(other.check(instance) for other in theorem.hypotheses if other.check is not None and other is not hypothesis)
+    others = (h for h in theorem.needed_by(hypothesis.counterexample.form) if h is not hypothesis)
+    assert all(other.check(instance) for other in others if other.check is not None)
 
 
 @pytest.mark.parametrize(("theorem", "mutant"), MUTANTS)

@@ -1,4 +1,4 @@
-"""Which distance explains the gap best: rank correlation over pairs, with an interval from seeds drawn anew.
+"""Which distance explains the gap best: rank correlation over pairs, with an interval from resampled seeds.
 
 Epochs of one run resemble each other, and runs of one seed begin with the same weights and see the same images, so seeds are
 resampled, with everything that was computed from them; teachers, objectives and λ are as the campaign has them. Distances of

@@ -92,7 +92,7 @@ def falsify(
         seconds: of wall-clock time.
         seed: of starts and moves.
         steps: evaluations of both sides; the search is then a function of the seed.
-        hypotheses: its theorem's, so that what is found meets them.
+        hypotheses: those that the form needs (`Theorem.needed_by`), so that what is found meets them.
 
     Returns:
         The worst instance found. The search ends with its budget, or as soon as the form is refuted.
@@ -107,7 +107,8 @@ def escape(
     mutant: Mutant, theorem: Theorem, seconds: float | None = None, seed: int = 0, *, steps: int | None = None
 ) -> Finding:
     """The same search on the sides of a mutant: a violation kills it."""
-    return _Search(theorem.form(mutant.form), mutant.sides, theorem.hypotheses, Budget(seconds, steps), seed).run()
+    hypotheses = theorem.needed_by(mutant.form)
+    return _Search(theorem.form(mutant.form), mutant.sides, hypotheses, Budget(seconds, steps), seed).run()
 
 
 def ratio_beyond_rounding(formula: Formula, instance: Any, free: Sequence[str] = ()) -> float:

@@ -70,7 +70,7 @@ def _sleeps():
     ids=["raises", "hangs", "violated", "two lines", "prints a traceback", "fills the memory", "silent"],
 )
 def test_a_command_that_answers_otherwise_is_caught(quick, main, words):
-    quick.setattr(files.cli, "main", main)
+    quick.setattr(files, "_command", lambda: main)
     quick.setattr(files, "WAITING", 0.3)
     tally = sample(1)
     assert tally.failed == 1
@@ -85,7 +85,7 @@ def test_memory_is_limited_while_a_command_runs_and_only_then(quick):
         except MemoryError:
             raise SystemExit("caught") from None
 
-    quick.setattr(files.cli, "main", main)
+    quick.setattr(files, "_command", lambda: main)
     assert files.answer(("audit",)).status == 1
     assert len(bytearray(3 * 2**29)) == 3 * 2**29
 

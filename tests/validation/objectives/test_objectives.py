@@ -158,7 +158,7 @@ def test_a_sum_passes_epochs_and_needs_on():
         ("mmd", {"bandwidth": 0.0}, r"bandwidth is 0\.0"),
         ("mmd", {"bandwidth": "mean"}, "bandwidth is 'mean'"),
         ("mmd", {"kernel": "linear", "bandwidth": 1.0}, "a linear kernel has none"),
-        ("sliced-w2", {"projections": 0}, "projections is 0; choose a whole number ≥ 1"),
+        ("sliced-w2", {"projections": 0}, "projections is 0; give a whole number ≥ 1"),
         ("sliced-w2", {"seed": -1}, "seed is -1"),
         ("unikd-reconstruction", {"warm_up": -1}, "warm_up is -1"),
         ("unikd-reconstruction", {"fusion": 1}, "fusion is 1; choose true or false"),
