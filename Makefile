@@ -8,7 +8,7 @@ EXTRAS := train,test,lint
 BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
-SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,md json parquet)) \
+SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,json parquet)) \
 	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/reporting/report.css pyproject.toml README.md LICENSE
 
 .PHONY: help demo docs figures test tests lowest newest browser-test lint types format benchmark gpu evidence clean
@@ -18,11 +18,11 @@ help:
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
 	@echo "make docs       build the site into build/site/, warnings are errors"
 	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
-	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README, docs/evidence.md and their tables differ"
+	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README, docs/benchmarks.md, docs/evidence.md and their tables differ"
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make lowest     the tests with the lowest versions that pyproject.toml admits, in .venv-lowest; downloads 3 GB"
 	@echo "make newest     the tests with the newest versions, in .venv-newest; downloads 3 GB"
-	@echo "make benchmark  write the tables of validation/benchmarks/: time and memory beside peers"
+	@echo "make benchmark  measure the tables of validation/benchmarks/ again, time and memory beside peers, and write docs/benchmarks.md from them"
 	@echo "make gpu        everything that waits for a GPU, within MINUTES=8, into validation/benchmarks/gpu.json; in small without one"
 	@echo "make evidence   what is too long for the tests, MINUTES=60: adversarial rows, hostile transport and files, coverage; continues where it stopped"
 
@@ -30,7 +30,7 @@ demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
 
 figures: $(VENV)/.installed
-	$(BIN)/python -P -m kd2m_theory.validation.stored_parts README.md docs/evidence.md
+	$(BIN)/python -P -m kd2m_theory.validation.stored_parts README.md docs/benchmarks.md docs/evidence.md
 	$(BIN)/kd2m figures --out kd2m-figures
 
 test: lint types tests
@@ -73,8 +73,10 @@ format: $(VENV)/.installed
 
 benchmark: $(VENV)/.installed
 	for name in transport losses mmd gaussian audit_scale glyphs steps accuracy engine; do \
-		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.md || exit 1; done
+		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.json || exit 1; done
 	$(BIN)/python validation/benchmarks/training_curves.py --save validation/benchmarks/training_curves.json
+	$(BIN)/python validation/benchmarks/demonstration.py --save validation/benchmarks
+	$(BIN)/python -P -m kd2m_theory.validation.stored_parts docs/benchmarks.md --from validation/benchmarks --write
 
 gpu: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python validation/benchmarks/gpu.py --minutes $(or $(MINUTES),8)

@@ -151,8 +151,8 @@ class Ladder:
     def _missing(self, row: Row) -> str:
         """Why there can be no number; empty if there can."""
         situation = Situation(self.pair, self.settings, self._views[row.space])
-        checked = [(need, need.check(situation)) for need in row.requirements]
-        return "; ".join(found.evidence for need, found in checked if need.blocking and found.state == "unmet")
+        checked = (need.check(situation) for need in row.requirements if need.blocking)
+        return "; ".join(found.evidence for found in checked if found is not None and found.state == "unmet")
 
     def _value(self, target: Target, values: dict[Target, Value]) -> Value:
         if target not in values:
@@ -164,7 +164,8 @@ class Ladder:
     def _evaluate(self, row: Row, values: dict[Target, Value]) -> BoundResult:
         view = self._views[row.space]
         situation = Situation(self.pair, self.settings, view)
-        assumptions = tuple(need.check(situation) for need in row.requirements)
+        checked = (need.check(situation) for need in row.requirements)
+        assumptions = tuple(found for found in checked if found is not None)
         missing = self._missing(row)
         if missing or view is None:
             return BoundResult(

@@ -58,5 +58,5 @@ def _vouched(names: Iterable[str] | str) -> frozenset[str]:
     unknown = sorted(chosen - set(VOUCHABLE))
     if unknown:
         listed = "; ".join(f"{name!r} ({hypothesis(name)})" for name in VOUCHABLE)
-        raise InputError(f"{unknown[0]!r} is no assumption that one can vouch for; there are {listed}")
+        raise InputError(f"{unknown[0]!r} is not an assumption that one can vouch for; there are {listed}")
     return chosen

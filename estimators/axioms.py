@@ -206,6 +206,6 @@ def load_callable(target: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _require(holds: bool, name: str, value: object, mend: str) -> None:
+def _require(holds: bool, name: str, value: object, advice: str) -> None:
     if not holds:
-        raise InputError(f"{name} is {value!r}; {mend}")
+        raise InputError(f"{name} is {value!r}; {advice}")

@@ -130,7 +130,7 @@ def cost_matrix(x: Float64, y: Float64, ground: Ground, p: int) -> CostMatrix:
     Args:
         x: n × d points.
         y: m × d points.
-        ground: "euclidean" ‖x − y‖, "sqeuclidean" ‖x − y‖² (p = 1 only: it is no metric), or a `VertexNorm`.
+        ground: "euclidean" ‖x − y‖, "sqeuclidean" ‖x − y‖² (p = 1 only: it is not a metric), or a `VertexNorm`.
         p: 1 or 2.
 
     Raises:

@@ -13,7 +13,7 @@ def check_counts(n: int, **counts: int) -> None:
     """Refuse counts that n trials cannot have: their interval would be NaN, and would call itself guaranteed.
 
     Raises:
-        InputError: no trial, or a count that is no whole number from 0 to n.
+        InputError: no trial, or a count that is not a whole number from 0 to n.
     """
     for name, value, least, most in (("n", n, 1, math.inf), *((name, count, 0, n) for name, count in counts.items())):
         if not least <= value <= most or value % 1:
@@ -42,7 +42,7 @@ def bounded_sample(values: Any, low: float, high: float, range_known: bool, leas
     """
     sample = sample_of(values, least)
     if not (math.isfinite(low) and math.isfinite(high) and low < high and math.isfinite(high - low)):
-        raise InputError(f"[{low!r}, {high!r}] is no range; give finite low < high between which every value must lie")
+        raise InputError(f"[{low!r}, {high!r}] is not a range; give finite low < high between which every value must lie")
     outside = sample[(sample < low) | (sample > high)]
     if len(outside):
         raise InputError(

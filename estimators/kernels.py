@@ -149,7 +149,7 @@ class Polynomial(InnerKernel):
         scale: > 0.
 
     Raises:
-        InputError: a parameter outside its range, for which the function is no kernel.
+        InputError: a parameter outside its range, for which the function is not a kernel.
     """
 
     degree: int = 2

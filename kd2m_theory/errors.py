@@ -1,10 +1,10 @@
-"""What the toolkit raises when it refuses an input: one line that says what is wrong and how to mend it."""
+"""What the toolkit raises when it refuses an input: one line that says what is wrong and how to fix it."""
 
 import importlib.util
 
 
 class InputError(ValueError):
-    """An input that no result can be computed from: the message names the value and the mend.
+    """An input that no result can be computed from: the message names the value and the fix.
 
     Example:
         >>> from kd2m_theory import InputError, Pair

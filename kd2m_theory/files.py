@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are written atomically: a reader sees the old file or the new one."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ def check_writable(path: str | Path) -> Path:
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
     if path.exists() and not path.is_file():
-        raise InputError(f"{path} is no regular file; name one that may be replaced")
+        raise InputError(f"{path} is not a regular file; name one that may be replaced")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     return path

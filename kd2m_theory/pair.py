@@ -187,7 +187,7 @@ class Pair:
         return cls(**extract(teacher, student, loader, teacher_head, student_head, device, unpack, progress))
 
     def save(self, path: str | Path) -> None:
-        """Write the pair as safetensors: the arrays, the format version and the provenance; whole or not at all.
+        """Write the pair as safetensors: the arrays, the format version and the provenance; atomically.
 
         Raises:
             InputError: the name does not end in .safetensors, or nothing can be written there.

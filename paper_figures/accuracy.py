@@ -1,7 +1,5 @@
 """Accuracy by objective: what this project measured, and, apart from it, what KD²M reports of other data and networks."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -9,32 +7,32 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kd2m_theory.errors import InputError
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.markdown_tables import MarkdownTable, markdown_tables
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY
 from kd2m_theory.reporting.style import BLUE, INK, MUTED, ORANGE, PAGE, PALE, sheet
-from kd2m_theory.validation.stored_tables import StoredTable
+from kd2m_theory.validation.benchmark_tables import Benchmark, BenchmarkTable, Mean, stored
 
-STORED = StoredTable("accuracy.md", "python validation/benchmarks/accuracy.py --save accuracy.md")
+STORED = stored("accuracy")
 _TEACHER, _ALONE = "teacher", "none (λ = 0)"
 _TITLE: dict[str, Any] = {"x": 0.02, "ha": "left", "fontsize": 8}
 _OURS: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 3.2, "mew": 0, "color": BLUE}
 _THEIRS: dict[str, Any] = {"ls": "none", "marker": "s", "ms": 3.4, "mew": 0, "color": ORANGE}
 
 
-def table(accuracy: Path) -> Table:
+def table(accuracy: Benchmark) -> Table:
     """Accuracies and gains in per cent: means with half of a 95 % interval, and the reported ones as they stand.
 
     Args:
-        accuracy: `accuracy.md` as the benchmark wrote it.
+        accuracy: what `accuracy.json` holds, with one table per population.
 
     Raises:
-        InputError: a file without what the benchmark writes.
+        InputError: a table without what the benchmark writes.
     """
+    if not accuracy.tables:
+        raise accuracy.source.refused("has no table of a population")
     reported = KD2M_ACCURACY
     return {
-        "measured": [_population(one) for one in markdown_tables(accuracy)],
+        "measured": [_population(one) for one in accuracy.tables],
         "reported": {
             "source": reported.source,
             "data": list(reported.data),
@@ -45,29 +43,23 @@ def table(accuracy: Path) -> Table:
     }
 
 
-def _population(one: MarkdownTable) -> Table:
-    cells = zip(*(one.words(column) for column in ("objective", "accuracy", "gain")), strict=True)
-    found = {objective: (accuracy, gain) for objective, accuracy, gain in cells}
+def _population(one: BenchmarkTable) -> Table:
+    accuracies = dict(zip(one.words("objective"), one.means("accuracy"), strict=True))
     for needed in (_TEACHER, _ALONE):
-        if needed not in found:
-            raise InputError(f"{one.file} has no row {needed!r} under {one.above!r}; write it anew with `{STORED.command}`")
+        if needed not in accuracies:
+            raise one.source.refused(f"has no {needed!r} in column 'objective' of table {one.title!r}")
+    students = [name for name in accuracies if name not in (_TEACHER, _ALONE)]
+    gains = {name: one.where("objective", name).means("gain")[0] for name in students}
     return {
-        "name": one.above.removeprefix("## ").partition(":")[0],
-        "teacher": _mean(found.pop(_TEACHER)[0], one.file),
-        "alone": _mean(found.pop(_ALONE)[0], one.file),
-        "students": [
-            {"name": name, **_mean(accuracy, one.file), "gain": _mean(gain, one.file)}
-            for name, (accuracy, gain) in found.items()
-        ],
+        "name": one.title,
+        "teacher": _plain(accuracies[_TEACHER]),
+        "alone": _plain(accuracies[_ALONE]),
+        "students": [{"name": name, **_plain(accuracies[name]), "gain": _plain(gains[name])} for name in students],
     }
 
 
-def _mean(cell: str, file: str) -> Table:
-    """Mean and half of the interval in a cell, "96.33 ± 0.50" or "+0.22 ± 0.72"; half is null in "99.63"."""
-    found = re.fullmatch(r"([+-]?\d+\.\d+)(?: ± (\d+\.\d+))?", cell)
-    if found is None:
-        raise InputError(f"{file} has {cell!r} in the place of 'mean ± half'; write it anew with `{STORED.command}`")
-    return {"mean": float(found[1]), "half": float(found[2]) if found[2] else None}
+def _plain(mean: Mean) -> dict[str, float | None]:
+    return mean._asdict()
 
 
 def draw(table: Table) -> Figure:

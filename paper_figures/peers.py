@@ -1,7 +1,7 @@
 """Time and memory beside other libraries, from the tables of the benchmarks."""
 
+import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -10,93 +10,71 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.markdown_tables import MarkdownTable, markdown_tables
 from kd2m_theory.reporting.style import BLUE, GREEN, INK, ORANGE, PAGE, PALE, letter, sheet
-from kd2m_theory.validation.stored_tables import StoredTable
+from kd2m_theory.validation.benchmark_tables import Benchmark, BenchmarkTable, stored
 
 _MARKS: dict[str, Any] = {
     "time": {"ls": "none", "marker": "o", "ms": 3.5, "color": GREEN, "alpha": 0.8, "mew": 0},
     "memory": {"ls": "none", "marker": "s", "ms": 4, "mfc": "none", "mec": INK, "mew": 0.8},
 }
-_FILES = ("transport.md", "gaussian.md", "losses.md", "mmd.md", "audit_scale.md")
+_NAMES = ("transport", "gaussian", "losses", "mmd", "audit_scale")
 
 
-def table(transport: Path, gaussian: Path, losses: Path, mmd: Path, audit: Path) -> Table:
+def table(transport: Benchmark, gaussian: Benchmark, losses: Benchmark, mmd: Benchmark, audit: Benchmark) -> Table:
     """Seconds and MiB of exact W₂ by size, and for every comparison how many times the peer's cost is ours.
 
     Args:
-        transport: `transport.md` as the benchmark wrote it, and so on.
-        gaussian: `gaussian.md`.
-        losses: `losses.md`.
-        mmd: `mmd.md`.
-        audit: `audit_scale.md`.
+        transport: what `transport.json` holds, and so on.
+        gaussian: `gaussian.json`.
+        losses: `losses.json`.
+        mmd: `mmd.json`.
+        audit: `audit_scale.json`.
 
     Raises:
-        InputError: a file without the columns that its benchmark writes.
+        InputError: a table without the columns that its benchmark writes.
     """
-    (exact,) = markdown_tables(transport)
-    columns = {
-        name: exact.numbers(heading)
-        for name, heading in (
-            ("n", "n"),
-            ("d", "d"),
-            ("seconds", "seconds"),
-            ("peer_seconds", "POT seconds"),
-            ("mib", "peak MiB"),
-            ("peer_mib", "POT peak MiB"),
-        )
-    }
+    exact = transport.titled("exact W₂")[0]
     return {
-        "machine": exact.above,
-        "exact": columns,
+        "machine": transport.machine,
+        "exact": {
+            "n": exact.measured("n"),
+            "d": exact.measured("d"),
+            "seconds": exact.measured("time"),
+            "peer_seconds": exact.measured("POT time"),
+            "mib": exact.measured("peak memory"),
+            "peer_mib": exact.measured("POT peak memory"),
+        },
         "comparisons": [
-            _comparison("exact W₂ with certificate, POT", exact, "POT seconds", "seconds", "POT peak MiB", "peak MiB"),
-            *_gaussian(gaussian),
-            *_losses(losses),
-            *(_comparison("MMD, three matrix products", one, "three products, seconds", "MMD, seconds") for one in _first(mmd)),
-            *_audit(audit),
+            _comparison("exact W₂ with certificate, POT", exact, "POT ", memory=True),
+            _comparison("Gaussian W₂, sqrtm", gaussian.titled("Gaussian W₂")[0], "sqrtm ", memory=True),
+            *_losses(losses.titled("forward and backward")[0]),
+            _comparison("MMD, three matrix products", mmd.titled("time")[0], "three products, "),
+            *(_comparison(f"audit's rows T2, K = {one.chosen('K')}, POT", one, "POT ") for one in audit.titled("rows")),
         ],
     }
 
 
-def _first(path: Path) -> list[MarkdownTable]:
-    return markdown_tables(path)[:1]
+def _losses(one: BenchmarkTable) -> Iterator[Table]:
+    for name in dict.fromkeys(one.words("loss")):
+        yield _comparison(f"loss {name.replace('W2', 'W₂')}, plain torch", one.where("loss", name), "plain ")
 
 
-def _gaussian(path: Path) -> Iterator[Table]:
-    for one in _first(path):
-        yield _comparison("Gaussian W₂, sqrtm", one, "sqrtm seconds", "seconds", "sqrtm peak MiB", "peak MiB")
-
-
-def _losses(path: Path) -> Iterator[Table]:
-    (one,) = markdown_tables(path)
-    names = one.words("loss")
-    measured = [name for name, ours in zip(names, one.numbers("ours"), strict=True) if ours is not None]
-    for name in dict.fromkeys(measured):
-        rows = tuple(row for row in one.rows if row["loss"] == name)
-        part = MarkdownTable(one.file, one.above, one.columns, rows)
-        yield _comparison(f"loss {name.replace('W2', 'W₂')}, plain torch", part, "plain", "ours")
-
-
-def _audit(path: Path) -> Iterator[Table]:
-    for one in markdown_tables(path):
-        if "POT seconds" in one.columns:
-            classes = one.above.rpartition(", ")[2]
-            yield _comparison(f"audit's rows T2, {classes}, POT", one, "POT seconds", "seconds")
-
-
-def _comparison(name: str, one: MarkdownTable, peer: str, ours: str, peer_memory: str = "", memory: str = "") -> Table:
+def _comparison(name: str, one: BenchmarkTable, peer: str, memory: bool = False) -> Table:
+    """Peer / ours; the peer's columns have its name before those of ours."""
     return {
         "name": name,
-        "time": _ratios(one, peer, ours),
-        "memory": _ratios(one, peer_memory, memory) if memory else [],
+        "time": _ratios(one, f"{peer}time", "time"),
+        "memory": _ratios(one, f"{peer}peak memory", "peak memory") if memory else [],
     }
 
 
-def _ratios(one: MarkdownTable, peer: str, ours: str) -> list[float]:
+def _ratios(one: BenchmarkTable, peer: str, ours: str) -> list[float]:
     """Peer / ours where both were measured."""
     pairs = zip(one.numbers(peer), one.numbers(ours), strict=True)
-    return [theirs / own for theirs, own in pairs if theirs and own]
+    ratios = [theirs / own for theirs, own in pairs if theirs and own]
+    if not all(map(math.isfinite, ratios)):
+        raise one.source.refused(f"has a quotient of {peer!r} and {ours!r} beyond every number in table {one.title!r}")
+    return ratios
 
 
 def draw(table: Table) -> Figure:
@@ -176,5 +154,5 @@ FIGURE = PaperFigure(
     source="ours",
     table=table,
     draw=draw,
-    reads=tuple(StoredTable(file, "make benchmark") for file in _FILES),
+    reads=tuple(map(stored, _NAMES)),
 )

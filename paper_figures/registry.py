@@ -56,13 +56,26 @@ def chosen(names: Sequence[str] = ()) -> tuple[PaperFigure, ...]:
     return tuple(figure for figure in figures() if not names or figure.name in names)
 
 
+def drawable(folder: Path) -> tuple[PaperFigure, ...]:
+    """The figures that read stored tables, all of which lie in that folder.
+
+    Raises:
+        InputError: the folder has no figure's tables.
+    """
+    found = tuple(each for each in figures() if each.reads and all(stored.lies_in(folder) for stored in each.reads))
+    if not found:
+        raise InputError(f"no figure's stored tables are in {folder}; `kd2m figures --list` says what each figure reads")
+    return found
+
+
 def listing() -> RenderableType:
-    """One line a figure, and what it shows."""
+    """One line per figure: what it shows, whose it is, and the stored tables that it reads, if any."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "shows", "source"):
+    for heading in ("name", "shows", "source", "stored tables"):
         table.add_column(heading, no_wrap=heading == "name")
     for figure in figures():
-        table.add_row(*map(escape, (figure.name, figure.sentence, figure.source)))
+        reads = ", ".join(" or ".join(stored.names) for stored in figure.reads)
+        table.add_row(*map(escape, (figure.name, figure.sentence, figure.source, reads)))
     return table
 
 

@@ -43,7 +43,7 @@ class TrainingCurves:
         """
         for key in keys:
             if not isinstance(place, Mapping) or key not in place:
-                raise InputError(f"{self.path} has no {'.'.join(keys)!r}; write it anew with `{STORED.command}`")
+                raise InputError(f"{self.path} has no {'.'.join(keys)!r}; write it again with `{STORED.command}`")
             place = place[key]
         return place
 
@@ -59,7 +59,7 @@ class TrainingCurves:
             if one not in found and self.of(one, "name") == name:
                 found.append(one)
         if not found:
-            raise InputError(f"{self.path} has no student of {name}; write it anew with `{STORED.command}`")
+            raise InputError(f"{self.path} has no student of {name}; write it again with `{STORED.command}`")
         return found
 
     def lightest(self, name: str) -> Mapping[str, Any]:
@@ -87,7 +87,7 @@ class TrainingCurves:
         for entry in self.part(part):
             if self.of(entry, key) == value:
                 return entry
-        raise InputError(f"{self.path} has no {part} with {key} {value!r}; write it anew with `{STORED.command}`")
+        raise InputError(f"{self.path} has no {part} with {key} {value!r}; write it again with `{STORED.command}`")
 
     def setting(self) -> str:
         """One line for a picture: data, networks, seeds, and that the numbers are this project's."""
@@ -102,12 +102,12 @@ def read_curves(path: Path) -> TrainingCurves:
     """The file.
 
     Raises:
-        InputError: it is no JSON.
+        InputError: it is not valid JSON.
     """
     try:
         return TrainingCurves(path, json.loads(path.read_text(encoding="utf-8")))
     except ValueError:
-        raise InputError(f"{path} is no JSON; write it anew with `{STORED.command}`") from None
+        raise InputError(f"{path} is not valid JSON; write it again with `{STORED.command}`") from None
 
 
 STORED = StoredTable(

@@ -123,7 +123,7 @@ def test_the_wheel_has_one_import_root_and_every_module():
             assert f"{package.replace('.', '/')}/{path.name}" in files
     assert {"kd2m_theory/py.typed", "kd2m_theory/reporting/report.css", "kd2m_theory/reporting/audit.schema.json"} <= set(files)
     assert not any(
-        "test" in file or ("benchmark" in file and not file.endswith((".json", ".md", ".parquet")))
+        "test" in file or ("/benchmarks/" in file and not file.endswith((".json", ".parquet")))
         for file in files
         if file.startswith("kd2m_theory/")
     )

@@ -1,7 +1,8 @@
 """Parts of pages that are made of stored tables: a page may say nothing that its table does not.
 
-README reports the shipped campaign, docs/evidence.md what `make evidence` found. `python -m
-kd2m_theory.validation.stored_parts README.md docs/evidence.md` fails if they differ; with `--write` it writes those parts.
+README reports the shipped campaign and the demonstration, docs/benchmarks.md what the benchmarks measured, docs/evidence.md
+what `make evidence` found. `python -m kd2m_theory.validation.stored_parts README.md docs/benchmarks.md docs/evidence.md` fails
+if they differ; with `--write` it writes those parts.
 """
 
 import argparse
@@ -13,8 +14,10 @@ from pathlib import Path
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import write_atomically
+from kd2m_theory.validation import benchmark_tables
 from kd2m_theory.validation.campaigns import page_part as campaign_part
 from kd2m_theory.validation.evidence import page_part as evidence_part
+from kd2m_theory.validation.training import demo_table
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Part:
 
 PARTS = (
     Part(campaign_part.BEGIN, campaign_part.END, campaign_part.block),
+    Part(benchmark_tables.BEGIN, benchmark_tables.END, benchmark_tables.block),
     Part(evidence_part.BEGIN, evidence_part.END, evidence_part.block),
+    Part(demo_table.BEGIN, demo_table.END, demo_table.block),
 )
 
 
@@ -61,9 +66,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="stored_parts", description="Numbers on pages against the tables they come from.")
     parser.add_argument("pages", type=Path, nargs="+", metavar="PAGE")
     parser.add_argument("--write", action="store_true", help="write them instead")
-    parser.add_argument("--tables", type=Path, help="folder of the tables; that of the package if not given")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="DIR", help="folder of the stored tables; that of the package if not given"
+    )
+    parser.add_argument("--tables", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
-    return max(_page(page, chosen.tables, chosen.write) for page in chosen.pages)
+    if chosen.tables is not None:
+        print("stored_parts: --tables is deprecated and goes in 0.3; use --from", file=sys.stderr)
+        if chosen.source is not None and chosen.source != chosen.tables:
+            print(f"stored_parts: --from is {chosen.source} and --tables {chosen.tables}; give --from alone", file=sys.stderr)
+            return 2
+    tables = chosen.source or chosen.tables
+    return max(_page(page, tables, chosen.write) for page in chosen.pages)
 
 
 def _page(page: Path, tables: Path | None, write: bool) -> int:

@@ -59,7 +59,7 @@ def _values(tensor: torch.Tensor, what: str) -> Float64:
 
 def _expect(fits: bool, shape: Shape, wanted: str) -> None:
     if not fits:
-        raise InputError(f"its input has shape {shape}, expected {wanted}; mend the network or the input shape")
+        raise InputError(f"its input has shape {shape}, expected {wanted}; correct the network or the input shape")
 
 
 def _isometry(shape: Shape) -> Step:
@@ -203,7 +203,7 @@ def _softmax(module: Any, shape: Shape) -> Step:
     """
     dim = getattr(module, "dim", 1)  # Softmax2d has none
     if dim is None or not -len(shape) <= dim <= len(shape) or dim % (len(shape) + 1) == 0:
-        raise InputError(f"dim={dim} is no axis behind the batch axis of an input {shape}; name the axis of the classes")
+        raise InputError(f"dim={dim} is not an axis behind the batch axis of an input {shape}; name the axis of the classes")
     classes = shape[dim % (len(shape) + 1) - 1]
     upper = 0.5 if isinstance(module, nn.Softmax | nn.Softmin | nn.Softmax2d) else math.sqrt(classes) * (1 + EPS)
     return Step("", shape, lambda: (upper if classes > 1 else 0.0, True, f"supremum over {classes} probabilities"))

@@ -142,7 +142,9 @@ def _step(name: str, module: nn.Module, shape: Shape, rules: Rules) -> Step:
             "or build the network from nn.Sequential"
         )
     if module.training and (is_parametrized(module) or isinstance(module, BY_MODE)):
-        raise InputError(f"layer {name!r} ({kind.__name__}) is in training mode, where it is no fixed map; call .eval() first")
+        raise InputError(
+            f"layer {name!r} ({kind.__name__}) is in training mode, where it is not a fixed map; call .eval() first"
+        )
     try:
         return replace(RULES[kind](module, shape), name=label)
     except InputError as error:

@@ -99,7 +99,7 @@ ROWS = (
         name="F1.error_gap",
         sentence="The yardstick: the interval that labelled samples give directly for the difference of the error rates.",
         statement="Clopper–Pearson on discordant samples (yardstick)",
-        latex=r"L(k_S)-U(k_T) \le err_S-err_T \le U(k_S)-L(k_T),\quad k_S=\#\{\mathrm{only\ the\ student\ errs}\}",
+        latex=r"L(k_S)-U(k_T) \le err_S-err_T \le U(k_S)-L(k_T),\quad k_S=\#\{\hat y_S\ne Y=\hat y_T\}",
         source="F1",
         target="population_error_gap",
         space="logits",

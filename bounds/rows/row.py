@@ -42,7 +42,8 @@ class Requirement:
 
     Attributes:
         name: its key in `kd2m_theory.assumptions`.
-        find: how it stands in a situation: its state ("met", "vouched" or "unmet") and the evidence.
+        find: how it stands in a situation: its state ("met", "vouched" or "unmet") and the evidence; None where the row does
+            not need it in that situation.
         blocking: whether there is no number without it.
 
     Raises:
@@ -50,16 +51,16 @@ class Requirement:
     """
 
     name: str
-    find: Callable[[Situation], Found]
+    find: Callable[[Situation], Found | None]
     blocking: bool = True
 
     def __post_init__(self) -> None:
         sentence(self.name)
 
-    def check(self, situation: Situation) -> Assumption:
-        """The assumption as it stands in a situation."""
-        state, evidence = self.find(situation)
-        return Assumption(self.name, state, evidence)
+    def check(self, situation: Situation) -> Assumption | None:
+        """The assumption as it stands in a situation; None where it is not needed."""
+        found = self.find(situation)
+        return None if found is None else Assumption(self.name, *found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +257,7 @@ def _by_design(key: str) -> Requirement:
 def vouched(key: str, *, blocking: bool = False) -> Requirement:
     """A hypothesis that only the user can make, one of `settings.VOUCHABLE`."""
 
-    def find(situation: Situation) -> Found:
+    def find(situation: Situation) -> Found | None:
         if key in situation.settings.vouched:
             return "vouched", f"{_clause(key)}, says the user"
         return "unmet", f"nobody vouches for it: {_clause(key)} (vouch={key!r})"

@@ -21,7 +21,6 @@ from scipy.special import log_softmax
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import (
     CROSS_ENTROPY,
-    LABELS,
     LOGITS,
     SAME_INPUTS,
     Found,
@@ -105,12 +104,9 @@ def _log_loss(view: View) -> Sides:
     return Sides(divergence + residual - slack, divergence + residual + slack, details=details)
 
 
-def _labels_of_the_teacher(situation: Situation) -> Found:
-    """Nothing to assume with real labels; without, the user's word that they would be the teacher's."""
-    labelled = LABELS.check(situation)
-    if labelled.state == "met":
-        return "met", f"not used: the second term is computed from {labelled.evidence}"
-    return vouched("teacher labels").find(situation)
+def _labels_of_the_teacher(situation: Situation) -> Found | None:
+    """Nothing to assume with real labels, which give the second term; without, the user's word that it has mean zero."""
+    return None if situation.pair.labels is not None else vouched("teacher labels").find(situation)
 
 
 def _temperature(situation: Situation) -> Found:

@@ -15,9 +15,17 @@ def figures(
         list[str] | None,
         typer.Option("--format", metavar="FORMAT", help="png, svg, pdf, or json for the numbers; may be repeated."),
     ] = None,
-    tables: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Take stored measurements from here, not from the package.")
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="Read stored tables from this folder, which may be the store of a campaign, and draw the figures that it has "
+            "the tables of, or those of --only. The tables of the package if not given.",
+            show_default=False,
+        ),
     ] = None,
+    tables: Annotated[Path | None, typer.Option(metavar="DIR", hidden=True)] = None,
     listed: Annotated[bool, typer.Option("--list", help="Say what there is, and draw nothing.")] = False,
 ) -> None:
     """Draw the figures of the papers, and ours, each from a table of numbers that are computed or were measured.
@@ -32,12 +40,18 @@ def figures(
     if listed:
         terminal.print(registry.listing())
         return
-    asked, kinds = registry.chosen(only or ()), registry.file_formats(formats or ())
+    if tables is not None:
+        typer.echo("kd2m: --tables is deprecated and goes in 0.3; use --from", err=True)
+        if source is not None and source != tables:
+            raise InputError(f"--from is {source} and --tables {tables}; give --from alone")
+    folder = source or tables
+    kinds = registry.file_formats(formats or ())
+    asked = registry.chosen(only or ()) if only or folder is None else registry.drawable(folder)
     for stored in (each for figure in asked for each in figure.reads):
-        stored.path(tables)  # before the first is drawn
+        stored.path(folder)  # before the first is drawn
     if out is None:
         raise InputError("name the folder for the figures with --out, or ask what there is with --list")
     make_folder(out)
     for figure in watched(asked, "drawing"):
-        written = registry.write(figure, out, kinds, tables)
+        written = registry.write(figure, out, kinds, folder)
         terminal.print(f"written: {', '.join(map(str, written))}", soft_wrap=True, highlight=False)

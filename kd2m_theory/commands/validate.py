@@ -20,7 +20,7 @@ _DEFAULT = "run"
 
 
 class _DefaultGroup(TyperGroup):
-    """Calls the command `run` when the first word is no command."""
+    """Calls the command `run` when the first word is not a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See the class."""

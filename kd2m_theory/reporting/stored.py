@@ -98,6 +98,11 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
     expected["schema"] = table["schema"]
     found = dict(table)
     found["rows"] = [{"sentence": row["sentence"]} | mine for mine, row in zip(table["rows"], expected["rows"], strict=True)]
+    if table["schema"] == _FIRST:
+        found["measured"] = {
+            name: {"least": expected["measured"][name]["least"], "most": expected["measured"][name]["most"]} | mine
+            for name, mine in table["measured"].items()
+        }
     difference = next(_differences(found, expected, ""), None)
     if difference is not None:
         raise InputError(difference)
@@ -213,6 +218,9 @@ def _confidence(table: _Table) -> Confidence:
         method=table.text("method"),
         guaranteed=table.truth("guaranteed"),
         assumptions=table.text("assumptions"),
+        # The first release did not store them.
+        least=table.number("least") if table.found.get("least") is not None else None,
+        most=table.number("most") if table.found.get("most") is not None else None,
     )
 
 

@@ -217,7 +217,7 @@ THEOREM = Theorem(
         Hypothesis(
             name="positive kernel offset",
             forms=("T6.kernel",),
-            detail="For c < 0, (⟨z, z'⟩ + c)² is no kernel.",
+            detail="For c < 0, (⟨z, z'⟩ + c)² is not a kernel.",
             check=lambda x: x.parameter > 0,
             counterexample=Counterexample(
                 words="for c < 0 the form is indefinite, and Cauchy–Schwarz turns round", form="T6.kernel", make=_indefinite

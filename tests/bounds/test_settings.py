@@ -110,8 +110,8 @@ def test_a_shared_nonlinear_head_by_its_constant():
         ({"head_lipschitz": -1.0}, "head_lipschitz is -1.0; give a positive number"),
         ({"temperature": 0.5}, "temperature is 0.5; give a number ≥ 1"),
         ({"temperature": math.nan}, "temperature is nan"),
-        ({"vouched": frozenset({"luck"})}, "'luck' is no assumption that one can vouch for; there are 'gaussian classes'"),
-        ({"vouched": "luck"}, "'luck' is no assumption"),
+        ({"vouched": frozenset({"luck"})}, "'luck' is not an assumption that one can vouch for; there are 'gaussian classes'"),
+        ({"vouched": "luck"}, "'luck' is not an assumption"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, words):

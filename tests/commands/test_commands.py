@@ -125,7 +125,7 @@ BAD = {
         ["audit", "good.safetensors", "--json", "a.html", "--report", "a.html"],
         "json and report are both a.html",
     ),
-    "json is a device": (["audit", "good.safetensors", "--json", "/dev/null"], "/dev/null is no regular file"),
+    "json is a device": (["audit", "good.safetensors", "--json", "/dev/null"], "/dev/null is not a regular file"),
     "demo over a file": (["demo", "--out", "foreign.safetensors"], "the folder foreign.safetensors cannot be made"),
     "demo on no device": (["demo", "--out", "made", "--device", "abacus"], "device 'abacus' cannot be used here"),
 }
@@ -220,8 +220,10 @@ def test_the_installed_command_and_the_module_run(folder):
         assert "audit" in subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
-def test_scikit_learn_missing_is_one_line(folder, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    status, _, err = kd2m(monkeypatch, capsys, "demo", "--out", "made")
-    assert status == 2
-    assert "run: pip install scikit-learn\n" in err
+@pytest.mark.parametrize(("module", "distribution"), [("sklearn", "scikit-learn"), ("lightning", "lightning")])
+def test_a_missing_library_of_the_demonstration_is_one_line(folder, monkeypatch, capsys, module, distribution):
+    monkeypatch.setitem(sys.modules, module, None)
+    status, out, err = kd2m(monkeypatch, capsys, "demo", "--out", "made")
+    assert (status, out) == (2, "")
+    assert err == f"kd2m: the demonstration needs {distribution}; run: pip install {distribution}\n"
+    assert not os.path.exists("made")

@@ -65,7 +65,7 @@ TYPED = [
     ("", "--v", {"--version"}),
     ("theory", "", {"list", "show", "check", "falsify", "power"}),
     ("validate", "", {"run", "report", "merge"}),
-    ("validate quick", "--res", {"--resume"}),  # the first word is no command, but a campaign to run
+    ("validate quick", "--res", {"--resume"}),  # the first word is not a command, but a campaign to run
     ("audit a.npz", "--de", {"--delta"}),
     ("train", "digits-tt", {"digits-ttm"}),
     ("train", "mix", {"mixture-cw2"}),

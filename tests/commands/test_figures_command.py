@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,8 @@ import pytest
 
 from kd2m_theory import files
 from kd2m_theory.paper_figures import registry
+from kd2m_theory.validation.benchmark_tables import stored
+from kd2m_theory.validation.campaigns.standard import STANDARD
 from kd2m_theory.validation.stored_tables import StoredTable
 
 
@@ -72,11 +75,12 @@ def test_a_figure_without_its_measurements_is_refused_before_any_is_drawn(kd2m, 
         (["--only", "couplings"], "name the folder for the figures with --out"),
         (["--out", "taken", "--only", "couplings"], "the folder taken cannot be made"),
         (["--out", "taken/below", "--only", "couplings"], "the folder taken/below cannot be made"),
-        (["--out", "made", "--only", "peers", "--tables", "absent"], "there is no absent/transport.md; write it with `make"),
+        (["--out", "made", "--only", "peers", "--from", "absent"], "there is no absent/transport.json; write it with `python"),
         (
-            ["--out", "made", "--only", "coverage", "--tables", "."],
-            "there is no standard.parquet; write it with `kd2m validate",
+            ["--out", "made", "--only", "coverage", "--from", "."],
+            "there is no standard.parquet or table.parquet; write it with `kd2m validate",
         ),
+        (["--out", "made", "--from", "."], "no figure's stored tables are in .; `kd2m figures --list` says"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(kd2m, tmp_path, arguments, message):
@@ -86,6 +90,41 @@ def test_bad_input_is_one_line_and_nothing_is_written(kd2m, tmp_path, arguments,
     assert err.startswith("kd2m: " + message)
     assert err.count("\n") == 1
     assert os.listdir() == ["taken"]
+
+
+def test_a_folder_of_tables_is_drawn_without_naming_its_figures(kd2m, tmp_path):
+    shutil.copy(stored("accuracy").path(None), tmp_path)
+    status, out, err = kd2m("--out", "made", "--format", "json", "--from", ".")
+    assert (status, err, out) == (0, "", "written: made/accuracy.json\n")
+
+
+def test_the_store_of_a_campaign_is_a_folder_of_tables(kd2m, tmp_path):
+    (tmp_path / "store").mkdir()
+    shutil.copy(STANDARD.path(None), tmp_path / "store" / "table.parquet")
+    for folder, source in (("shipped", []), ("made", ["--from", "store"])):
+        names = [] if source else ["--only", "coverage", "--only", "tightness"]
+        assert kd2m("--out", folder, "--format", "json", *source, *names)[0] == 0
+    assert sorted(os.listdir("made")) == [
+        "correlation.json",
+        "coverage.json",
+        "tightness-over-training.json",
+        "tightness.json",
+    ]
+    for name in os.listdir("shipped"):
+        assert (tmp_path / "made" / name).read_bytes() == (tmp_path / "shipped" / name).read_bytes()
+
+
+def test_the_list_names_the_stored_tables(kd2m):
+    assert "training_curves.json" in kd2m("--list")[1]
+
+
+def test_the_old_name_of_from_still_works_and_says_so(kd2m, tmp_path):
+    shutil.copy(stored("accuracy").path(None), tmp_path)
+    status, out, err = kd2m("--out", "made", "--format", "json", "--only", "accuracy", "--tables", ".")
+    assert (status, out) == (0, "written: made/accuracy.json\n")
+    assert err == "kd2m: --tables is deprecated and goes in 0.3; use --from\n"
+    status, _, err = kd2m("--out", "made", "--tables", "a", "--from", "b")
+    assert (status, "--from is b and --tables a; give --from alone" in err) == (2, True)
 
 
 def test_a_folder_without_permission_is_refused_before_anything_is_drawn(kd2m, tmp_path, monkeypatch):

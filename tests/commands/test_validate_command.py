@@ -200,8 +200,8 @@ def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file,
     sealed = only_measured.replace_schema_metadata({**rows.schema.metadata, b"rows": rows_digest(only_measured).encode()})
     for fake, why in (
         (only_measured, "has other rows than its task returned"),
-        (sealed, "has no row of kind bound, which is no evidence"),
-        (rows.slice(0, 0), "has no rows, which is no evidence"),
+        (sealed, "has no row of kind bound, which is not evidence"),
+        (rows.slice(0, 0), "has no rows, which is not evidence"),
     ):
         pyarrow.parquet.write_table(fake, done)
         assert why in refused("report", "made")

@@ -1,4 +1,4 @@
-"""What cannot be computed is refused in one line that names the value and the mend."""
+"""What cannot be computed is refused in one line that names the value and the fix."""
 
 import numpy as np
 import pytest

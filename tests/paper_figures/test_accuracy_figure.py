@@ -1,5 +1,6 @@
 """The figure of accuracies: measured and reported ones apart, each as it was written."""
 
+import json
 import re
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def test_measured_numbers_are_those_of_the_file():
     table = FIGURE.numbers(SMALL)
     digits, glyphs = table["measured"]
     assert (digits["name"], glyphs["name"]) == ("digits", "glyphs")
-    rows = re.findall(r"^\| (\S+) \| \S.* \| ([\d.]+) ± ([\d.]+) \| ([-+][\d.]+) ± ([\d.]+) \|$", TEXT, re.MULTILINE)
+    number = r"([-+]?[\d.]+)"
+    pattern = rf'"objective": "(\S+)", .*"accuracy": {{"mean": {number}, "half": {number}}}, "gain": {{"mean": {number}, "half": {number}}}'
+    rows = re.findall(pattern, TEXT)
     found = [
         (student["name"], student["mean"], student["half"], student["gain"]["mean"], student["gain"]["half"])
         for one in (digits, glyphs)
@@ -78,7 +81,9 @@ def test_marks_stand_at_the_numbers_and_measured_ones_are_not_mixed_with_reporte
 
 
 def test_one_population_is_drawn_alone(tmp_path):
-    table = numbers(tmp_path, TEXT[: TEXT.index("## glyphs")])
+    content = json.loads(TEXT)
+    del content["tables"][1]
+    table = numbers(tmp_path, json.dumps(content))
     assert [one["name"] for one in table["measured"]] == ["digits"]
     assert len(FIGURE.picture(table).axes) == 1 + len(KD2M_ACCURACY.data)
 
@@ -86,18 +91,25 @@ def test_one_population_is_drawn_alone(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("| teacher |", "| master |", "has no row 'teacher' under '## digits: digits-teacher → digits-student"),
-        ("| none (λ = 0) |", "| none |", r"has no row 'none \(λ = 0\)' under '## digits"),
-        ("95.21 ± 0.84", "95.21 +- 0.84", r"has '95.21 \+- 0.84' in the place of 'mean ± half'"),
-        ("| gain |", "| difference |", "has no column 'gain'"),
+        ('"teacher", "λ"', '"master", "λ"', "has no 'teacher' in column 'objective' of table 'digits'"),
+        ('"none (λ = 0)"', '"none"', r"has no 'none \(λ = 0\)' in column 'objective' of table 'digits'"),
+        ('{"mean": 95.21, "half": 0.84}', "95.21", "has 95.21 in column 'accuracy' of table 'digits', which is not a mean"),
+        ('"mean": 95.21', '"mean": "95.21"', "has \"95.21\" in column 'accuracy' of table 'digits', which is not a number"),
+        ('"gain"', '"difference"', "has no column 'gain' in table 'digits', only objective, λ"),
+        ('"tables"', '"sheets"', "is not a table of a benchmark: its 'tables' is not what a benchmark writes"),
     ],
 )
 def test_a_file_that_is_not_the_benchmarks_is_refused(tmp_path, old, new, message):
     assert old in TEXT
-    with pytest.raises(InputError, match=f"accuracy.md {message}.*write it anew"):
+    with pytest.raises(InputError, match=rf"accuracy\.json {message}.*; write it again with `python validation/benchmarks/acc"):
         numbers(tmp_path, TEXT.replace(old, new))
 
 
+def test_a_file_without_a_population_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"accuracy\.json has no table of a population; write it again with `python"):
+        numbers(tmp_path, json.dumps(json.loads(TEXT) | {"tables": []}))
+
+
 def test_a_missing_file_names_the_command_that_writes_it(tmp_path):
-    with pytest.raises(InputError, match=r"accuracy\.md; write it with `python validation/benchmarks/accuracy\.py --save"):
+    with pytest.raises(InputError, match=r"accuracy\.json; write it with `python validation/benchmarks/accuracy\.py --save"):
         FIGURE.numbers(tmp_path)

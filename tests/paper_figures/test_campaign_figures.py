@@ -203,7 +203,7 @@ def test_a_number_in_readme_that_is_not_the_tables_is_found(found, tmp_path, cap
     pyarrow.parquet.write_table(found.table, tmp_path / "standard.parquet")
     readme = tmp_path / "README.md"
     readme.write_text(f"# Title\n\n{page_part.BEGIN}\n{page_part.END}\n\nAfter it.\n")
-    command = [str(readme), "--tables", str(tmp_path)]
+    command = [str(readme), "--from", str(tmp_path)]
     assert stored_parts.main(command) == 1
     assert stored_parts.main([*command, "--write"]) == 0
     assert stored_parts.main(command) == 0

@@ -65,7 +65,7 @@ def files_of(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_drawn_again_from_its_stored_numbers_has_the_same_bytes(name):
     first = files_of(name)
-    stored = json.loads(first["json"], parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    stored = json.loads(first["json"], parse_constant=lambda word: pytest.fail(f"{word} is not valid JSON"))
     assert figure_of(name).rendered(stored, FORMATS) == first
     for kind, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
         assert first[kind].startswith(start)

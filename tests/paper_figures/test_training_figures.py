@@ -168,7 +168,7 @@ class TestUniKD:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "has no '(runs|embeddings)'"),
         ('{"runs": [{}], "embeddings": [{}]}', "has no '(objective|weight)'"),
         ('{"runs": [], "embeddings": []}', "has no (student of (cw2|unikd-reconstruction)|'setting.population')"),
@@ -177,7 +177,7 @@ class TestUniKD:
 )
 def test_a_damaged_table_is_refused_and_says_how_to_make_it(name, text, message, tmp_path):
     (tmp_path / STORED.file).write_text(text)
-    with pytest.raises(InputError, match=f"training_curves.json {message}; write it anew with `python validation") as caught:
+    with pytest.raises(InputError, match=f"training_curves.json {message}; write it again with `python validation") as caught:
         figure_of(name).numbers(tmp_path)
     assert "\n" not in str(caught.value)
 

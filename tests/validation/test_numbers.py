@@ -1,8 +1,10 @@
 """The version of the numbers: a change of a number is noticed by the tests, by a store and by a run that is continued."""
 
 import importlib
+import importlib.metadata
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,12 @@ def patched():
 
 def test_the_committed_panel_is_what_the_code_computes(held, capsys):
     status = numbers.main([str(GOLDEN)])
-    assert status == 0, capsys.readouterr().err
+    said = capsys.readouterr().err
+    tested = re.search(r"^matplotlib==(.+)$", (GOLDEN.parents[2] / "constraints.txt").read_text(), re.MULTILINE)[1]
+    if importlib.metadata.version("matplotlib") != tested:  # which draws glyphs: other pictures, rightly refused
+        assert [line.partition(" was ")[0] for line in said.splitlines() if " was " in line] == ["population glyphs, images"]
+    else:
+        assert status == 0, said
 
 
 def test_the_panel_has_every_row_and_every_objective():

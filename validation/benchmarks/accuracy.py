@@ -1,18 +1,16 @@
 """Does distillation help? Every objective on digits and glyphs: λ chosen on validation images, five seeds, test accuracy.
 
-    python validation/benchmarks/accuracy.py [--runs FOLDER] [--workers 2] [--only digits] [--save FILE]
-    python validation/benchmarks/accuracy.py --only glyphs62 --device cuda --workers 8 --save FILE
+    python validation/benchmarks/accuracy.py [--runs FOLDER] [--workers 2] [--only digits] [--save NAME.json]
+    python validation/benchmarks/accuracy.py --only glyphs62 --device cuda --workers 8 --save NAME.json
 
 All students of a population have one network and one recipe: the one without a teacher (λ = 0) anneals as the others do. λ is
 the one of its grid with the best mean validation accuracy over the first two seeds (the smaller on a tie); then five seeds are
 trained with it and judged once, after the last epoch, on test images. A killed run continues from its folder.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
-import platform
 import statistics
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -22,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import save, versions
+from harness import command_line, environment, save, shown
 from scipy import stats
+
+from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record
 
 SEEDS = range(5)
 CHOOSING = range(2)
@@ -88,6 +88,13 @@ TABLES: dict[str, dict[str, Any]] = {
     },
 }
 ON_CPU = ("digits", "glyphs")
+COLUMNS = (
+    Column("objective"),
+    Column("λ", format="g"),
+    Column("λ at an end of its grid"),
+    Column("accuracy", "%", ".2f"),
+    Column("gain", "points", "+.2f"),
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,9 @@ def accuracies(run: Run, runs: Path, device: str) -> dict[str, float]:
     return {key: row["accuracy"] for key, row in json.loads((folder / "results.json").read_text()).items()}
 
 
-def rows(name: str, runs: Path, device: str, pool: ProcessPoolExecutor) -> Iterator[str]:
+def rows(name: str, runs: Path, device: str, pool: ProcessPoolExecutor) -> Iterator[Record]:
+    """Teacher, student alone, and one student per objective."""
+
     def trained(wanted: list[Run]) -> dict[Run, dict[str, float]]:
         return dict(zip(wanted, pool.map(accuracies, wanted, repeat(runs), repeat(device)), strict=True))
 
@@ -136,60 +145,65 @@ def rows(name: str, runs: Path, device: str, pool: ProcessPoolExecutor) -> Itera
     alone = trained([Run(name, "none", 0.0, seed) for seed in SEEDS])
     last = trained([Run(name, each, weight, seed) for each, weight in best.items() for seed in SEEDS])
     base = [alone[Run(name, "none", 0.0, seed)] for seed in SEEDS]
-    yield f"| teacher | | {100 * statistics.fmean(each['teacher_test'] for each in base):.2f} | |"
-    yield f"| none (λ = 0) | | {_mean([each['student_test'] for each in base])} | |"
+    teacher = statistics.fmean(each["teacher_test"] for each in base)
+    yield _record("teacher", {"mean": 100 * teacher, "half": None})
+    yield _record("none (λ = 0)", _mean([each["student_test"] for each in base]))
     for each, weight in best.items():
         found = [last[Run(name, each, weight, seed)]["student_test"] for seed in SEEDS]
         gain = [here - there["student_test"] for here, there in zip(found, base, strict=True)]
-        edge = "" if weight not in (GRIDS[each][0], GRIDS[each][-1]) else " (end of its grid)"
-        yield f"| {each} | {weight:g}{edge} | {_mean(found)} | {_mean(gain, sign='+')} |"
+        edge = "yes" if weight in (GRIDS[each][0], GRIDS[each][-1]) else "no"
+        yield _record(each, _mean(found), _mean(gain), weight, edge)
 
 
-def _mean(values: list[float], sign: str = "") -> str:
+def _record(
+    objective: str,
+    accuracy: dict[str, float | None],
+    gain: dict[str, float | None] | None = None,
+    weight: float | None = None,
+    edge: str | None = None,
+) -> Record:
+    return {"objective": objective, "λ": weight, "λ at an end of its grid": edge, "accuracy": accuracy, "gain": gain}
+
+
+def _mean(values: list[float]) -> dict[str, float | None]:
     """Mean and half width of Student's 95 % interval, in per cent."""
     half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{100 * statistics.fmean(values):{sign}.2f} ± {100 * half:.2f}"
+    return {"mean": 100 * statistics.fmean(values), "half": 100 * float(half)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--runs", type=Path, default=Path("build/accuracy"))
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--only", choices=list(TABLES))
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--save", type=Path)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # one process a core
-    where = torch.cuda.get_device_name() if options.device == "cuda" else platform.machine()
-    lines = [
-        "# Does distillation help?",
-        "",
-        "`python validation/benchmarks/accuracy.py --save validation/benchmarks/accuracy.md`",
-        "",
-        f"{where}, {versions('torch', 'lightning', 'POT')}"
-        + "; test accuracy after the last epoch, %, mean of five seeds ± half of a 95 % interval (Student's t); the gain is "
-        "over the student without a teacher, seed by seed. λ chosen on validation images from "
-        + "; ".join(f"{each}: {', '.join(f'{w:g}' for w in weights)}" for each, weights in GRIDS.items())
-        + ". TTM and WTTM at γ = 0.25, KD and UniKD's logit term at T = 4. Intervals are of one row each: among 17 rows about "
-        "one gain in twenty is outside by chance.",
-    ]
+    where = {"device": torch.cuda.get_device_name()} if options.device == "cuda" else {}
     context = multiprocessing.get_context("spawn")
+    tables = []
     with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
         for name in [options.only] if options.only else ON_CPU:
             table = TABLES[name]
-            recipe = table["student"]["training"]
-            lines += [
-                "",
-                f"## {name}: {table['teacher']['network']} → {table['student']['network']}, "
-                + ", ".join(f"{key} {value}" for key, value in recipe.items()),
-                "",
-                "| objective | λ | accuracy | gain |",
-                "|---|---|---:|---:|",
-            ]
-            for line in rows(name, options.runs, options.device, pool):
-                lines.append(line)
-                print(line, flush=True)
-            save(options.save, lines)
+            networks = {role: table[role]["network"] for role in ("teacher", "student")}
+            setting = {**networks, **table["student"]["training"]}
+            records = shown(COLUMNS, rows(name, options.runs, options.device, pool))
+            tables.append(BenchmarkTable(name, COLUMNS, records, setting))
+            save(
+                options.save,
+                title="Does distillation help?",
+                environment=environment("torch", "lightning", "POT", **where),
+                setting={
+                    "seeds": len(SEEDS),
+                    "γ of TTM and WTTM": 0.25,
+                    "T of KD and of UniKD's logit term": 4,
+                    "grids of λ": GRIDS,
+                },
+                note="Test accuracy after the last epoch, mean over the seeds ± half of a 95 % interval (Student's t); the "
+                "gain is over the student without a teacher, seed by seed; λ is chosen on validation images. Intervals are of "
+                "one row each: among 17 rows about one gain in twenty is outside by chance",
+                tables=tables,
+            )
 
 
 if __name__ == "__main__":

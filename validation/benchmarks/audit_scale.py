@@ -1,6 +1,6 @@
 """Seconds of every row of an audit at the size of CIFAR's test sets, seconds and peak memory of the whole, beside plain POT.
 
-    python validation/benchmarks/audit_scale.py [--n 10000] [--d 512] [--classes 10 100] [--save FILE]
+    python validation/benchmarks/audit_scale.py [--n 10000] [--d 512] [--classes 10 100] [--save NAME.json]
 
 Features are synthetic and class-structured (no download): the teacher's classes are Gaussian clouds, the student sees them
 through noise and a slight shrinkage. Whole audits run in fresh processes, so that peak memory is their own; a row's seconds
@@ -8,21 +8,21 @@ are those of the audit with the problems on the whole cloud (T3, T4), distances 
 column is `ot.emd2` on `ot.dist` class by class, for the same distance, in a process of its own.
 """
 
-import argparse
-import os
-import platform
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
-from harness import measure, save, versions
+from harness import command_line, environment, measure, save, shown
 
 from kd2m_theory import Pair
 from kd2m_theory.reporting.report import audit
+from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record
 
 SEED = 20250402
 # Distance of class centres at which the teacher errs on about 3 % and the student on about 10 %, up to and beyond 10 classes.
 SPREAD = (2.8, 3.6)
+WHOLE = (Column("audit"), Column("time", "s", ".1f"), Column("peak memory", "MiB", ".0f"))
+ROWS = (Column("row"), Column("time", "s", ".2f"), Column("POT time", "s", ".2f"), Column("POT / ours", format=".1f"))
 
 
 def make_pair(n: int, d: int, classes: int) -> Pair:
@@ -79,55 +79,48 @@ def pot(name: str, shape: tuple[int, int, int]) -> float:
     return time.perf_counter() - start
 
 
-def table(shape: tuple[int, int, int]) -> list[str]:
-    """The whole audits first, then one line a row, as Markdown."""
+def tables(shape: tuple[int, int, int]) -> Iterator[BenchmarkTable]:
+    """The whole audits first, then each of their rows."""
     n, d, classes = shape
+    setting = {"n": n, "d": d, "K": classes}
+    print(setting, flush=True)
     _, own = measure(idle, False, shape)
     (short, _), short_peak = measure(ours, False, shape)
     (long, rows), long_peak = measure(ours, True, shape)
-    lines = [
-        f"n = {n}, d = {d}, K = {classes}",
-        "",
-        "| whole audit | seconds | peak MiB |",
-        "|---|---:|---:|",
-        f"| (the pair alone) | | {own:.0f} |",
-        f"| without the problems on the whole cloud | {short:.1f} | {short_peak:.0f} |",
-        f"| with them (T3, T4) | {long:.1f} | {long_peak:.0f} |",
-        "",
-        "| row | seconds | POT seconds | POT / ours |",
-        "|---|---:|---:|---:|",
+    audits: list[Record] = [
+        {"audit": "(the pair alone)", "time": None, "peak memory": own},
+        {"audit": "without the problems on the whole cloud", "time": short, "peak memory": short_peak},
+        {"audit": "with them (T3, T4)", "time": long, "peak memory": long_peak},
     ]
-    print(*lines, sep="\n", flush=True)
+    yield BenchmarkTable("whole audit", WHOLE, shown(WHOLE, audits), setting)
+    yield BenchmarkTable("rows", ROWS, shown(ROWS, beside_pot(rows, shape)), setting)
+
+
+def beside_pot(rows: dict[str, float], shape: tuple[int, int, int]) -> Iterator[Record]:
+    """Every row, beside POT where it computes the same distance."""
     for name, seconds in rows.items():
-        line = f"| {name} | {seconds:.2f} |"
-        if name.startswith("T2"):
-            theirs, _ = measure(pot, name, shape)
-            line += f" {theirs:.2f} | {theirs / seconds:.1f} |"
-        else:
-            line += " | |"
-        print(line, flush=True)
-        lines.append(line)
-    return lines
+        theirs = measure(pot, name, shape)[0] if name.startswith("T2") else None
+        yield {
+            "row": name,
+            "time": seconds,
+            "POT time": theirs,
+            "POT / ours": None if theirs is None else theirs / seconds,
+        }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--d", type=int, default=512)
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100])
-    parser.add_argument("--save", type=Path)
     options = parser.parse_args()
-    lines = [
-        "# Audit at the size of CIFAR's test sets",
-        "",
-        "`python validation/benchmarks/audit_scale.py --save validation/benchmarks/audit_scale.md`",
-        "",
-        f"{os.cpu_count()} cores, {platform.machine()}, {versions('numpy', 'scipy', 'POT')}",
-    ]
-    for classes in options.classes:
-        print(f"n = {options.n}, d = {options.d}, K = {classes}", flush=True)
-        lines += ["", *table((options.n, options.d, classes))]
-    save(options.save, lines)
+    found = [table for classes in options.classes for table in tables((options.n, options.d, classes))]
+    save(
+        options.save,
+        title="Audit at the size of CIFAR's test sets",
+        environment=environment("numpy", "scipy", "POT"),
+        tables=found,
+    )
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
 """What the engine of a campaign costs: tasks that do nothing, and two local workers against one.
 
-python validation/benchmarks/engine.py --save validation/benchmarks/engine.md
+python validation/benchmarks/engine.py [--save NAME.json]
 """
 
-import argparse
-import platform
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from harness import save
+from harness import command_line, environment, save, shown
 
+from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record
 from kd2m_theory.validation.campaigns.engine import run
 from kd2m_theory.validation.campaigns.executors import LocalProcesses
 from kd2m_theory.validation.campaigns.store import Store
@@ -20,6 +19,7 @@ from kd2m_theory.validation.campaigns.table import part
 from kd2m_theory.validation.campaigns.task import Outcome, Task, Work
 
 _ROUNDS = 5
+_COLUMNS = {unit: (Column("what"), *(Column(name, unit, ".2f") for name in ("median", "least", "most"))) for unit in ("ms", "")}
 
 
 def nothing(task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome:
@@ -49,31 +49,34 @@ def seconds(work: Work, count: int, workers: int) -> float:
             executor.close()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--save", type=Path)
-    chosen = parser.parse_args(arguments)
-    overhead = {workers: [1000 * seconds(nothing, 300, workers) / 300 for _ in range(_ROUNDS)] for workers in (1, 2)}
+def spread(words: str, values: Sequence[float]) -> Record:
+    return {"what": words, "median": median(values), "least": min(values), "most": max(values)}
+
+
+def overheads() -> Iterator[Record]:
+    for workers in (1, 2):
+        times = [1000 * seconds(nothing, 300, workers) / 300 for _ in range(_ROUNDS)]
+        yield spread(f"a task that does nothing, store included, {workers} worker(s)", times)
+
+
+def speeds() -> Iterator[Record]:
     # One and two in turn, so that both see the machine in the same state.
     pairs = [(seconds(arithmetic, 24, 1), seconds(arithmetic, 24, 2)) for _ in range(_ROUNDS)]
-    lines = [
-        "# Engine of campaigns",
-        "",
-        f"`python validation/benchmarks/engine.py`, {_ROUNDS} rounds, {platform.machine()}.",
-        "",
-        "| | median | least | most |",
-        "|---|--:|--:|--:|",
-    ]
-    rows = {
-        "ms for a task that does nothing, store included, 1 worker": overhead[1],
-        "the same, 2 workers": overhead[2],
-        "speed of two workers over one, tasks of pure Python": [one / two for one, two in pairs],
-    }
-    for words, values in rows.items():
-        cells = " | ".join(f"{each:.2f}" for each in (median(values), min(values), max(values)))
-        lines.append(f"| {words} | {cells} |")
-    print("\n".join(lines))
-    save(chosen.save, lines)
+    yield spread("speed of two workers over one, tasks of pure Python", [one / two for one, two in pairs])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = command_line(__doc__).parse_args(arguments)
+    save(
+        chosen.save,
+        title="Engine of campaigns",
+        environment=environment("pyarrow"),
+        setting={"rounds": _ROUNDS},
+        tables=[
+            BenchmarkTable("time per task", _COLUMNS["ms"], shown(_COLUMNS["ms"], overheads())),
+            BenchmarkTable("two workers", _COLUMNS[""], shown(_COLUMNS[""], speeds())),
+        ],
+    )
 
 
 if __name__ == "__main__":

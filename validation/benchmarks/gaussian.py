@@ -1,20 +1,29 @@
 """Gaussian W₂ with full covariances against the route through SciPy's matrix square roots.
 
-python validation/benchmarks/gaussian.py [--n 10000] [--d 2048] [--save FILE]
+python validation/benchmarks/gaussian.py [--n 10000] [--d 2048] [--save NAME.json]
 """
 
-import argparse
-import os
-import platform
 import time
 import warnings
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
-from harness import measure, save, versions
+from harness import command_line, environment, measure, save, shown
 from scipy.linalg import sqrtm
 
 from kd2m_theory.estimators.gaussian import gaussian_wasserstein
+from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record
+
+COLUMNS = (
+    Column("clouds"),
+    Column("time", "s", ".1f"),
+    Column("peak memory", "MiB", ".0f"),
+    Column("value", format=".9g"),
+    Column("sqrtm time", "s", ".1f"),
+    Column("sqrtm peak memory", "MiB", ".0f"),
+    Column("sqrtm value", format=".9g"),
+    Column("sqrtm / ours", format=".1f"),
+)
 
 
 def clouds(n: int, d: int, dead: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -47,32 +56,36 @@ def route(n: int, d: int, dead: bool) -> tuple[float, float]:
     return time.perf_counter() - start, float(np.sqrt(square))
 
 
+def rows(n: int, d: int) -> Iterator[Record]:
+    """Ours, then SciPy's route, on each kind of clouds."""
+    for name, dead in (("full rank", False), ("dead and duplicated columns", True)):
+        (seconds, value), peak = measure(ours, n, d, dead)
+        (other, other_value), other_peak = measure(route, n, d, dead)
+        yield {
+            "clouds": name,
+            "time": seconds,
+            "peak memory": peak,
+            "value": value,
+            "sqrtm time": other,
+            "sqrtm peak memory": other_peak,
+            "sqrtm value": other_value,
+            "sqrtm / ours": other / seconds,
+        }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--d", type=int, default=2048)
-    parser.add_argument("--save", type=Path)
     options = parser.parse_args()
-    lines = [
-        "# Gaussian W2, full covariances",
-        "",
-        "`python validation/benchmarks/gaussian.py --save validation/benchmarks/gaussian.md`",
-        "",
-        f"{os.cpu_count()} cores, {platform.machine()}, {versions('numpy', 'scipy')}; n = {options.n}, d = {options.d}",
-        "",
-        "| clouds | seconds | peak MiB | value | sqrtm seconds | sqrtm peak MiB | sqrtm value | sqrtm / ours |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    print("\n".join(lines[-2:]), flush=True)
-    for name, dead in (("full rank", False), ("dead and duplicated columns", True)):
-        (seconds, value), peak = measure(ours, options.n, options.d, dead)
-        (other, other_value), other_peak = measure(route, options.n, options.d, dead)
-        lines.append(
-            f"| {name} | {seconds:.1f} | {peak:.0f} | {value:.9g} | {other:.1f} | {other_peak:.0f} | {other_value:.9g} "
-            f"| {other / seconds:.1f} |"
-        )
-        print(lines[-1], flush=True)
-    save(options.save, lines)
+    found = shown(COLUMNS, rows(options.n, options.d))
+    save(
+        options.save,
+        title="Gaussian W2, full covariances",
+        environment=environment("numpy", "scipy"),
+        setting={"n": options.n, "d": options.d},
+        tables=[BenchmarkTable("Gaussian W₂", COLUMNS, found)],
+    )
 
 
 if __name__ == "__main__":

@@ -1,30 +1,36 @@
 """Glyphs made in a second, and what share of a training step their making takes.
 
-    python validation/benchmarks/glyphs.py [--batch 128 1024] [--threads 1] [--save FILE]
+    python validation/benchmarks/glyphs.py [--batch 128 1024] [--threads 1] [--save NAME.json]
 
 The CPU with `threads` threads, then CUDA if there is one. A step is forward, cross-entropy, backward and SGD of the network
 alone: a teacher or a distance would make it longer, and the share smaller.
 """
 
-import argparse
-import os
-import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import torch
-from harness import save, seconds, versions
+from harness import command_line, environment, save, seconds, shown
 from torch.nn import functional
 
+from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record
 from kd2m_theory.validation.populations.atlas import atlas
 from kd2m_theory.validation.populations.glyphs import GlyphsPopulation
 from kd2m_theory.validation.training.networks import network
 
 CLASSES = 62
 Row = dict[str, Any]
+COLUMNS = (
+    Column("device"),
+    Column("batch", format="d"),
+    Column("glyphs made", "1/s", ",.0f"),
+    Column("network"),
+    Column("images trained on", "1/s", ",.0f"),
+    Column("share of generation in a step", format=".1%"),
+)
+ATLAS = (Column("rendering of the atlas, once", "s", ".1f"),)
 NETWORKS = {"cpu": ("mlp-256-256", "cnn-16-32", "resnet8x4"), "cuda": ("mlp-256-256", "resnet8x4", "resnet32x4")}
 
 
@@ -67,40 +73,44 @@ def rows(
             }
 
 
+def records(devices: Mapping[str, torch.device], sizes: Iterable[int], least: float) -> Iterator[Record]:
+    """The rows of every device."""
+    for words, device in devices.items():
+        for row in rows(device, sizes, NETWORKS[device.type], least):
+            yield {
+                "device": words,
+                "batch": row["batch"],
+                "glyphs made": row["glyphs"],
+                "network": row["network"],
+                "images trained on": row["images"],
+                "share of generation in a step": row["share"],
+            }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--batch", type=int, nargs="+", default=[128, 1024])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1.0, help="least time for a number")
-    parser.add_argument("--save", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     start = time.perf_counter()
     atlas(CLASSES)
-    rendering = time.perf_counter() - start
+    rendering = {ATLAS[0].name: time.perf_counter() - start}
     devices = {f"cpu, {options.threads} thread(s)": torch.device("cpu")}
     if torch.cuda.is_available():
         devices[f"cuda, {torch.cuda.get_device_name()}"] = torch.device("cuda")
-    lines = [
-        "# Glyphs: images a second",
-        "",
-        "`python validation/benchmarks/glyphs.py --save validation/benchmarks/glyphs.md`",
-        "",
-        f"{os.cpu_count()} cores, {platform.machine()}, {versions('torch')}"
-        f"; 62 classes, 32 × 32, medians. The atlas is rendered once in {rendering:.1f} s.",
-        "",
-        "| device | batch | glyphs/s | network | trains on images/s | share of generation in a step |",
-        "|---|---:|---:|---|---:|---:|",
-    ]
-    print("\n".join(lines), flush=True)
-    for words, device in devices.items():
-        for row in rows(device, options.batch, NETWORKS[device.type], options.seconds):
-            lines.append(
-                f"| {words} | {row['batch']} | {row['glyphs']:,.0f} | {row['network']} | {row['images']:,.0f} "
-                f"| {row['share']:.1%} |"
-            )
-            print(lines[-1], flush=True)
-    save(options.save, lines)
+    save(
+        options.save,
+        title="Glyphs: images per second",
+        environment=environment("torch"),
+        setting={"classes": CLASSES, "image": "32 × 32"},
+        note="numbers are medians",
+        tables=[
+            BenchmarkTable("glyphs", COLUMNS, shown(COLUMNS, records(devices, options.batch, options.seconds))),
+            BenchmarkTable("atlas", ATLAS, shown(ATLAS, [rendering])),
+        ],
+    )
 
 
 if __name__ == "__main__":

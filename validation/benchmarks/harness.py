@@ -1,16 +1,24 @@
-"""What the benchmarks share: time on a device, a job in a fresh process with a peak memory of its own, a table in a file."""
+"""What the benchmarks share: time on a device, a job in a fresh process with a peak memory of its own, tables in a file."""
 
+import argparse
+import datetime
 import multiprocessing
+import os
 import platform
 import resource
+import shlex
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kd2m_theory.errors import InputError
+from kd2m_theory.files import check_writable, write_atomically
+from kd2m_theory.validation.benchmark_tables import Benchmark, BenchmarkTable, Column, Record, heading, line, to_json
 from kd2m_theory.version import __version__
 
 if TYPE_CHECKING:
@@ -71,13 +79,75 @@ def measure(job: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     return result, peak
 
 
-def versions(*libraries: str) -> str:
-    """What computed the numbers, for the line under a table's title."""
-    used = ", ".join(f"{name} {version(name)}" for name in libraries)
-    return f"Python {platform.python_version()}, kd2m-theory {__version__}, {used}"
+def environment(*libraries: str, **where: Any) -> dict[str, Any]:
+    """Cores, machine and versions of what computed the numbers.
+
+    Args:
+        libraries: distributions whose versions matter, beside Python and this package.
+        where: more about the machine: threads, device.
+    """
+    here = {"cores": os.cpu_count(), **where, "machine": platform.machine(), "python": platform.python_version()}
+    return here | {"kd2m-theory": __version__} | {name: version(name) for name in libraries}
 
 
-def save(path: Path | None, lines: Sequence[str]) -> None:
-    """Write the table where it was asked for."""
-    if path is not None:
-        path.write_text("\n".join(lines) + "\n")
+def command_line(about: str | None) -> argparse.ArgumentParser:
+    """The options of a benchmark: its own, and `--save`, whose file is refused before anything is measured.
+
+    Args:
+        about: the docstring of the script.
+    """
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--save", type=_json_file, metavar="NAME.json", help="file for the numbers; only printed if not given")
+    return made
+
+
+def _json_file(name: str) -> Path:
+    if not name.endswith(".json"):
+        raise argparse.ArgumentTypeError(f"{name!r} does not end with .json: Markdown is made from what is stored")
+    try:
+        return check_writable(name)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def shown(columns: Sequence[Column], records: Iterable[Record]) -> list[Record]:
+    """All records, each printed as soon as it is measured."""
+    print(*heading(columns), sep="\n", flush=True)
+    kept = []
+    for record in records:
+        kept.append(record)
+        print(line(columns, record), flush=True)
+    return kept
+
+
+def save(
+    path: Path | None,
+    *,
+    title: str,
+    environment: Mapping[str, Any],
+    tables: Sequence[BenchmarkTable],
+    setting: Mapping[str, Any] | None = None,
+    note: str = "",
+) -> None:
+    """Store what was measured, with the command that was typed and the day.
+
+    Args:
+        path: of the JSON; None stores nothing.
+        title: what was measured.
+        environment: of `environment`.
+        tables: what was measured.
+        setting: what was chosen for all tables, by name.
+        note: how to read the numbers.
+    """
+    if path is None:
+        return
+    benchmark = Benchmark(
+        title=title,
+        command=shlex.join(["python", f"validation/benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        environment=environment,
+        setting=setting or {},
+        note=note,
+        tables=tables,
+    )
+    write_atomically(path, to_json(benchmark))

@@ -1,32 +1,37 @@
 """One training step's loss, forward and backward, against the same loss written plainly with POT and torch.
 
-    python validation/benchmarks/losses.py [--n 128 512 1024] [--d 512] [--save FILE]
+    python validation/benchmarks/losses.py [--n 128 512 1024] [--d 512] [--save NAME.json]
 
 float32 batches of ten classes on the CPU; median of several calls, ours and theirs in turn in one process.
 """
 
-import argparse
-import os
-import platform
 import statistics
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ot
 import torch
-from harness import save, timed, versions
+from harness import command_line, environment, save, shown, timed
 from torch import Tensor
 
 from kd2m_theory.estimators.kernels import RBF
 from kd2m_theory.estimators.losses.gaussian import squared_gaussian_w2
 from kd2m_theory.estimators.losses.kernel import squared_mmd
 from kd2m_theory.estimators.losses.transport import squared_cw2, squared_w2
+from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record
 
 CLASSES = 10
 Loss = Callable[[Tensor], Tensor]
 Row = dict[str, Any]
+COLUMNS = (
+    Column("n", format="d"),
+    Column("loss"),
+    Column("time", "ms", ".1f"),
+    Column("plain time", "ms", ".1f"),
+    Column("plain / ours", format=".2f"),
+)
+BY_CLASS = (Column("n", format="d"), Column("W2 / CW2, ours", format=".2f"))
 
 
 def plain_w2(x: Tensor, y: Tensor) -> Tensor:
@@ -85,35 +90,44 @@ def _step(loss: Loss, student: Tensor) -> float:
     return timed(lambda: loss(leaf).backward(), student.device)
 
 
+def records(found: Iterable[Row]) -> Iterator[Record]:
+    """What is stored of each row."""
+    for row in found:
+        yield {
+            "n": row["n"],
+            "loss": row["loss"],
+            "time": row["ours"],
+            "plain time": row["plain"],
+            "plain / ours": row["plain"] / row["ours"],
+        }
+
+
+def by_class(found: Iterable[Record]) -> list[Record]:
+    """How many times the time of CW2 the one of W2 is, at each size."""
+    times: dict[int, dict[str, float]] = {}
+    for record in found:
+        times.setdefault(record["n"], {})[record["loss"]] = record["time"]
+    return [{"n": n, "W2 / CW2, ours": each["W2"] / each["CW2"]} for n, each in times.items()]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--n", type=int, nargs="+", default=[128, 512, 1024])
     parser.add_argument("--d", type=int, default=512)
     parser.add_argument("--repeat", type=int, default=7)
-    parser.add_argument("--save", type=Path)
     options = parser.parse_args()
-    lines = [
-        "# Training losses, forward and backward",
-        "",
-        "`python validation/benchmarks/losses.py --save validation/benchmarks/losses.md`",
-        "",
-        f"{os.cpu_count()} cores, {platform.machine()}, "
-        f"{versions('torch', 'POT')}; d = {options.d}, float32, ms (median of {options.repeat})",
-        "",
-        "| n | loss | ours | plain | plain / ours |",
-        "|---:|---|---:|---:|---:|",
-    ]
-    print("\n".join(lines[-2:]), flush=True)
-    for n in options.n:
-        ours = {}
-        for row in rows([n], options.d, options.repeat, torch.device("cpu")):
-            mine, theirs = row["ours"], row["plain"]
-            ours[row["loss"]] = mine
-            lines.append(f"| {n} | {row['loss']} | {mine:.1f} | {theirs:.1f} | {theirs / mine:.2f} |")
-            print(lines[-1], flush=True)
-        lines.append(f"| {n} | W2 / CW2, ours | | | {ours['W2'] / ours['CW2']:.2f} |")
-        print(lines[-1], flush=True)
-    save(options.save, lines)
+    found = shown(COLUMNS, records(rows(options.n, options.d, options.repeat, torch.device("cpu"))))
+    save(
+        options.save,
+        title="Training losses, forward and backward",
+        environment=environment("torch", "POT"),
+        setting={"d": options.d, "batches": "float32", "repetitions": options.repeat},
+        note="times are medians",
+        tables=[
+            BenchmarkTable("forward and backward", COLUMNS, found),
+            BenchmarkTable("one problem against one per class", BY_CLASS, shown(BY_CLASS, by_class(found))),
+        ],
+    )
 
 
 if __name__ == "__main__":

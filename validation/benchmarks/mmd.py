@@ -1,28 +1,37 @@
 """Seconds and peak memory of the MMD of two large clouds, beside the matrix products that nobody gets around.
 
-    python validation/benchmarks/mmd.py [--n 20000] [--d 512] [--rounds 3] [--permutations 0] [--save FILE]
+    python validation/benchmarks/mmd.py [--n 20000] [--d 512] [--rounds 3] [--permutations 0] [--save NAME.json]
 
 The floor is x xᵀ, x yᵀ and y yᵀ in float64, in strips that are thrown away. Floor and MMD take turns in one process, so that
 both see the same machine; the peak of a fresh process with the MMD alone is measured beside that of the data alone.
 """
 
-import argparse
-import os
-import platform
 import resource
 import time
+from collections.abc import Iterator
 from multiprocessing import get_context
-from pathlib import Path
 from statistics import median
 
 import numpy as np
-from harness import versions
+from harness import command_line, environment, save, shown
 
 from kd2m_theory.estimators.kernel_distances import mmd
 from kd2m_theory.estimators.kernels import RBF
+from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record
 
 SEED = 20250402
 STRIP = 2048
+COLUMNS = (
+    Column("round", format="d"),
+    Column("time", "s", ".2f"),
+    Column("three products, time", "s", ".2f"),
+    Column("MMD / products", format=".2f"),
+)
+SUMMARY = (
+    Column("median of MMD / products", format=".2f"),
+    Column("peak memory", "MiB", ".0f"),
+    Column("of it, the data alone", "MiB", ".0f"),
+)
 
 
 def make_clouds(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,43 +64,38 @@ def peak(n: int, d: int, permutations: int, idle: bool) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def rounds(n: int, d: int, count: int, permutations: int) -> Iterator[Record]:
+    """Floor and MMD in turn."""
+    x, y = make_clouds(n, d)
+    for k in range(1, count + 1):
+        products, seconds = floor(x, y), ours(x, y, permutations)
+        yield {"round": k, "time": seconds, "three products, time": products, "MMD / products": seconds / products}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--d", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--permutations", type=int, default=0)
-    parser.add_argument("--save", type=Path)
     options = parser.parse_args()
-    lines = [
-        "# MMD of two large clouds",
-        "",
-        "`python validation/benchmarks/mmd.py --save validation/benchmarks/mmd.md`",
-        "",
-        f"{os.cpu_count()} cores, {platform.machine()}, {versions('numpy')}",
-        "",
-        f"n = m = {options.n}, d = {options.d}, RBF, V-statistic with interval, {options.permutations} permutations",
-        "",
-        "| round | three products, seconds | MMD, seconds | MMD / products |",
-        "|---|---:|---:|---:|",
-    ]
     # A fresh process each: ru_maxrss never comes down again.
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        memory = [pool.apply(peak, (options.n, options.d, options.permutations, idle)) for idle in (True, False)]
-    x, y = make_clouds(options.n, options.d)
-    ratios = []
-    for round_ in range(1, options.rounds + 1):
-        products, seconds = floor(x, y), ours(x, y, options.permutations)
-        ratios.append(seconds / products)
-        lines.append(f"| {round_} | {products:.2f} | {seconds:.2f} | {ratios[-1]:.2f} |")
-        print(lines[-1], flush=True)
-    lines += [
-        "",
-        f"Median ratio {median(ratios):.2f}. Peak memory {memory[1]:.0f} MiB, of which {memory[0]:.0f} MiB for the data alone.",
-    ]
-    print(lines[-1])
-    if options.save:
-        options.save.write_text("\n".join(lines) + "\n")
+        data, whole = (pool.apply(peak, (options.n, options.d, options.permutations, idle)) for idle in (True, False))
+    found = shown(COLUMNS, rounds(options.n, options.d, options.rounds, options.permutations))
+    ratio = median(record["MMD / products"] for record in found)
+    summary = {"median of MMD / products": ratio, "peak memory": whole, "of it, the data alone": data}
+    save(
+        options.save,
+        title="MMD of two large clouds",
+        environment=environment("numpy"),
+        setting={"n = m": options.n, "d": options.d, "permutations": options.permutations},
+        note="RBF, V-statistic with its interval",
+        tables=[
+            BenchmarkTable("time", COLUMNS, found),
+            BenchmarkTable("memory", SUMMARY, shown(SUMMARY, [summary])),
+        ],
+    )
 
 
 if __name__ == "__main__":

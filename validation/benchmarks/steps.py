@@ -1,24 +1,23 @@
 """What each objective adds to a training step with cross-entropy only.
 
-    python validation/benchmarks/steps.py [--device auto] [--batch 128] [--repeat 9] [--save FILE]
+    python validation/benchmarks/steps.py [--device auto] [--batch 128] [--repeat 9] [--save NAME.json]
 
 The step is forward, cross-entropy, backward and SGD of a resnet8x4 on glyphs of 62 classes, in bf16 on CUDA. An objective adds
 what it takes from the network's outputs to the gradient at them and at its own parts, less what cross-entropy takes: the passes
 through the network are the same. It is timed by itself, because a few milliseconds cannot be seen in the noise of a whole step.
-The teacher's outputs are given, as a run with `cache = true` has them; the line below the table says what its own pass costs.
+The teacher's outputs are given, as a run with `cache = true` has them; the first table says what its own pass costs.
 """
 
-import argparse
-import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
-from harness import save, seconds, versions
+from harness import command_line, environment, save, seconds, shown
 from torch import nn
 
 from kd2m_theory.extraction import choose_device
+from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record
 from kd2m_theory.validation.objectives.objective import Objective
 from kd2m_theory.validation.objectives.registry import SINGLE, objective
 from kd2m_theory.validation.populations.glyphs import GlyphsPopulation
@@ -29,6 +28,8 @@ CLASSES = 62
 STUDENT, TEACHER = "resnet8x4", "resnet32x4"
 TEACHING = tuple(name for name in SINGLE if name != "none")
 OPTIONS = {"gromov-w2": {"weight": 1e-5}, "kd": {"weight": 0.5}}
+WITHOUT = (Column("what"), Column("time", "ms", ".1f"), Column("images", "1/s", ",.0f"))
+ADDED = (Column("objective"), Column("adds", "ms", ".1f"), Column("of the step", format=".1%"))
 
 
 def leaves(outputs: Outputs) -> Outputs:
@@ -93,38 +94,47 @@ def step(
     return Step(base, teaching, added)
 
 
+def without(measured: Step, batch: int) -> Iterator[Record]:
+    """What does not depend on the objective."""
+    yield {"what": "step with cross-entropy only", "time": measured.base * 1e3, "images": batch / measured.base}
+    yield {"what": f"forward pass of a {TEACHER} teacher", "time": measured.teaching * 1e3, "images": None}
+
+
+def added(measured: Step) -> Iterator[Record]:
+    """What each objective adds."""
+    for name in TEACHING:
+        more = measured.added(name)
+        yield {"objective": name, "adds": more * 1e3, "of the step": more / measured.base}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--repeat", type=int, default=9)
-    parser.add_argument("--save", type=Path)
     options = parser.parse_args()
     device = choose_device(options.device)
     measured = step(device, options.batch, options.repeat)
-    base, teaching = measured.base, measured.teaching
-    where = (
-        torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads, {platform.machine()}"
+    where: dict[str, Any] = (
+        {"device": torch.cuda.get_device_name()} if device.type == "cuda" else {"threads": torch.get_num_threads()}
     )
-    lines = [
-        f"# What an objective adds to a step ({device.type})",
-        "",
-        f"`python validation/benchmarks/steps.py --device {device.type} --save FILE`",
-        "",
-        f"{where}, {versions('torch', 'POT')}; "
-        f"{STUDENT}, batch {options.batch}, 62 classes, medians of {options.repeat}. The step with cross-entropy only: "
-        f"{base * 1e3:.1f} ms, {options.batch / base:,.0f} images/s. The forward pass of a {TEACHER} teacher: "
-        f"{teaching * 1e3:.1f} ms.",
-        "",
-        "| objective | adds, ms | of the step |",
-        "|---|---:|---:|",
-    ]
-    print("\n".join(lines), flush=True)
-    for name in TEACHING:
-        added = measured.added(name)
-        lines.append(f"| {name} | {added * 1e3:.1f} | {added / base:.1%} |")
-        print(lines[-1], flush=True)
-    save(options.save, lines)
+    save(
+        options.save,
+        title="What an objective adds to a step",
+        environment=environment("torch", "POT", **where),
+        setting={
+            "device": device.type,
+            "network": STUDENT,
+            "batch": options.batch,
+            "classes": CLASSES,
+            "repetitions": options.repeat,
+        },
+        note="times are medians",
+        tables=[
+            BenchmarkTable("without an objective", WITHOUT, shown(WITHOUT, without(measured, options.batch))),
+            BenchmarkTable("added", ADDED, shown(ADDED, added(measured))),
+        ],
+    )
 
 
 if __name__ == "__main__":

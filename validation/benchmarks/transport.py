@@ -1,23 +1,32 @@
 """Exact W₂ with its certificate against POT's `emd2`, in fresh processes of one run.
 
-    python validation/benchmarks/transport.py [--n 2000 5000 10000] [--d 64 512] [--save FILE]
+    python validation/benchmarks/transport.py [--n 2000 5000 10000] [--d 64 512] [--save NAME.json]
 
 Equal weights; two Gaussian clouds of different scale and mean. POT's column is `ot.emd2(a, b, ot.dist(x, y))` with a cap
 that it does not reach.
 """
 
-import argparse
-import os
-import platform
 import time
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from harness import measure, save, versions
+from harness import command_line, environment, measure, save, shown
 
 from kd2m_theory.estimators import wasserstein
+from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record
 
 SEED = 20250402
+COLUMNS = (
+    Column("n", format="d"),
+    Column("d", format="d"),
+    Column("time", "s", ".2f"),
+    Column("peak memory", "MiB", ".0f"),
+    Column("relative gap", format=".0e"),
+    Column("POT time", "s", ".2f"),
+    Column("POT peak memory", "MiB", ".0f"),
+    Column("POT / ours", format=".1f"),
+    Column("relative difference", format=".0e"),
+)
 
 
 def clouds(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,33 +56,37 @@ def pot(n: int, d: int) -> tuple[float, float, float]:
     return time.perf_counter() - start, value, np.nan
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, nargs="+", default=[2000, 5000, 10_000])
-    parser.add_argument("--d", type=int, nargs="+", default=[64, 512])
-    parser.add_argument("--save", type=Path)
-    options = parser.parse_args()
-    lines = [
-        "# Exact W2 with certificate against POT",
-        "",
-        "`python validation/benchmarks/transport.py --save validation/benchmarks/transport.md`",
-        "",
-        f"{os.cpu_count()} cores, {platform.machine()}, {versions('numpy', 'scipy', 'POT')}",
-        "",
-        "| n | d | seconds | peak MiB | relative gap | POT seconds | POT peak MiB | POT / ours | difference |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    print("\n".join(lines[-2:]), flush=True)
-    for n in options.n:
-        for d in options.d:
+def rows(sizes: Iterable[int], dimensions: Iterable[int]) -> Iterator[Record]:
+    """Ours, then POT, at every size and dimension."""
+    for n in sizes:
+        for d in dimensions:
             (seconds, value, gap), peak = measure(ours, n, d)
             (pot_seconds, pot_value, _), pot_peak = measure(pot, n, d)
-            lines.append(
-                f"| {n} | {d} | {seconds:.2f} | {peak:.0f} | {gap:.0e} | {pot_seconds:.2f} | {pot_peak:.0f} "
-                f"| {pot_seconds / seconds:.1f} | {abs(value - pot_value) / value:.0e} |"
-            )
-            print(lines[-1], flush=True)
-    save(options.save, lines)
+            yield {
+                "n": n,
+                "d": d,
+                "time": seconds,
+                "peak memory": peak,
+                "relative gap": gap,
+                "POT time": pot_seconds,
+                "POT peak memory": pot_peak,
+                "POT / ours": pot_seconds / seconds,
+                "relative difference": abs(value - pot_value) / value,
+            }
+
+
+def main() -> None:
+    parser = command_line(__doc__)
+    parser.add_argument("--n", type=int, nargs="+", default=[2000, 5000, 10_000])
+    parser.add_argument("--d", type=int, nargs="+", default=[64, 512])
+    options = parser.parse_args()
+    found = shown(COLUMNS, rows(options.n, options.d))
+    save(
+        options.save,
+        title="Exact W2 with certificate against POT",
+        environment=environment("numpy", "scipy", "POT"),
+        tables=[BenchmarkTable("exact W₂", COLUMNS, found)],
+    )
 
 
 if __name__ == "__main__":

@@ -205,7 +205,7 @@ def _coverage(study: Mapping[str, Any]) -> Coverage:
     run = ("population", "teacher", "student", "objective", "run_seed")
     _known(study, "it", (*run, "audits", "deltas", "draws", "seed"), ("run_seed", "deltas", "draws", "seed"))
     _local_teacher(study["teacher"])
-    # The pair that the run itself keeps is not used: samples are drawn anew.
+    # The pair that the run itself keeps is not used: samples are drawn again.
     pairs = {"audit": False, "images": 2}
     parts = {name: study[name] for name in run[:-1]} | {"seed": study.get("run_seed", 0), "pairs": pairs}
     audits = []

@@ -102,7 +102,7 @@ def findings(store: Store) -> Findings:
     for digest in finished & asked.keys():
         if (wanted := _EVIDENCE[asked[digest].table["kind"]]) not in kinds[digest]:
             raise StoreError(
-                f"the part of task {digest} in {store.path} has no row of kind {wanted}, which is no evidence; delete it and "
+                f"the part of task {digest} in {store.path} has no row of kind {wanted}, which is not evidence; delete it and "
                 "continue with --resume"
             )
     return Findings(table=table, seconds=sum(each["seconds"] for each in store.about()), missing=len(asked.keys() - finished))
@@ -112,7 +112,7 @@ def findings_in(file: Path) -> Findings:
     """What the table of a campaign says, which may be read anywhere.
 
     Raises:
-        StoreError: it is no table of a campaign.
+        StoreError: it is not a table of a campaign.
     """
     return Findings(read_table(file))
 

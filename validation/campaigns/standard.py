@@ -15,7 +15,7 @@ def findings_in(path: Path) -> "Findings":
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
-        InputError: the file is no table of a campaign.
+        InputError: the file is not a table of a campaign.
     """
     require("a campaign's table", "pyarrow")
     from kd2m_theory.validation.campaigns import findings
@@ -27,4 +27,5 @@ STANDARD = StoredTable(
     file="standard.parquet",
     command="kd2m validate standard; cp campaigns/standard/table.parquet standard.parquet",
     read=findings_in,
+    in_store="table.parquet",
 )

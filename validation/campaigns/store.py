@@ -1,4 +1,4 @@
-"""The folder of a campaign: a file in it is whole or not there, whenever anything is killed.
+"""The folder of a campaign: its files are written atomically, so that a kill leaves no partial file.
 
 store.json       schema, the campaigns it holds, by digest, and the content of the data that they read
 numbers.json     version of the numbers, and a panel of them as the code computed it that began the store
@@ -260,7 +260,7 @@ class Store:
             whose = said.get(b"task", b"no task").decode(errors="replace")
             raise StoreError(f"{path} says that it is the part of {whose}; delete it and continue with --resume")
         if found.num_rows == 0:
-            raise StoreError(f"{path} has no rows, which is no evidence; delete it and continue with --resume")
+            raise StoreError(f"{path} has no rows, which is not evidence; delete it and continue with --resume")
         return read_json(said.get(b"about", b""), f"{path} does not say what it is; delete it and continue with --resume")
 
     def _part(self, digest: str) -> pyarrow.Table:
@@ -285,7 +285,7 @@ class Store:
             write_atomically(self.path / name, data)
         except OSError as error:
             raise StoreError(
-                f"{self.path / name} cannot be written ({error.strerror}); what is finished is kept: mend that and run the "
+                f"{self.path / name} cannot be written ({error.strerror}); what is finished is kept: fix that and run the "
                 "command again (kd2m validate CAMPAIGN with --resume)"
             ) from None
 
@@ -299,9 +299,9 @@ def read_table(file: Path) -> pyarrow.Table:
     try:
         table = pyarrow.parquet.read_table(file)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{file} is no table of a campaign ({error})") from None
+        raise StoreError(f"{file} is not a table of a campaign ({error})") from None
     if not table.schema.equals(COLUMNS):
-        raise StoreError(f"{file} is no table of a campaign: its columns are not those of {SCHEMA}")
+        raise StoreError(f"{file} is not a table of a campaign: its columns are not those of {SCHEMA}")
     return table
 
 

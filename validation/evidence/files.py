@@ -199,26 +199,26 @@ def _campaign(rng: np.random.Generator) -> Attempt:
     return Attempt(words, {"file": "campaign", "damage": way})
 
 
+# What each figure reads, all of it: a figure that lacks another table would be refused for that.
 _TABLES = {
-    "peers": "transport.md",
-    "accuracy": "accuracy.md",
-    "lambda-sweep": "training_curves.json",
-    "embedding": "training_curves.json",
-    "coverage": "standard.parquet",
-    "tightness": "standard.parquet",
+    "peers": ("transport.json", "gaussian.json", "losses.json", "mmd.json", "audit_scale.json"),
+    "accuracy": ("accuracy.json",),
+    "lambda-sweep": ("training_curves.json",),
+    "embedding": ("training_curves.json",),
+    "coverage": ("standard.parquet",),
+    "tightness": ("standard.parquet",),
 }
 
 
 def _stored_table(rng: np.random.Generator) -> Attempt:
     figure = str(rng.choice(list(_TABLES)))
-    name = _TABLES[figure]
+    name = str(rng.choice(_TABLES[figure]))
     ways = {**BYTES, **({} if name.endswith(".parquet") else TEXT)}
     way, data = _mutated(rng, material.stored(name), ways)
     path = _place(name)
-    for other in ("losses.md", "mmd.md", "gaussian.md", "transport.md"):  # what the same figure reads besides
-        path.with_name(other).write_bytes(material.stored(other))
-    path.write_bytes(data)
-    words = ("figures", "--only", figure, "--format", "json", "--tables", str(path.parent), "--out", str(path.with_name("out")))
+    for each in _TABLES[figure]:
+        path.with_name(each).write_bytes(data if each == name else material.stored(each))
+    words = ("figures", "--only", figure, "--format", "json", "--from", str(path.parent), "--out", str(path.with_name("out")))
     return Attempt(words, {"file": f"stored table, {path.suffix}", "damage": way})
 
 
@@ -300,7 +300,7 @@ def _path(rng: np.random.Generator) -> Attempt:
         "train": ("train", typed, "--out", str(path.parent / "run"), "--threads", "0"),
         "validate": ("validate", typed, "--out", str(path.parent / "store"), "--workers", "0"),
         "report": ("validate", "report", typed),
-        "figures": ("figures", "--only", "accuracy", "--format", "json", "--tables", typed, "--out", str(path.parent / "out")),
+        "figures": ("figures", "--only", "accuracy", "--format", "json", "--from", typed, "--out", str(path.parent / "out")),
     }[verb]
     return Attempt(words, {"file": f"path of {words[0]}", "damage": what, "name": name})
 

@@ -79,7 +79,7 @@ def verdict(row: BoundResult, truth: Truth | None) -> tuple[str, bool]:
     says; if an end is NaN; or if the ends are the wrong way round.
     """
     if math.isnan(row.lower) or math.isnan(row.upper):
-        return f"[{row.lower!r}, {row.upper!r}] is no interval, and the row says that it applies", False
+        return f"[{row.lower!r}, {row.upper!r}] is not an interval, and the row says that it applies", False
     if row.lower > row.upper:
         return f"lower {row.lower!r} exceeds upper {row.upper!r}", False
     if truth is None:

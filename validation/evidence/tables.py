@@ -88,7 +88,7 @@ def table(part: Progress, today: str | None = None) -> dict[str, Any]:
 
 
 def write(folder: Path, found: Mapping[str, Any]) -> Path:
-    """Write a table, whole or not at all.
+    """Write a table, atomically.
 
     Raises:
         InputError: nothing can be written there.
@@ -107,11 +107,11 @@ def read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f"{path} is no table of evidence ({type(error).__name__}); write it with make evidence") from None
+        raise InputError(f"{path} is not a table of evidence ({type(error).__name__}); write it with make evidence") from None
     wrong = "schema" if not isinstance(found, dict) or found.get("schema") != SCHEMA else ""
     wrong = wrong or next((name for name, kind in _KINDS.items() if not isinstance(found.get(name), kind)), "")
     if wrong:
-        raise InputError(f"{path} is no table of evidence ({wrong} is not as it should be); write it with make evidence")
+        raise InputError(f"{path} is not a table of evidence ({wrong} is not as it should be); write it with make evidence")
     return dict(found)
 
 

@@ -200,7 +200,7 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
 def verdict(found: Enclosure, truth: Exact, p: int) -> str:
     """What is wrong with an interval of W_p whose p-th power is known; empty if nothing is."""
     if isnan(found.lower) or isnan(found.upper) or found.lower > found.upper:
-        return f"[{found.lower!r}, {found.upper!r}] is no interval"
+        return f"[{found.lower!r}, {found.upper!r}] is not an interval"
     if found.lower > 0 and Fraction(found.lower) ** p > truth.high:
         return f"lower {found.lower!r} exceeds the exact value {_root(truth.high, p)}"
     if found.upper < float("inf") and Fraction(found.upper) ** p < truth.low:

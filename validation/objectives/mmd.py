@@ -18,7 +18,7 @@ class MMD(FeatureObjective):
         sizes: of the two networks.
         weight: λ ≥ 0.
         kernel: "rbf", exp(−‖z − z'‖²/(2σ²)), or "linear", which matches means only.
-        bandwidth: σ > 0 of "rbf", or "median": the median distance between the images of the *teacher's* batch, taken anew
+        bandwidth: σ > 0 of "rbf", or "median": the median distance between the images of the *teacher's* batch, taken again
             for every batch and held fixed in the backward pass. Of the teacher's, so that the student cannot move its
             yardstick.
         projector: as `FeatureObjective`.

@@ -12,7 +12,7 @@ from kd2m_theory.validation.training.outputs import Outputs
 
 
 class SlicedW2(FeatureObjective):
-    """CE + λ·SW₂², the mean of W₂² over directions that are drawn anew at every training step, a squared distance.
+    """CE + λ·SW₂², the mean of W₂² over directions that are drawn again at every training step, a squared distance.
 
     Step t's directions are a function of (seed, t), and t is in the state: a resumed run draws what an uninterrupted one
     would. Evaluation uses the next training step's directions and leaves t alone.

@@ -1,4 +1,4 @@
-"""Characters in twenty fonts: fresh grey images for ever, made in batches on the device."""
+"""Characters in twenty fonts: fresh grey images without limit, made in batches on the device."""
 
 import torch
 from torch import Tensor

@@ -215,7 +215,7 @@ def _decoded(name: str, source: Source, split: str, table: Any) -> tuple[Tensor,
                 images[row] = np.asarray(picture.convert("RGB"))
             except (OSError, ValueError, TypeError, KeyError) as error:
                 raise InputError(
-                    f"image {row} of the {split} split of {name} is no picture of {_SIDE} × {_SIDE} pixels ({error}); "
+                    f"image {row} of the {split} split of {name} is not a picture of {_SIDE} × {_SIDE} pixels ({error}); "
                     "fetch the files again"
                 ) from None
             row += 1

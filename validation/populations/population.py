@@ -80,7 +80,7 @@ class Population(ABC):
 
 
 class UnlimitedPopulation(Population):
-    """Fresh, independent images for ever; classes are equally likely. The splits are disjoint streams of one law."""
+    """Fresh, independent images without limit; classes are equally likely. The splits are disjoint streams of one law."""
 
     def size(self, split: Split) -> None:
         """None."""
@@ -109,7 +109,7 @@ class UnlimitedPopulation(Population):
 
 
 class FinitePopulation(Population):
-    """Images held in memory. An epoch is a permutation, drawn anew for each, of which n mod size images are left over.
+    """Images held in memory. An epoch is a permutation, drawn for each, of which n mod size images are left over.
 
     With steps = n // size, batch t is batch t mod steps of epoch t // steps. All batches have the same size, so that shares of
     them over processes are equal and no batch is too small for a distance.

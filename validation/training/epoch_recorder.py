@@ -105,7 +105,7 @@ class EpochRecorder(Callback):
 
 
 class AtomicCheckpoints(CheckpointIO):
-    """Checkpoints that are whole or not there, and hold nothing that has to be unpickled into code."""
+    """Checkpoints that are written atomically, and hold nothing that has to be unpickled into code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write beside and rename."""
@@ -122,7 +122,9 @@ class AtomicCheckpoints(CheckpointIO):
         try:
             read: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load raises many kinds for a damaged file
-            raise InputError(f"{path} is no checkpoint of a run ({type(error).__name__}); delete it to start again") from None
+            raise InputError(
+                f"{path} is not a checkpoint of a run ({type(error).__name__}); delete it to start again"
+            ) from None
         return read
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -10,13 +10,17 @@ if TYPE_CHECKING:
     from kd2m_theory.validation.training.distillation import Trained
 
 
+# Libraries of the extra `train` that every training needs.
+LIBRARIES = ("lightning", "pyarrow", "tensorboard")
+
+
 def require_training() -> None:
     """Refuse before anything slow is imported.
 
     Raises:
         MissingDependencyError: a library of the extra `train` is not installed.
     """
-    require("training", "lightning", "pyarrow", "tensorboard")
+    require("training", *LIBRARIES)
 
 
 def results(trained: "Trained") -> list[Section]:

@@ -1,4 +1,4 @@
-"""The folder of a run: every file in it is whole or not there, whenever the run is killed.
+"""The folder of a run: its files are written atomically, so that a kill leaves no partial file.
 
 configuration.json   what was asked for, every key, its digest, and what else the run was made from (`Origin`)
 numbers.json         version of the numbers, and a panel of them as the code computed it that began the run
@@ -201,7 +201,7 @@ def environment() -> dict[str, Any]:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write plain data, whole or not at all."""
+    """Write plain data, atomically."""
     write_atomically(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
 
 
@@ -224,7 +224,7 @@ def write_history(folder: RunFolder, rows: list[dict[str, float]]) -> None:
 
 
 def write_weights(path: Path, model: nn.Module) -> None:
-    """Write a state dict as safetensors, whole or not at all."""
+    """Write a state dict as safetensors, atomically."""
     write_atomically(path, weights_as_bytes(model))
 
 

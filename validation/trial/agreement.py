@@ -74,7 +74,7 @@ def compare(form: Form, instance: Any, *, numbers: bool = True) -> Comparison:
             form=form.name, row=None, why="the audit has no such row", faults=(f"{form.name}: the audit has no such row",)
         )
     if not isinstance(instance, Instance):
-        return Comparison(form=form.name, row=None, why="the instance is no pair of point clouds")
+        return Comparison(form=form.name, row=None, why="the instance is not a pair of point clouds")
     if form.name == _TEMPERED and instance.parameter > 1:
         return Comparison(form=form.name, row=None, why="the audit softens a teacher, and this one is sharpened")
     row = row_of(form.name, instance)

@@ -381,7 +381,7 @@ def without(**changes):
     (nn.MaxPool2d(3), (3, 2, 8), "shorter than a pooling window"),
     (nn.MaxPool2d(3), (3, 8), "expected a channel axis and 2 more"),
     (nn.MaxPool2d(2, return_indices=True), (3, 8, 8), "return_indices=False"),
-    (nn.Softmax(dim=0), (3,), "dim=0 is no axis"),
+    (nn.Softmax(dim=0), (3,), "dim=0 is not an axis"),
     (nn.Softmax(), (3,), "dim=None"),
     (nn.CELU(-1.0), (3,), "alpha=-1.0"),
     (nn.Softplus(1.0, 2.0), (3,), "threshold=2.0"),

@@ -154,7 +154,7 @@ def table_of(path):
 def test_a_part_without_rows_is_no_evidence(store, scratch):
     store.keep("a", Outcome(table.part({"task": "a"}, [], {"seconds": 0.0, "task": {}})))
     for look in (store.table, store.finished, store.about):
-        with pytest.raises(StoreError, match=r"a\.parquet has no rows, which is no evidence"):
+        with pytest.raises(StoreError, match=r"a\.parquet has no rows, which is not evidence"):
             look()
 
 

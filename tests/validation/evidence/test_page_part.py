@@ -68,7 +68,7 @@ def test_counts_failures_and_lost_blocks_are_shown(folder):
 def test_a_number_on_the_page_that_is_not_the_tables_is_found(folder, tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text(f"# Title\n\n{page_part.BEGIN}\n{page_part.END}\n\nAfter it.\n")
-    command = [str(page), "--tables", str(folder)]
+    command = [str(page), "--from", str(folder)]
     assert stored_parts.main(command) == 1
     assert stored_parts.main([*command, "--write"]) == 0
     assert stored_parts.main(command) == 0
@@ -81,6 +81,16 @@ def test_a_number_on_the_page_that_is_not_the_tables_is_found(folder, tmp_path, 
     (folder / file_name("files")).unlink()
     assert stored_parts.main(command) == 2
     assert "make evidence" in capsys.readouterr().err
+
+
+def test_the_old_name_of_from_still_works_and_says_so(folder, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text(f"{page_part.BEGIN}\n{page_part.END}\n")
+    assert stored_parts.main([str(page), "--write", "--tables", str(folder)]) == 0
+    assert capsys.readouterr().err == "stored_parts: --tables is deprecated and goes in 0.3; use --from\n"
+    assert stored_parts.main([str(page), "--from", str(folder)]) == 0
+    assert stored_parts.main([str(page), "--from", str(folder), "--tables", "other"]) == 2
+    assert "give --from alone" in capsys.readouterr().err
 
 
 def test_the_page_says_what_the_shipped_tables_say(capsys):

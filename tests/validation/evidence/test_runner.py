@@ -207,5 +207,5 @@ def test_a_table_is_read_back_or_refused(ask, tmp_path):
     found = json.loads(path.read_text())
     for broken in ({**found, "schema": "x"}, {**found, "cases": "6"}, [found]):
         path.write_text(json.dumps(broken))
-        with pytest.raises(InputError, match="is no table of evidence"):
+        with pytest.raises(InputError, match="is not a table of evidence"):
             tables.read(path)

@@ -191,10 +191,10 @@ def test_files_that_are_not_these_data(tmp_path):
     with pytest.raises(InputError, match=r"have columns img, label; expected img or image, and fine_label"):
         population("cifar100", root=tmp_path / "a" / "plain_text")
     write(tmp_path / "b", "cifar10", side=28)
-    with pytest.raises(InputError, match="image 0 of the train split of cifar10 is no picture of 32 × 32 pixels"):
+    with pytest.raises(InputError, match="image 0 of the train split of cifar10 is not a picture of 32 × 32 pixels"):
         population("cifar10", root=tmp_path / "b")
     write(tmp_path / "c", "cifar10", spoilt=3)
-    with pytest.raises(InputError, match="image 3 of the train split of cifar10 is no picture"):
+    with pytest.raises(InputError, match="image 3 of the train split of cifar10 is not a picture"):
         population("cifar10", root=tmp_path / "c")
     write(tmp_path / "d", "cifar10", metadata=False)
     table = pq.read_table(next((tmp_path / "d").rglob("train-*")))

@@ -457,7 +457,7 @@ def test_folders_that_are_not_this_runs(once, tmp_path):
     train(tiny(), broken, teachers=tmp_path / "teachers")
     (broken / "student.safetensors").unlink()
     (broken / "last.ckpt").write_bytes(b"half")
-    with pytest.raises(InputError, match="is no checkpoint of a run"):
+    with pytest.raises(InputError, match="is not a checkpoint of a run"):
         train(tiny(), broken, resume=True, teachers=tmp_path / "teachers")
 
 
