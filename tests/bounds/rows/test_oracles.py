@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from kd2m_theory import Pair, audit
+from kd2m_theory.bounds.rows import row as row_module
+from kd2m_theory.bounds.rows import t3_joint
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.instance import Instance
 from kd2m_theory.validation.trial.agreement import compare
@@ -121,11 +123,11 @@ def test_t3_needs_no_class_shares(space):
     assert uppers == sorted(uppers)
 
 
-def test_problems_of_the_whole_cloud_are_asked_for_above_a_stated_size():
+def test_problems_of_the_whole_cloud_are_asked_for_above_a_stated_size(monkeypatch):
+    for module in (row_module, t3_joint):  # of the size itself, `test_numbers` keeps watch
+        monkeypatch.setattr(module, "WHOLE_CLOUD", 200)
     rng = np.random.default_rng(4)
-    large = Pair(
-        logits_teacher=rng.normal(size=(2_100, 3)), logits_student=rng.normal(size=(2_100, 3)), labels=np.arange(2_100) % 3
-    )
+    large = Pair(logits_teacher=rng.normal(size=(210, 3)), logits_student=rng.normal(size=(210, 3)), labels=np.arange(210) % 3)
     assert "whole_cloud=True" in audit(large, only=["T4.logits"])["T4.logits"].why
     # One problem is solved, and the sharper costs are added up along its plan: valid, and in the same order.
     forms = [f"T3.logits.{form}" for form in ("directed", "head_aware", "lipschitz")]
