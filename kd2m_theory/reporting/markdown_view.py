@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from kd2m_theory.reporting.sections import Code, Drawing, Line, Link, Paragraph, Part, Section, Strong, Table, Words, cell
 
 # What would be markup in running text; `|` would end a cell. An underscore inside a name and brackets alone are text.
-_MARKUP = re.compile(r"[\\`*<|]|(?<!\w)_|_(?!\w)|\](?=[(:\[])")
+_MARKUP = re.compile(r"[\\`*<|]|&(?=[#\w])|(?<!\w)_|_(?!\w)|\](?=[(:\[])")
 
 
 def markdown(sections: Iterable[Section], title: str = "") -> str:

@@ -51,28 +51,32 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a field is missing, unknown, of the wrong type or out of range, or contradicts others; says which.
     """
     top = _Table(table, "")
+    measured = {name: _confidence(each) for name, each in top.table("measured").named(MEASURED)}
+    if "error_gap" in measured:  # a difference of two values that every audit has beside it
+        for name in ("accuracy_teacher", "accuracy_student"):
+            if name not in measured:
+                raise InputError(f"measured.{name} is missing")
+    delta, share = top.probability("delta"), top.probability("share")
+    if share > delta:
+        raise InputError("share exceeds delta")
+    environment = top.table("environment").words()
+    if "kd2m-theory" not in environment:
+        raise InputError("environment has no version of kd2m-theory")
     rows = tuple(_row(each) for each in top.tables("rows"))
-    report = {
-        "measured": {name: _confidence(each) for name, each in top.table("measured").named(MEASURED)},
+    settings = _settings(top.table("settings"))
+    _check_rows(rows, settings["only"], environment["kd2m-theory"] == __version__)
+    return {
+        "measured": measured,
         "rows": rows,
-        "delta": top.probability("delta"),
-        "share": top.probability("share"),
+        "delta": delta,
+        "share": share,
         "n": top.whole("n", 1),
         "classes": top.whole("classes", 2),
         "provenance": top.table("provenance").words(),
-        "settings": _settings(top.table("settings")),
-        "environment": top.table("environment").words(),
+        "settings": settings,
+        "environment": environment,
         "seconds": top.size("seconds"),
     }
-    if report["share"] > report["delta"]:
-        raise InputError("share exceeds delta")
-    if "error_gap" in report["measured"]:  # a difference of two values that every audit has beside it
-        for name in {"accuracy_teacher", "accuracy_student"} - set(report["measured"]):
-            raise InputError(f"measured.{name} is missing")
-    if "kd2m-theory" not in report["environment"]:
-        raise InputError("environment has no version of kd2m-theory")
-    _check_rows(rows, report["settings"]["only"], report["environment"]["kd2m-theory"] == __version__)
-    return report
 
 
 def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
@@ -94,6 +98,11 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
     expected["schema"] = table["schema"]
     found = dict(table)
     found["rows"] = [{"sentence": row["sentence"]} | mine for mine, row in zip(table["rows"], expected["rows"], strict=True)]
+    if table["schema"] == _FIRST:
+        found["measured"] = {
+            name: {"least": expected["measured"][name]["least"], "most": expected["measured"][name]["most"]} | mine
+            for name, mine in table["measured"].items()
+        }
     difference = next(_differences(found, expected, ""), None)
     if difference is not None:
         raise InputError(difference)
@@ -209,6 +218,9 @@ def _confidence(table: _Table) -> Confidence:
         method=table.text("method"),
         guaranteed=table.truth("guaranteed"),
         assumptions=table.text("assumptions"),
+        # The first release did not store them.
+        least=table.number("least") if table.found.get("least") is not None else None,
+        most=table.number("most") if table.found.get("most") is not None else None,
     )
 
 

@@ -13,7 +13,6 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import conditional_wasserstein, wasserstein
 from kd2m_theory.estimators.axioms import ALL_AXIOMS, AXIOMS_OF, check_metric, load_callable
 
-
 # Smaller clouds than by default, where only what becomes of a finding matters: less to draw and to shrink, by the same steps.
 SMALL = {"dimension": (1, 3), "points": (1, 4)}
 

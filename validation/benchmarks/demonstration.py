@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from kd2m_theory import Pair
 from kd2m_theory.arrays import Float64
@@ -44,19 +45,19 @@ def framework(pair: Pair) -> dict[str, Any]:
     plan = demo.configurations(SEED)["alone"]
     source = population(**dict(plan.population))
     images, labels = (part[:BATCH] for part in source.everything("test"))
-    assert pair.labels is not None
-    assert np.array_equal(pair.labels[:BATCH], labels.numpy())
-    features = {"teacher": pair.features_teacher[:BATCH], "student": pair.features_student[:BATCH]}
-    logits = {"teacher": pair.logits_teacher[:BATCH], "student": pair.logits_student[:BATCH]}
-    probabilities = {name: torch.softmax(torch.tensor(values), 1).numpy() for name, values in logits.items()}
-    teacher, student = probabilities.values()
+    classes = labels.numpy()
+    assert np.array_equal(_first(pair.labels), classes)
+    features = {"teacher": _first(pair.features_teacher), "student": _first(pair.features_student)}
+    logits = {"teacher": _first(pair.logits_teacher), "student": _first(pair.logits_student)}
+    probabilities = {name: softmax(values, axis=1) for name, values in logits.items()}
+    teacher, student = probabilities["teacher"], probabilities["student"]
     divergences = (teacher * np.log(teacher / student)).sum(axis=1)
     example = int(divergences[: SIDE**2].argmax())
     plane = _plane(np.vstack(list(features.values())))
     sizes = {}
     for name, part in (("teacher", plan.teacher), ("student", plan.student)):
         model = network(part.network, source.classes, source.image_shape, SEED)
-        sizes[name] = parameters(model) - parameters(model.fc)  # the encoder alone
+        sizes[name] = parameters(model) - parameters(model.get_submodule("fc"))  # the encoder alone
     return {
         "batch": BATCH,
         "images": images[: SIDE**2, 0].tolist(),
@@ -67,9 +68,17 @@ def framework(pair: Pair) -> dict[str, Any]:
         "features": {name: (found @ plane).tolist() for name, found in features.items()},
         "probabilities": {name: found[example].tolist() for name, found in probabilities.items()},
         "kl": float(divergences[example]),
-        "w2": wasserstein(*features.values(), 2).value,
-        "cw2": conditional_wasserstein(*features.values(), labels, labels, 2, "uniform").value,
+        "w2": wasserstein(features["teacher"], features["student"], p=2).value,
+        "cw2": conditional_wasserstein(
+            features["teacher"], features["student"], classes, classes, p=2, weighting="uniform"
+        ).value,
     }
+
+
+def _first(rows: Any) -> Any:
+    """The first batch of an array of the pair."""
+    assert rows is not None
+    return rows[:BATCH]
 
 
 def _plane(points: Float64) -> Float64:
@@ -115,9 +124,10 @@ def main() -> int:
         for file, table in made.items():
             write_atomically(options.save / file, _lines(table))
         return 0
-    other = [file for stored in (*REPORTS.values(), FRAMEWORK) if _differs(file := stored.path(None), made[file.name])]
-    for file in other:
-        print(f"{file} has other numbers than this run; to replace it: {COMMAND}")
+    paths = [stored.path(None) for stored in (*REPORTS.values(), FRAMEWORK)]
+    other = [path for path in paths if _differs(path, made[path.name])]
+    for path in other:
+        print(f"{path} has other numbers than this run; to replace it: {COMMAND}")
     return 1 if other else 0
 
 

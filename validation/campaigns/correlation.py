@@ -133,8 +133,8 @@ def _spearman(samples: Sequence[Float64]) -> Float64:
     # Samples of one size are ranked together: a call costs many times what it sorts.
     sizes = np.array([sample.shape[1] for sample in samples])
     for size in np.unique(sizes):
-        members = np.flatnonzero(sizes == size)
-        together = rankdata([samples[k] for k in members], axis=2)
+        members = np.flatnonzero(sizes == size).tolist()
+        together: Float64 = np.asarray(rankdata(np.array([samples[k] for k in members]), axis=2))
         together -= together.mean(axis=2, keepdims=True)
         for k, ranks in zip(members, together, strict=True):
             lengths = np.sqrt((ranks**2).sum(axis=1))
