@@ -104,7 +104,7 @@ class View:
 
     @cached_property
     def lipschitz(self) -> float:
-        """L of the head, nats a unit of distance."""
+        """L of the head, nats per unit of distance."""
         if self.weight is None:  # ℓ is √2-Lipschitz in the logits
             assert self.settings.head_lipschitz is not None
             return math.sqrt(2.0) * self.settings.head_lipschitz * (1 + 4 * EPS)

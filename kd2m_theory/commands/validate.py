@@ -55,7 +55,7 @@ def run(
     ] = None,
     store: Annotated[Path | None, typer.Option(metavar="FOLDER", hidden=True)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Compute only what the store lacks.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Local processes; one a core if not given.", show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(help="Local processes; one per core if not given.", show_default=False)] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Use this Dask scheduler: tcp://HOST:PORT.", show_default=False)
     ] = None,

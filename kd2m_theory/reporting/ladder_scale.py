@@ -29,7 +29,7 @@ class Look:
     Attributes:
         kind: "broken" (the measured value lies outside), "unmet" (an assumption is), "vacuous", "decided" (excludes a gap of
             zero) or "informative".
-        dotted: whether the row promises nothing, because an assumption is unmet.
+        dotted: whether the row has no guarantee, because an assumption is unmet.
         hollow: whether the upper end says no more than that the student may guess.
     """
 

@@ -65,7 +65,7 @@ def swatches() -> list[tuple[Html, str]]:
         (row("decided", left_end), "excludes zero: the student is worse, or better"),
         (row("informative"), "informative"),
         (row("vacuous", hollow=" hollow"), "vacuous: allows a student that guesses"),
-        (row("unmet", dotted=" dotted", hollow=" hollow"), "an assumption is unmet: promises nothing"),
+        (row("unmet", dotted=" dotted", hollow=" hollow"), "an assumption is unmet: no guarantee"),
         (row("broken"), "does not hold"),
         (sample(_arrow("30%", "0.1em", "vacuous")), "reaches zero or below"),
     ]

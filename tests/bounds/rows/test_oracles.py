@@ -22,7 +22,7 @@ def test_rows_hold_and_say_the_numbers_of_the_definition_or_tighter_ones(form):
     compared = 0
     for _ in range(15):
         instance = form.start(generator)
-        # The row of T8.ramp has widths of its own, and T1.literal promises nothing on a steep head.
+        # The row of T8.ramp has widths of its own, and T1.literal has no guarantee on a steep head.
         if form.name == "T1.literal" and float(form.sides(instance).ratio) > 1:
             continue
         comparison = compare(form, instance, numbers=form.name != "T8.ramp")
