@@ -44,7 +44,7 @@ class Settings:
     max_pivots: int = MAX_PIVOTS
 
     def __post_init__(self) -> None:
-        for name, unit in (("loss_bound", "nats"), ("head_lipschitz", "logits a unit of feature distance")):
+        for name, unit in (("loss_bound", "nats"), ("head_lipschitz", "logits per unit of feature distance")):
             value = getattr(self, name)
             if value is not None and not (0 < value < math.inf):
                 raise InputError(f"{name} is {value!r}; give a positive number of {unit}")

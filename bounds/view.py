@@ -109,7 +109,7 @@ class View:
 
     @cached_property
     def lipschitz(self) -> float:
-        """L of the head, nats a unit of distance."""
+        """L of the head, nats per unit of distance."""
         if self.space == "logits":  # the head is the identity, two of whose rows are √2 apart
             return math.sqrt(2.0) * (1 + 4 * EPS)
         if self.weight is None:  # ℓ is √2-Lipschitz in the logits

@@ -1,4 +1,4 @@
-"""Distances from samples, each with what is certain about it.
+"""Distances from samples, each a `Number` with what is certain about it.
 
 Beside the names below: `accumulators` (mergeable, batch by batch), `axioms` (property tests of any metric; imports
 hypothesis), and, importing torch, `transport_losses`, `gaussian_torch`, `kernel_losses` (training forms) and `metrics`
@@ -32,6 +32,7 @@ from kd2m_theory.estimators.intervals import (
 from kd2m_theory.estimators.joint import joint_wasserstein
 from kd2m_theory.estimators.kernel_distances import conditional_mmd, energy_distance, mmd
 from kd2m_theory.estimators.mixture import mixture_wasserstein
+from kd2m_theory.estimators.number import Estimate, Number
 from kd2m_theory.estimators.sliced import max_sliced_wasserstein, sliced_wasserstein
 from kd2m_theory.estimators.transport import Plan, optimal_cost, optimal_plan
 
@@ -39,6 +40,8 @@ __all__ = [
     "Confidence",
     "CostMatrix",
     "Enclosure",
+    "Estimate",
+    "Number",
     "Plan",
     "VertexNorm",
     "betting",

@@ -1,7 +1,7 @@
 """Distances that can be fed batch by batch, on several machines, and merged: the same answer as in one go.
 
-Each accumulator has `update(x, y)`, `merge(other)` and `compute()`. All sums are float64, and covariances are kept as
-triangular factors: nothing is a difference of large squares.
+Each accumulator has `update(x, y)`, `merge(other)` and `compute()`, which returns an `Estimate`. All sums are float64, and
+covariances are kept as triangular factors: nothing is a difference of large squares.
 """
 
 import math
@@ -14,6 +14,7 @@ from kd2m_theory.arrays import Float64, cloud, same_dimension
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.mixture import bures_squared, compact
+from kd2m_theory.estimators.number import Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ class GaussianAccumulator:
         self.x = x if self.x is None else self.x.merge(x)
         self.y = y if self.y is None else self.y.merge(y)
 
-    def compute(self) -> float:
+    def compute(self) -> Estimate:
         """The distance of all points so far.
 
         Raises:
@@ -97,7 +98,8 @@ class GaussianAccumulator:
         """
         if self.x is None or self.y is None:
             raise InputError("nothing was added yet; call update first")
-        return gaussian_distance(self.x, self.y, self.covariance)
+        value = gaussian_distance(self.x, self.y, self.covariance)
+        return Estimate(value=value, unit="distance", method=f"Gaussian, {self.covariance} covariance")
 
 
 def gaussian_distance(x: Moments, y: Moments, covariance: str) -> float:
@@ -168,7 +170,7 @@ class RandomFeatureMMD:
         self.counts += other.counts
         self.sums += other.sums
 
-    def compute(self) -> float:
+    def compute(self) -> Estimate:
         """The distance of all points so far.
 
         Raises:
@@ -177,7 +179,8 @@ class RandomFeatureMMD:
         if not self.counts.all():
             raise InputError("nothing was added yet; call update first")
         means = self.sums / self.counts[:, None]
-        return float(np.linalg.norm(means[0] - means[1]))
+        value = float(np.linalg.norm(means[0] - means[1]))
+        return Estimate(value=value, unit="distance", method=f"{self.settings[2]} random Fourier features")
 
 
 class PairedDistance:
@@ -206,7 +209,7 @@ class PairedDistance:
         self.count += other.count
         self.sums += other.sums
 
-    def compute(self, p: int = 2) -> float:
+    def compute(self, p: int = 2) -> Estimate:
         """L_p distance, p = 1 or 2, of all rows so far.
 
         Raises:
@@ -216,4 +219,5 @@ class PairedDistance:
             raise InputError(f"p is {p!r}; L1 and L2 are accumulated")
         if not self.count:
             raise InputError("nothing was added yet; call update first")
-        return float((self.sums[p - 1] / self.count) ** (1 / p))
+        value = float((self.sums[p - 1] / self.count) ** (1 / p))
+        return Estimate(value=value, unit="distance", method=f"L{p} of pairs")

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import Random
 from tempfile import TemporaryDirectory
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -156,6 +158,7 @@ def search(name: str, axiom: Axiom, distance: Callable[..., Any], options: Optio
     tried = 0
     failure: AxiomResult | None = None
     smallest: Variables = {}
+    test = _TESTS[axiom.relation].format(left="left", right="right", allowance="allowance")
 
     def fails(case: Variables) -> bool:
         nonlocal tried, failure, smallest
@@ -164,7 +167,7 @@ def search(name: str, axiom: Axiom, distance: Callable[..., Any], options: Optio
         left, right, error = _evaluate(axiom, distance, case)
         allowance = _allowance(case, (left, right), options)
         values = {"left": left, "right": right, "allowance": allowance, "np": np}
-        if error is None and eval(_TESTS[axiom.relation].format(left="left", right="right", allowance="allowance"), values):
+        if error is None and eval(_compiled(test, "eval"), values):
             return False
         # Shrinking stays with the kind of failure that was found first: a broken relation, or an exception.
         if failure is not None and (failure.error is None) != (error is None):
@@ -203,17 +206,31 @@ def search(name: str, axiom: Axiom, distance: Callable[..., Any], options: Optio
     )
 
 
+# Made once and kept: hypothesis inspects every new strategy before it draws from it.
+_FINE = st.integers(-3, 3).map(float) | st.floats(-10, 10, width=32)
+_COORDINATES = st.sampled_from([st.integers(-1, 1).map(float), _FINE])
+
+
+@lru_cache(maxsize=1024)
+def _times(count: int, each: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    """Lists of that many."""
+    return st.lists(each, min_size=count, max_size=count)
+
+
+@lru_cache(maxsize=256)
+def _compiled(code: str, mode: str) -> CodeType:
+    return compile(code, "<axiom>", mode)
+
+
 @st.composite
 def _cases(draw: st.DrawFn, axiom: Axiom, options: Options) -> Variables:
     """Values for the names in the axiom's expressions."""
     # float32 numbers, so that a change of dtype changes no point; few different points and often a coarse grid, so that
     # points, means and distances coincide; often the least dimension and size, because differences of crowds average out.
-    fine = st.integers(-3, 3).map(float) | st.floats(-10, 10, width=32)
-    coordinate = draw(st.sampled_from([st.integers(-1, 1).map(float), fine]))
+    coordinate = draw(_COORDINATES)
     dimension = draw(st.sampled_from([options.dimension[0]] * 2 + list(range(options.dimension[0], options.dimension[1] + 1))))
     distinct = draw(st.integers(1, 8))
-    row = st.lists(coordinate, min_size=dimension, max_size=dimension)
-    pool = np.array(draw(st.lists(row, min_size=distinct, max_size=distinct)))
+    pool = np.array(draw(_times(distinct, _times(dimension, coordinate))))
     dtype = "float64" if "dtype" in axiom.draws else draw(st.sampled_from(options.dtypes))
     case: Variables = {}
     least, most = options.points
@@ -221,9 +238,9 @@ def _cases(draw: st.DrawFn, axiom: Axiom, options: Options) -> Variables:
     size = draw(sizes)
     for name in axiom.clouds:
         n = size if options.equal_sizes else draw(sizes)
-        case[name] = pool[draw(st.lists(st.integers(0, distinct - 1), min_size=n, max_size=n))].astype(dtype)
+        case[name] = pool[draw(_times(n, st.integers(0, distinct - 1)))].astype(dtype)
     if options.labels:
-        case["labels"] = np.array(draw(st.lists(st.integers(0, 2), min_size=size, max_size=size)))
+        case["labels"] = np.array(draw(_times(size, st.integers(0, 2))))
     further: dict[str, Callable[[], st.SearchStrategy[Any]]] = {
         "order_x": lambda: st.permutations(range(len(case["x"]))),
         "order_y": lambda: st.permutations(range(len(case["y"]))),
@@ -262,8 +279,9 @@ def _evaluate(axiom: Axiom, distance: Callable[..., Any], case: Variables) -> tu
     """Left and right side, or NaN and the text of the exception."""
     names = case | {"distance": distance, "deepcopy": deepcopy, "np": np}
     try:
-        exec(axiom.prelude, names)
-        return float(eval(axiom.left, names)), float(eval(axiom.right, names)), None
+        exec(_compiled(axiom.prelude, "exec"), names)
+        left, right = (float(eval(_compiled(side, "eval"), names)) for side in (axiom.left, axiom.right))
+        return left, right, None
     except FOREIGN as error:  # whatever the callable under test raises is the result
         return math.nan, math.nan, one_line(error)
 

@@ -60,8 +60,8 @@ def betting(
 
     Example:
         >>> values = [0.0] * 990 + [1.0] * 10
-        >>> print(betting(values, 0, 1, 0.05))
-        0.01 [0.002981, 0.02328]
+        >>> betting(values, 0, 1, 0.05)
+        Confidence(0.01 in [0.002981, 0.02328], nats, guaranteed at 95 %)
         >>> betting(values, 0, 1, 0.05) == betting(values[::-1], 0, 1, 0.05)
         True
     """
@@ -96,8 +96,8 @@ def betting_in_order(
 
     Example:
         >>> values = np.random.default_rng(0).permutation([0.0] * 990 + [1.0] * 10)
-        >>> print(betting_in_order(values, 0, 1, 0.05))
-        0.01 [0.003603, 0.02368]
+        >>> betting_in_order(values, 0, 1, 0.05)
+        Confidence(0.01 in [0.003603, 0.02368], nats, guaranteed at 95 %)
     """
     return _interval(values, low, high, delta, unit, range_known, "betting in order", _ruled_out_in_order)
 
@@ -113,18 +113,21 @@ def _interval(
     ruled_out: Callable[[Float64, float], float],
 ) -> Confidence:
     values, delta = bounded_sample(values, low, high, range_known), check_delta(delta)
+    low, high = float(low), float(high)
     mean = math.fsum(values) / len(values)
     below = ruled_out((values - low) / (high - low), delta)
     above = ruled_out((high - values) / (high - low), delta)
     return Confidence(
-        mean,
-        min(mean, max(low, round_down(low + round_down(below * (high - low))))),
-        max(mean, min(high, round_up(high - round_down(above * (high - low))))),
-        1 - delta,
-        unit,
-        method,
-        True,
-        f"independent samples with values in [{low:g}, {high:g}]",
+        value=mean,
+        lower=min(mean, max(low, round_down(low + round_down(below * (high - low))))),
+        upper=max(mean, min(high, round_up(high - round_down(above * (high - low))))),
+        level=1 - delta,
+        unit=unit,
+        method=method,
+        guaranteed=True,
+        assumptions=f"independent samples with values in [{low:g}, {high:g}]",
+        least=low,
+        most=high,
     )
 
 

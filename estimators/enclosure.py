@@ -3,16 +3,19 @@
 import math
 import sys
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.number import Number
+from kd2m_theory.words import percent
 
 Unit = Literal["distance", "squared distance", "nats", "squared nats"]
 PopulationUnit = Literal["nats", "probability", "distance", "squared distance"]
-Status = Literal["optimal", "capped", "open"]
 
 # The two sides count as one number up to this relative gap.
 CLOSED = 1e-9
+# Ends of a weighted mean of intervals reach the ends of what is possible only up to rounding, relative to its width.
+_ROUNDED = 1e-12
 
 _SQUARE_OF: dict[str, Unit] = {"distance": "squared distance", "nats": "squared nats"}
 _ROOT_OF: dict[str, Unit] = {"squared distance": "distance", "squared nats": "nats"}
@@ -28,8 +31,8 @@ def round_up(value: float) -> float:
     return math.nextafter(value, math.inf)
 
 
-@dataclass(frozen=True, slots=True)
-class Enclosure:
+@dataclass(frozen=True, slots=True, repr=False)
+class Enclosure(Number):
     """A certified interval about a number that is a function of the *sample*: lower ≤ true value ≤ upper.
 
     Nothing is random here: the interval covers what the solver and float64 rounding may have got wrong, and no more.
@@ -44,8 +47,10 @@ class Enclosure:
 
     Example:
         >>> side = Enclosure(3.0, 3.0, "distance", "by hand")
-        >>> print(side + side.scaled(2.0), side.squared().unit)
-        [9, 9] distance (optimal) squared distance
+        >>> side + side.scaled(2.0), side.squared()
+        (Enclosure(9, distance, optimal), Enclosure(9, squared distance, optimal))
+        >>> Enclosure(0.4321, 0.4408, "nats", "by hand", capped=True)
+        Enclosure(0.4408 in [0.4321, 0.4408], nats, capped)
         >>> try:
         ...     side + side.squared()
         ... except InputError as error:
@@ -80,40 +85,42 @@ class Enclosure:
         return self.gap / size if size > 0 else 0.0
 
     @property
-    def status(self) -> Status:
+    def status(self) -> Literal["optimal", "capped", "open", "vacuous"]:
         """Whether the two sides meet to nine digits ("optimal"), and if not, why.
 
-        "capped": a solver ran into its iteration cap; "open": another reason, such as rounding at a value near zero.
+        "vacuous": neither side says anything; "capped": a solver ran into its iteration cap; "open": another reason, such as
+        rounding at a value near zero.
         """
+        least = -math.inf if self.unit == "nats" else 0.0  # a change of cross-entropy may be negative
+        if self.upper == math.inf and self.lower <= least:
+            return "vacuous"
         if self.relative_gap <= CLOSED:
             return "optimal"
         return "capped" if self.capped else "open"
 
     @property
-    def direction(self) -> Literal["two-sided", "upper", "lower"]:
+    def direction(self) -> Literal["two-sided", "upper", "lower", "neither"]:
         """Which sides say something: an infinite side says nothing."""
         if math.isinf(self.lower):
-            return "upper"
+            return "neither" if math.isinf(self.upper) else "upper"
         return "lower" if math.isinf(self.upper) else "two-sided"
 
-    def __add__(self, other: "Enclosure") -> "Enclosure":
+    def __add__(self, other: Number) -> "Enclosure":
         """Sum of two enclosed numbers of the same unit.
 
         Raises:
-            InputError: the units differ, or one is only an upper and the other only a lower bound.
+            InputError: the other is no enclosure, the units differ, or one is only an upper and the other only a lower bound.
         """
-        if not isinstance(other, Enclosure):
-            return NotImplemented
-        if self.unit != other.unit:
-            raise InputError(f"cannot add a {self.unit} to a {other.unit}; take the root or the square of one first")
+        if not isinstance(other, Enclosure) or self.unit != other.unit:
+            return Number.__add__(self, other)  # type: ignore[return-value]  # raises, or is NotImplemented
         if {self.direction, other.direction} == {"upper", "lower"}:
             raise InputError("cannot add an upper bound to a lower bound: the sum would be bounded on neither side")
         return Enclosure(
-            round_down(self.lower + other.lower) if self.lower or other.lower else 0.0,
-            round_up(self.upper + other.upper) if self.upper or other.upper else 0.0,
-            self.unit,
-            self.method if self.method == other.method else f"{self.method} + {other.method}",
-            self.capped or other.capped,
+            lower=round_down(self.lower + other.lower) if self.lower or other.lower else 0.0,
+            upper=round_up(self.upper + other.upper) if self.upper or other.upper else 0.0,
+            unit=self.unit,
+            method=self.method if self.method == other.method else f"{self.method} + {other.method}",
+            capped=self.capped or other.capped,
         )
 
     def scaled(self, factor: float, unit: Unit | None = None) -> "Enclosure":
@@ -161,12 +168,9 @@ class Enclosure:
             unit=_ROOT_OF[self.unit],
         )
 
-    def __str__(self) -> str:
-        return f"[{self.lower:.10g}, {self.upper:.10g}] {self.unit} ({self.status})"
 
-
-@dataclass(frozen=True, slots=True)
-class Confidence:
+@dataclass(frozen=True, slots=True, repr=False)
+class Confidence(Number):
     """An interval that covers a number of the *population* with probability at least (or about) `level`.
 
     Attributes:
@@ -178,10 +182,12 @@ class Confidence:
         method: the interval's name.
         guaranteed: whether the coverage holds at every n (False: only as n grows).
         assumptions: what the coverage rests on.
+        least: least value that the number can have, known without the sample; None if there is none.
+        most: largest value that the number can have, known without the sample; None if there is none.
 
     Example:
-        >>> print(Confidence(0.1, 0.05, 0.2, 0.95, "probability", "Clopper–Pearson", True, "independent samples"))
-        0.1 [0.05, 0.2]
+        >>> Confidence(0.1, 0.05, 0.2, 0.95, "probability", "Clopper–Pearson", True, "independent samples", 0.0, 1.0)
+        Confidence(0.1 in [0.05, 0.2], probability, guaranteed at 95 %)
     """
 
     value: float
@@ -192,6 +198,53 @@ class Confidence:
     method: str
     guaranteed: bool
     assumptions: str
+    least: float | None = None
+    most: float | None = None
 
-    def __str__(self) -> str:
-        return f"{self.value:.4g} [{self.lower:.4g}, {self.upper:.4g}]"
+    @property
+    def status(self) -> Literal["guaranteed", "asymptotic", "vacuous"]:
+        """Whether the coverage is "guaranteed" or "asymptotic"; "vacuous" if nothing from `least` to `most` is excluded."""
+        least = -math.inf if self.least is None else self.least
+        most = math.inf if self.most is None else self.most
+        slack = _ROUNDED * (most - least) if math.isfinite(most - least) else 0.0
+        if self.lower <= least + slack and self.upper >= most - slack:
+            return "vacuous"
+        return "guaranteed" if self.guaranteed else "asymptotic"
+
+    def _standing(self) -> str:
+        return f"{self.status} at {percent(self.level)}"
+
+
+class Estimated(Number):
+    """A number of the sample with an `interval`, if one was asked for: `lower`, `upper` and `status` are the interval's."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:  # as in `Number`
+
+        @property
+        def interval(self) -> Confidence | None:
+            """The interval, or None."""
+
+    @property
+    def lower(self) -> float:
+        """Lower end of the interval; 0 without one."""
+        return 0.0 if self.interval is None else self.interval.lower
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the interval; ∞ without one."""
+        return math.inf if self.interval is None else self.interval.upper
+
+    @property
+    def status(self) -> Literal["guaranteed", "asymptotic", "vacuous", "estimate", "infinite"]:
+        """Status of the interval; "estimate" without one."""
+        return ("infinite" if math.isinf(self.value) else "estimate") if self.interval is None else self.interval.status
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether there is an interval and it excludes nothing that is possible without the sample."""
+        return self.status == "vacuous"
+
+    def _standing(self) -> str:
+        return self.status if self.interval is None else self.interval._standing()

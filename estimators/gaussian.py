@@ -22,14 +22,18 @@ from kd2m_theory.estimators.distances import common_shares, same_classes
 from kd2m_theory.estimators.enclosure import Enclosure, round_up
 from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.mixture import bures_squared, compact
+from kd2m_theory.estimators.number import Number, Uncertified
 
 Covariance = Literal["full", "diagonal"]
 Weighting = Literal["frequency", "uniform"]
 
 
-@dataclass(frozen=True, slots=True)
-class GaussianDistance:
+@dataclass(frozen=True, slots=True, repr=False)
+class GaussianDistance(Number):
     """W₂ between the Gaussians with two clouds' moments: a distance, and what it says about the W₂ of the clouds themselves.
+
+    `lower` and `upper` enclose the W₂ of the *Gaussians*: they cover rounding and no more. Only `enclosure()` has an upper
+    bound on the W₂ of the clouds.
 
     Attributes:
         value: W₂ of the Gaussians, √(mean_part² + covariance_part²). Gelbrich (1990): a lower bound on the clouds' W₂.
@@ -50,33 +54,53 @@ class GaussianDistance:
     unit: Literal["distance"] = field(default="distance", init=False)
 
     @property
-    def lower_bound_on_w2(self) -> float:
-        """Gelbrich's lower bound on the clouds' W₂, rounded to the safe side."""
-        return self.enclosure().lower
+    def lower(self) -> float:
+        """Lower end of the W₂ of the Gaussians, and by Gelbrich's theorem a lower bound on the clouds' W₂.
 
-    def enclosure(self) -> Enclosure:
-        """The W₂ of the clouds, between Gelbrich's bound and the independent coupling.
-
-        The allowance for rounding is 10 (n + m + d) ulps of the squared upper end: several times what the backward errors of
-        the factorisations and of the sums come to.
+        The allowance for rounding is 10 (n + m + d) ulps of the squared `moment_upper`: several times what the backward errors
+        of the factorisations and of the sums come to.
         """
         if not self.moment_upper:
-            return Enclosure(0.0, 0.0, "distance", "Gelbrich and moments")
-        upper = math.hypot(self.moment_upper, self.rounding) * (1 + 4 * EPS) + 4 * TINY
+            return 0.0
         lower = 0.0
         if self.value > self.rounding:
             lower = math.sqrt(self.value - self.rounding) * math.sqrt(self.value + self.rounding)
         # The mean part alone is right to its last digits, where the difference of two squares is not.
         lower = max(lower, self.mean_part - self.rounding * (self.rounding / self.moment_upper))
-        return Enclosure(max(0.0, lower * (1 - 4 * EPS) - 4 * TINY), round_up(upper), "distance", "Gelbrich and moments")
+        return max(0.0, lower * (1 - 4 * EPS) - 4 * TINY)
 
-    def __str__(self) -> str:
-        return f"{self.value:.10g} distance (Gaussian, {self.covariance} covariance)"
+    @property
+    def upper(self) -> float:
+        """Upper end of the W₂ of the Gaussians; no bound on the clouds' W₂, which may be larger."""
+        return self._above(self.value)
+
+    @property
+    def status(self) -> Literal["optimal", "capped", "open", "vacuous"]:
+        """As of an `Enclosure`: "optimal" if the two ends agree to nine digits, "open" if rounding keeps them apart."""
+        return Enclosure(lower=self.lower, upper=self.upper, unit="distance", method="Gaussian").status
+
+    @property
+    def lower_bound_on_w2(self) -> float:
+        """Gelbrich's lower bound on the clouds' W₂, rounded to the safe side."""
+        return self.lower
+
+    def enclosure(self) -> Enclosure:
+        """The W₂ of the clouds, between Gelbrich's bound and the independent coupling."""
+        return Enclosure(lower=self.lower, upper=self._above(self.moment_upper), unit="distance", method="Gelbrich and moments")
+
+    def _above(self, distance: float) -> float:
+        """The distance with its allowance for rounding."""
+        if not self.moment_upper:
+            return 0.0
+        return round_up(math.hypot(distance, self.rounding) * (1 + 4 * EPS) + 4 * TINY)
+
+    def _notes(self) -> tuple[str, ...]:
+        return (f"{self.covariance} covariance",)
 
 
-@dataclass(frozen=True, slots=True)
-class GaussianDivergence:
-    """A Kullback–Leibler divergence between Gaussians, in nats.
+@dataclass(frozen=True, slots=True, repr=False)
+class GaussianDivergence(Uncertified):
+    """A Kullback–Leibler divergence between Gaussians, in nats. Its rounding is not bounded: it has no interval.
 
     Attributes:
         value: the divergence; `math.inf` when one of the Gaussians has no density with respect to the other.
@@ -93,8 +117,10 @@ class GaussianDivergence:
     unit: Literal["nats"] = field(default="nats", init=False)
 
     def __str__(self) -> str:
-        shrunk = f", shrinkage {self.shrinkage:g}" if self.shrinkage else ", no shrinkage"
-        return f"{self.value:.10g} nats (Gaussian, {self.covariance} covariance{shrunk}){f': {self.why}' if self.why else ''}"
+        return f"{', '.join(self._words())}{f': {self.why}' if self.why else ''}"
+
+    def _notes(self) -> tuple[str, ...]:
+        return f"{self.covariance} covariance", f"shrinkage {self.shrinkage:g}" if self.shrinkage else "no shrinkage"
 
 
 def gaussian_wasserstein(
@@ -200,7 +226,7 @@ def gaussian_kl(
 
     Example:
         >>> print(gaussian_kl([[0.0], [2.0]], [[0.0], [4.0]]))  # N(1, 1) from N(2, 4): (1/4 − 1 + 1/4 + ln 4)/2
-        0.4431471806 nats (Gaussian, full covariance, no shrinkage)
+        0.4431, nats, estimate, full covariance, no shrinkage
     """
     kind = _covariance(covariance)
     if not (isinstance(shrinkage, int | float) and 0 <= shrinkage <= 1):

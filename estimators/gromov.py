@@ -51,15 +51,19 @@ def gromov_wasserstein(
     distances_x, distances_y = _distances(x), _distances(y)
     scale = float(max(distances_x.max(), distances_y.max()))
     if scale == 0:
-        return Enclosure(0.0, 0.0, "distance", "Gromov–Wasserstein")
+        return Enclosure(lower=0.0, upper=0.0, unit="distance", method="Gromov–Wasserstein")
     distances_x, distances_y = distances_x / scale, distances_y / scale
     rounding = 64 * (max(x.shape[1], y.shape[1]) + len(x) + len(y)) * EPS
     third, plan = _third_bound(distances_x, distances_y, a, b)
     lower = max(0.0, _second_bound(distances_x, distances_y, a, b) - rounding, third - rounding)
     upper = _local_minimum(distances_x, distances_y, a, b, plan, starts, seed) + rounding
     ends = [math.sqrt(end) * scale for end in (lower, max(upper, lower))]
-    ends[0] *= 1 - 4 * EPS
-    return Enclosure(ends[0], ends[1] * (1 + 4 * EPS), "distance", "local minimum; Mémoli's lower bounds")
+    return Enclosure(
+        lower=ends[0] * (1 - 4 * EPS),
+        upper=ends[1] * (1 + 4 * EPS),
+        unit="distance",
+        method="local minimum; Mémoli's lower bounds",
+    )
 
 
 def _distances(points: Float64) -> Float64:

@@ -38,15 +38,26 @@ def clopper_pearson(successes: int, n: int, delta: float) -> Confidence:
         InputError: no trial, successes that are no whole number from 0 to n, or delta outside (0, 1).
 
     Example:
-        >>> print(clopper_pearson(0, 100, 0.05))
-        0 [0, 0.03622]
+        >>> clopper_pearson(0, 100, 0.05)
+        Confidence(0 in [0, 0.03622], probability, guaranteed at 95 %)
     """
     delta = check_delta(delta)
     check_counts(n, successes=successes)
     # Both ends from the small tail: 1 − δ/2 has lost what a small δ says.
     lower = _outward(stats.beta.ppf(delta / 2, successes, n - successes + 1), -1) if successes > 0 else 0.0
     upper = _outward(stats.beta.isf(delta / 2, successes + 1, n - successes), 1) if successes < n else 1.0
-    return Confidence(successes / n, lower, upper, 1 - delta, "probability", "Clopper–Pearson", True, "independent samples")
+    return Confidence(
+        value=successes / n,
+        lower=lower,
+        upper=upper,
+        level=1 - delta,
+        unit="probability",
+        method="Clopper–Pearson",
+        guaranteed=True,
+        assumptions="independent samples",
+        least=0.0,
+        most=1.0,
+    )
 
 
 def paired_difference(only_first: int, only_second: int, n: int, delta: float) -> Confidence:
@@ -65,8 +76,8 @@ def paired_difference(only_first: int, only_second: int, n: int, delta: float) -
         InputError: no trial, counts that are no whole numbers ≥ 0 or exceed n together, or delta outside (0, 1).
 
     Example:
-        >>> print(paired_difference(12, 5, 200, 0.05))
-        0.035 [-0.0342, 0.1022]
+        >>> paired_difference(12, 5, 200, 0.05)
+        Confidence(0.035 in [−0.0342, 0.1022], probability, guaranteed at 95 %)
     """
     delta = check_delta(delta)
     check_counts(n, only_first=only_first, only_second=only_second)
@@ -75,14 +86,16 @@ def paired_difference(only_first: int, only_second: int, n: int, delta: float) -
     first = clopper_pearson(only_first, n, delta / 2)
     second = clopper_pearson(only_second, n, delta / 2)
     return Confidence(
-        first.value - second.value,
-        first.lower - second.upper,
-        first.upper - second.lower,
-        1 - delta,
-        "probability",
-        "Clopper–Pearson on discordant pairs",
-        True,
-        "independent samples",
+        value=first.value - second.value,
+        lower=first.lower - second.upper,
+        upper=first.upper - second.lower,
+        level=1 - delta,
+        unit="probability",
+        method="Clopper–Pearson on discordant pairs",
+        guaranteed=True,
+        assumptions="independent samples",
+        least=-1.0,
+        most=1.0,
     )
 
 
@@ -102,14 +115,16 @@ def difference(first: Confidence, second: Confidence) -> Confidence:
     if first.unit != second.unit:
         raise InputError(f"cannot subtract an interval in {second.unit} from one in {first.unit}; give two of one unit")
     return Confidence(
-        first.value - second.value,
-        first.lower - second.upper,
-        first.upper - second.lower,
-        first.level + second.level - 1,
-        first.unit,
-        f"{first.method}, union bound",
-        first.guaranteed and second.guaranteed,
-        first.assumptions,
+        value=first.value - second.value,
+        lower=first.lower - second.upper,
+        upper=first.upper - second.lower,
+        level=first.level + second.level - 1,
+        unit=first.unit,
+        method=f"{first.method}, union bound",
+        guaranteed=first.guaranteed and second.guaranteed,
+        assumptions=first.assumptions,
+        least=None if first.least is None or second.most is None else first.least - second.most,
+        most=None if first.most is None or second.least is None else first.most - second.least,
     )
 
 
@@ -128,22 +143,22 @@ def student_t(values: Any, delta: float, unit: PopulationUnit = "nats") -> Confi
         InputError: fewer than two values, NaN or infinite values, or delta outside (0, 1).
 
     Example:
-        >>> print(student_t(np.array([0.1, 0.4, 0.3, 0.2]), 0.05))
-        0.25 [0.04457, 0.4554]
+        >>> student_t(np.array([0.1, 0.4, 0.3, 0.2]), 0.05)
+        Confidence(0.25 in [0.04457, 0.4554], nats, asymptotic at 95 %)
     """
     values, delta = sample_of(values, least=2), check_delta(delta)
     n = len(values)
     mean = math.fsum(values) / n
     half = float(stats.t.isf(delta / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
     return Confidence(
-        mean,
-        mean - half,
-        mean + half,
-        1 - delta,
-        unit,
-        "Student t",
-        False,
-        "independent samples, finite variance; coverage only as n grows",
+        value=mean,
+        lower=mean - half,
+        upper=mean + half,
+        level=1 - delta,
+        unit=unit,
+        method="Student t",
+        guaranteed=False,
+        assumptions="independent samples, finite variance; coverage only as n grows",
     )
 
 
@@ -166,8 +181,8 @@ def hoeffding(
             once and is not a whole number.
 
     Example:
-        >>> print(hoeffding([0.2, 0.4, 0.6, 0.8] * 25, 0, 1, 0.05))
-        0.5 [0.3642, 0.6358]
+        >>> hoeffding([0.2, 0.4, 0.6, 0.8] * 25, 0, 1, 0.05)
+        Confidence(0.5 in [0.3642, 0.6358], nats, guaranteed at 95 %)
     """
     values, delta = bounded_sample(values, low, high, range_known), check_delta(delta)
     half = (high - low) * math.sqrt(math.log(2 / delta) / (2 * len(values)))
@@ -193,8 +208,8 @@ def empirical_bernstein(
         InputError: as `hoeffding`, or fewer than two values.
 
     Example:
-        >>> print(empirical_bernstein([0.0] * 990 + [1.0] * 10, 0, 1, 0.05))
-        0.01 [0, 0.02955]
+        >>> empirical_bernstein([0.0] * 990 + [1.0] * 10, 0, 1, 0.05)
+        Confidence(0.01 in [0, 0.02955], nats, guaranteed at 95 %)
     """
     values, delta = bounded_sample(values, low, high, range_known, least=2), check_delta(delta)
     n, log = len(values), math.log(4 / delta)
@@ -221,8 +236,8 @@ def percentile_bootstrap(
             2/δ).
 
     Example:
-        >>> print(percentile_bootstrap([0.1, 0.4, 0.3, 0.2] * 10, 0.05))
-        0.25 [0.215, 0.285]
+        >>> percentile_bootstrap([0.1, 0.4, 0.3, 0.2] * 10, 0.05)
+        Confidence(0.25 in [0.215, 0.285], nats, asymptotic at 95 %)
     """
     values, delta = np.sort(sample_of(values, least=2)), check_delta(delta)  # resamples of another order would be others
     if resamples < 2 / delta:
@@ -233,14 +248,14 @@ def percentile_bootstrap(
     means = np.concatenate([values[rng.integers(0, n, (size, n))].mean(axis=1) for size in sizes])
     lower, upper = np.quantile(means, [delta / 2, 1 - delta / 2])
     return Confidence(
-        math.fsum(values) / n,
-        float(lower),
-        float(upper),
-        1 - delta,
-        unit,
-        f"percentile bootstrap, {resamples} resamples",
-        False,
-        "independent samples, finite variance; coverage only as n grows",
+        value=math.fsum(values) / n,
+        lower=float(lower),
+        upper=float(upper),
+        level=1 - delta,
+        unit=unit,
+        method=f"percentile bootstrap, {resamples} resamples",
+        guaranteed=False,
+        assumptions="independent samples, finite variance; coverage only as n grows",
     )
 
 
@@ -271,8 +286,8 @@ def mean_interval(
             for Clopper–Pearson, and as the method's own function.
 
     Example:
-        >>> print(mean_interval([0.2, 0.4, 0.6, 0.8] * 25, "betting", low=0, high=1))
-        0.5 [0.4354, 0.5646]
+        >>> mean_interval([0.2, 0.4, 0.6, 0.8] * 25, "betting", low=0, high=1)
+        Confidence(0.5 in [0.4354, 0.5646], nats, guaranteed at 95 %)
     """
     one_of(method, get_args(Method), "method")
     bounded: dict[str, Callable[..., Confidence]] = {
@@ -304,9 +319,21 @@ def _within(
     values: Float64, half: float, low: float, high: float, delta: float, unit: PopulationUnit, method: str
 ) -> Confidence:
     """Mean ± half, cut to the range, which holds the mean for certain."""
+    low, high = float(low), float(high)
     mean = math.fsum(values) / len(values)
     lower, upper = max(low, round_down(mean - round_up(half))), min(high, round_up(mean + round_up(half)))
-    return Confidence(mean, lower, upper, 1 - delta, unit, method, True, _BOUNDED.format(low=low, high=high))
+    return Confidence(
+        value=mean,
+        lower=lower,
+        upper=upper,
+        level=1 - delta,
+        unit=unit,
+        method=method,
+        guaranteed=True,
+        assumptions=_BOUNDED.format(low=low, high=high),
+        least=low,
+        most=high,
+    )
 
 
 def _outward(quantile: float, side: int) -> float:

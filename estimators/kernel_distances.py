@@ -12,9 +12,11 @@ from kd2m_theory.arrays import Float64, class_labels, cloud, probability_weights
 from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.distances import common_shares, same_classes
-from kd2m_theory.estimators.enclosure import Confidence
+from kd2m_theory.estimators.enclosure import Confidence, Estimated
 from kd2m_theory.estimators.intervals import check_delta
 from kd2m_theory.estimators.kernels import Energy, Kernel, Linear, kernel_of, pooled, squared_norms
+from kd2m_theory.estimators.number import Estimate
+from kd2m_theory.words import number
 
 # Shape of a tile of kernel values: 32 MiB, large enough that the matrix products run at full speed.
 ROWS, COLUMNS = 1024, 4096
@@ -22,9 +24,9 @@ ROWS, COLUMNS = 1024, 4096
 TIE = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class MMDResult:
-    """A maximum mean discrepancy.
+@dataclass(frozen=True, slots=True, repr=False)
+class MMDResult(Estimated):
+    """A maximum mean discrepancy: `lower`, `upper` and `status` are those of `interval`, and nothing is certain without one.
 
     Attributes:
         squared: the estimate of MMD². A V-statistic is a squared norm, ≥ 0; a U-statistic is unbiased and for that reason
@@ -58,15 +60,13 @@ class MMDResult:
         """The kernel's σ; None for a kernel without one bandwidth."""
         return getattr(self.kernel, "bandwidth", None)
 
-    @property
-    def vacuous(self) -> bool:
-        """Whether there is an interval and it says no more than 0 ≤ MMD ≤ √(2K)."""
-        return _says_nothing(self.interval, self.kernel)
+    def _notes(self) -> tuple[str, ...]:
+        return () if self.p_value is None else (f"p = {number(self.p_value)}",)
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionalMMD:
-    """A class-conditional MMD, Σ_y ω_y MMD_y.
+@dataclass(frozen=True, slots=True, repr=False)
+class ConditionalMMD(Estimated):
+    """A class-conditional MMD, Σ_y ω_y MMD_y; `lower`, `upper` and `status` as `MMDResult`.
 
     Attributes:
         value: the weighted mean of the classes' distances.
@@ -83,11 +83,6 @@ class ConditionalMMD:
     kernel: Kernel
     interval: Confidence | None = None
     unit: Literal["distance"] = "distance"
-
-    @property
-    def vacuous(self) -> bool:
-        """Whether there is an interval and it says no more than 0 ≤ value ≤ √(2K)."""
-        return _says_nothing(self.interval, self.kernel)
 
 
 def mmd(
@@ -237,10 +232,11 @@ def conditional_mmd(
     return ConditionalMMD(value=value, parts=parts, shares=shares, kernel=kernel, interval=interval)
 
 
-def energy_distance(x: Any, y: Any, weights_x: Any = None, weights_y: Any = None) -> float:
+def energy_distance(x: Any, y: Any, weights_x: Any = None, weights_y: Any = None) -> Estimate:
     """The energy distance √(2E‖X − Y‖ − E‖X − X′‖ − E‖Y − Y′‖) of two clouds, a distance (Székely and Rizzo 2013).
 
-    It is √2 times the MMD with the kernel ½(‖x‖ + ‖y‖ − ‖x − y‖), and on the line equals `scipy.stats.energy_distance`.
+    It is √2 times the MMD with the kernel ½(‖x‖ + ‖y‖ − ‖x − y‖), and on the line equals `scipy.stats.energy_distance`. Its
+    square is in the unit of the features: features of twice the size are √2 times as far apart.
 
     Args:
         x, y: n × d and m × d points.
@@ -251,9 +247,10 @@ def energy_distance(x: Any, y: Any, weights_x: Any = None, weights_y: Any = None
 
     Example:
         >>> energy_distance([[0.0]], [[2.0]])
-        2.0
+        Estimate(2, distance, estimate)
     """
-    return math.sqrt(2 * mmd(x, y, Energy(), weights_x=weights_x, weights_y=weights_y).squared)
+    squared = 2 * mmd(x, y, Energy(), weights_x=weights_x, weights_y=weights_y).squared
+    return Estimate(value=math.sqrt(squared), unit="distance", method="energy")
 
 
 def mmd_radius(n: int, m: int, delta: float, bound: float = 1.0, paired: bool = False) -> float:
@@ -369,23 +366,20 @@ def _unbiased(sums: Float64, kernel: Kernel, points: Float64, n: int, paired: bo
 def _interval(value: float, n: int, m: int, delta: float, kernel: Kernel, paired: bool) -> Confidence:
     assert kernel.bound is not None
     radius = mmd_radius(n, m, delta, kernel.bound, paired)
+    # ‖φ(x) − φ(y)‖² ≤ 2K for every pair of points, since k ≥ 0.
+    most = math.sqrt(2 * kernel.bound)
     return Confidence(
-        value,
-        max(0.0, value - radius),
-        # ‖φ(x) − φ(y)‖² ≤ 2K for every pair of points, since k ≥ 0.
-        min(math.sqrt(2 * kernel.bound), value + radius),
-        1 - delta,
-        "distance",
-        f"McDiarmid, {'same-input pairs' if paired else 'independent samples'}",
-        True,
-        "independent pairs" if paired else "two independent samples of independent points",
+        value=value,
+        lower=max(0.0, value - radius),
+        upper=min(most, value + radius),
+        level=1 - delta,
+        unit="distance",
+        method=f"McDiarmid, {'same-input pairs' if paired else 'independent samples'}",
+        guaranteed=True,
+        assumptions="independent pairs" if paired else "two independent samples of independent points",
+        least=0.0,
+        most=most,
     )
-
-
-def _says_nothing(interval: Confidence | None, kernel: Kernel) -> bool:
-    # The shares of a class-conditional sum add up to one only up to rounding.
-    ceiling = math.inf if kernel.bound is None else math.sqrt(2 * kernel.bound) * (1 - 1e-12)
-    return interval is not None and interval.lower == 0 and interval.upper >= ceiling
 
 
 def _check_interval(kernel: Any, bandwidth: float | None, delta: float, estimator: str, weighted: bool) -> None:

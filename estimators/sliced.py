@@ -8,20 +8,21 @@ import numpy as np
 
 from kd2m_theory.arrays import Float64, cloud, probability_weights, same_dimension
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.enclosure import Confidence, Enclosure
+from kd2m_theory.estimators.enclosure import Confidence, Enclosure, Estimated
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.intervals import check_delta, empirical_bernstein
 from kd2m_theory.estimators.transport import optimal_plan
 
 
-@dataclass(frozen=True, slots=True)
-class SlicedDistance:
+@dataclass(frozen=True, slots=True, repr=False)
+class SlicedDistance(Estimated):
     """A sliced Wasserstein distance from finitely many random directions.
 
     Attributes:
         value: estimate of SW_p, a distance.
         interval: interval for the SW_p of these two *samples* over all directions, at level 1 − δ; its randomness is the
-            directions'. Guaranteed: an empirical Bernstein interval with the clouds' own diameter as range.
+            directions'. Guaranteed: an empirical Bernstein interval with the clouds' own diameter as range. `lower`, `upper`
+            and `status` are its own.
         p: order.
         projections: number of directions.
         unit: "distance".
@@ -62,7 +63,7 @@ def sliced_wasserstein(
 
     Example:
         >>> moved = sliced_wasserstein([[0.0, 0.0]], [[3.0, 4.0]], p=2, projections=500)
-        >>> moved.interval.lower**2 <= 25 / 2 <= moved.interval.upper**2  # E⟨θ, v⟩² = ‖v‖²/d
+        >>> moved.lower**2 <= 25 / 2 <= moved.upper**2  # E⟨θ, v⟩² = ‖v‖²/d
         True
     """
     x, y, a, b = _prepared(x, y, p, weights_x, weights_y)
@@ -77,17 +78,20 @@ def sliced_wasserstein(
         powers[part] = line_costs(x @ directions[part].T, y @ directions[part].T, a, b, p)
     centre = (x.mean(axis=0) + y.mean(axis=0)) / 2
     radius = np.linalg.norm(x - centre, axis=1).max() + np.linalg.norm(y - centre, axis=1).max()
-    mean = empirical_bernstein(powers, 0.0, float(radius**p) * (1 + 1e-9), delta)
-    ends = [max(0.0, end) ** (1 / p) for end in (mean.value, mean.lower, mean.upper)]
+    most = float(radius**p) * (1 + 1e-9)
+    mean = empirical_bernstein(powers, 0.0, most, delta)
+    ends = [max(0.0, end) ** (1 / p) for end in (mean.value, mean.lower, mean.upper, most)]
     interval = Confidence(
-        ends[0],
-        ends[1],
-        ends[2],
-        mean.level,
-        "distance",
-        f"empirical Bernstein over {projections} directions",
-        True,
-        "independent uniform directions; the clouds are fixed",
+        value=ends[0],
+        lower=ends[1],
+        upper=ends[2],
+        level=mean.level,
+        unit="distance",
+        method=f"empirical Bernstein over {projections} directions",
+        guaranteed=True,
+        assumptions="independent uniform directions; the clouds are fixed",
+        least=0.0,
+        most=ends[3],
     )
     return SlicedDistance(value=ends[0], interval=interval, p=p, projections=projections)
 
@@ -130,7 +134,7 @@ def max_sliced_wasserstein(
     x, y, a, b = _prepared(x, y, p, weights_x, weights_y)
     scale = float(max(np.abs(x).max(), np.abs(y).max()))
     if scale == 0:
-        return Enclosure(0.0, 0.0, "distance", "max-sliced")
+        return Enclosure(lower=0.0, upper=0.0, unit="distance", method="max-sliced")
     x, y = x / scale, y / scale
     keep_x, keep_y = a > 0, b > 0
     costs = ((x[keep_x] ** 2).sum(1)[:, None] + (y[keep_y] ** 2).sum(1)) - 2 * x[keep_x] @ y[keep_y].T
@@ -145,7 +149,12 @@ def max_sliced_wasserstein(
     upper = (float(singular[0]) + rounding) * scale
     if plan.mass.sum() < 1 - 1e-9:
         raise InputError("the network simplex stopped early; use fewer points")
-    return Enclosure(min(max(0.0, best - rounding) * scale, upper), upper, "distance", "ascent; top direction of the W2 plan")
+    return Enclosure(
+        lower=min(max(0.0, best - rounding) * scale, upper),
+        upper=upper,
+        unit="distance",
+        method="ascent; top direction of the W2 plan",
+    )
 
 
 def _ascend(x: Float64, y: Float64, a: Float64, b: Float64, p: int, direction: Float64, steps: int) -> float:

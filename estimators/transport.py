@@ -191,7 +191,7 @@ def certified_plan(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = M
     lower = (lower - flushed - cost.absolute_error) / (1 + 2 * cost.relative_error)
     if cost.relative_error:  # only non-negative costs have one
         lower = max(lower, 0.0)
-    enclosure = Enclosure(lower, max(upper, lower), cost.unit, plan.method, plan.capped)
+    enclosure = Enclosure(lower=lower, upper=max(upper, lower), unit=cost.unit, method=plan.method, capped=plan.capped)
     return enclosure, replace(plan, rows=rows[plan.rows], columns=columns[plan.columns])
 
 

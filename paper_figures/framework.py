@@ -1,79 +1,61 @@
 """KD²M at a glance: one batch through both networks, features matched as distributions, predictions as in classical KD.
 
-Nothing in it is drawn by hand: real images, two small networks after a few epochs, their features and predictions.
+Nothing in it is drawn by hand: real images, the features and predictions of the demonstration's teacher and of its student
+that was trained alone.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from kd2m_theory.arrays import Float64
-from kd2m_theory.estimators import conditional_wasserstein, wasserstein
+from kd2m_theory.errors import InputError
+from kd2m_theory.files import read_json
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.reporting.style import GREEN, MUTED, PAGE, PALE, STUDENT, TEACHER, diagram, sheet
-from kd2m_theory.validation.populations.digits import CLASSES, IMAGE_SHAPE, load_halves
-from kd2m_theory.validation.training.demo import unwatched
-from kd2m_theory.validation.training.demo_training import Settings, alone, train
-from kd2m_theory.validation.training.networks import parameters
-from kd2m_theory.validation.training.small_networks import digits_student, digits_teacher
+from kd2m_theory.validation.stored_tables import StoredTable
 
-_SEED = 0
-_BATCH = 64
-_SHOWN = 4  # rows and columns of images
-_SETTINGS = {
-    "teacher": Settings(epochs=4, batch=_BATCH, learning_rate=2e-3),
-    "student": Settings(epochs=12, batch=_BATCH, learning_rate=5e-3),
-}
+SIDE = 4  # rows and columns of images
 _HEIGHT, _MIDDLE = 3.4, 1.74
 _UPPER, _LOWER = 2.68, 0.80  # heights of the teacher's and the student's row
 
 
-def table() -> Table:
-    """Train both networks briefly, send one held-out batch through, and describe what comes out.
+def table(stored: Table) -> Table:
+    """The stored numbers without the record of how they were made.
 
     Raises:
-        MissingDependencyError: scikit-learn, which has the images, is not installed.
+        InputError: the file lacks one of them.
     """
-    seen, held_out = load_halves(_SEED)
-    images, labels = held_out.images[:_BATCH], held_out.labels[:_BATCH]
-    features, probabilities, sizes = {}, {}, {}
-    with torch.random.fork_rng(devices=[]):
-        for name, make in (("teacher", digits_teacher), ("student", digits_student)):
-            torch.default_generator.manual_seed(_SEED)
-            model = make(CLASSES, IMAGE_SHAPE)
-            train(model, seen, alone(model), _SETTINGS[name], _SEED, unwatched, name)
-            with torch.no_grad():
-                outputs = model(images)
-            features[name] = outputs.features.double().numpy()
-            probabilities[name] = torch.softmax(outputs.logits.double(), 1).numpy()
-            sizes[name] = parameters(model) - parameters(model.fc)  # the encoder alone
-    clouds = features["teacher"], features["student"]
-    divergences = (probabilities["teacher"] * np.log(probabilities["teacher"] / probabilities["student"])).sum(axis=1)
-    example = int(divergences[: _SHOWN**2].argmax())
-    plane = _plane(np.vstack(clouds))
-    return {
-        "batch": _BATCH,
-        "images": images[: _SHOWN**2, 0].tolist(),
-        "example": example,
-        "label": int(labels[example]),
-        "dimension": clouds[0].shape[1],
-        "parameters": sizes,
-        "features": {name: (found @ plane).tolist() for name, found in features.items()},
-        "probabilities": {name: found[example].tolist() for name, found in probabilities.items()},
-        "kl": float(divergences[example]),
-        "w2": wasserstein(*clouds, 2).value,
-        "cw2": conditional_wasserstein(*clouds, labels, labels, 2, "uniform").value,
-    }
+    missing = [name for name in _SHOWN if name not in stored]
+    if missing:
+        raise InputError(f"{STORED.file} has no {missing[0]!r}; write it again with `{STORED.command}`")
+    return {name: stored[name] for name in _SHOWN}
 
 
-def _plane(points: Float64) -> Float64:
-    """The first two principal axes as columns, d × 2, each with its largest entry positive."""
-    axes: Float64 = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][:2].T
-    return axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+def _read(path: Path) -> Table:
+    return read_json(path, f"{path} is not a table of numbers; write it again with `{STORED.command}`")
+
+
+# One batch of test images through the demonstration's teacher and the student trained alone.
+STORED = StoredTable(
+    file="framework.json", command="python validation/benchmarks/demonstration.py --save validation/benchmarks", read=_read
+)
+_SHOWN = (
+    "batch",
+    "images",
+    "example",
+    "label",
+    "dimension",
+    "parameters",
+    "features",
+    "probabilities",
+    "kl",
+    "w2",
+    "cw2",
+)
 
 
 def draw(table: Table) -> Figure:
@@ -107,7 +89,7 @@ def draw(table: Table) -> Figure:
 def _images(figure: Figure, canvas: Axes, table: Table) -> None:
     side, left, top = 0.255, 0.14, _MIDDLE + 2 * 0.255
     for k, image in enumerate(table["images"]):
-        row, column = divmod(k, _SHOWN)
+        row, column = divmod(k, SIDE)
         x, y = left + side * column, top - side * (row + 1)
         axes = _inset(figure, x + 0.01, y + 0.01, side - 0.02, side - 0.02)
         axes.imshow(np.array(image), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
@@ -115,9 +97,9 @@ def _images(figure: Figure, canvas: Axes, table: Table) -> None:
         if k == table["example"]:
             canvas.add_patch(Rectangle((x, y), side, side, fill=False, ec=GREEN, lw=1.8, zorder=3))
     words = f"one batch\nof {table['batch']} images"
-    canvas.text(left + _SHOWN * side / 2, top + 0.06, words, ha="center", va="bottom")
+    canvas.text(left + SIDE * side / 2, top + 0.06, words, ha="center", va="bottom")
     words = f"marked: a {table['label']},\npredicted at the right"
-    canvas.text(left + _SHOWN * side / 2, top - _SHOWN * side - 0.06, words, ha="center", va="top", color=GREEN, fontsize=6.5)
+    canvas.text(left + SIDE * side / 2, top - SIDE * side - 0.06, words, ha="center", va="top", color=GREEN, fontsize=6.5)
 
 
 def _cloud(figure: Figure, table: Table, name: str, height: float) -> None:
@@ -137,9 +119,10 @@ def _cloud(figure: Figure, table: Table, name: str, height: float) -> None:
 def _prediction(figure: Figure, table: Table, name: str, height: float) -> None:
     axes = _inset(figure, 5.72, height - 0.42, 1.4, 0.88)
     colour = TEACHER if name == "teacher" else STUDENT
-    axes.bar(range(CLASSES), table["probabilities"][name], color=colour, width=0.75)
-    axes.set(ylim=(0, 1), xlim=(-0.6, CLASSES - 0.4))
-    axes.set_xticks(range(CLASSES))
+    heights = table["probabilities"][name]
+    axes.bar(range(len(heights)), heights, color=colour, width=0.75)
+    axes.set(ylim=(0, 1), xlim=(-0.6, len(heights) - 0.4))
+    axes.set_xticks(range(len(heights)))
     axes.set_yticks([0, 1])
     axes.tick_params(length=2, pad=1.5, labelsize=6.5)
     axes.set_xlabel("class", fontsize=6.5, labelpad=1)
@@ -170,4 +153,5 @@ FIGURE = PaperFigure(
     source="KD²M (arXiv 2504.01757), framework overview",
     table=table,
     draw=draw,
+    reads=(STORED,),
 )

@@ -1,20 +1,39 @@
 """The ladder of a student distilled on the digits: every bound on its gap, beside the measured gap."""
 
+from kd2m_theory.errors import InputError
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.reporting.ladder import TITLES, draw
+from kd2m_theory.validation.training.demo_table import REPORTS, Report
+
+# What the picture shows of a row.
+_SHOWN = (
+    "name",
+    "target",
+    "lower",
+    "upper",
+    "measured",
+    "vacuous_from",
+    "status",
+    "why",
+    "guaranteed",
+    "holds",
+    "ratio",
+)
 
 
-def table() -> Table:
-    """The demonstration's audit of the student distilled with CW₂: half a minute of training.
+def table(report: Report) -> Table:
+    """The measured values of a report, and what the picture shows of its rows about gaps.
 
     Raises:
-        MissingDependencyError: scikit-learn, which has the images, is not installed.
+        InputError: the report's rows lack something that is shown.
     """
-    from kd2m_theory.validation.training import demo
-
-    report = demo.run(seed=0, device="cpu", watch=demo.unwatched).reports["cw2"].to_dict()
-    rows = [row for row in report["rows"] if row["target"] in TITLES]
-    return {"measured": report["measured"], "rows": [{name: row[name] for name in row if name != "seconds"} for row in rows]}
+    try:
+        rows = [{name: row[name] for name in _SHOWN} for row in report["rows"] if row["target"] in TITLES]
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"the rows of the report are not those of an audit ({error}); write it again with `kd2m demo`"
+        ) from None
+    return {"measured": report["measured"], "rows": rows}
 
 
 FIGURE = PaperFigure(
@@ -23,4 +42,5 @@ FIGURE = PaperFigure(
     source="ours",
     table=table,
     draw=draw,
+    reads=(REPORTS["cw2"],),
 )

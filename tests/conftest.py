@@ -1,6 +1,7 @@
 """Every run draws the same examples and prints tables of the same width."""
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,14 @@ def _no_terminal():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COLUMNS", raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def demo_pairs():
+    """Stored pairs of two trained students, by what they learned from: "alone" and "cw2"; tests/data/README.md describes them."""
+    from kd2m_theory import Pair
+
+    return {name: Pair.load(Path(__file__).parent / "data" / f"demo-{name}.npz") for name in ("alone", "cw2")}
 
 
 @pytest.fixture

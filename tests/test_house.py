@@ -121,7 +121,7 @@ def test_the_wheel_has_one_import_root_and_every_module():
     for folder, package in FOLDERS.items():
         for path in (ROOT / folder).glob("*.py"):
             assert f"{package.replace('.', '/')}/{path.name}" in files
-    assert {"kd2m_theory/py.typed", "kd2m_theory/reporting/report.css"} <= set(files)
+    assert {"kd2m_theory/py.typed", "kd2m_theory/reporting/report.css", "kd2m_theory/reporting/audit.schema.json"} <= set(files)
     assert not any(
         "test" in file or ("/benchmarks/" in file and not file.endswith((".json", ".parquet")))
         for file in files

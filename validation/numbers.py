@@ -16,16 +16,16 @@ import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
-import torch
-from threadpoolctl import threadpool_info
+from typing import TYPE_CHECKING
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import read_json, write_atomically
-from kd2m_theory.validation.panel import Panel, panel
 from kd2m_theory.validation.training.configuration import digest
 from kd2m_theory.version import __version__
+
+# Who asks for `NUMBERS` alone, such as every process that computes evidence, need not wait for torch.
+if TYPE_CHECKING:
+    from kd2m_theory.validation.panel import Panel
 
 NUMBERS = 1
 
@@ -41,6 +41,8 @@ _LEAST_WIDTH = 1e-15
 
 def record() -> bytes:
     """The version and the panel of the present code, as a file for `check`."""
+    from kd2m_theory.validation.panel import panel
+
     numbers = panel()  # loads what the environment is about
     held = {
         "numbers": NUMBERS,
@@ -76,7 +78,7 @@ def check(held: bytes, what: str) -> None:
         )
 
 
-def moved(held: Panel, here: Panel, *, same_environment: bool) -> list[str]:
+def moved(held: "Panel", here: "Panel", *, same_environment: bool) -> list[str]:
     """What a held panel says otherwise than this one, a few words each; nothing if numbers of both may mix.
 
     A name that only `here` has is a new number and no difference; one that only `held` has is.
@@ -100,8 +102,11 @@ def moved(held: Panel, here: Panel, *, same_environment: bool) -> list[str]:
 
 def environment_of_numbers() -> str:
     """What decides the last digits beside the code: libraries, and the kind of processor that they see."""
+    import numpy as np
     import ot
     import scipy
+    import torch
+    from threadpoolctl import threadpool_info
 
     # Libraries without linear algebra come and go with what else is loaded.
     kernels = sorted({f"{each['internal_api']} {each['architecture']}" for each in threadpool_info() if "architecture" in each})
@@ -119,7 +124,7 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def to_json(numbers: Panel) -> dict[str, dict[str, float | str]]:
+def to_json(numbers: "Panel") -> dict[str, dict[str, float | str]]:
     """As plain data that JSON holds exactly: what is not finite is written as text."""
     return {
         group: {name: value if math.isfinite(value) else repr(value) for name, value in each.items()}
@@ -127,7 +132,7 @@ def to_json(numbers: Panel) -> dict[str, dict[str, float | str]]:
     }
 
 
-def from_json(table: Mapping[str, Mapping[str, float | str]]) -> Panel:
+def from_json(table: Mapping[str, Mapping[str, float | str]]) -> "Panel":
     """What `to_json` made."""
     return {group: {name: float(value) for name, value in each.items()} for group, each in table.items()}
 
@@ -186,6 +191,8 @@ def _compared(held: bytes, what: str) -> tuple[int, str, list[str]]:
     panel_held = from_json(table["panel"])
     differences = []
     if numbers == NUMBERS:
+        from kd2m_theory.validation.panel import panel
+
         here = panel()
         differences = moved(panel_held, here, same_environment=environment == environment_of_numbers())
     return numbers, version, differences

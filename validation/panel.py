@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from kd2m_theory.estimators import Enclosure, Number
+
 Panel = Mapping[str, Mapping[str, float]]
 _Numbers = Iterator[tuple[str, str, float]]
 
@@ -43,12 +45,15 @@ def _log2(value: float) -> float:
     return math.log2(value) if value > 0 else -math.inf
 
 
-def _enclosed(name: str, value: Any) -> _Numbers:
-    """An `Enclosure` or a `Confidence`."""
-    yield "double", f"{name}, lower", value.lower
-    yield "double", f"{name}, upper", value.upper
-    if hasattr(value, "gap"):
-        yield "width", f"{name}, width", value.gap
+def _number(name: str, found: Number) -> _Numbers:
+    """A result of an estimator: its ends, or its value if it has no interval; the width of what is certified as well."""
+    if found.status in ("estimate", "infinite"):
+        yield "double", name, found.value
+        return
+    yield "double", f"{name}, lower", found.lower
+    yield "double", f"{name}, upper", found.upper
+    if isinstance(found, Enclosure):
+        yield "width", f"{name}, width", found.gap
 
 
 def _pairs() -> Iterator[tuple[str, Any, Any]]:
@@ -88,7 +93,7 @@ def _rows() -> _Numbers:
     for words, pair, settings in _pairs():
         ladder = Ladder(pair, 0.05, settings=settings)
         for name, value in ladder.measure().items():
-            yield from _enclosed(f"{words}: {name}", value)
+            yield from _number(f"{words}: {name}", value)
         for row in ladder.evaluate():
             if not row.applicable:
                 continue
@@ -98,7 +103,7 @@ def _rows() -> _Numbers:
             for name, enclosure in row.distances.items():
                 yield "width", f"{words}: {row.name}, width of {name}", enclosure.gap
         for name, distance in measured_distances.distances(pair).items():
-            yield "double", f"{words}: {name}", distance
+            yield "double", f"{words}: {name}", float(distance)
 
 
 def _distances() -> _Numbers:
@@ -110,7 +115,7 @@ def _distances() -> _Numbers:
     p, q = (rng.dirichlet(np.ones(3), size=n) for n in (12, 9))
     spreads = np.stack([np.diag([1.0, k]) for k in (0.0, 0.5, 2.0)])
     ground = e.VertexNorm(rng.normal(size=(4, 2)), label=1)
-    found: dict[str, Callable[[], Any]] = {
+    found: dict[str, Callable[[], Number]] = {
         "wasserstein, p = 1": lambda: e.wasserstein(x, y, p=1),
         "wasserstein, p = 2": lambda: e.wasserstein(x, y, p=2),
         "wasserstein, far from the origin": lambda: e.wasserstein(x + 1e6, y + 1e6, p=2),
@@ -118,15 +123,22 @@ def _distances() -> _Numbers:
         "wasserstein on the line": lambda: e.wasserstein(x[:, :1], y[:, :1], p=1),
         "conditional_wasserstein": lambda: e.conditional_wasserstein(x, y, a, b, p=2, weighting="uniform"),
         "joint_wasserstein": lambda: e.joint_wasserstein(x, y, p, q),
-        "sliced_wasserstein": lambda: e.sliced_wasserstein(x, y).interval,
+        "sliced_wasserstein": lambda: e.sliced_wasserstein(x, y),
         "max_sliced_wasserstein": lambda: e.max_sliced_wasserstein(x, y),
         "gromov_wasserstein": lambda: e.gromov_wasserstein(x, y),
         "mixture_wasserstein": lambda: e.mixture_wasserstein(p[0], x[:3], spreads, q[0], y[:3], 2 * spreads),
         "gaussian_wasserstein": lambda: e.gaussian_wasserstein(x, y).enclosure(),
         "conditional_gaussian_wasserstein": lambda: e.conditional_gaussian_wasserstein(x, y, a, b, "uniform").enclosure(),
+        "mmd": lambda: e.mmd(x, y, permutations=50),
+        "mmd, interval": lambda: e.mmd(x, y, bandwidth=2.0, delta=0.05),
+        "conditional_mmd": lambda: e.conditional_mmd(x, y, a, b),
+        "energy_distance": lambda: e.energy_distance(x, y),
+        "gaussian_kl": lambda: e.gaussian_kl(x, y),
+        "gaussian_kl, shrinkage": lambda: e.gaussian_kl(x, y, shrinkage=0.1),
+        "gaussian_symmetric_kl": lambda: e.gaussian_symmetric_kl(x, y),
     }
     for name, call in found.items():
-        yield from _enclosed(name, call())
+        yield from _number(name, call())
     # Where squares and products underflow: logarithms, since a tolerance would hide the numbers themselves.
     for scale in (1e-150, 1e-160, 1e-320):
         for words, tiny in {
@@ -135,15 +147,6 @@ def _distances() -> _Numbers:
         }.items():
             for end in ("lower", "upper", "gap"):
                 yield "log", f"wasserstein at {scale:g}, {words}, {end}", _log2(getattr(tiny, end))
-    yield "double", "mmd", e.mmd(x, y, permutations=50).value
-    yield "double", "conditional_mmd", e.conditional_mmd(x, y, a, b).value
-    interval = e.mmd(x, y, bandwidth=2.0, delta=0.05).interval
-    assert interval is not None
-    yield from _enclosed("mmd, interval", interval)
-    yield "double", "energy_distance", e.energy_distance(x, y)
-    yield "double", "gaussian_kl", e.gaussian_kl(x, y).value
-    yield "double", "gaussian_kl, shrinkage", e.gaussian_kl(x, y, shrinkage=0.1).value
-    yield "double", "gaussian_symmetric_kl", e.gaussian_symmetric_kl(x, y).value
 
 
 def _intervals() -> _Numbers:
@@ -165,7 +168,7 @@ def _intervals() -> _Numbers:
         "student_t": e.student_t(values, 0.05),
         "percentile_bootstrap": e.percentile_bootstrap(values, 0.05),
     }.items():
-        yield from _enclosed(name, value)
+        yield from _number(name, value)
 
 
 def _constants() -> _Numbers:

@@ -1,8 +1,8 @@
 """Parts of pages that are made of stored tables: a page may say nothing that its table does not.
 
-README reports the shipped campaign, docs/benchmarks.md what the benchmarks measured, docs/evidence.md what `make evidence`
-found. `python -m kd2m_theory.validation.stored_parts README.md docs/benchmarks.md docs/evidence.md` fails if they differ;
-with `--write` it writes those parts.
+README reports the shipped campaign and the demonstration, docs/benchmarks.md what the benchmarks measured, docs/evidence.md
+what `make evidence` found. `python -m kd2m_theory.validation.stored_parts README.md docs/benchmarks.md docs/evidence.md` fails
+if they differ; with `--write` it writes those parts.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from kd2m_theory.files import write_atomically
 from kd2m_theory.validation import benchmark_tables
 from kd2m_theory.validation.campaigns import page_part as campaign_part
 from kd2m_theory.validation.evidence import page_part as evidence_part
+from kd2m_theory.validation.training import demo_table
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ PARTS = (
     Part(campaign_part.BEGIN, campaign_part.END, campaign_part.block),
     Part(benchmark_tables.BEGIN, benchmark_tables.END, benchmark_tables.block),
     Part(evidence_part.BEGIN, evidence_part.END, evidence_part.block),
+    Part(demo_table.BEGIN, demo_table.END, demo_table.block),
 )
 
 

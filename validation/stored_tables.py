@@ -18,12 +18,14 @@ class StoredTable:
         command: what writes it.
         read: turns its path into what a figure's `table` is given; the path itself if not said.
         in_store: what the same table is called in the folder of a campaign's store; empty for tables that no store has.
+        shipped: its name among the tables that ship with the package, where that is another; None: `file`.
     """
 
     file: str
     command: str
     read: Callable[[Path], Any] = lambda path: path
     in_store: str = ""
+    shipped: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,7 +43,7 @@ class StoredTable:
             InputError: it is not there; the message has the command that makes it.
         """
         if folder is None:
-            shipped = Path(str(files("kd2m_theory.validation"))) / "benchmarks" / self.file
+            shipped = Path(str(files("kd2m_theory.validation"))) / "benchmarks" / (self.shipped or self.file)
             if shipped.is_file():
                 return shipped
             raise InputError(f"no {self.file} ships; write it with `{self.command}` and name its folder with --from")

@@ -51,7 +51,7 @@ def vertex_norm(change: Float64, labels: Int64) -> Float64:
 
 
 def class_lipschitz(weight: Float64) -> Float64:
-    """L_y = max_c ‖w_c − w_y‖₂ for each class y (K), in nats a unit of feature distance.
+    """L_y = max_c ‖w_c − w_y‖₂ for each class y (K), in nats per unit of feature distance.
 
     C2: the smallest Lipschitz constant of z ↦ cross-entropy(Wz + b, y) over all of R^d (exact, not only a bound).
 
@@ -70,7 +70,7 @@ def class_lipschitz(weight: Float64) -> Float64:
 
 
 def lipschitz(weight: Float64) -> float:
-    """L = max_y L_y = max_{c,c'} ‖w_c − w_c'‖₂, in nats a unit of feature distance (C2).
+    """L = max_y L_y = max_{c,c'} ‖w_c − w_c'‖₂, in nats per unit of feature distance (C2).
 
     Args:
         weight: K × d weight of the head.
@@ -83,7 +83,7 @@ def lipschitz(weight: Float64) -> float:
 
 
 def spectral_lipschitz(weight: Float64) -> float:
-    """√2 ‖W‖_op ≥ L: the constant of a product-of-norms argument, in nats a unit of feature distance (C2).
+    """√2 ‖W‖_op ≥ L: the constant of a product-of-norms argument, in nats per unit of feature distance (C2).
 
     Args:
         weight: K × d weight of the head.

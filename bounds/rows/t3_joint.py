@@ -80,7 +80,8 @@ def _one_plan(view: View) -> Plan | None:
 def _along(values: Float64, size: float) -> Enclosure:
     """Mean cost of a permutation from the costs of its pairs: an upper side alone."""
     error = 8 * EPS * (size + math.fsum(np.abs(values)) / len(values))
-    return Enclosure(-math.inf, math.fsum(values) / len(values) + error, "nats", "plan of T3.lipschitz")
+    upper = math.fsum(values) / len(values) + error
+    return Enclosure(lower=-math.inf, upper=upper, unit="nats", method="plan of T3.lipschitz")
 
 
 def _head_aware_sides(view: View) -> Sides:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import console, watched
+from kd2m_theory.commands.audit_outputs import check_outputs, finish
+from kd2m_theory.terminal import watched
 
 
 def audit(
@@ -38,15 +39,11 @@ def audit(
     from kd2m_theory.files import check_distinct, check_writable
     from kd2m_theory.pair import Pair
     from kd2m_theory.reporting.report import audit as run_audit
-    from kd2m_theory.reporting.report import check_figure, check_page
 
     check_distinct(PAIR=pair, align=align, json=json, figure=figure, report=report)
     if json is not None:
         check_writable(json)
-    if figure is not None:
-        check_figure(figure)
-    if report is not None:
-        check_page(report)
+    check_outputs(figure, report)
     found = run_audit(
         Pair.load(pair),
         delta,
@@ -60,10 +57,4 @@ def audit(
     )
     if json is not None:
         found.to_json(json)
-    if figure is not None:
-        found.plot(figure)
-    if report is not None:
-        found.to_html(report, shlex.join(["kd2m", *sys.argv[1:]]))
-    console().print(found)
-    if found.violations:
-        raise typer.Exit(1)
+    finish(found, figure, report, shlex.join(["kd2m", *sys.argv[1:]]))

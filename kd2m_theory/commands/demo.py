@@ -5,23 +5,29 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import console, watched
+from kd2m_theory.terminal import console
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where pair, report and picture go.")] = Path("kd2m-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Of the halves, the weights and the order of images.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for pairs, reports and pictures.")] = Path("kd2m-demo"),
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed for the split of the images, the weights and the order of the images.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
 ) -> None:
-    """Train a teacher and two students on handwritten digits, and audit both on images never trained on."""
+    """Train a teacher and two students on handwritten digits, and audit both on held-out images.
+
+    The students are those of the configurations demo-alone and demo-cw2: `kd2m train demo-cw2` keeps the whole run.
+    """
     from kd2m_theory.files import make_folder
     from kd2m_theory.validation.training import demo as demonstration
+    from kd2m_theory.validation.training.demo_table import heading
 
+    demonstration.require_libraries()
     make_folder(out)
     terminal = console()
-    large, small = demonstration.sizes()
-    terminal.print(f"teacher {large:,} parameters, students {small:,}; one half of the digits trains, the other is audited")
-    result = demonstration.run(seed, device, watched)
+    terminal.print(heading())
+    result = demonstration.run(seed, device)
     paths = result.write(out)
     terminal.print(result.table())
     terminal.print(f"written: {', '.join(map(str, paths))}", soft_wrap=True)

@@ -15,6 +15,7 @@ from kd2m_theory.commands.audit import audit
 from kd2m_theory.commands.demo import demo
 from kd2m_theory.commands.figures import figures
 from kd2m_theory.commands.metric import metric
+from kd2m_theory.commands.report import report
 from kd2m_theory.commands.theory import theory
 from kd2m_theory.commands.train import train
 from kd2m_theory.commands.validate import validate
@@ -47,6 +48,7 @@ def _root(
 
 
 app.command()(audit)
+app.command()(report)
 app.command()(demo)
 app.command()(train)
 app.command()(figures)

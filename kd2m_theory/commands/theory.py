@@ -1,10 +1,14 @@
 """`kd2m theory`: the theorems, and whether they hold."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kd2m_theory.terminal import console, watched
+
+if TYPE_CHECKING:
+    from kd2m_theory.reporting.sections import Section
 
 theory = typer.Typer(no_args_is_help=True, help="The theorems: what they say, whether they hold, whether they are sharp.")
 _Seed = Annotated[int, typer.Option(help="Of every search.")]
@@ -15,7 +19,7 @@ def theory_list() -> None:
     """List the theorems."""
     from kd2m_theory.validation.trial.pages import listing
 
-    console().print(listing())
+    _show(listing())
 
 
 @theory.command("show")
@@ -26,7 +30,7 @@ def theory_show(
     from kd2m_theory.theory.catalogue import theorem
     from kd2m_theory.validation.trial.pages import page
 
-    typer.echo(page(theorem(name)))
+    _show(page(theorem(name)))
 
 
 @theory.command("check")
@@ -38,7 +42,7 @@ def theory_check(seed: _Seed = 0) -> None:
     from kd2m_theory.validation.trial.check import check
 
     report = check(seed=seed, watch=lambda items: watched(items, "checking"))
-    console().print(report)
+    _show(report.sections())
     if not report.passed:
         raise typer.Exit(1)
 
@@ -56,9 +60,8 @@ def theory_falsify(
     from kd2m_theory.validation.trial.hunt import hunt
 
     report = hunt(seconds, seed, only, watch=lambda items: watched(items, "falsifying"))
-    console().print(report)
+    _show(report.sections())
     if not report.passed:
-        typer.echo(report.details)
         raise typer.Exit(1)
 
 
@@ -71,6 +74,12 @@ def theory_power(seed: _Seed = 0) -> None:
     from kd2m_theory.validation.trial.power import power
 
     report = power(seed=seed, watch=lambda items: watched(items, "hunting"))
-    console().print(report)
+    _show(report.sections())
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _show(sections: "Sequence[Section]") -> None:
+    from kd2m_theory.reporting.terminal_view import printed
+
+    console().print(printed(sections), crop=False)

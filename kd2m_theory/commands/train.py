@@ -54,6 +54,7 @@ def train(
 
     chosen = read_configuration(configuration, change or ())
     require_training()
+    from kd2m_theory.reporting.terminal_view import printed
     from kd2m_theory.validation.training.distillation import train as run_training
     from kd2m_theory.validation.training.processes import started_by_torchrun
 
@@ -64,7 +65,7 @@ def train(
         typer.echo("stopped; the same command with --resume continues after the last whole epoch", err=True)
         raise typer.Exit(130) from None
     if started_by_torchrun().writes:
-        console().print(results(trained))
+        console().print(printed(results(trained)))
         typer.echo(f"run: {folder}")
     if any(trained.violations.values()):
         raise typer.Exit(1)

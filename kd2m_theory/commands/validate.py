@@ -55,7 +55,7 @@ def run(
     ] = None,
     store: Annotated[Path | None, typer.Option(metavar="FOLDER", hidden=True)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Compute only what the store lacks.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Local processes; one a core if not given.", show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(help="Local processes; one per core if not given.", show_default=False)] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Use this Dask scheduler: tcp://HOST:PORT.", show_default=False)
     ] = None,
@@ -123,8 +123,10 @@ def _report(folder: Path, out: Path | None) -> "Findings":
     require("a campaign", "pyarrow")
     from kd2m_theory.files import make_folder, write_atomically
     from kd2m_theory.paper_figures.campaign_figures import pictures
+    from kd2m_theory.reporting.markdown_view import markdown
+    from kd2m_theory.reporting.terminal_view import printed
     from kd2m_theory.validation.campaigns.findings import findings
-    from kd2m_theory.validation.campaigns.page import markdown, printed, sections
+    from kd2m_theory.validation.campaigns.page import sections
     from kd2m_theory.validation.campaigns.store import Store
 
     store = Store(folder)
@@ -136,9 +138,7 @@ def _report(folder: Path, out: Path | None) -> "Findings":
     write_atomically(out / "report.md", markdown(page, f"Campaign {folder.name}").encode())
     for name, data in pictures(found, ("png", "json")).items():
         write_atomically(out / name, data)
-    console().print(printed(page))
-    for command in (command for part in page for command in part.commands):
-        typer.echo(command)
+    console().print(printed(page), crop=False)
     typer.echo(f"written: {folder / 'table.parquet'}, {out}")
     return found
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting import style
-from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, limits, look, short, sign_of
+from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, interval, limits, look, short, sign_of
 from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
 
 # Targets of the picture, in its order.
@@ -76,7 +76,7 @@ def _panel(axes: Axes, target: str, rows: Sequence[Record], measured: Record | N
     if vacuous and sign > 0 and left < vacuous[0] < right:
         axes.axvspan(vacuous[0], right, color=MUTED, alpha=0.10, lw=0)
     if measured is not None and gap is not None:
-        _band(axes, sorted(sign * end for end in (measured["lower"], measured["upper"])), sign * gap)
+        _band(axes, sorted(sign * end for end in interval(measured)), sign * gap)
     for k, row in enumerate(rows):
         _row(axes, k, row, sign, (left, right), gap)
 

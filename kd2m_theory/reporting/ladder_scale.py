@@ -14,6 +14,9 @@ UNITS = {
     "population_error_gap": "probability",
 }
 
+# An axis ends here, whatever numbers a report has: quotients of its ends are finite.
+_LEAST, _MOST = 1e-150, 1e150
+
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 Groups = Sequence[tuple[str, Sequence[Record]]]
@@ -26,7 +29,7 @@ class Look:
     Attributes:
         kind: "broken" (the measured value lies outside), "unmet" (an assumption is), "vacuous", "decided" (excludes a gap of
             zero) or "informative".
-        dotted: whether the row promises nothing, because an assumption is unmet.
+        dotted: whether the row has no guarantee, because an assumption is unmet.
         hollow: whether the upper end says no more than that the student may guess.
     """
 
@@ -51,6 +54,12 @@ def ends(row: Record, sign: float) -> tuple[float, float]:
     lower = -math.inf if row["lower"] is None else row["lower"]
     upper = math.inf if row["upper"] is None else row["upper"]
     return (lower, upper) if sign > 0 else (-upper, -lower)
+
+
+def interval(value: Record) -> tuple[float, float]:
+    """Lower and upper end of a measured value's interval; one that is missing is infinite."""
+    lower, upper = value["lower"], value["upper"]
+    return (-math.inf if lower is None else lower), (math.inf if upper is None else upper)
 
 
 def look(row: Record) -> Look:
@@ -82,11 +91,11 @@ def limits(groups: Groups, measured: Mapping[str, Record], room: tuple[float, fl
         sign = sign_of(value)
         values = [end for row in rows if row["status"] != "not applicable" for end in ends(row, sign)]
         if value is not None:
-            values += [sign * value["value"], sign * value["upper" if sign > 0 else "lower"]]
+            values += [sign * value["value"], sign * interval(value)[1 if sign > 0 else 0]]
         found.setdefault(UNITS[target], []).extend(end for end in values if 0 < end < math.inf)
     result = {}
     for unit, positive in found.items():
-        low, high = (min(positive), max(positive)) if positive else (1e-3, 1.0)
+        low, high = (min(max(end, _LEAST), _MOST) for end in ((min(positive), max(positive)) if positive else (1e-3, 1.0)))
         low = min(low, high / 10)
         decades = math.log10(high / low)
         result[unit] = low / 10 ** (room[0] * decades), high * 10 ** (room[1] * decades)

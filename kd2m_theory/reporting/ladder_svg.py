@@ -8,7 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from kd2m_theory.reporting.html import Html, element, join
-from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, limits, look, short, sign_of
+from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, interval, limits, look, short, sign_of
+from kd2m_theory.reporting.sections import Drawing
 
 _TITLES = {
     "gap": "Gap, each network with its own head",
@@ -20,6 +21,17 @@ _TITLES = {
 # Heights in em: a row with a bar, one without, the axis below.
 _BARRED, _BARE, _AXIS = 2.9, 1.7, 2.0
 _WORDS = {"broken": ", does not hold", "unmet": ", unmet"}
+
+
+def ladder_drawing(report: Report) -> Drawing | None:
+    """The panels of a report below their legend; None if no row has a number."""
+    panels = ladder_panels(report)
+    if not panels:
+        return None
+    legend = element("ul", *(element("li", mark, " ", words) for mark, words in swatches()), class_="legend")
+    drawn = [element("div", element("h3", title), figure) for title, figure in panels]
+    markup = join((legend, element("div", *drawn, class_="panels")))
+    return Drawing(markup=markup, words="The page of the report has the ladder as a picture; the tables have the same numbers.")
 
 
 def ladder_panels(report: Report) -> list[tuple[str, Html]]:
@@ -53,7 +65,7 @@ def swatches() -> list[tuple[Html, str]]:
         (row("decided", left_end), "excludes zero: the student is worse, or better"),
         (row("informative"), "informative"),
         (row("vacuous", hollow=" hollow"), "vacuous: allows a student that guesses"),
-        (row("unmet", dotted=" dotted", hollow=" hollow"), "an assumption is unmet: promises nothing"),
+        (row("unmet", dotted=" dotted", hollow=" hollow"), "an assumption is unmet: no guarantee"),
         (row("broken"), "does not hold"),
         (sample(_arrow("30%", "0.1em", "vacuous")), "reaches zero or below"),
     ]
@@ -114,7 +126,7 @@ class _Panel:
     def _band(self, height: float) -> list[Html]:
         if self.measured is None:
             return []
-        low, high = sorted(self.sign * self.measured[side] for side in ("lower", "upper"))
+        low, high = sorted(self.sign * end for end in interval(self.measured))
         if high <= 0:
             return []
         left = self.place(low) if low > 0 else 0.0

@@ -1,16 +1,14 @@
 """An audit as one HTML page that loads nothing: verdict first, then the ladder, every row, and where it all comes from."""
 
-import base64
-import hashlib
-from collections.abc import Iterable, Mapping
-from importlib.resources import files
+from collections.abc import Mapping
 from typing import Any
 
+from kd2m_theory.reporting import html_view
 from kd2m_theory.reporting.citation import PAPER, software
-from kd2m_theory.reporting.html import Html, element
-from kd2m_theory.reporting.ladder_svg import ladder_panels, swatches
-from kd2m_theory.reporting.page_tables import assumptions_table, measured_table, pairs_table, rows_tables, yardsticks_table
-from kd2m_theory.reporting.verdict import verdict
+from kd2m_theory.reporting.ladder_scale import interval
+from kd2m_theory.reporting.ladder_svg import ladder_drawing
+from kd2m_theory.reporting.page_tables import assumptions_table, measured_table, pairs_table, row_sections, yardsticks_table
+from kd2m_theory.reporting.sections import Code, Link, Part, Section, paragraph
 
 Report = Mapping[str, Any]
 
@@ -22,104 +20,78 @@ def html_page(report: Report, command: str | None = None) -> str:
         report: the report.
         command: what was typed to make it; the call in Python if None.
     """
-    sections = {
-        "verdict": ("Verdict", _verdict(report)),
-        "measured-values": ("Measured", _measured(report)),
-        "ladder": ("The ladder of bounds", _ladder(report)),
-        "rows": ("Every row", _rows(report)),
-        "assumptions": ("Assumptions", _assumptions(report)),
-        "yardstick": ("Yardsticks", [yardsticks_table(report)]),
-        "origin": ("Where it comes from", _origin(report)),
-        "reproduce": ("How to reproduce it", _reproduce(report, command)),
-        "cite": ("How to cite", _cite(report)),
-    }
-    sections = {name: section for name, section in sections.items() if section[1]}
-    main = [
-        element("section", element("h2", title, id=name), *parts, aria_labelledby=name)
-        for name, (title, parts) in sections.items()
-    ]
-    links = [element("li", element("a", title, href=f"#{name}")) for name, (title, _) in sections.items()]
-    contents = element("nav", element("ul", *links), aria_label="Sections")
+    title = "Audit of a distilled student"
     subject = f"{report['n']:,} samples, {report['classes']} classes, kd2m-theory {report['environment']['kd2m-theory']}"
-    body = element(
-        "body",
-        element("a", "Skip to the report", href="#main", class_="skip"),
-        element("header", element("h1", "Audit of a distilled student"), element("p", subject)),
-        element("main", main[0], contents, *main[1:], id="main", tabindex="-1"),
-    )
-    return f"<!doctype html>\n{element('html', _head(report), body, lang='en')}\n"
+    window = f"Violated: {title[0].lower()}{title[1:]}" if report["violations"] else title
+    return html_view.page(title, subject, page_sections(report, command), title=window)
 
 
-def _head(report: Report) -> Html:
-    style = Html(files("kd2m_theory.reporting").joinpath("report.css").read_text(encoding="utf-8"))
-    # The browser itself then refuses whatever is not this style sheet, should anything ever slip through.
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    title = "Violated: audit of a distilled student" if report["violations"] else "Audit of a distilled student"
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=f"default-src 'none'; style-src 'sha256-{digest}'"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", style),
-    )
+def page_sections(report: Report, command: str | None = None) -> list[Section]:
+    """Everything about a report (`AuditReport.to_dict()`), as sections; those that would be empty are left out.
+
+    Args:
+        report: the report.
+        command: what was typed to make it; the call in Python if None.
+    """
+    sections = [
+        Section(title="Verdict", parts=_verdict(report), key="verdict"),
+        Section(title="Measured", parts=_measured(report), key="measured-values"),
+        Section(title="The ladder of bounds", parts=_ladder(report), key="ladder"),
+        Section(title="Every row", parts=_rows(report), key="rows"),
+        Section(title="Assumptions", parts=(assumptions_table(report),) if report["rows"] else (), key="assumptions"),
+        Section(title="Yardsticks", parts=(yardsticks_table(report),), key="yardstick"),
+        Section(title="Where it comes from", parts=_origin(report), key="origin"),
+        Section(title="How to reproduce it", parts=_reproduce(report, command), key="reproduce"),
+        Section(title="How to cite", parts=_cite(report), key="cite"),
+    ]
+    return [section for section in sections if section.parts]
 
 
-def _paragraphs(sentences: Iterable[str]) -> Html:
-    return element("p", " ".join(sentences))
+def _verdict(report: Report) -> tuple[Part, ...]:
+    found = report["verdict"]
+    headline = paragraph(found["headline"], tone="strong")
+    if found["violated"]:
+        headline = paragraph(f"✗ {found['headline']}", tone="alarm")
+    caveats = Section(title="What is not promised", parts=(paragraph(" ".join(found["caveats"])),))
+    return headline, paragraph(" ".join(found["findings"])), caveats
 
 
-def _verdict(report: Report) -> list[Html]:
-    found = verdict(report)
-    mark = "✗ " if found.violated else ""
-    headline = element("p", element("strong", mark + found.headline), class_="violated" if found.violated else "headline")
-    return [headline, _paragraphs(found.findings), element("h3", "What is not promised"), _paragraphs(found.caveats)]
-
-
-def _measured(report: Report) -> list[Html]:
+def _measured(report: Report) -> tuple[Part, ...]:
     measured = report["measured"]
     if not measured:
-        return []
+        return ()
     mismatch = measured.get("head_mismatch")
-    if mismatch is None or mismatch["lower"] <= 0 <= mismatch["upper"]:
-        return [measured_table(report)]
+    lower, upper = (0.0, 0.0) if mismatch is None else interval(mismatch)
+    if lower <= 0 <= upper:
+        return (measured_table(report),)
     words = "The student's own head is not the teacher's: rows about features are about the student under the teacher's head."
-    return [element("p", words), measured_table(report)]
+    return paragraph(words), measured_table(report)
 
 
-def _ladder(report: Report) -> list[Html]:
-    panels = ladder_panels(report)
-    if not panels:
-        return []
-    legend = element("ul", *(element("li", mark, " ", words) for mark, words in swatches()), class_="legend")
-    drawn = [element("div", element("h3", title), figure) for title, figure in panels]
-    return [legend, element("div", *drawn, class_="panels")]
+def _ladder(report: Report) -> tuple[Part, ...]:
+    drawing = ladder_drawing(report)
+    return () if drawing is None else (drawing,)
 
 
-def _rows(report: Report) -> list[Html]:
-    tables = rows_tables(report)
+def _rows(report: Report) -> tuple[Part, ...]:
+    tables = row_sections(report)
     if not tables:
-        return []
+        return ()
     words = (
         "Bound / value: the bound over the measured value, on the value's side of zero; 1 is sharp. Vacuous: the row is true "
         "and allows a student that guesses uniformly. L is the steepness (Lipschitz constant) of the loss. A dash: not "
         "measured, or no number."
     )
-    return [element("p", words), *(part for title, whole in tables for part in (element("h3", title), whole))]
+    return paragraph(words), *tables
 
 
-def _assumptions(report: Report) -> list[Html]:
-    return [assumptions_table(report)] if report["rows"] else []
-
-
-def _origin(report: Report) -> list[Html]:
+def _origin(report: Report) -> tuple[Part, ...]:
     environment = {**report["environment"], "seconds": f"{report['seconds']:.1f}", "schema": report["schema"]}
-    tables = [pairs_table("Computed with", ("What", "Version or value"), environment)]
-    if report["provenance"]:
-        words = {str(key): str(value) for key, value in report["provenance"].items()}
-        tables.insert(0, pairs_table("What the pair says about itself", ("What", "Words"), words))
-    return tables
+    computed = pairs_table("Computed with", ("What", "Version or value"), environment)
+    if not report["provenance"]:
+        return (computed,)
+    words = {str(key): str(value) for key, value in report["provenance"].items()}
+    return pairs_table("Provenance of the pair", ("What", "Words"), words), computed
 
 
 def _call(settings: Mapping[str, Any]) -> str:
@@ -137,19 +109,20 @@ def _told(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else f"{value:g}"
 
 
-def _reproduce(report: Report, command: str | None) -> list[Html]:
+def _reproduce(report: Report, command: str | None) -> tuple[Part, ...]:
     settings = {"delta": report["delta"], **report["settings"]}
-    code = command or _call(settings)
-    shown = {name: _told(value) for name, value in settings.items()}
-    return [
-        element("p", "With the same pair and the versions above, this gives the same numbers:"),
-        element("pre", element("code", code)),
-        pairs_table("What the audit was told", ("Setting", "Value"), shown),
-    ]
+    told = pairs_table("What the audit was told", ("Setting", "Value"), {name: _told(each) for name, each in settings.items()})
+    words = "With the same pair and the versions above, this gives the same numbers:"
+    if command is not None:
+        return paragraph(words), Code(command, "sh"), told
+    files = "An audit does not know the files that it was made of: put the name of the pair's in place of pair.safetensors"
+    if settings["align"]:
+        files += ", and load the pair that the map was fitted on as other"
+    return paragraph(words), Code(_call(settings), "python"), paragraph(f"{files}."), told
 
 
-def _cite(report: Report) -> list[Html]:
+def _cite(report: Report) -> tuple[Part, ...]:
     works = software(report["environment"]["kd2m-theory"]), PAPER
-    link = element("a", PAPER.identifier, href=PAPER.url)
-    words = element("p", "Cite the software and the paper whose framework it implements (", link, "):")
-    return [words, element("pre", element("code", "\n\n".join(work.bibtex() for work in works)))]
+    link = Link(PAPER.identifier, PAPER.url)
+    words = paragraph("Cite the software and the paper whose framework it implements (", link, "):")
+    return words, Code("\n\n".join(work.bibtex() for work in works), "bibtex")

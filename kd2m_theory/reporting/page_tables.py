@@ -1,11 +1,12 @@
 """The tables of a report's page, each from the report's dictionary."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
-from kd2m_theory.reporting.html import Html, element, join
+from kd2m_theory.reporting.ladder_scale import interval
+from kd2m_theory.reporting.sections import Cell, Column, Line, Section, Strong, Table, Tone, columns, paragraph
 from kd2m_theory.words import number, percent
 
 Report = Mapping[str, Any]
@@ -16,66 +17,34 @@ _HOLDS = {True: "✓\u00a0yes", False: "✗\u00a0NO", None: "–"}
 _STATES = {"met": "✓\u00a0met", "vouched": "vouched\u00a0for", "unmet": "✗\u00a0unmet"}
 
 
-def table(label: str, caption: str, heads: Sequence[str], bodies: Iterable[Html], class_: str) -> Html:
-    """A table in a region of that label, which scrolls sideways where it must and which the keyboard reaches.
-
-    Args:
-        label: what the region is called; no two on a page alike.
-        caption: of the table.
-        heads: of the columns.
-        bodies: elements `tbody`.
-        class_: of the table, for the style sheet.
-    """
-    top = element("tr", *(element("th", head, scope="col") for head in heads))
-    whole = element(
-        "table",
-        element("caption", element("span", caption)),
-        element("thead", top),
-        *bodies,
-        class_=class_,
-    )
-    return element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=f"Table: {label}")
-
-
-def value_cell(value: float | None, digits: int = 4) -> Html:
+def value_cell(value: float | None, digits: int = 4) -> Cell:
     """A number in a cell: a few digits for people, all of them for programs."""
-    if value is None or not math.isfinite(value):
-        return element("td", number(value), class_="number")
-    return element("td", element("data", number(value, digits), value=repr(float(value))), class_="number")
+    return Cell(number(value, digits), value)
 
 
-def heading_cell(words: str, name: str) -> Html:
-    """The first cell of a row, which names it (`name` is its id); it may break after a full stop or an underscore."""
-    parts = [element("span", part) for part in words.replace(".", ".\n").replace("_", "_\n").split("\n")]
-    return element("th", join(parts, "<wbr>"), scope="row", id=name)
+def pairs_table(name: str, heads: tuple[str, str], items: Mapping[str, str]) -> Table:
+    """Words beside words, which may come from anybody."""
+    left, right = heads
+    lines = tuple(Line((Cell(key, foreign=True), Cell(words, foreign=True))) for key, words in items.items())
+    return Table(name=name, columns=(Column(left), Column(right, folds=True)), lines=lines, kind="pairs")
 
 
-def pairs_table(caption: str, heads: Sequence[str], items: Mapping[str, str]) -> Html:
-    """Words beside words that may come from anybody: isolated, so that no writing direction leaks out."""
-    rows = [
-        element("tr", element("th", element("bdi", key), scope="row"), element("td", element("bdi", words)))
-        for key, words in items.items()
-    ]
-    return table(caption, caption, heads, [element("tbody", *rows)], "pairs")
-
-
-def measured_table(report: Report) -> Html:
+def measured_table(report: Report) -> Table:
     """Measured values with their intervals."""
-    rows = []
+    lines = []
     for name, value in report["measured"].items():
         method = value["method"] + ("" if value["guaranteed"] else " (asymptotic)")
-        numbers = (value_cell(value[side]) for side in ("value", "lower", "upper"))
-        cells = (*numbers, element("td", value["unit"]), element("td", method))
-        rows.append(element("tr", element("th", MEASURED[name], scope="row"), *cells, data_measured=name))
+        numbers = map(value_cell, (value["value"], *interval(value)))
+        lines.append(Line((MEASURED[name], *numbers, value["unit"], method), key=f"measured.{name}"))
     caption = (
         f"Values of {report['n']:,} samples; intervals for the population, each at {percent(1 - report['share'])}, "
         f"all together at {percent(1 - report['delta'])}"
     )
-    heads = ("Measured", "Value", "From", "To", "Unit", "Interval")
-    return table("measured values", caption, heads, [element("tbody", *rows)], "measured")
+    heads = (*columns("Measured", "Value", "From", "To", numeric=3), Column("Unit"), Column("Interval", folds=True))
+    return Table(name="measured values", columns=heads, lines=tuple(lines), caption=caption, kind="measured")
 
 
-def yardsticks_table(report: Report) -> Html:
+def yardsticks_table(report: Report) -> Table:
     """What to compare with: a student that guesses, the teacher, and what the certainty was spent on."""
     classes, measured = report["classes"], report["measured"]
     shares = round(report["delta"] / report["share"])
@@ -94,13 +63,18 @@ def yardsticks_table(report: Report) -> Html:
         ("failure probability δ of everything together", report["delta"], "probability"),
         (f"its share for each of {shares} claims", report["share"], "probability"),
     ]
-    rows = [element("tr", element("th", words, scope="row"), value_cell(v, 6), element("td", unit)) for words, v, unit in items]
-    caption = "What a bound must beat to say anything"
-    return table("yardsticks", caption, ("Yardstick", "Value", "Unit"), [element("tbody", *rows)], "yardsticks")
+    return Table(
+        name="yardsticks",
+        columns=(*columns("Yardstick", "Value", numeric=1), Column("Unit")),
+        lines=tuple(Line((words, value_cell(value, 6), unit)) for words, value, unit in items),
+        caption="What a bound must beat to say anything",
+        kind="yardsticks",
+    )
 
 
-def rows_tables(report: Report) -> list[tuple[str, Html]]:
+def row_sections(report: Report) -> list[Section]:
     """Heading and table of every target, in ladder order."""
+    heads = (*columns("Row", "Lower", "Upper", "Bound / value", numeric=3), Column("Holds"))
     result = []
     for target, subject in SUBJECTS.items():
         rows = [row for row in report["rows"] if row["target"] == target]
@@ -108,50 +82,66 @@ def rows_tables(report: Report) -> list[tuple[str, Html]]:
             value = next((row["measured"] for row in rows if row["measured"] is not None), None)
             measured = "Not measured" if value is None else f"Measured: {number(value)}"
             caption = f"{measured}; {len(rows)} row{'' if len(rows) == 1 else 's'}"
-            heads = ("Row", "Lower", "Upper", "Bound / value", "Holds")
-            result.append((subject.words, table(subject.words, caption, heads, map(_row, rows), "rows")))
+            table = Table(name=subject.words, columns=heads, lines=tuple(map(_line, rows)), caption=caption, kind="rows")
+            result.append(Section(title=subject.words, parts=(table,)))
     return result
 
 
-def _row(row: Record) -> Html:
-    """Two lines that belong together: the numbers, and below them what they mean, over the whole width."""
-    name = f"row-{row['name']}"
-    there = row["status"] != "not applicable"
-    sides = [row["lower"], row["upper"]]
-    if there:  # a side that is missing is infinite
-        sides = [end if end is not None else limit for end, limit in zip(sides, (-math.inf, math.inf), strict=True)]
-    numbers = [value_cell(side) for side in (*sides, row["ratio"])]
-    holds = element("td", _HOLDS[row["holds"]])
-    words = [element("p", row["sentence"], " ", element("span", row["statement"], class_="formula"))]
+def sides(row: Record) -> tuple[float | None, float | None]:
+    """Lower and upper bound of a row; a side that is missing from an applicable row is infinite."""
+    if row["status"] == "not applicable":
+        return None, None
+    lower, upper = row["lower"], row["upper"]
+    return (-math.inf if lower is None else lower), (math.inf if upper is None else upper)
+
+
+def compared(row: Record, key: str) -> float | None:
+    """The "slack" or "ratio" of a row; infinite where the bound is, or the measured value is zero. None without a value."""
+    if row["status"] == "not applicable" or row["measured"] is None:
+        return None
+    return math.inf if row[key] is None else float(row[key])
+
+
+def tone(row: Record) -> Tone:
+    """How a row is shown: violated, without a guarantee, vacuous, or informative."""
+    if row["guaranteed"] and row["holds"] is False:
+        return "alarm"
+    if not row["guaranteed"]:  # not applicable among them
+        return "muted"
+    return "plain" if row["status"] == "vacuous" else "good"
+
+
+def _line(row: Record) -> Line:
+    """The numbers, and below them what they mean."""
+    numbers = [value_cell(side) for side in (*sides(row), compared(row, "ratio"))]
     assumed = ", ".join(f"{assumption['name']} ({_STATES[assumption['state']]})" for assumption in row["assumptions"])
-    words.append(element("p", element("b", row["status"]), f": {row['why']}. Rests on {assumed}.", class_="basis"))
-    violated = row["guaranteed"] and row["holds"] is False
-    return element(
-        "tbody",
-        element("tr", heading_cell(row["name"], name), *numbers, holds),
-        element("tr", element("td", *words, colspan=5, headers=name)),
-        data_row=row["name"],
-        class_="violated" if violated else "absent" if not there else "promised" if row["guaranteed"] else "loose",
+    return Line(
+        cells=(row["name"], *numbers, _HOLDS[row["holds"]]),
+        tone=tone(row),
+        details=(
+            paragraph(row["sentence"]),
+            paragraph(row["statement"], tone="muted"),
+            paragraph(Strong(row["status"]), f": {row['why']}. Rests on {assumed}.", tone="muted"),
+        ),
+        key=row["name"],
     )
 
 
-def assumptions_table(report: Report) -> Html:
+def assumptions_table(report: Report) -> Table:
     """Every assumption with its state and evidence, and the rows that make it."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in report["rows"]:
         for assumption in row["assumptions"]:
             key = assumption["name"], assumption["state"], assumption["evidence"]
             found.setdefault(key, []).append(row["name"])
-    rows = [
-        element(
-            "tr",
-            element("th", name, scope="row"),
-            element("td", _STATES[state]),
-            element("td", evidence),
-            element("td", f"{len(users)}: {', '.join(users)}"),
-        )
+    lines = tuple(
+        Line((name, _STATES[state], evidence, f"{len(users)}: {', '.join(users)}"))
         for (name, state, evidence), users in found.items()
-    ]
-    heads = ("Assumption", "State", "Evidence", "Rows")
-    caption = "Assumptions: met (checked on the pair), vouched for (only you can know), or unmet"
-    return table("assumptions", caption, heads, [element("tbody", *rows)], "assumptions")
+    )
+    return Table(
+        name="assumptions",
+        columns=(*columns("Assumption", "State"), Column("Evidence", folds=True), Column("Rows", folds=True)),
+        lines=lines,
+        caption="Assumptions: met (checked on the pair), vouched for (the data cannot check it), or unmet",
+        kind="assumptions",
+    )

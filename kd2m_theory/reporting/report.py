@@ -1,6 +1,5 @@
 """The audit of a pair: measured differences, the ladder of bounds on them, and ways to show both."""
 
-import io
 import json
 import math
 import platform
@@ -12,23 +11,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from rich.console import RenderableType
 
 from kd2m_theory.bounds import BoundResult, Ladder
 from kd2m_theory.bounds.affine import aligned
 from kd2m_theory.bounds.settings import Settings
-from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
 from kd2m_theory.files import check_writable, write_atomically
 from kd2m_theory.pair import Pair
+from kd2m_theory.reporting import html_view, terminal_view
+from kd2m_theory.reporting.stored import SCHEMA, check_derived, fields_of, read_audit
+from kd2m_theory.reporting.summary import notebook_sections, summary_sections
+from kd2m_theory.reporting.verdict import Verdict, verdict
 from kd2m_theory.version import __version__
-from kd2m_theory.words import number, percent
-
-SCHEMA = "kd2m-audit/3"
-_WIDTH = 104
 
 
 @dataclass(frozen=True)
@@ -93,73 +89,30 @@ class AuditReport:
         """Rows whose assumptions stand and whose inequality does not: theory, code or a vouched assumption is wrong."""
         return tuple(row for row in self.rows if row.violated)
 
-    def table(self, width: int = _WIDTH) -> str:
-        """The report as plain text."""
-        console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
-        console.print(self)
-        text: str = console.file.getvalue()  # type: ignore[attr-defined]
-        return "\n".join(line.rstrip() for line in text.splitlines())
+    @property
+    def verdict(self) -> Verdict:
+        """What a reader should take away, in sentences: computed from the rows and the measured values."""
+        return verdict(self._data())
+
+    def table(self, width: int = 104) -> str:
+        """The report as plain text, `width` characters wide."""
+        return terminal_view.plain(summary_sections(self.to_dict()), width)
 
     __str__ = table
 
     def __rich__(self) -> RenderableType:
-        notes = [
-            Text(note, style="dim")
-            for note in (
-                f"Intervals and rows about the population hold together at {percent(1 - self.delta)}, each at "
-                f"{percent(1 - self.share)}; * = asymptotic only.  ratio = bound / gap on the gap's side.",
-                "vacuous: allows a student as bad as uniform guessing.  unmet: without an assumption the row promises nothing.",
-            )
-        ]
-        return Group(self._measured_table(), *self._ladder_tables(), *notes, self._verdict())
+        return terminal_view.printed(summary_sections(self.to_dict()))
 
-    def _measured_table(self) -> Table:
-        table = Table(box=None, pad_edge=False, title=f"measured on n = {self.n}, K = {self.classes}", title_justify="left")
-        table.add_column("measured", min_width=32)
-        for heading in ("value", "from", "to"):
-            table.add_column(heading, justify="right", min_width=10)
-        table.add_column("interval")
-        for name, value in self.measured.items():
-            cells = [number(x) for x in (value.value, value.lower, value.upper)]
-            table.add_row(MEASURED[name], *cells, value.method + ("" if value.guaranteed else " *"))
-        return table
-
-    def _ladder_tables(self) -> Iterable[RenderableType]:
-        for target, subject in SUBJECTS.items():
-            rows = [row for row in self.rows if row.target == target]
-            if not rows:
-                continue
-            value = next((row.measured for row in rows if row.measured is not None), None)
-            title = subject.words if value is None else f"{subject.words}: {number(value)}"
-            table = Table(box=None, pad_edge=False, title=f"\n{title}", title_justify="left")
-            table.add_column("bound", min_width=22, no_wrap=True)
-            for heading in ("lower", "upper", "slack", "ratio"):
-                table.add_column(heading, justify="right", min_width=9, no_wrap=True)
-            table.add_column("holds", no_wrap=True)
-            table.add_column("assumed", min_width=7, no_wrap=True)
-            table.add_column("says", min_width=11, no_wrap=True)
-            table.add_column("seconds", justify="right", no_wrap=True)
-            for row in rows:
-                table.add_row(*_cells(row), style=_style(row))
-            yield table
-            for why in dict.fromkeys(row.why for row in rows if not row.applicable):
-                yield Text(f"n/a: {why}", style="dim")
-
-    def _verdict(self) -> Text:
-        applicable = [row for row in self.rows if row.applicable]
-        guaranteed = [row for row in applicable if row.guaranteed]
-        if self.violations:
-            names = ", ".join(row.name for row in self.violations)
-            return Text(f"VIOLATED: {names}. A vouched assumption, the theory or the code is wrong.", style="bold red")
-        checked = [row for row in guaranteed if row.holds is not None]
-        return Text(
-            f"{len(checked)} of {len(guaranteed)} guaranteed rows checked against the measured gap, none violated; "
-            f"{sum(row.status == 'informative' for row in guaranteed)} informative.  {self.seconds:.1f} s",
-            style="bold",
-        )
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the headline, the measured values and the ladder."""
+        return html_view.fragment(notebook_sections(self.to_dict()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON: numbers that are not finite are null, and each row's status says why."""
+        data = self._data()
+        return data | {"verdict": _plain(verdict(data))}
+
+    def _data(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
             "delta": self.delta,
@@ -176,13 +129,47 @@ class AuditReport:
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON (schema "kd2m-audit/3"), atomically.
+        """Write the report as JSON (schema "kd2m-audit/3"), atomically; `from_json` reads it back.
 
         Raises:
             InputError: nothing can be written there.
         """
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        write_atomically(path, (text + "\n").encode())
+        # Half of a surrogate pair, which UTF-8 does not have, is written as the escape that JSON has for it.
+        write_atomically(path, (text + "\n").encode(errors="backslashreplace"))
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> "AuditReport":
+        """The report that `to_json` wrote to a file, by this version or an earlier one: equal in every field.
+
+        Nothing that follows from the rows is taken from the file. Verdict, violations, and what follows from a row are
+        computed again, and a file that says something else is refused.
+
+        Args:
+            path: of a file with schema "kd2m-audit/3" or "kd2m-audit/2".
+
+        Raises:
+            InputError: the file cannot be read, is not an audit, or contradicts itself; one line names file and field.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> from kd2m_theory import AuditReport, Pair, audit
+            >>> report = audit(Pair([[2.0], [-1.0]], [[1.0], [-1.0]], labels=[0, 1], head_weight=[[1.0], [-1.0]]))
+            >>> with TemporaryDirectory() as folder:
+            ...     report.to_json(Path(folder, "report.json"))
+            ...     again = AuditReport.from_json(Path(folder, "report.json"))
+            >>> again.verdict == report.verdict, again.measured == report.measured
+            (True, True)
+        """
+        path = Path(path)
+        table = read_audit(path)
+        try:
+            report = cls(**fields_of(table))
+            check_derived(table, report.to_dict())
+        except (InputError, RecursionError) as error:
+            raise InputError(f"{path} is not an audit ({error})") from None
+        return report
 
     def plot(self, path: str | Path) -> None:
         """Draw the ladder; the file's ending (.png, .svg or .pdf) chooses the format.
@@ -329,6 +316,7 @@ def _environment() -> Mapping[str, str]:
 
 
 def _plain(value: Any) -> Any:
+    """The value as JSON has it: records as tables, tuples as lists, numbers that are not finite as None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -338,18 +326,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     return value
-
-
-def _cells(row: BoundResult) -> list[str]:
-    if not row.applicable:
-        return [row.name, *["–"] * 5, row.assumed, "n/a", "–"]
-    numbers = [number(x) for x in (row.lower, row.upper, row.slack, row.ratio)]
-    return [row.name, *numbers, row.verdict, row.assumed, row.status, f"{row.seconds:.2f}"]
-
-
-def _style(row: BoundResult) -> str:
-    if row.violated:
-        return "bold red"
-    if not row.applicable or not row.guaranteed:
-        return "dim"
-    return "" if row.status == "vacuous" else "green"

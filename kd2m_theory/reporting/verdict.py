@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.words import number, percent
 
 Report = Mapping[str, Any]
@@ -27,6 +28,12 @@ class Verdict:
         headline: the first sentence.
         findings: what was found.
         caveats: what is not promised.
+
+    Example:
+        >>> from kd2m_theory import Pair, audit
+        >>> found = audit(Pair([[2.0], [-1.0]], [[2.0], [-1.0]], labels=[0, 1], head_weight=[[1.0], [-1.0]])).verdict
+        >>> print(found.violated, found.headline)
+        False Student and teacher have the same loss on these samples.
     """
 
     violated: bool
@@ -36,7 +43,7 @@ class Verdict:
 
 
 def verdict(report: Report) -> Verdict:
-    """The verdict on a report (`AuditReport.to_dict()`)."""
+    """The verdict on a report: the mapping of `AuditReport.to_dict()`, whose own entry "verdict" is not read."""
     comparison = _comparison(report)
     findings = [*_measured(report), _checked(report), *_tightest(report), *_population(report)]
     violated = bool(report["violations"])
@@ -60,7 +67,8 @@ def _comparison(report: Report) -> str:
         return "Student and teacher have the same loss on these samples."
     worse = gap["value"] > 0
     size = f"{number(abs(gap['value']), 3)} nats {'higher' if worse else 'lower'}"
-    if gap["lower"] > 0 or gap["upper"] < 0:
+    lower, upper = interval(gap)
+    if lower > 0 or upper < 0:
         return f"The student is {'worse' if worse else 'better'} than its teacher: its cross-entropy is {size}."
     return (
         f"The student's cross-entropy is {size} than its teacher's on these samples, which do not show that it is "
@@ -70,7 +78,7 @@ def _comparison(report: Report) -> str:
 
 def _interval(value: Record, scale: float, unit: str) -> str:
     """The interval in words, from the student's side: "0.1 to 0.2 nats higher", or "between 0.1 nats lower and 0.2 higher"."""
-    lower, upper = scale * value["lower"], scale * value["upper"]
+    lower, upper = (scale * end for end in interval(value))
     small, large = (number(end, 3) for end in sorted((abs(lower), abs(upper))))
     asymptotic = "" if value["guaranteed"] else " (asymptotic interval)"
     if lower >= 0 or upper <= 0:
@@ -82,7 +90,7 @@ def _measured(report: Report) -> Iterable[str]:
     measured = report["measured"]
     gap = measured.get("gap")
     level = percent(1 - report["delta"])
-    if gap is not None and gap["lower"] < gap["upper"]:
+    if gap is not None and interval(gap)[0] < interval(gap)[1]:
         words = _interval(gap, 1.0, "nats")
         yield f"With {level} confidence in all intervals together, its cross-entropy on the population is {words}."
     if "error_gap" in measured:
@@ -91,7 +99,7 @@ def _measured(report: Report) -> Iterable[str]:
         yield f"It errs on {errors[0]} % of the samples, its teacher on {errors[1]} %; on the population its error is {points}."
     elif "disagreement" in measured:
         share = measured["disagreement"]
-        ends = [number(100 * share[side], 3) for side in ("value", "lower", "upper")]
+        ends = [number(100 * end, 3) for end in (share["value"], *interval(share))]
         yield f"The networks disagree on {ends[0]} % of the samples; on the population on {ends[1]} to {ends[2]} % of inputs."
 
 

@@ -173,11 +173,11 @@ def squared(x, y):
 
 def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys):
     (folder / "mine.py").write_text(DISTANCES)
-    status, out, err = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--examples", "60")
+    status, out, err = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--examples", "30")
     assert (status, err) == (1, "")
     assert "triangle" in out
     assert "np.array" in out
-    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--expect", "squared", "--examples", "60")
+    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--expect", "squared", "--examples", "30")
     assert status in (0, None)
     assert not (folder / ".hypothesis").exists()
 
@@ -220,8 +220,10 @@ def test_the_installed_command_and_the_module_run(folder):
         assert "audit" in subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
-def test_scikit_learn_missing_is_one_line(folder, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    status, _, err = kd2m(monkeypatch, capsys, "demo", "--out", "made")
-    assert status == 2
-    assert "run: pip install scikit-learn\n" in err
+@pytest.mark.parametrize(("module", "distribution"), [("sklearn", "scikit-learn"), ("lightning", "lightning")])
+def test_a_missing_library_of_the_demonstration_is_one_line(folder, monkeypatch, capsys, module, distribution):
+    monkeypatch.setitem(sys.modules, module, None)
+    status, out, err = kd2m(monkeypatch, capsys, "demo", "--out", "made")
+    assert (status, out) == (2, "")
+    assert err == f"kd2m: the demonstration needs {distribution}; run: pip install {distribution}\n"
+    assert not os.path.exists("made")

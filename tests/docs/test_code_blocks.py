@@ -15,7 +15,7 @@ from kd2m_theory.validation.campaigns.campaign import campaign
 from kd2m_theory.validation.training.configuration import configuration
 
 LANGUAGES = {"python", "pycon", "sh", "text", "toml", "{eval-rst}", "{include}", "{toctree}"}
-CHEAP = (("audit",), ("theory", "list"), ("theory", "show"), ("metric", "check"))
+CHEAP = (("audit",), ("report",), ("theory", "list"), ("theory", "show"), ("metric", "check"))
 FOREIGN = {".", "dask", "git"}
 
 

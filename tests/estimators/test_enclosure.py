@@ -30,7 +30,7 @@ def test_status_is_read_off_the_interval():
     assert enclosure(1, 1.1, capped=True).status == "capped"
     assert enclosure(0, 1e-16).status == "open"
     assert enclosure(0, 0).status == "optimal"
-    assert str(enclosure(1, 1)) == "[1, 1] distance (optimal)"
+    assert str(enclosure(1, 1)) == "1, distance, optimal"
 
 
 def test_tiny_and_huge_values_stay_enclosed():
@@ -55,6 +55,7 @@ def test_a_square_is_not_a_distance():
 def test_an_upper_bound_and_a_lower_bound_do_not_add():
     upper, lower = enclosure(-math.inf, 3), enclosure(1, math.inf)
     assert (upper.direction, lower.direction, enclosure(1, 2).direction) == ("upper", "lower", "two-sided")
+    assert enclosure(-math.inf, math.inf).direction == "neither"
     with pytest.raises(InputError, match="upper bound to a lower bound"):
         upper + lower
     assert (upper + enclosure(1, 2)).direction == "upper"

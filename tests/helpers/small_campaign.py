@@ -13,7 +13,7 @@ def reduced():
     table = copy.deepcopy(tomllib.loads(shipped.read_text()))
     sweep, study = table["sweep"][0], table["coverage"][0]
     table["sweep"] = [sweep]
-    sweep |= {"seeds": [0], "epochs": [0, 1], "objectives": {"none": {}, "w2": {"weight": [1e-3]}}}
+    sweep |= {"seeds": [0], "epochs": [0, 1], "images": 150, "objectives": {"none": {}, "w2": {"weight": [1e-3]}}}
     sweep["training"]["epochs"] = sweep["teacher"]["training"]["epochs"] = 1
     study["draws"] = 50_000
     study["audits"] = [{"sizes": [200], "repeats": [60], "block": 30}]

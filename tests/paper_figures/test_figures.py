@@ -27,6 +27,9 @@ from kd2m_theory.reporting.style import COLUMN, DPI, NEUTRAL, PAGE, PALETTE, SMA
 from kd2m_theory.validation.stored_tables import StoredTable
 
 NAMES = [figure.name for figure in registry.figures()]
+# The scope keeps the tests of one figure together, so that they share its table and its files even where two processes share
+# the tests.
+every_figure = pytest.mark.parametrize("name", NAMES, scope="module")
 
 
 def figure_of(name):
@@ -62,7 +65,7 @@ def files_of(name):
     return figure_of(name).rendered(table_of(name), FORMATS)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_figure
 def test_a_figure_drawn_again_from_its_stored_numbers_has_the_same_bytes(name):
     first = files_of(name)
     stored = json.loads(first["json"], parse_constant=lambda word: pytest.fail(f"{word} is not valid JSON"))
@@ -72,7 +75,7 @@ def test_a_figure_drawn_again_from_its_stored_numbers_has_the_same_bytes(name):
         assert len(first[kind]) > 5000
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_figure
 def test_the_numbers_are_the_same_on_a_second_run_and_on_more_threads(name):
     first, before = table_of(name), torch.get_num_threads()
     torch.set_num_threads(3 - min(before, 2))
@@ -111,14 +114,14 @@ def test_the_look_does_not_depend_on_the_users_settings():
     assert changed["svg"] == files_of(name)["svg"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_figure
 def test_a_figure_is_as_wide_as_a_column_or_a_page(name):
     width = picture_of(name).get_figwidth()
     assert width in (COLUMN, PAGE)
     assert Image.open(io.BytesIO(files_of(name)["png"])).width == round(DPI * width)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_figure
 def test_every_axis_is_labelled(name):
     axes = [one for one in picture_of(name).axes if one.axison]
     assert axes
@@ -131,7 +134,7 @@ def test_every_axis_is_labelled(name):
         assert not one.get_title(), "a panel without axes that is titled is a panel"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_figure
 def test_every_letter_can_be_read(name):
     found = texts_of(name)
     assert found
@@ -139,7 +142,7 @@ def test_every_letter_can_be_read(name):
         assert text.get_fontsize() >= SMALLEST, text.get_text()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_figure
 def test_no_text_is_cut_off_or_covers_another(name):
     sheet = picture_of(name).bbox
     boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts_of(name)]
@@ -168,7 +171,7 @@ def colours(artist):
         yield artist.get_color()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_figure
 def test_only_colours_of_the_palette_are_used(name):
     allowed = {colour.lower() for colour in (*PALETTE, *NEUTRAL)} | {"#ffffff"}
     picture = picture_of(name)

@@ -33,7 +33,7 @@ def drawn(case):
 
 
 def fresh(case):
-    return FIGURE.rendered(CASES[case].to_dict(), ["svg"])["svg"].decode()
+    return FIGURE.rendered(FIGURE.table(CASES[case].to_dict()), ["svg"])["svg"].decode()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -67,3 +67,16 @@ def test_a_better_student_turns_the_axis_round():
 def test_a_report_without_rows_is_refused():
     with pytest.raises(InputError, match="no rows"):
         FIGURE.picture({"rows": [], "measured": {}})
+
+
+def test_a_report_of_the_users_own_is_drawn_as_it_plots_itself(tmp_path):
+    CASES["student worse"].to_json(tmp_path / "report.json")
+    CASES["student worse"].plot(tmp_path / "plotted.svg")
+    numbers = FIGURE.numbers(tmp_path)
+    assert FIGURE.rendered(numbers, ["svg"])["svg"] == (tmp_path / "plotted.svg").read_bytes()
+
+
+def test_a_report_of_another_form_is_refused(tmp_path):
+    (tmp_path / "report.json").write_text('{"measured": {}, "rows": [{"name": "T5", "target": "gap"}]}')
+    with pytest.raises(InputError, match=r"are not those of an audit \('lower'\); write it again with `kd2m demo`"):
+        FIGURE.numbers(tmp_path)

@@ -123,9 +123,6 @@ def test_every_row_has_the_numbers_of_the_report_to_the_last_digit(case):
         if "data-row" in node:
             name = node["data-row"]
             shown[name], values[name], cells[name] = node["text"], [], []
-        elif "data-measured" in node:
-            name = node["data-measured"]
-            values[name], cells[name] = [], []
         elif node["tag"] == "data":
             values[name].append(float(node["value"]))
         elif node.get("class") == "number" and "tbody" in node["inside"]:
@@ -133,10 +130,12 @@ def test_every_row_has_the_numbers_of_the_report_to_the_last_digit(case):
         elif node["tag"] == "h2":
             name = node["id"]
             values[name], cells[name] = [], []
-    assert set(shown) == {row["name"] for row in record["rows"]}
+    assert set(shown) == {row["name"] for row in record["rows"]} | {f"measured.{name}" for name in record["measured"]}
     for row in record["rows"]:
         finite = [row[key] for key in ("lower", "upper", "ratio") if row[key] is not None]
         assert values[row["name"]] == finite
+        if row["measured"] is not None and row["ratio"] is None:
+            assert cells[row["name"]][-1] == "∞"
         assert row["statement"] in shown[row["name"]]
         assert row["sentence"] in shown[row["name"]]
         if row["status"] == "not applicable":
@@ -152,7 +151,7 @@ def test_every_row_has_the_numbers_of_the_report_to_the_last_digit(case):
             assert assumption["name"] in shown[row["name"]]
             assert assumption["evidence"] in page.all("body")[0]["text"]
     for name, value in record["measured"].items():
-        assert values[name] == [value[key] for key in ("value", "lower", "upper")]
+        assert values[f"measured.{name}"] == [value[key] for key in ("value", "lower", "upper")]
         assert MEASURED[name] in page.all("body")[0]["text"]
 
 
@@ -190,7 +189,9 @@ HOSTILE = {
 
 
 def test_hostile_provenance_stays_text():
-    tame = page_of(replace(reports()["plain"], provenance={f"key {k}": "word" for k in range(len(HOSTILE))}))
+    tame = page_of(
+        replace(reports()["plain"], provenance={f"key {k}": "word" for k in range(len(HOSTILE))}), command="kd2m audit"
+    )
     text = html_page(replace(reports()["plain"], provenance=HOSTILE).to_dict(), "kd2m audit '</code><script>'")
     text.encode()
     wild = Page(text)
@@ -215,9 +216,9 @@ def test_a_violated_bound_is_said_before_anything_else():
     page = PAGES["violated"]
     assert page.all("title")[0]["text"].startswith("Violated")
     assert page.all("strong")[0]["text"].startswith("✗ Violated: T0.error. ")
-    assert page.all("p")[1]["class"] == "violated"
+    assert page.all("p")[1]["class"] == "alarm"
     (row,) = [node for node in page.found if node.get("data-row") == "T0.error"]
-    assert row["class"] == "violated"
+    assert row["class"] == "alarm"
     assert "✗\u00a0NO" in row["text"]
     for case in CASES:
         if case != "violated":

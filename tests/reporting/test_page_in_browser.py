@@ -157,4 +157,4 @@ def test_what_a_row_means_is_read_on_a_phone_without_scrolling(opened):
             .map(p => p.textContent)"""
     )
     assert wide == []
-    assert page.evaluate("document.querySelectorAll('.rows p').length") == 2 * len(reports()["plain"].rows)
+    assert page.evaluate("document.querySelectorAll('.rows p').length") == 3 * len(reports()["plain"].rows)

@@ -100,14 +100,13 @@ def _correlations(
     names: Sequence[str], gap: str, last: bool, clouds: Mapping[str, Sequence[Float64]], seed: int
 ) -> list[Explained]:
     generator = np.random.default_rng(seed)
-    within = {population: _spearman(arrays) for population, arrays in clouds.items()}
-
-    def resampled() -> Float64:
-        chosen = [[arrays[k] for k in generator.integers(len(arrays), size=len(arrays))] for arrays in clouds.values()]
-        mean: Float64 = np.mean([_spearman(arrays) for arrays in chosen], axis=0)
-        return mean
-
-    drawn = np.array([resampled() for _ in range(_RESAMPLES)])
+    within = {population: _spearman([np.concatenate(arrays, axis=1)])[0] for population, arrays in clouds.items()}
+    samples: dict[str, list[Float64]] = {population: [] for population in clouds}
+    for _ in range(_RESAMPLES):
+        for population, arrays in clouds.items():
+            chosen = generator.integers(len(arrays), size=len(arrays))
+            samples[population].append(np.concatenate([arrays[k] for k in chosen], axis=1))
+    drawn = np.mean([_spearman(each) for each in samples.values()], axis=0)
     tail = (1 - _LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     value = np.mean(list(within.values()), axis=0)
@@ -128,11 +127,17 @@ def _correlations(
     ]
 
 
-def _spearman(arrays: Sequence[Float64]) -> Float64:
-    """Correlation of the first series with each of the others; 0 with one that is constant."""
-    ranks = rankdata(np.concatenate(arrays, axis=1), axis=1)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((ranks**2).sum(axis=1))
-    products = lengths[0] * lengths[1:]
-    correlations: Float64 = np.divide(ranks[1:] @ ranks[0], products, out=np.zeros_like(products), where=products > 0)
-    return correlations
+def _spearman(samples: Sequence[Float64]) -> Float64:
+    """Of each sample, series × points: correlation of the first series with each of the others; 0 with a constant one."""
+    found = np.zeros((len(samples), len(samples[0]) - 1))
+    # Samples of one size are ranked together: a call costs many times what it sorts.
+    sizes = np.array([sample.shape[1] for sample in samples])
+    for size in np.unique(sizes):
+        members = np.flatnonzero(sizes == size).tolist()
+        together: Float64 = np.asarray(rankdata(np.array([samples[k] for k in members]), axis=2))
+        together -= together.mean(axis=2, keepdims=True)
+        for k, ranks in zip(members, together, strict=True):
+            lengths = np.sqrt((ranks**2).sum(axis=1))
+            products = lengths[0] * lengths[1:]
+            np.divide(ranks[1:] @ ranks[0], products, out=found[k], where=products > 0)
+    return found

@@ -5,6 +5,8 @@ from scipy.special import log_softmax
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators import (
+    Estimate,
+    Number,
     conditional_gaussian_wasserstein,
     conditional_mmd,
     conditional_wasserstein,
@@ -21,26 +23,29 @@ from kd2m_theory.pair import Pair
 _SHRINKAGE = 0.1  # of covariances in the Gaussian KL, as in the objectives
 
 
-def distances(pair: Pair) -> dict[str, float]:
+def distances(pair: Pair) -> dict[str, Number]:
     """Every distance by name: between the features, where they are of one dimension, and between the predictions.
 
-    All are distances, not squares, but for the divergences. Features are as they are: no scale is taken out.
+    All are distances, not squares, but for the divergences in nats and the disagreement, a probability. Features are as they
+    are: no scale is taken out.
     """
-    found: dict[str, float] = {}
+    found: dict[str, Number] = {}
     student, teacher, labels = pair.features_student, pair.features_teacher, pair.labels
     if student is not None and teacher is not None and student.shape[1] == teacher.shape[1]:
         found |= _between_features(student, teacher)
         if labels is not None:
-            found["CW2"] = conditional_wasserstein(student, teacher, labels, labels, 2, "uniform").value
-            found["Gaussian CW2"] = conditional_gaussian_wasserstein(student, teacher, labels, labels, "uniform").value
-            found["conditional MMD"] = conditional_mmd(student, teacher, labels, labels).value
+            found["CW2"] = conditional_wasserstein(student, teacher, labels, labels, 2, "uniform")
+            found["Gaussian CW2"] = conditional_gaussian_wasserstein(student, teacher, labels, labels, "uniform")
+            found["conditional MMD"] = conditional_mmd(student, teacher, labels, labels)
     logits_student, logits_teacher = _logits(pair.logits_student, student, pair), _logits(pair.logits_teacher, teacher, pair)
     if logits_student is not None and logits_teacher is not None:
         log_q, log_p = log_softmax(logits_student, axis=1), log_softmax(logits_teacher, axis=1)
-        found["KL of predictions"] = float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean())
-        found["disagreement"] = float((log_q.argmax(axis=1) != log_p.argmax(axis=1)).mean())
+        divergence = float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean())
+        differ = float((log_q.argmax(axis=1) != log_p.argmax(axis=1)).mean())
+        found["KL of predictions"] = Estimate(value=divergence, unit="nats", method="mean over the inputs")
+        found["disagreement"] = Estimate(value=differ, unit="probability", method="share of the inputs")
         if "W2" in found:
-            found["JW2"] = joint_wasserstein(student, teacher, np.exp(log_q), np.exp(log_p)).value
+            found["JW2"] = joint_wasserstein(student, teacher, np.exp(log_q), np.exp(log_p))
     return found
 
 
@@ -48,14 +53,15 @@ def _logits(given: Float64 | None, features: Float64 | None, pair: Pair) -> Floa
     return pair.apply_head(features) if given is None else given
 
 
-def _between_features(student: Float64, teacher: Float64) -> dict[str, float]:
+def _between_features(student: Float64, teacher: Float64) -> dict[str, Number]:
+    paired = float(np.sqrt(((student - teacher) ** 2).sum(axis=1).mean()))
     return {
-        "paired L2": float(np.sqrt(((student - teacher) ** 2).sum(axis=1).mean())),
-        "W1": wasserstein(student, teacher, 1).value,
-        "W2": wasserstein(student, teacher, 2).value,
-        "sliced W2": sliced_wasserstein(student, teacher, 2, projections=256, seed=0).value,
-        "Gaussian W2": gaussian_wasserstein(student, teacher).value,
-        "symmetric Gaussian KL": gaussian_symmetric_kl(student, teacher, shrinkage=_SHRINKAGE).value,
-        "MMD": mmd(student, teacher).value,
+        "paired L2": Estimate(value=paired, unit="distance", method="L2 of pairs"),
+        "W1": wasserstein(student, teacher, 1),
+        "W2": wasserstein(student, teacher, 2),
+        "sliced W2": sliced_wasserstein(student, teacher, 2, projections=256, seed=0),
+        "Gaussian W2": gaussian_wasserstein(student, teacher),
+        "symmetric Gaussian KL": gaussian_symmetric_kl(student, teacher, shrinkage=_SHRINKAGE),
+        "MMD": mmd(student, teacher),
         "energy": energy_distance(student, teacher),
     }

@@ -1,14 +1,10 @@
-"""What a campaign found, as a page: for the terminal and as Markdown, from the same sections."""
+"""What a campaign found, as sections: of a page, or for the terminal."""
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
+from kd2m_theory.reporting.sections import Code, Line, Paragraph, Section, Table, columns, paragraph
 from kd2m_theory.validation.campaigns.correlation import Explained
 from kd2m_theory.validation.campaigns.findings import Findings
 from kd2m_theory.validation.campaigns.table import Row
@@ -17,65 +13,9 @@ from kd2m_theory.validation.campaigns.verdict import Cell
 from kd2m_theory.words import number
 
 
-@dataclass(frozen=True)
-class Section:
-    """A table with words.
-
-    Attributes:
-        title: of the section.
-        headings: of the columns, the first of words.
-        rows: cells.
-        notes: sentences below it.
-        alarming: indices of rows that mean failure.
-        commands: to run next, each on a line of its own.
-    """
-
-    title: str
-    headings: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    notes: tuple[str, ...] = ()
-    alarming: frozenset[int] = frozenset()
-    commands: tuple[str, ...] = ()
-
-
 def sections(found: Findings, store: Path) -> list[Section]:
     """The verdict, violations, coverage, tightness and correlations, as far as the campaign has them."""
     return [_verdict(found, store), *_coverage(found), *_tightness(found), *_correlation(found)]
-
-
-def printed(parts: Sequence[Section]) -> RenderableType:
-    """For the terminal, but for the commands: a terminal must not break them."""
-    shown: list[RenderableType] = []
-    for part in parts:
-        if part.rows:
-            table = Table(box=None, pad_edge=False, title=part.title, title_justify="left", title_style="bold")
-            for k, heading in enumerate(part.headings):
-                table.add_column(heading, justify="right" if k else "left", no_wrap=True)
-            for k, row in enumerate(part.rows):
-                table.add_row(*map(Text, row), style="bold red" if k in part.alarming else "")
-            shown.append(table)
-        else:
-            shown.append(Text(part.title, style="bold red" if part.alarming else "bold"))
-        shown += [Text(note, style="dim") for note in part.notes]
-        shown.append(Text(""))
-    return Group(*shown[:-1])
-
-
-def markdown(parts: Sequence[Section], title: str) -> str:
-    """As a Markdown page."""
-    lines = [f"# {title}", ""]
-    for part in parts:
-        lines += [f"## {part.title}", ""]
-        if part.rows:
-            lines.append("| " + " | ".join(part.headings) + " |")
-            lines.append("|---" + "|--:" * (len(part.headings) - 1) + "|")
-            lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in part.rows]
-            lines.append("")
-        for note in part.notes:
-            lines += [note, ""]
-        if part.commands:
-            lines += ["```sh", *part.commands, "```", ""]
-    return "\n".join(lines)
 
 
 def _verdict(found: Findings, store: Path) -> Section:
@@ -103,9 +43,20 @@ def _verdict(found: Findings, store: Path) -> Section:
         title = "NOTHING WAS CHECKED: no guaranteed row was compared with a measured value, and no claim was tried"
     if judged.passed and found.missing:
         title = f"no guaranteed bound is violated so far: {found.missing:,} tasks are missing"
-    return Section(
-        title=title, notes=tuple(notes), alarming=frozenset() if judged.passed else frozenset({0}), commands=commands
+    next_steps = (Code("\n".join(commands), "sh"),) if commands else ()
+    return Section(title=title, parts=(*map(_note, notes), *next_steps), tone="strong" if judged.passed else "alarm")
+
+
+def _note(words: str) -> Paragraph:
+    return paragraph(words, tone="muted")
+
+
+def _table_section(title: str, headings: Sequence[str], lines: Iterable[Sequence[str]], note: str) -> Section:
+    """A table of words and, in all columns but the first, numbers, with a note below it."""
+    table = Table(
+        name=title, columns=columns(*headings, numeric=len(headings) - 1), lines=tuple(Line(tuple(cells)) for cells in lines)
     )
+    return Section(title=title, parts=(table, _note(note)))
 
 
 def _span(cells: Sequence[Cell]) -> str:
@@ -117,27 +68,29 @@ def _coverage(found: Findings) -> Iterator[Section]:
     cells = found.judgement.cells
     for run in dict.fromkeys(cell.run for cell in cells):
         mine = sorted((cell for cell in cells if cell.run == run), key=lambda cell: (cell.delta, cell.n))
-        rows = tuple(
-            (
-                f"{cell.name}{'' if cell.guaranteed else ' *'}",
-                f"{cell.delta:g}",
-                f"{cell.n:,}",
-                f"{cell.certain}" if cell.certain == cell.possible else f"{cell.certain}–{cell.possible}",
-                f"{cell.trials:,}",
-                f"[{100 * cell.lower:.2g}, {100 * cell.upper:.2g}] %",
-                cell.verdict,
-            )
-            for cell in mine
-        )
-        headings = ("claim", "δ", "n", "wrong", "audits", "rate in", "verdict")
-        bad = frozenset(k for k, cell in enumerate(mine) if cell in (*found.judgement.invalid, *found.judgement.missed))
-        notes = (
+        bad = (*found.judgement.invalid, *found.judgement.missed)
+        heads = columns("claim", "δ", "n", "wrong", "audits", "rate in", "verdict", numeric=6)
+        lines = tuple(Line(_claim(cell), tone="alarm" if cell in bad else "plain") for cell in mine)
+        note = (
             "δ is how often a claim may be wrong: each by itself, and everything guaranteed in one audit together. All "
             "intervals of the rate hold together at 95 %. conservative: wrong less than a fifth as often as allowed; too few: "
             "not even audits without failure would show a rate below δ. * = only asymptotic, or broken on purpose. Two counts: "
-            "the truth itself is known to an interval.",
+            "the truth itself is known to an interval."
         )
-        yield Section(title=f"coverage: {run}", headings=headings, rows=rows, notes=notes, alarming=bad)
+        title = f"coverage: {run}"
+        yield Section(title=title, parts=(Table(name=title, columns=heads, lines=lines), _note(note)))
+
+
+def _claim(cell: Cell) -> tuple[str, ...]:
+    return (
+        f"{cell.name}{'' if cell.guaranteed else ' *'}",
+        f"{cell.delta:g}",
+        f"{cell.n:,}",
+        f"{cell.certain}" if cell.certain == cell.possible else f"{cell.certain}–{cell.possible}",
+        f"{cell.trials:,}",
+        f"[{100 * cell.lower:.2g}, {100 * cell.upper:.2g}] %",
+        cell.verdict,
+    )
 
 
 def _tightness(found: Findings) -> Iterator[Section]:
@@ -161,7 +114,7 @@ def _tightness(found: Findings) -> Iterator[Section]:
         "measured gap to compare with. Largest term: the one that is largest on most pairs, with its median part of the bound."
     )
     headings = ("row", "pairs", "median", "quarter below", "three quarters below", "largest term")
-    yield Section(title="bound / gap, by row", headings=headings, rows=tuple(lines), notes=(note,))
+    yield _table_section("bound / gap, by row", headings, lines, note)
     for gap in _GAP_WORDS:
         mine = [row for row in rows if row["target"] == gap]
         for words, key in _GROUPS if mine else ():
@@ -187,12 +140,8 @@ def _medians(rows: Sequence[Row], gap: str, words: str, key: Callable[[Row], str
     )
     pairs = "" if words == "epoch" else " on trained pairs"
     note = f"Median ratio{pairs} of the tightest row of each theorem: {', '.join(names)}."
-    return Section(
-        title=f"bound / gap {_GAP_WORDS[gap]}, by {words}",
-        headings=(words, *(name.split(".")[0] for name in names)),
-        rows=lines,
-        notes=(note,),
-    )
+    headings = (words, *(name.split(".")[0] for name in names))
+    return _table_section(f"bound / gap {_GAP_WORDS[gap]}, by {words}", headings, lines, note)
 
 
 def _correlation(found: Findings) -> Iterator[Section]:
@@ -205,7 +154,7 @@ def _correlation(found: Findings) -> Iterator[Section]:
             "of 500 resamples of the seeds; teachers, objectives and λ are as they are."
         )
         title = f"which distance explains the gap {_GAP_WORDS[gap]}"
-        yield Section(title=title, headings=("distance", "all trained pairs", "last epoch"), rows=lines, notes=(note,))
+        yield _table_section(title, ("distance", "all trained pairs", "last epoch"), lines, note)
 
 
 _GAP_WORDS = {"gap": "with each network's own head", "gap_shared_head": "through the teacher's head"}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BEGIN, END = "<!-- campaign: made of its table -->", "<!-- end of campaign -->"
 # Rows of the ladder that README shows, all about one gap, and what it calls them.
 _ROWS = {
-    "T1.literal": "the paper's theorem as stated; it promises nothing",
+    "T1.literal": "the paper's theorem as stated, without a guarantee",
     "T1.l2": "the same with its constants",
     "T2.cw2": "class-conditional W₂",
     "T2.head_aware": "transport in the norm that the head sees",

@@ -76,8 +76,8 @@ def _measured(report: AuditReport) -> Iterator[dict[str, Any]]:
 
 
 def _distances(kept: Pair) -> Iterator[dict[str, Any]]:
-    for name, value in distances(kept).items():
-        yield {"kind": "distance", "name": name, "value": value}
+    for name, distance in distances(kept).items():
+        yield {"kind": "distance", "name": name, "value": float(distance)}
 
 
 def _ratio(row: BoundResult) -> float | None:

@@ -1,7 +1,5 @@
 """scikit-learn's handwritten digits: 1,797 real images of 8 × 8 pixels, shipped with the library."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,22 +12,6 @@ from kd2m_theory.validation.populations.stream import Stream
 
 CLASSES = 10
 IMAGE_SHAPE = (1, 8, 8)
-
-
-@dataclass(frozen=True)
-class Digits:
-    """One half of the digits.
-
-    Attributes:
-        images: n × 1 × 8 × 8 in [0, 1].
-        labels: n classes 0..9.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 class DigitsPopulation(FinitePopulation):
@@ -69,22 +51,6 @@ class DigitsPopulation(FinitePopulation):
             return images
         maps, _ = self.affine.draw(len(images), stream)
         return warp(images, maps, IMAGE_SHAPE[1:])
-
-
-def load_halves(seed: int) -> tuple[Digits, Digits]:
-    """A half to train on and a half that nothing trains or selects on, each class halved by a seeded shuffle.
-
-    Raises:
-        MissingDependencyError: scikit-learn is not installed.
-    """
-    images, labels = _load()
-    generator = np.random.default_rng(seed)
-    train = np.zeros(len(labels), dtype=bool)
-    for label in range(CLASSES):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        train[members[: len(members) // 2]] = True
-    seen, held_out = (Digits(images[mask], torch.tensor(labels[mask], dtype=torch.int64)) for mask in (train, ~train))
-    return seen, held_out
 
 
 def _load() -> tuple[Tensor, np.ndarray[tuple[int], np.dtype[np.int64]]]:

@@ -152,8 +152,24 @@ def _two_classes(distance: float) -> BayesRisk:
     uncertainty += 1e-14
     known = "two Gaussian classes of one covariance, equally likely"
     return BayesRisk(
-        Confidence(error, error * (1 - 1e-14), error * (1 + 1e-14), 1.0, "probability", "closed form", True, known),
-        Confidence(
-            entropy, max(0.0, entropy - uncertainty), entropy + uncertainty, 1.0, "nats", "adaptive quadrature", True, known
+        error=Confidence(
+            value=error,
+            lower=error * (1 - 1e-14),
+            upper=error * (1 + 1e-14),
+            level=1.0,
+            unit="probability",
+            method="closed form",
+            guaranteed=True,
+            assumptions=known,
+        ),
+        cross_entropy=Confidence(
+            value=entropy,
+            lower=max(0.0, entropy - uncertainty),
+            upper=entropy + uncertainty,
+            level=1.0,
+            unit="nats",
+            method="adaptive quadrature",
+            guaranteed=True,
+            assumptions=known,
         ),
     )

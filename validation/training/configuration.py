@@ -229,7 +229,7 @@ def read_configuration(source: str | Path, changes: Iterable[str] = ()) -> Confi
             of what the file says; "variant=kd" chooses a variant of a file that has some.
 
     Raises:
-        InputError: no such file or name, no TOML, a change that is none, or what `configuration` refuses.
+        InputError: no such file or name, no TOML, an invalid change, or what `configuration` refuses.
 
     Example:
         >>> chosen = read_configuration("digits-cw2", ["objective.weight=1e-4", "seed=2"])

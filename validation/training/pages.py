@@ -1,15 +1,17 @@
 """What a finished run says on the terminal."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from kd2m_theory.errors import require
+from kd2m_theory.reporting.sections import Line, Paragraph, Section, Table, columns, paragraph
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.training.distillation import Trained
+
+
+# Libraries of the extra `train` that every training needs.
+LIBRARIES = ("lightning", "pyarrow", "tensorboard")
 
 
 def require_training() -> None:
@@ -18,19 +20,21 @@ def require_training() -> None:
     Raises:
         MissingDependencyError: a library of the extra `train` is not installed.
     """
-    require("training", "lightning", "pyarrow", "tensorboard")
+    require("training", *LIBRARIES)
 
 
-def results(trained: "Trained") -> RenderableType:
+def results(trained: "Trained") -> list[Section]:
     """Both networks on both splits, the pairs, and what their audits found."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("after the last epoch", no_wrap=True)
-    for heading in ("accuracy", "cross-entropy", "entropy", "agreement", "KL from teacher"):
-        table.add_column(heading, justify="right")
+    lines = []
     for (whose, split), found in trained.results.items():
         numbers = (found.accuracy, found.cross_entropy, found.entropy, found.agreement, found.divergence)
-        table.add_row(f"{whose}, {split}", *("" if value != value else f"{value:.4f}" for value in numbers))
-    lines: list[RenderableType] = [table]
+        lines.append(Line((f"{whose}, {split}", *("" if value != value else f"{value:.4f}" for value in numbers))))
+    heads = columns("after the last epoch", "accuracy", "cross-entropy", "entropy", "agreement", "KL from teacher", numeric=5)
+    table = Table(name="after the last epoch", columns=heads, lines=tuple(lines))
+    return [Section(title="", parts=(table, *_audits(trained)))]
+
+
+def _audits(trained: "Trained") -> Iterator[Paragraph]:
     for epoch, path in trained.pairs.items():
         violated = trained.violations.get(epoch)
         if violated is None:
@@ -39,5 +43,4 @@ def results(trained: "Trained") -> RenderableType:
             words = f"VIOLATED: {', '.join(violated)}"
         else:
             words = "no guaranteed bound is violated"
-        lines.append(Text(f"pair after epoch {epoch}: {path}: {words}", style="bold red" if violated else ""))
-    return Group(*lines)
+        yield paragraph(f"pair after epoch {epoch}: {path}: {words}", tone="alarm" if violated else "plain")

@@ -20,9 +20,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.files import read_json
 from kd2m_theory.pair import Pair
-from kd2m_theory.reporting.report import audit
+from kd2m_theory.reporting.report import AuditReport, audit
 from kd2m_theory.validation.objectives.cross_entropy import CrossEntropy
 from kd2m_theory.validation.objectives.objective import Objective
 from kd2m_theory.validation.origin import Origin, inputs_of, weights_digest
@@ -308,11 +307,10 @@ def _read_history(folder: RunFolder) -> tuple[Mapping[str, float], ...]:
 
 
 def _violations(path: Path) -> tuple[str, ...]:
-    complaint = f"{path} is not an audit; delete it, and --resume writes it again"
-    found = read_json(path, complaint).get("violations")
-    if not isinstance(found, list):
-        raise InputError(f"{complaint} (it has no list of violations)")
-    return tuple(map(str, found))
+    try:
+        return tuple(row.name for row in AuditReport.from_json(path).violations)
+    except InputError as error:
+        raise InputError(f"{error}; delete it, and --resume writes it again") from None
 
 
 def _without_nan(table: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:

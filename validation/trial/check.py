@@ -1,14 +1,13 @@
 """The whole catalogue checked: witnesses, hypotheses, mutants, identities, and the shipped rows against the oracle."""
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from rich.console import RenderableType
 
+from kd2m_theory.reporting import sections
+from kd2m_theory.reporting.sections import Column, Paragraph, Section, Table, columns, paragraph
+from kd2m_theory.reporting.terminal_view import plain, printed
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.identities import IDENTITIES
 from kd2m_theory.theory.identity import Identity, Proof
@@ -74,59 +73,75 @@ class CheckReport:
         """Whether nothing is wrong."""
         return not self.failures
 
+    def sections(self) -> list[Section]:
+        """The report for people: theorems, identities, and whether anything is wrong."""
+        end = Section(title="", parts=tuple(self._outcome()))
+        return [self._theorems(), *self._identities(), end]
+
     def __rich__(self) -> RenderableType:
-        return Group(*self._parts())
+        return printed(self.sections())
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=120, color_system=None)
-        console.print(self)
-        text: str = console.file.getvalue()  # type: ignore[attr-defined]
-        return text
+        return plain(self.sections(), 120)
 
-    def _parts(self) -> Iterator[RenderableType]:
+    def _theorems(self) -> Section:
         searched = any(line.findings for line in self.lines)
-        table = Table(box=None, pad_edge=False)
-        table.add_column("theorem", no_wrap=True)
-        table.add_column("", no_wrap=True, max_width=28 if searched else 37)
-        for heading in ("witnesses", "dropped", "mutants", *(["falsifier"] if searched else [])):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("verdict", no_wrap=True)
-        for line in self.lines:
-            killed = sum(bool(kill.killer) for kill in line.kills)
-            cells = [
-                line.theorem.name,
-                line.theorem.title,
-                _span(line.witnesses),
-                f"≥ {number(min(line.violations))}" if line.violations else "none",
-                f"{killed}/{len(line.kills)}",
-            ]
-            if searched:
-                cells.append(number(max((finding.ratio for finding in line.findings), default=None)))
-            verdict = "FAILS" if line.faults else line.theorem.verdict
-            table.add_row(*map(escape, cells), verdict, style="bold red" if line.faults else "")
-        yield table
-        if self.identities:
-            proofs = Table(box=None, pad_edge=False)
-            for heading in ("\nidentity", "\nproof", "\nverdict"):
-                proofs.add_column(heading, no_wrap=True)
-            for identity, proof in self.identities:
-                outcome = "proved" if proof.passed else "NOT PROVED"
-                proofs.add_row(escape(identity.name), proof.how, outcome, style="" if proof.passed else "bold red")
-            yield proofs
-        yield Text(
-            "witnesses: gap / bound of each form on its own; dropped: the least violation once a hypothesis is; mutants: "
-            "how many of the wrong versions were refuted",
-            style="dim",
+        heads = ("witnesses", "dropped", "mutants", *(["falsifier"] if searched else []))
+        table = Table(
+            name="theorems",
+            columns=(
+                *(Column("theorem"), Column("title", folds=True)),
+                *(Column(heading, numeric=True) for heading in heads),
+                Column("verdict"),
+            ),
+            lines=tuple(_line(line, searched) for line in self.lines),
         )
+        note = (
+            "witnesses: gap / bound of each form on its own; dropped: the least violation once a hypothesis is; mutants: "
+            "how many of the wrong versions were refuted"
+        )
+        return Section(title="theorems", parts=(table, paragraph(note, tone="muted")))
+
+    def _identities(self) -> Iterator[Section]:
+        if self.identities:
+            lines = tuple(
+                sections.Line(
+                    cells=(identity.name, proof.how, "proved" if proof.passed else "NOT PROVED"),
+                    tone="plain" if proof.passed else "alarm",
+                )
+                for identity, proof in self.identities
+            )
+            table = Table(name="identities", columns=columns("identity", "proof", "verdict"), lines=lines)
+            yield Section(title="identities", parts=(table,))
+
+    def _outcome(self) -> Iterator[Paragraph]:
         if self.rows:
             noticed = sum(bool(row.killer) for row in self.rows)
-            yield Text(f"audit rows tightened by 0.9 and noticed on the witnesses: {noticed}/{len(self.rows)}")
+            yield paragraph(f"audit rows tightened by 0.9 and noticed on the witnesses: {noticed}/{len(self.rows)}")
         if self.loose:
-            yield Text(f"on an unmet assumption, or not used to 0.9 by any witness: {', '.join(self.loose)}", style="dim")
+            words = f"on an unmet assumption, or not used to 0.9 by any witness: {', '.join(self.loose)}"
+            yield paragraph(words, tone="muted")
         for failure in self.failures:
-            yield Text(failure, style="bold red")
+            yield paragraph(failure, tone="alarm")
         if self.passed:
-            yield Text("nothing is wrong", style="bold")
+            yield paragraph("nothing is wrong", tone="strong")
+
+
+def _line(line: Line, searched: bool) -> sections.Line:
+    killed = sum(bool(kill.killer) for kill in line.kills)
+    worst = [number(max((finding.ratio for finding in line.findings), default=None))] if searched else []
+    return sections.Line(
+        cells=(
+            line.theorem.name,
+            line.theorem.title,
+            _span(line.witnesses),
+            f"≥ {number(min(line.violations))}" if line.violations else "none",
+            f"{killed}/{len(line.kills)}",
+            *worst,
+            "FAILS" if line.faults else line.theorem.verdict,
+        ),
+        tone="alarm" if line.faults else "plain",
+    )
 
 
 def check(

@@ -1,16 +1,14 @@
 """The falsifier over the whole catalogue, and the worst instance of each row put through the shipped code."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from rich.console import RenderableType
 
 from kd2m_theory.errors import InputError
+from kd2m_theory.reporting.sections import Code, Column, Line, Section, Table, paragraph
+from kd2m_theory.reporting.terminal_view import plain, printed
 from kd2m_theory.theory.catalogue import theorem, theorems
 from kd2m_theory.theory.statement import Form, Theorem
 from kd2m_theory.validation.trial.agreement import Comparison, compare
@@ -34,11 +32,6 @@ class HuntReport:
         """Refuted forms, and rows that do not hold."""
         return tuple(words for words, _ in self._refuted())
 
-    @property
-    def details(self) -> str:
-        """The same with each instance, as Python that makes it again."""
-        return "\n".join(f"{words}, on\n{pasted(instance)}" for words, instance in self._refuted())
-
     def _refuted(self) -> Iterator[tuple[str, Any]]:
         for _, finding, row in self.findings:
             if finding.violated:
@@ -51,29 +44,41 @@ class HuntReport:
         """Whether nothing was refuted."""
         return not self.failures
 
-    def __rich__(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False)
-        for heading in ("theorem", "form"):
-            table.add_column(heading, no_wrap=True)
-        for heading in ("worst ratio", "starts", "steps"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("audit row")
+    def sections(self) -> list[Section]:
+        """The report for people: the worst ratio of each form, and each instance that refutes one, as Python that makes it."""
+        table = Table(
+            name="forms",
+            columns=(
+                *(Column("theorem"), Column("form")),
+                *(Column(heading, numeric=True) for heading in ("worst ratio", "starts", "steps")),
+                Column("audit row", folds=True),
+            ),
+            lines=tuple(self._lines()),
+        )
+        if self.passed:
+            return [Section(title="", parts=(table, paragraph("no form is violated", tone="strong")))]
+        refuted = [
+            part
+            for words, instance in self._refuted()
+            for part in (paragraph(f"{words}, on", tone="alarm"), Code(pasted(instance), "python"))
+        ]
+        return [Section(title="", parts=(table,)), Section(title="refuted", parts=tuple(refuted), tone="alarm")]
+
+    def _lines(self) -> Iterator[Line]:
         for name in dict.fromkeys(name for name, _, _ in self.findings):
             mine = [(finding, row) for owner, finding, row in self.findings if owner == name]
             worst = max(finding.ratio for finding, _ in mine)
-            table.add_row(name, "worst of all", _ratio(worst), style="bold")
+            yield Line((name, "worst of all", _ratio(worst), "", "", ""), tone="strong")
             for finding, row in mine:
                 says = row.why if row.row is None else {True: "holds", False: "DOES NOT HOLD", None: "–"}[row.row.holds]
-                cells = [_ratio(finding.ratio), f"{finding.starts:,}", f"{finding.steps:,}", says]
-                table.add_row("", finding.form, *map(escape, cells), style="bold red" if finding.violated else "")
-        verdict = Text("no form is violated", style="bold") if self.passed else Text("\n".join(self.failures), style="bold red")
-        return Group(table, verdict)
+                cells = ("", finding.form, _ratio(finding.ratio), f"{finding.starts:,}", f"{finding.steps:,}", says)
+                yield Line(cells, tone="alarm" if finding.violated else "plain")
+
+    def __rich__(self) -> RenderableType:
+        return printed(self.sections())
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=120, color_system=None)
-        console.print(self)
-        text: str = console.file.getvalue()  # type: ignore[attr-defined]
-        return text
+        return plain(self.sections(), 120)
 
 
 def hunt(

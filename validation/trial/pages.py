@@ -1,36 +1,61 @@
-"""The catalogue for people: the list, and one page a theorem."""
+"""The catalogue for people: the list, and one page per theorem, as sections."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
-from rich.markup import escape
-from rich.table import Table
-
 from kd2m_theory.bounds import ROWS
+from kd2m_theory.reporting.sections import Code, Column, Line, Paragraph, Section, Table, columns, paragraph
 from kd2m_theory.theory.catalogue import theorems
-from kd2m_theory.theory.statement import Form, Theorem
+from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
 from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
 from kd2m_theory.words import number
 
-_WIDTH = 100
+
+def listing(catalogue: Sequence[Theorem] | None = None) -> list[Section]:
+    """One line per theorem."""
+    lines = tuple(
+        Line(
+            cells=(
+                theorem.name,
+                theorem.title,
+                theorem.direction,
+                "certain" if theorem.level == "deterministic" else "1 − δ",
+                theorem.verdict,
+            ),
+            tone="plain" if theorem.verdict == "proved" else "warning",
+        )
+        for theorem in (theorems() if catalogue is None else catalogue)
+    )
+    table = Table(name="theorems", columns=columns("name", "title", "direction", "level", "verdict"), lines=lines)
+    return [Section(title="", parts=(table,))]
 
 
-def listing(catalogue: Sequence[Theorem] | None = None) -> Table:
-    """One line a theorem."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "title", "direction", "level", "verdict"):
-        table.add_column(heading, no_wrap=True, max_width=44 if heading == "title" else None)
-    for theorem in theorems() if catalogue is None else catalogue:
-        style = "" if theorem.verdict == "proved" else "yellow"
-        level = "deterministic" if theorem.level == "deterministic" else "1 − δ"
-        cells = (theorem.name, theorem.title, theorem.direction, level, theorem.verdict)
-        table.add_row(*map(escape, cells), style=style)
-    return table
-
-
-def page(theorem: Theorem) -> str:
+def page(theorem: Theorem) -> list[Section]:
     """Everything about one theorem."""
-    return "\n".join(_lines(theorem))
+    statement = (
+        paragraph(f"{theorem.verdict}; {theorem.direction}; {theorem.level}", tone="muted"),
+        paragraph(theorem.plain),
+        Code(theorem.latex, "latex"),
+        paragraph(f"Source: {theorem.source}"),
+        paragraph(f"Proof: {theorem.proof}"),
+    )
+    forms = Table(
+        name="forms",
+        columns=(Column("form"), Column("gap / bound", numeric=True), Column("")),
+        lines=tuple(map(_form, theorem.forms)),
+        caption="The ratio is the one on the witness.",
+    )
+    mutants = Table(
+        name="mutants",
+        columns=(Column("form"), Column("mutant", folds=True)),
+        lines=tuple(Line((mutant.form, mutant.name)) for mutant in theorem.all_mutants()),
+        caption="Every one of these wrong versions must be refuted (kd2m theory power).",
+    )
+    return [
+        Section(title=f"{theorem.name}: {theorem.title}", parts=statement),
+        Section(title="Forms", parts=(forms,)),
+        _hypotheses(theorem),
+        Section(title="Mutants", parts=(mutants,)),
+    ]
 
 
 def latex_of(form: Form) -> str:
@@ -44,49 +69,40 @@ def latex_of(form: Form) -> str:
     return form.latex or next((row.latex for row in ROWS if row.name == form.name), "")
 
 
-def _lines(theorem: Theorem) -> Iterator[str]:
-    yield f"{theorem.name}: {theorem.title}"
-    yield f"{theorem.verdict}; {theorem.direction}; {theorem.level}"
-    yield ""
-    yield from _wrapped(theorem.plain)
-    yield f"  {theorem.latex}"
-    yield ""
-    yield from _wrapped(f"Source: {theorem.source}")
-    yield from _wrapped(f"Proof: {theorem.proof}")
-    yield ""
-    yield "forms, with the ratio gap / bound on their witness"
-    for form in theorem.forms:
-        yield from _form(form)
-    yield ""
-    yield "hypotheses, with the ratio once one is dropped" if theorem.hypotheses else "no hypotheses"
-    for hypothesis in theorem.hypotheses:
-        example = hypothesis.counterexample
-        form = theorem.form(example.form)
-        ratio = ratio_beyond_rounding(form.sides, example.make(), form.free)
-        yield from _wrapped(f"{hypothesis.name} ({hypothesis.kind}): {hypothesis.statement}", 2)
-        if hypothesis.forms:
-            yield from _wrapped(f"needed by {', '.join(hypothesis.forms)}", 6)
-        yield from _wrapped(f"without it {form.name} reaches {number(ratio)}: {example.words}", 6)
-        whole = form.sides(example.make())
-        yield f"      gap {number(float(whole.gap))}, bound {number(float(whole.upper))}"
-    yield ""
-    yield "mutants: every one of these wrong versions must be refuted (kd2m theory power)"
-    for mutant in theorem.all_mutants():
-        yield from _wrapped(f"{mutant.form}: {mutant.name}", 2)
-
-
-def _form(form: Form) -> Iterator[str]:
+def _form(form: Form) -> Line:
     ratio = ratio_beyond_rounding(form.sides, form.witness.make(), form.free)
-    row = "" if form.row else "  (no audit row)"
-    yield f"  {form.name}  {number(ratio)}{row}"
-    yield f"      {latex_of(form)}"
-    yield from _wrapped(f"constant: {form.constant}", 6)
-    yield from _wrapped(f"witness: {form.witness.words}", 6)
+    words = [f"constant: {form.constant}", f"witness: {form.witness.words}"]
     if form.witness.reason:
-        yield from _wrapped(f"not 0.99: {form.witness.reason}", 6)
+        words.append(f"not 0.99: {form.witness.reason}")
+    return Line(
+        cells=(form.name, number(ratio), "" if form.row else "no audit row"),
+        details=(Code(latex_of(form), "latex"), *map(paragraph, words)),
+    )
 
 
-def _wrapped(text: str, indent: int = 0) -> list[str]:
-    wrapper = textwrap.TextWrapper(_WIDTH, break_long_words=False, break_on_hyphens=False)
-    wrapper.initial_indent, wrapper.subsequent_indent = " " * indent, " " * (indent + 4)
-    return wrapper.wrap(text)
+def _hypotheses(theorem: Theorem) -> Section:
+    if not theorem.hypotheses:
+        return Section(title="No hypotheses")
+    table = Table(
+        name="hypotheses",
+        columns=columns("hypothesis", "kind", "gap / bound", "gap", "bound", numeric=3),
+        lines=tuple(_hypothesis(theorem, hypothesis) for hypothesis in theorem.hypotheses),
+        caption="The numbers are those of an instance that meets all hypotheses but the one of its line.",
+    )
+    return Section(title="Hypotheses", parts=(table,))
+
+
+def _hypothesis(theorem: Theorem, hypothesis: Hypothesis) -> Line:
+    example = hypothesis.counterexample
+    form = theorem.form(example.form)
+    ratio = ratio_beyond_rounding(form.sides, example.make(), form.free)
+    whole = form.sides(example.make())
+
+    def details() -> Iterator[Paragraph]:
+        yield paragraph(hypothesis.statement)
+        if hypothesis.forms:
+            yield paragraph(f"needed by {', '.join(hypothesis.forms)}")
+        yield paragraph(f"without it {form.name} reaches {number(ratio)}: {example.words}")
+
+    numbers = (number(value) for value in (ratio, float(whole.gap), float(whole.upper)))
+    return Line(cells=(hypothesis.name, hypothesis.kind, *numbers), details=tuple(details()))

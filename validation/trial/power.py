@@ -4,16 +4,15 @@ A mutant is killed by an instance that meets all hypotheses and violates it. Onl
 an instance that does not meet that hypothesis.
 """
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.markup import escape as literal
-from rich.table import Table
+from rich.console import RenderableType
 
+from kd2m_theory.reporting.sections import Column, Line, Section, Table
+from kd2m_theory.reporting.terminal_view import plain, printed
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Mutant, Theorem
 from kd2m_theory.validation.torch_threads import torch_threads
@@ -70,22 +69,28 @@ class PowerReport:
         """Whether every mutant died."""
         return not self.survivors
 
-    def __rich__(self) -> Table:
-        table = Table(box=None, pad_edge=False)
-        for heading in ("form", "mutant", "killed by"):
-            table.add_column(heading, no_wrap=heading == "form", overflow="fold")
-        table.add_column("ratio", justify="right", no_wrap=True)
-        for kill in (*self.kills, *self.rows):
-            style = "" if kill.killer else "bold red"
-            cells = (kill.form, kill.mutant, kill.killer or "SURVIVES", number(kill.ratio))
-            table.add_row(*map(literal, cells), style=style)
-        return table
+    def sections(self) -> list[Section]:
+        """The report for people: one line per mutant."""
+        lines = tuple(
+            Line(
+                cells=(kill.form, kill.mutant, kill.killer or "SURVIVES", number(kill.ratio)),
+                tone="plain" if kill.killer else "alarm",
+            )
+            for kill in (*self.kills, *self.rows)
+        )
+        heads = (
+            Column("form"),
+            Column("mutant", folds=True),
+            Column("killed by", folds=True),
+            Column("ratio", numeric=True),
+        )
+        return [Section(title="", parts=(Table(name="mutants", columns=heads, lines=lines),))]
+
+    def __rich__(self) -> RenderableType:
+        return printed(self.sections())
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=140, color_system=None)
-        console.print(self)
-        text: str = console.file.getvalue()  # type: ignore[attr-defined]
-        return text
+        return plain(self.sections(), 140)
 
 
 def dropped(theorem: Theorem) -> tuple[Mutant, ...]:

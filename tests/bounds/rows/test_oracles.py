@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from kd2m_theory import Pair, audit
+from kd2m_theory.bounds.rows import row as row_module
+from kd2m_theory.bounds.rows import t3_joint
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.instance import Instance
 from kd2m_theory.validation.trial.agreement import compare
@@ -20,7 +22,7 @@ def test_rows_hold_and_say_the_numbers_of_the_definition_or_tighter_ones(form):
     compared = 0
     for _ in range(15):
         instance = form.start(generator)
-        # The row of T8.ramp has widths of its own, and T1.literal promises nothing on a steep head.
+        # The row of T8.ramp has widths of its own, and T1.literal has no guarantee on a steep head.
         if form.name == "T1.literal" and float(form.sides(instance).ratio) > 1:
             continue
         comparison = compare(form, instance, numbers=form.name != "T8.ramp")
@@ -121,11 +123,11 @@ def test_t3_needs_no_class_shares(space):
     assert uppers == sorted(uppers)
 
 
-def test_problems_of_the_whole_cloud_are_asked_for_above_a_stated_size():
+def test_problems_of_the_whole_cloud_are_asked_for_above_a_stated_size(monkeypatch):
+    for module in (row_module, t3_joint):  # of the size itself, `test_numbers` keeps watch
+        monkeypatch.setattr(module, "WHOLE_CLOUD", 200)
     rng = np.random.default_rng(4)
-    large = Pair(
-        logits_teacher=rng.normal(size=(2_100, 3)), logits_student=rng.normal(size=(2_100, 3)), labels=np.arange(2_100) % 3
-    )
+    large = Pair(logits_teacher=rng.normal(size=(210, 3)), logits_student=rng.normal(size=(210, 3)), labels=np.arange(210) % 3)
     assert "whole_cloud=True" in audit(large, only=["T4.logits"])["T4.logits"].why
     # One problem is solved, and the sharper costs are added up along its plan: valid, and in the same order.
     forms = [f"T3.logits.{form}" for form in ("directed", "head_aware", "lipschitz")]

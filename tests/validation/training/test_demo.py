@@ -1,42 +1,65 @@
-"""The demonstration end to end: real images, real training, and the promises of the README."""
+"""The demonstration: two shipped configurations, the loop of `kd2m train`, and the table of README."""
+
+import copy
+import importlib.util
+import json
+import sys
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from kd2m_theory import Pair, audit
-from kd2m_theory.validation.populations.digits import load_halves
-from kd2m_theory.validation.training import demo
+from kd2m_theory.errors import InputError, MissingDependencyError
+from kd2m_theory.reporting.report import AuditReport
+from kd2m_theory.validation.training import demo, demo_table
+from kd2m_theory.validation.training.configuration import read_configuration
+from kd2m_theory.validation.training.distillation import train
+
+# One or two epochs train enough for all that is not about what was learned.
+SHORT = ("teacher.training.epochs=1", "student.training.epochs=2")
 
 
-@pytest.fixture(scope="module")
-def result():
-    return demo.run(seed=0, device="cpu", watch=demo.unwatched)
+@cache
+def short():
+    before = torch.get_rng_state()
+    made = demo.run(seed=3, device="cpu", changes=SHORT)
+    assert torch.equal(torch.get_rng_state(), before), "it moved torch's generator"
+    return made
 
 
-def test_halves_are_disjoint_complete_and_balanced():
-    seen, held_out = load_halves(0)
-    assert len(seen) + len(held_out) == 1797
-    assert (seen.labels.bincount() - held_out.labels.bincount()).abs().max() <= 1
-    images = torch.cat((seen.images, held_out.images)).flatten(1)
-    from sklearn.datasets import load_digits
-
-    original = torch.tensor(load_digits().data, dtype=torch.float32) / 16
-    assert torch.equal(images.sum(0), original.sum(0))
-    assert not torch.equal(load_halves(1)[0].images, seen.images)
-    assert torch.equal(load_halves(0)[0].images, seen.images)
-
-
-def test_the_networks_learned(result):
-    for report in result.reports.values():
-        assert report.measured["accuracy_teacher"].value > 0.97
-        assert report.measured["accuracy_student"].value > 0.9
-    large, small = demo.sizes()
-    assert small * 10 < large
+def test_it_is_two_configurations_with_one_teacher_and_one_split_of_the_images():
+    alone, cw2 = (demo.configurations(5)[name] for name in ("alone", "cw2"))
+    assert alone.teacher_digest == cw2.teacher_digest
+    assert alone.student.training == cw2.student.training
+    assert (alone.student.head, alone.objective["name"]) == ("own", "none")
+    assert (cw2.student.head, cw2.objective["name"]) == ("teacher", "cw2")
+    for each in (alone, cw2):
+        assert (each.seed, each.teacher.seed, each.population["split_seed"]) == (5, 5, 5)
+    shipped = read_configuration("demo-cw2", ["pairs.audit=false", "population.split_seed=0"])
+    assert demo.configurations(0)["cw2"] == shipped
 
 
-def test_no_row_is_violated_and_the_enclosures_are_tight(result):
-    for report in result.reports.values():
+def test_the_pair_is_that_of_a_run_of_its_configuration(tmp_path):
+    run = train(demo.configurations(3, SHORT)["cw2"], tmp_path / "run", device="cpu")
+    kept, made = Pair.load(run.pairs[2]), short().pairs["cw2"]
+    for name in ("features_teacher", "features_student", "logits_student", "labels", "head_weight"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(made, name))
+
+
+def test_both_students_meet_one_teacher_on_the_same_test_images():
+    alone, cw2 = short().pairs["alone"], short().pairs["cw2"]
+    np.testing.assert_array_equal(alone.features_teacher, cw2.features_teacher)
+    np.testing.assert_array_equal(alone.labels, cw2.labels)
+    assert alone.n == 539
+    heads = {name: abs(report.measured["head_mismatch"].value) for name, report in short().reports.items()}
+    assert heads["cw2"] < 1e-6 < heads["alone"]
+
+
+def test_no_row_is_violated_and_the_enclosures_are_tight():
+    for report in short().reports.values():
         assert report.violations == ()
         for row in report.rows:
             measurable = not row.target.startswith("population") and row.name != "T9.ttm"
@@ -46,33 +69,92 @@ def test_no_row_is_violated_and_the_enclosures_are_tight(result):
                     assert distance.relative_gap <= 1e-9
 
 
-def test_convexity_beats_the_paper_type_bound_fivefold(result):
-    report = result.reports["cw2"]
-    assert report["T5"].upper <= report["T2.spectral"].upper / 5
-
-
-def test_distillation_brings_features_together_under_the_shared_head(result):
-    alone, cw2 = result.reports["alone"], result.reports["cw2"]
-    assert cw2["T2.cw2"].upper < alone["T2.cw2"].upper
-    assert abs(cw2.measured["head_mismatch"].value) < 1e-6 < abs(alone.measured["head_mismatch"].value)
-
-
-def test_files_are_written_and_audit_to_the_same_numbers(result, tmp_path):
-    paths = result.write(tmp_path)
+def test_files_are_written_and_audit_to_the_same_numbers(tmp_path):
+    paths = short().write(tmp_path)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in paths) == [
         "alone/ladder.png", "alone/pair.safetensors", "alone/report.json", "ladder.png", "pair.safetensors", "report.json",
     ]  # fmt: skip
-    again = audit(Pair.load(tmp_path / "pair.safetensors"))
+    again = audit(Pair.load(tmp_path / "pair.safetensors"), only=["T5", "T2.cw2", "T0"])
     for row in again.rows:
-        assert not row.applicable or row.upper == result.reports["cw2"][row.name].upper
-    assert np.isfinite(again["T5"].upper)
+        assert row.upper == short().reports["cw2"][row.name].upper
+    block = demo_table.block(tmp_path)
+    assert block.splitlines()[3] == demo_table.heading()
+    assert f"{short().reports['alone']['T5'].upper:.4g}" in block
 
 
-def test_the_same_seed_trains_the_same_students(monkeypatch):
-    monkeypatch.setattr(demo, "STUDENT", demo.Settings(epochs=2, batch=64, learning_rate=5e-3))
-    monkeypatch.setattr(demo, "TEACHER", demo.Settings(epochs=1, batch=64, learning_rate=2e-3))
-    state = torch.random.get_rng_state()
-    first = demo.run(seed=3, device="cpu", watch=demo.unwatched).pairs
-    second = demo.trained_pairs(seed=3, device="cpu", watch=demo.unwatched)
-    np.testing.assert_array_equal(first["cw2"].features_student, second["cw2"].features_student)
-    assert torch.equal(torch.random.get_rng_state(), state)
+@pytest.fixture(scope="module")
+def stored():
+    """The shipped reports of a whole run, which README and the ladder show."""
+    return {name: each.read(each.path(None)) for name, each in demo_table.REPORTS.items()}
+
+
+def test_the_networks_of_the_stored_run_learned(stored):
+    for report in stored.values():
+        assert report["measured"]["accuracy_teacher"]["value"] > 0.97
+        assert report["measured"]["accuracy_student"]["value"] > 0.9
+        assert report["n"] == 539
+        assert all(row["holds"] for row in report["rows"] if row["guaranteed"])
+
+
+def test_the_stored_run_shows_what_distillation_and_convexity_gain(stored):
+    uppers = {name: {row["name"]: row["upper"] for row in report["rows"]} for name, report in stored.items()}
+    assert uppers["cw2"]["T5"] <= uppers["cw2"]["T2.spectral"] / 5
+    assert uppers["cw2"]["T2.cw2"] < uppers["alone"]["T2.cw2"]
+
+
+def test_a_stored_report_that_is_none_is_refused(tmp_path):
+    stored = demo_table.REPORTS["cw2"]
+    with pytest.raises(InputError, match=r"there is no .*report\.json; write it with `kd2m demo`"):
+        stored.path(tmp_path)
+    for content in ("[]", "{}", json.dumps({"rows": 1, "measured": {}})):
+        (tmp_path / "report.json").write_text(content)
+        with pytest.raises(InputError, match=r"report\.json is not the report of an audit; write it again with `kd2m demo`"):
+            stored.read(stored.path(tmp_path))
+
+
+def test_what_is_missing_is_said_at_once_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingDependencyError, match=r"the demonstration needs .*; run: pip install lightning scikit-learn$"):
+        demo.run(seed=0, device="cpu")
+
+
+def test_the_sizes_are_those_of_the_networks():
+    assert demo_table.heading().startswith("teacher 73,002 parameters, students 4,850; ")
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    assert f"\n{demo_table.heading()}\n" in readme
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """The script that stores a run, for the short one."""
+    path = Path(__file__).parents[3] / "validation" / "benchmarks" / "demonstration.py"
+    spec = importlib.util.spec_from_file_location("stored_demonstration", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "SEED", 3)
+    monkeypatch.setattr(demo, "run", lambda _seed, _device: short())
+    monkeypatch.setattr(AuditReport, "plot", lambda _report, _path: None)
+    made = module.tables()
+    monkeypatch.setattr(module, "tables", lambda: made)
+    return module
+
+
+def test_the_script_stores_what_a_run_says_and_sees_that_another_says_otherwise(script, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["demonstration.py", "--save", str(tmp_path)])
+    assert script.main() == 0
+    made = script.tables()
+    assert (
+        sorted(path.name for path in tmp_path.iterdir())
+        == ["demo-alone.json", "demo-cw2.json", "framework.json"]
+        == sorted(made)
+    )
+    held = json.loads((tmp_path / "demo-cw2.json").read_text(encoding="utf-8"))
+    assert {row["name"]: row["upper"] for row in held["rows"]}["T5"] == short().reports["cw2"]["T5"].upper
+    assert not any(script._differs(tmp_path / file, table) for file, table in made.items())
+    changed = copy.deepcopy(made["demo-cw2.json"])
+    changed["rows"][0]["upper"] *= 1 + 1e-15
+    assert script._differs(tmp_path / "demo-cw2.json", changed)
+    monkeypatch.setattr(sys, "argv", ["demonstration.py"])
+    assert script.main() == 1  # what ships is of the whole run
+    assert capsys.readouterr().out.count("has other numbers than this run") == 3

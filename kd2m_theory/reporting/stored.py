@@ -1,0 +1,314 @@
+"""A stored audit read back: every field of its JSON checked before a report is made of it."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from kd2m_theory.bounds import ROWS, Assumption, BoundResult
+from kd2m_theory.bounds.result import State
+from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
+from kd2m_theory.errors import InputError
+from kd2m_theory.estimators import Confidence, Enclosure
+from kd2m_theory.estimators.enclosure import PopulationUnit, Unit
+from kd2m_theory.files import read_json
+from kd2m_theory.version import __version__
+
+SCHEMA = "kd2m-audit/3"
+_FIRST = "kd2m-audit/2"  # of release 0.1.0: rows without a sentence, no verdict
+_LARGEST = 2**26  # bytes; an audit has some 10^5
+_STATUS = ("informative", "vacuous", "not applicable")
+_SETTINGS = ("only", "align", "loss_bound", "head_lipschitz", "temperature", "vouch", "whole_cloud")
+
+
+def read_audit(path: Path) -> dict[str, Any]:
+    """The table of a stored audit.
+
+    Raises:
+        InputError: no file, too large, not JSON, not a table, or of an unknown schema; one line that names the file.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    if path.stat().st_size > _LARGEST:
+        raise InputError(f"{path} is not an audit (it has more than {_LARGEST >> 20} MiB)")
+    table = read_json(path, f"{path} is not an audit")
+    schema = table.get("schema")
+    if schema not in (SCHEMA, _FIRST):
+        raise InputError(f"{path} is not an audit (its schema is {_short(schema)}; {SCHEMA} and {_FIRST} can be read)")
+    return table
+
+
+def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an `AuditReport`, by name, of a table that `read_audit` returned.
+
+    A number that is not finite is null in JSON. What it was follows from its place: a missing side of an interval or of an
+    applicable row is infinite, and so are `vacuous_from` of an applicable row and a row's details; the sides of a row that is
+    not applicable are NaN.
+
+    Raises:
+        InputError: a field is missing, unknown, of the wrong type or out of range, or contradicts others; says which.
+    """
+    top = _Table(table, "")
+    measured = {name: _confidence(each) for name, each in top.table("measured").named(MEASURED)}
+    if "error_gap" in measured:  # a difference of two values that every audit has beside it
+        for name in ("accuracy_teacher", "accuracy_student"):
+            if name not in measured:
+                raise InputError(f"measured.{name} is missing")
+    delta, share = top.probability("delta"), top.probability("share")
+    if share > delta:
+        raise InputError("share exceeds delta")
+    environment = top.table("environment").words()
+    if "kd2m-theory" not in environment:
+        raise InputError("environment has no version of kd2m-theory")
+    rows = tuple(_row(each) for each in top.tables("rows"))
+    settings = _settings(top.table("settings"))
+    _check_rows(rows, settings["only"], environment["kd2m-theory"] == __version__)
+    return {
+        "measured": measured,
+        "rows": rows,
+        "delta": delta,
+        "share": share,
+        "n": top.whole("n", 1),
+        "classes": top.whole("classes", 2),
+        "provenance": top.table("provenance").words(),
+        "settings": settings,
+        "environment": environment,
+        "seconds": top.size("seconds"),
+    }
+
+
+def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
+    """Refuse a table that says something else than what follows from its rows.
+
+    Args:
+        table: as `read_audit` returned it.
+        derived: of the report that was made of it.
+
+    Raises:
+        InputError: naming the first difference.
+    """
+    expected = dict(derived)
+    if table["schema"] == _FIRST:
+        del expected["verdict"]
+    elif isinstance(table.get("verdict"), dict) and table["environment"]["kd2m-theory"] != __version__:
+        # Another version may have said the same in other words.
+        expected["verdict"] = table["verdict"] | {"violated": expected["verdict"]["violated"]}
+    expected["schema"] = table["schema"]
+    found = dict(table)
+    found["rows"] = [{"sentence": row["sentence"]} | mine for mine, row in zip(table["rows"], expected["rows"], strict=True)]
+    if table["schema"] == _FIRST:
+        found["measured"] = {
+            name: {"least": expected["measured"][name]["least"], "most": expected["measured"][name]["most"]} | mine
+            for name, mine in table["measured"].items()
+        }
+    difference = next(_differences(found, expected, ""), None)
+    if difference is not None:
+        raise InputError(difference)
+
+
+def _differences(found: Any, expected: Any, place: str) -> Iterator[str]:
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for key in [*expected, *(key for key in found if key not in expected)]:
+            here = f"{place}.{key}" if place else str(key)
+            if key not in expected:
+                yield f"{_short(here)} is unknown"
+            elif key not in found:
+                yield f"{here} is missing"
+            else:
+                yield from _differences(found[key], expected[key], here)
+    elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        for k, (one, other) in enumerate(zip(found, expected, strict=True)):
+            yield from _differences(one, other, f"{place}[{k}]")
+    elif found != expected or isinstance(found, bool) != isinstance(expected, bool):
+        yield f"{place} is {_short(found)}, but {_short(expected)} follows from the rest"
+
+
+class _Table:
+    """A JSON object at its place in the file; each method returns one of its values or refuses it."""
+
+    def __init__(self, found: Any, place: str) -> None:
+        if not isinstance(found, dict):
+            raise InputError(f"{place} is {_short(found)}, not a table")
+        self.found, self.place = found, place
+
+    def at(self, key: str) -> str:
+        return f"{self.place}.{key}" if self.place else key
+
+    def get(self, key: str) -> Any:
+        if key not in self.found:
+            raise InputError(f"{self.at(key)} is missing")
+        return self.found[key]
+
+    def refuse(self, key: str, what: str) -> InputError:
+        return InputError(f"{self.at(key)} is {_short(self.found[key])}, not {what}")
+
+    def text(self, key: str) -> str:
+        if not isinstance(value := self.get(key), str):
+            raise self.refuse(key, "text")
+        return value
+
+    def choice(self, key: str, known: Sequence[str]) -> Any:
+        if (value := self.text(key)) not in known:
+            raise self.refuse(key, f"one of {', '.join(known)}")
+        return value
+
+    def truth(self, key: str) -> bool:
+        if not isinstance(value := self.get(key), bool):
+            raise self.refuse(key, "true or false")
+        return value
+
+    def whole(self, key: str, least: int) -> int:
+        value = self.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
+            raise self.refuse(key, f"a whole number ≥ {least}")
+        return value
+
+    def number(self, key: str, allowed: Callable[[float], bool] = math.isfinite, what: str = "a finite number") -> float:
+        value = self.get(key)
+        number = not isinstance(value, bool) and isinstance(value, int | float) and abs(value) <= sys.float_info.max
+        if not (number and allowed(value)):
+            raise self.refuse(key, what)
+        return float(value)
+
+    def size(self, key: str) -> float:
+        return self.number(key, lambda value: value >= 0, "a finite number ≥ 0")
+
+    def probability(self, key: str) -> float:
+        return self.number(key, lambda value: 0 < value <= 1, "a number in (0, 1]")
+
+    def number_or(self, key: str, missing: float) -> float:
+        return missing if self.get(key) is None else self.number(key)
+
+    def null(self, key: str) -> None:
+        if self.get(key) is not None:
+            raise self.refuse(key, "null, as the row is not applicable")
+
+    def table(self, key: str) -> "_Table":
+        return _Table(self.get(key), self.at(key))
+
+    def tables(self, key: str) -> list["_Table"]:
+        if not isinstance(value := self.get(key), list):
+            raise self.refuse(key, "a list")
+        return [_Table(each, f"{self.at(key)}[{k}]") for k, each in enumerate(value)]
+
+    def named(self, known: Mapping[str, Any] | None = None) -> Iterator[tuple[str, "_Table"]]:
+        for key, value in self.found.items():
+            if known is not None and key not in known:
+                raise InputError(f"{self.at(_short(key))} is unknown")
+            yield key, _Table(value, self.at(key))
+
+    def words(self) -> dict[str, str]:
+        return {key: self.text(key) for key in self.found}
+
+
+def _short(value: Any) -> str:
+    words = " ".join(json.dumps(value, ensure_ascii=False)[:200].split())
+    return words if len(words) <= 60 else f"{words[:57]}…"
+
+
+def _confidence(table: _Table) -> Confidence:
+    return Confidence(
+        value=table.number("value"),
+        lower=table.number_or("lower", -math.inf),
+        upper=table.number_or("upper", math.inf),
+        level=table.probability("level"),
+        unit=table.choice("unit", get_args(PopulationUnit)),
+        method=table.text("method"),
+        guaranteed=table.truth("guaranteed"),
+        assumptions=table.text("assumptions"),
+        # The first release did not store them.
+        least=table.number("least") if table.found.get("least") is not None else None,
+        most=table.number("most") if table.found.get("most") is not None else None,
+    )
+
+
+def _enclosure(table: _Table) -> Enclosure:
+    lower, upper = table.number_or("lower", -math.inf), table.number_or("upper", math.inf)
+    if lower > upper:
+        raise InputError(f"{table.at('lower')} exceeds {table.at('upper')}")
+    return Enclosure(
+        lower=lower,
+        upper=upper,
+        unit=table.choice("unit", get_args(Unit)),
+        method=table.text("method"),
+        capped=table.truth("capped"),
+    )
+
+
+def _row(table: _Table) -> BoundResult:
+    name = table.text("name")
+    applicable = table.choice("status", _STATUS) != "not applicable"
+    if not applicable:
+        for key in ("lower", "upper", "measured", "vacuous_from"):
+            table.null(key)
+    return BoundResult(
+        name=name,
+        sentence=table.text("sentence") if "sentence" in table.found else _sentence(table, name),
+        statement=table.text("statement"),
+        source=table.text("source"),
+        target=table.choice("target", tuple(SUBJECTS)),
+        lower=table.number_or("lower", -math.inf) if applicable else math.nan,
+        upper=table.number_or("upper", math.inf) if applicable else math.nan,
+        measured=None if table.get("measured") is None else table.number("measured"),
+        rounding=table.size("rounding"),
+        vacuous_from=table.number_or("vacuous_from", math.inf) if applicable else math.nan,
+        assumptions=tuple(
+            Assumption(name=each.text("name"), state=each.choice("state", get_args(State)), evidence=each.text("evidence"))
+            for each in table.tables("assumptions")
+        ),
+        status=table.choice("status", _STATUS),
+        why=table.text("why"),
+        seconds=table.size("seconds"),
+        level=None if table.get("level") is None else table.probability("level"),
+        distances={key: _enclosure(each) for key, each in table.table("distances").named()},
+        details={key: table.table("details").number_or(key, math.inf) for key in table.table("details").found},
+    )
+
+
+def _sentence(table: _Table, name: str) -> str:
+    """The sentence of a row that was stored without one."""
+    for row in ROWS:
+        if row.name == name:
+            return row.sentence
+    raise InputError(f"{table.at('name')} is {_short(name)}, and there is no such row")
+
+
+def _settings(table: _Table) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in _SETTINGS:
+        value = table.get(key)
+        if key in ("only", "vouch"):
+            if not (key == "only" and value is None) and not _is_list_of_text(value):
+                raise table.refuse(key, "a list of text")
+            found[key] = value
+        elif key == "align":
+            found[key] = table.truth(key)
+        elif key == "whole_cloud":
+            found[key] = None if value is None else table.truth(key)
+        else:
+            found[key] = None if value is None else table.size(key)
+    return found
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _check_rows(rows: Sequence[BoundResult], only: Sequence[str] | None, ours: bool) -> None:
+    """Refuse rows that are there twice, that were asked for and are not there, or that disagree about what was measured."""
+    names = [row.name for row in rows]
+    twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+    if twice is not None:
+        raise InputError(f"row {_short(twice)} is there twice")
+    if only is None and ours:  # another version may have had other rows
+        only = [row.name for row in ROWS]
+    if only is not None and names != only:
+        raise InputError(f"rows are {_short(names)}, not those that the audit computed, {_short(list(only))}")
+    seen: dict[str, tuple[Any, ...]] = {}
+    for row in rows:
+        if row.applicable:
+            value = row.measured, row.rounding, row.vacuous_from
+            if seen.setdefault(row.target, value) != value:
+                raise InputError(f"row {_short(row.name)} has another measured value than other rows about {row.target}")

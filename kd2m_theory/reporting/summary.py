@@ -1,0 +1,90 @@
+"""An audit as a few tables: what is printed, and what a notebook shows."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
+from kd2m_theory.reporting.ladder_scale import interval
+from kd2m_theory.reporting.page_tables import compared, sides, tone, value_cell
+from kd2m_theory.reporting.sections import Column, Line, Paragraph, Section, Table, paragraph
+from kd2m_theory.words import number, percent
+
+Report = Mapping[str, Any]
+Record = Mapping[str, Any]
+
+_HOLDS = {True: "yes", False: "NO", None: "–"}
+_MEASURED = (
+    Column("measured", width=32),
+    *(Column(heading, numeric=True, width=10) for heading in ("value", "from", "to")),
+    Column("interval", folds=True),
+)
+_LADDER = (
+    Column("bound", width=22),
+    *(Column(heading, numeric=True, width=9) for heading in ("lower", "upper", "slack", "ratio")),
+    Column("holds"),
+    Column("assumed", width=7),
+    Column("says", width=11),
+    Column("seconds", numeric=True),
+)
+
+
+def summary_sections(report: Report) -> list[Section]:
+    """What is printed of a report (`AuditReport.to_dict()`): measured values, the ladder, notes, and whether it holds."""
+    notes = (
+        f"Intervals and rows about the population hold together at {percent(1 - report['delta'])}, each at "
+        f"{percent(1 - report['share'])}; * = asymptotic only.  ratio = bound / gap on the gap's side.",
+        "vacuous: allows a student as bad as uniform guessing.  unmet: without that assumption the row has no guarantee.",
+    )
+    end = Section(title="", parts=(*(paragraph(note, tone="muted") for note in notes), _outcome(report)))
+    return [_measured(report), *_ladder(report), end]
+
+
+def notebook_sections(report: Report) -> list[Section]:
+    """The headline, and the measured values and the ladder below it."""
+    found = report["verdict"]
+    headline = paragraph(found["headline"], tone="alarm" if found["violated"] else "strong")
+    return [Section(title="", parts=(headline,)), _measured(report), *_ladder(report)]
+
+
+def _measured(report: Report) -> Section:
+    lines = []
+    for name, value in report["measured"].items():
+        numbers = map(value_cell, (value["value"], *interval(value)))
+        lines.append(Line((MEASURED[name], *numbers, value["method"] + ("" if value["guaranteed"] else " *"))))
+    title = f"measured on n = {report['n']}, K = {report['classes']}"
+    return Section(title=title, parts=(Table(name="measured", columns=_MEASURED, lines=tuple(lines)),))
+
+
+def _ladder(report: Report) -> Iterator[Section]:
+    for target, subject in SUBJECTS.items():
+        rows = [row for row in report["rows"] if row["target"] == target]
+        if not rows:
+            continue
+        value = next((row["measured"] for row in rows if row["measured"] is not None), None)
+        title = subject.words if value is None else f"{subject.words}: {number(value)}"
+        table = Table(name=subject.words, columns=_LADDER, lines=tuple(map(_line, rows)))
+        missing = dict.fromkeys(row["why"] for row in rows if row["status"] == "not applicable")
+        yield Section(title=title, parts=(table, *(paragraph(f"n/a: {why}", tone="muted") for why in missing)))
+
+
+def _line(row: Record) -> Line:
+    if row["status"] == "not applicable":
+        cells: tuple[Any, ...] = (*["–"] * 5, row["assumed"], "n/a", "–")
+    else:
+        numbers = (value_cell(end) for end in (*sides(row), compared(row, "slack"), compared(row, "ratio")))
+        cells = (*numbers, _HOLDS[row["holds"]], row["assumed"], row["status"], f"{row['seconds']:.2f}")
+    return Line((row["name"], *cells), tone=tone(row))
+
+
+def _outcome(report: Report) -> Paragraph:
+    if report["violations"]:
+        names = ", ".join(report["violations"])
+        return paragraph(f"VIOLATED: {names}. A vouched assumption, the theory or the code is wrong.", tone="alarm")
+    guaranteed = [row for row in report["rows"] if row["guaranteed"]]
+    checked = sum(row["holds"] is not None for row in guaranteed)
+    informative = sum(row["status"] == "informative" for row in guaranteed)
+    return paragraph(
+        f"{checked} of {len(guaranteed)} guaranteed rows checked against the measured gap, none violated; "
+        f"{informative} informative.  {report['seconds']:.1f} s",
+        tone="strong",
+    )

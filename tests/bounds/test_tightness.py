@@ -1,0 +1,33 @@
+"""Tightness on real networks: on the stored pairs of the demonstration, no main row becomes looser."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kd2m_theory import audit
+
+STORED = json.loads((Path(__file__).parents[1] / "data" / "demo-tightness.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", params=STORED)
+def audited(request, demo_pairs):
+    return STORED[request.param], audit(demo_pairs[request.param], only=list(STORED[request.param]))
+
+
+def test_no_main_row_is_looser_than_it_was(audited):
+    stored, report = audited
+    ratios = {name: report[name].ratio for name in stored}
+    assert all(row.guaranteed and row.holds for row in report.rows)
+    assert {name: ratio for name, ratio in ratios.items() if not 1 <= ratio <= stored[name] * (1 + 1e-9)} == {}
+
+
+def test_convexity_beats_the_paper_type_bound_fivefold_on_the_distilled_student(demo_pairs):
+    report = audit(demo_pairs["cw2"], only=["T2.spectral", "T5"])
+    assert report["T5"].upper <= report["T2.spectral"].upper / 5
+
+
+def test_distillation_brought_features_together_under_the_shared_head(demo_pairs):
+    alone, cw2 = (audit(demo_pairs[name], only=["T2.cw2"]) for name in ("alone", "cw2"))
+    assert cw2["T2.cw2"].upper < alone["T2.cw2"].upper
+    assert abs(cw2.measured["head_mismatch"].value) < 1e-6 < abs(alone.measured["head_mismatch"].value)

@@ -1,0 +1,81 @@
+"""`kd2m report`: an audit that was stored is shown as `kd2m audit` showed it, and never believed against its own rows."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from reports import a_pair, reports
+
+PAGE = re.compile(r'<section aria-labelledby="reproduce">.*?</section>', re.DOTALL)
+
+
+@pytest.fixture
+def stored(command):
+    """An audit on disk, and what `kd2m audit` printed and wrote when it made it."""
+    a_pair().save("pair.safetensors")
+    status, out, err = command(
+        "audit", "pair.safetensors", "--json", "r.json", "--report", "first.html", "--figure", "first.svg"
+    )
+    assert (status, err) == (0, "")
+    return out
+
+
+def test_a_stored_audit_is_printed_as_it_was(command, stored):
+    before = sorted(os.listdir())
+    assert command("report", "r.json") == (0, stored, "")
+    assert sorted(os.listdir()) == before
+
+
+def test_the_page_and_the_picture_are_the_same_but_for_the_command(command, stored):
+    assert command("report", "r.json", "--report", "second.html", "--figure", "second.svg") == (0, stored, "")
+    assert Path("second.svg").read_bytes() == Path("first.svg").read_bytes()
+    first, second = (Path(f"{name}.html").read_text(encoding="utf-8") for name in ("first", "second"))
+    assert PAGE.sub("", first) == PAGE.sub("", second)
+    (words,) = PAGE.findall(second)
+    assert "kd2m.audit(kd2m.Pair.load(&quot;pair" in words.replace('"', "&quot;")
+    assert "An audit does not know the files that it was made of" in words
+    assert "kd2m report" not in words
+
+
+def test_a_violated_audit_ends_with_one(command):
+    reports()["violated"].to_json("r.json")
+    status, out, err = command("report", "r.json", "--report", "r.html")
+    assert (status, err) == (1, "")
+    assert "VIOLATED: T0.error" in out
+    assert "Violated: T0.error" in Path("r.html").read_text(encoding="utf-8")
+
+
+def test_an_audit_without_its_violations_is_refused(command):
+    reports()["violated"].to_json("r.json")
+    record = json.loads(Path("r.json").read_text(encoding="utf-8"))
+    Path("r.json").write_text(json.dumps(record | {"violations": []}))
+    status, out, err = command("report", "r.json", "--report", "r.html")
+    assert (status, out) == (2, "")
+    assert err == 'kd2m: r.json is not an audit (violations is [], but ["T0.error"] follows from the rest)\n'
+    assert os.listdir() == ["r.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["absent.json"], "there is no file absent.json"),
+        (["."], "there is no file ."),
+        (["pair.safetensors"], "pair.safetensors is not an audit ("),
+        (["r.json", "--report", "r.json"], "FILE and report are both r.json"),
+        (["r.json", "--report", "p.htm"], "p.htm ends in .htm; a report for the browser ends in .html"),
+        (["r.json", "--figure", "p.bmp"], "p.bmp ends in .bmp; a picture ends in"),
+        (["r.json", "--figure", "no/p.png"], "the folder no does not exist"),
+        (["r.json", "--report", "a.svg", "--figure", "a.svg"], "report and figure are both a.svg"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_two(command, arguments, words):
+    a_pair().save("pair.safetensors")
+    reports()["one row"].to_json("r.json")
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    status, out, err = command("report", *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"kd2m: {words}")
+    assert err.count("\n") == 1
+    assert {path: path.read_bytes() for path in Path().iterdir()} == before

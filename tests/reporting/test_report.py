@@ -1,0 +1,398 @@
+"""An audit as JSON: written, read back equal in every field, and believed in nothing that does not follow from its rows."""
+
+import copy
+import dataclasses
+import json
+import math
+from importlib.resources import files
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from json_schema import faults
+from reports import reports
+
+from kd2m_theory import AuditReport, InputError
+from kd2m_theory.bounds import ROWS, Assumption, BoundResult
+from kd2m_theory.bounds.targets import MEASURED, SUBJECTS, Target
+from kd2m_theory.estimators import Confidence, Enclosure
+from kd2m_theory.version import __version__
+
+CASES = list(reports())
+SCHEMA = json.loads(files("kd2m_theory.reporting").joinpath("audit.schema.json").read_text(encoding="utf-8"))
+
+
+def read(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return AuditReport.from_json(path)
+
+
+def read_or_refusal(path, text):
+    try:
+        return read(path, text)
+    except InputError as error:
+        return str(error)
+
+
+def same(one, other):
+    """Equality of reports in which NaN is equal to itself, and True is not 1."""
+    if dataclasses.is_dataclass(one):
+        names = [field.name for field in dataclasses.fields(one)]
+        return type(one) is type(other) and all(same(getattr(one, name), getattr(other, name)) for name in names)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, tuple | list):
+        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and math.isnan(one):
+        return isinstance(other, float) and math.isnan(other)
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_report_is_read_back_as_it_was_written(case, tmp_path):
+    report = reports()[case]
+    report.to_json(tmp_path / "r.json")
+    again = AuditReport.from_json(tmp_path / "r.json")
+    assert same(report, again)
+    assert same(report.verdict, again.verdict)
+    again.to_json(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "r.json").read_bytes()
+    assert str(again) == str(report)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_file_is_what_the_schema_says(case):
+    record = json.loads(json.dumps(reports()[case].to_dict(), allow_nan=False))
+    assert not list(faults(record, SCHEMA))
+    assert list(faults(record | {"more": 1}, SCHEMA)) == ["$ has 'more'"]
+    assert list(faults(record | {"n": True}, SCHEMA)) == ["$.n is True, not integer"]
+
+
+def test_the_schema_knows_every_field_and_every_word():
+    rows, measured = SCHEMA["$defs"]["row"]["properties"], SCHEMA["properties"]["measured"]["properties"]
+    derived = {"direction", "guaranteed", "assumed", "holds", "slack", "ratio"}
+    assert set(rows) == {field.name for field in dataclasses.fields(BoundResult)} | derived
+    assert rows["target"]["enum"] == list(get_args(Target))
+    assert list(measured) == list(MEASURED)
+    top = {field.name for field in dataclasses.fields(AuditReport)}
+    assert set(SCHEMA["properties"]) == top | {"schema", "violations", "verdict"}
+    for name, kind in (("confidence", Confidence), ("enclosure", Enclosure), ("assumption", Assumption)):
+        assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in dataclasses.fields(kind)]
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+SIZES = st.floats(0, 1e6)
+TEXT = st.text(max_size=12)
+NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
+SHARES = st.floats(1e-9, 0.5)
+
+
+@st.composite
+def intervals(draw):
+    lower, upper = sorted((draw(FINITE | st.just(-math.inf)), draw(FINITE | st.just(math.inf))))
+    return (lower, upper) if lower < math.inf and upper > -math.inf else (-math.inf, math.inf)
+
+
+@st.composite
+def confidences(draw):
+    lower, upper = draw(intervals())
+    return Confidence(
+        value=draw(FINITE),
+        lower=lower,
+        upper=upper,
+        level=draw(SHARES),
+        unit=draw(st.sampled_from(["nats", "probability", "distance", "squared distance"])),
+        method=draw(TEXT),
+        guaranteed=draw(st.booleans()),
+        assumptions=draw(TEXT),
+    )
+
+
+@st.composite
+def enclosures(draw):
+    lower, upper = draw(intervals())
+    unit = draw(st.sampled_from(["distance", "squared distance", "nats", "squared nats"]))
+    return Enclosure(lower, upper, unit, draw(TEXT), draw(st.booleans()))
+
+
+@st.composite
+def rows(draw, name, values):
+    applicable = draw(st.booleans())
+    target = draw(st.sampled_from(list(SUBJECTS)))
+    measured, rounding, vacuous_from = values[target] if applicable else (None, 0.0, math.nan)
+    lower, upper = draw(intervals()) if applicable else (math.nan, math.nan)
+    states = st.sampled_from(["met", "vouched", "unmet"])
+    return BoundResult(
+        name=name,
+        sentence=draw(TEXT),
+        statement=draw(TEXT),
+        source=draw(TEXT),
+        target=target,
+        lower=lower,
+        upper=upper,
+        measured=measured,
+        rounding=rounding,
+        vacuous_from=vacuous_from,
+        assumptions=tuple(draw(st.lists(st.builds(Assumption, name=NAMES, state=states, evidence=TEXT), max_size=2))),
+        status=draw(st.sampled_from(["informative", "vacuous"])) if applicable else "not applicable",
+        why=draw(TEXT),
+        seconds=draw(SIZES),
+        level=draw(st.none() | SHARES),
+        distances=draw(st.dictionaries(NAMES, enclosures(), max_size=1)),
+        details=draw(st.dictionaries(NAMES, FINITE | st.just(math.inf), max_size=1)),
+    )
+
+
+@st.composite
+def drawn_reports(draw):
+    """Reports whose numbers and words may be anything that a row can have, and fit together as those of one audit do."""
+    names = draw(st.lists(NAMES, max_size=4, unique=True))
+    one = st.tuples(st.none() | FINITE, SIZES, FINITE | st.just(math.inf))
+    values = {target: draw(one) for target in SUBJECTS}
+    delta = draw(SHARES)
+    measured = draw(st.sets(st.sampled_from(list(MEASURED))))
+    if "error_gap" in measured:  # as in every audit
+        measured |= {"accuracy_teacher", "accuracy_student"}
+    return AuditReport(
+        measured={name: draw(confidences()) for name in sorted(measured)},
+        rows=tuple(draw(rows(name, values)) for name in names),
+        delta=delta,
+        share=delta * draw(st.floats(0.01, 1.0)),
+        n=draw(st.integers(1, 2**62)),
+        classes=draw(st.integers(2, 10**6)),
+        provenance=draw(st.dictionaries(NAMES, TEXT, max_size=2)),
+        settings={
+            "only": names,
+            "align": draw(st.booleans()),
+            "loss_bound": draw(st.none() | SIZES),
+            "head_lipschitz": draw(st.none() | SIZES),
+            "temperature": draw(st.none() | SIZES),
+            "vouch": draw(st.lists(TEXT, max_size=2)),
+            "whole_cloud": draw(st.none() | st.booleans()),
+        },
+        environment={"kd2m-theory": draw(st.sampled_from([__version__, "9.9"]))},
+        seconds=draw(SIZES),
+    )
+
+
+@given(report=drawn_reports())
+def test_any_report_is_read_back_equal_and_can_be_shown(report, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "drawn.json"
+    report.to_json(path)
+    again = AuditReport.from_json(path)
+    assert same(report, again)
+    assert not list(faults(json.loads(path.read_text(encoding="utf-8")), SCHEMA))
+    assert again.table()
+    assert again._repr_html_()
+    again.to_html(path.with_suffix(".html"))
+
+
+def places(value, place=()):
+    """Every place in a JSON value."""
+    yield place
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        yield from places(item, (*place, key))
+
+
+RECORD = json.loads(json.dumps(reports()["one row"].to_dict() | {"provenance": {"teacher": "drawn"}}))
+PLACES = [place for place in places(RECORD) if place]
+REMOVED = object()
+WRONG = st.sampled_from(
+    [REMOVED, None, True, False, 0, 1, -1, 2.5, 1e308, 10**400, math.nan, math.inf, "", "0.5", "met", [], ["T0"], {}, {"T0": 1}]
+)
+
+
+@settings(max_examples=300)
+@given(place=st.sampled_from(PLACES), value=WRONG)
+def test_a_changed_file_is_refused_in_one_line_or_read_to_a_report_that_is_what_it_says(place, value, tmp_path_factory):
+    record = copy.deepcopy(RECORD)
+    inside = record
+    for key in place[:-1]:
+        inside = inside[key]
+    if value is REMOVED:
+        del inside[place[-1]]
+    else:
+        inside[place[-1]] = value
+    path = tmp_path_factory.getbasetemp() / "changed.json"
+    report = read_or_refusal(path, json.dumps(record))
+    if isinstance(report, str):
+        assert report.startswith(str(path))
+        assert "\n" not in report
+        assert len(report) < len(str(path)) + 400
+    else:
+        again = json.loads(json.dumps(report.to_dict()))
+        if place[-1] != "sentence":  # which is filled in
+            assert again == record
+        assert report.table()
+        report.to_html(path.with_suffix(".html"))
+
+
+def edited(case, change):
+    record = copy.deepcopy(reports()[case].to_dict())
+    change(record)
+    return json.dumps(record)
+
+
+def _emptied(record):
+    record["violations"] = []
+
+
+def _acquitted(record):
+    record["violations"] = []
+    record["verdict"] = reports()["plain"].to_dict()["verdict"]
+
+
+def _declared_to_hold(record):
+    _acquitted(record)
+    for row in record["rows"]:
+        row["holds"] = row["holds"] is not None or None
+
+
+def _excused(record):
+    _acquitted(record)
+    for row in record["rows"]:
+        if row["name"] == "T0.error":
+            row["status"] = "not applicable"
+
+
+def _without_the_row(record):
+    _acquitted(record)
+    record["rows"] = [row for row in record["rows"] if row["name"] != "T0.error"]
+
+
+def _remeasured(record):
+    _acquitted(record)
+    for row in record["rows"]:
+        if row["name"] == "T0.error":
+            row |= {"measured": -0.6, "holds": True, "slack": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_emptied, 'violations is [], but ["T0.error"] follows from the rest'),
+        (_acquitted, "violations is [], but"),
+        (_declared_to_hold, "violations is [], but"),
+        (_excused, ".lower is -1.0, not null, as the row is not applicable"),
+        (_without_the_row, "not those that the audit computed"),
+        (_remeasured, 'row "T7.prediction" has another measured value than other rows about error_gap'),
+        (lambda record: record["verdict"].update(violated=False), "verdict.violated is false, but true follows from the rest"),
+        (lambda record: record["verdict"].update(headline="All is well."), 'verdict.headline is "All is well.", but'),
+    ],
+)
+def test_a_violation_cannot_be_edited_away(change, words, tmp_path):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "r.json", edited("violated", change))
+    assert words in str(caught.value)
+    assert AuditReport.from_json(_written(tmp_path)).verdict.violated
+
+
+def _written(folder):
+    reports()["violated"].to_json(folder / "whole.json")
+    return folder / "whole.json"
+
+
+def test_another_version_may_say_its_verdict_in_other_words_but_not_another_verdict(tmp_path):
+    def older(record):
+        record["environment"]["kd2m-theory"] = "0.1.9"
+        record["verdict"] |= {"headline": "Violated, in older words.", "findings": []}
+
+    report = read(tmp_path / "r.json", edited("violated", older))
+    assert report.verdict.headline == reports()["violated"].verdict.headline
+    with pytest.raises(InputError, match=r"verdict\.violated is false"):
+        read(tmp_path / "r.json", edited("violated", lambda record: older(record) or record["verdict"].update(violated=False)))
+
+
+def _first_release(record):
+    record["schema"] = "kd2m-audit/2"
+    record["environment"]["kd2m-theory"] = "0.1.0"
+    del record["verdict"]
+    for row in record["rows"]:
+        del row["sentence"]
+
+
+def test_audits_of_the_first_release_get_the_sentences_of_their_rows(tmp_path):
+    report = read(tmp_path / "r.json", edited("plain", _first_release))
+    assert [row.sentence for row in report.rows] == [row.sentence for row in ROWS]
+    assert report["T5"] == reports()["plain"]["T5"]
+    assert report.to_dict()["schema"] == SCHEMA["properties"]["schema"]["const"]
+
+    def unknown(record):
+        _first_release(record)
+        record["rows"][0]["name"] = "T99"
+
+    with pytest.raises(InputError, match=r'rows\[0\]\.name is "T99", and there is no such row'):
+        read(tmp_path / "r.json", edited("plain", unknown))
+
+
+def _twice(record):
+    record["rows"].append(record["rows"][0])
+
+
+def _crossed(record):
+    record["rows"][0]["distances"]["W"] = {"lower": 2.0, "upper": 1.0, "unit": "distance", "method": "", "capped": False}
+
+
+HOSTILE = {
+    "nothing": (b"", "JSONDecodeError"),
+    "not JSON": (b"\xff\xfe", "is not an audit"),
+    "a list": (b"[]", "it is not a table"),
+    "a pair": (b"PK\x03\x04", "JSONDecodeError"),
+    "nested": (b"[" * 200_000, "RecursionError"),
+    "nested in a field": (b'{"schema": "kd2m-audit/3", "n": ' + b"[" * 900 + b"]" * 900 + b"}", "is missing"),
+    "empty table": (b"{}", "its schema is null"),
+    "schema of another": (b'{"schema": "kd2m-campaign/3"}', 'its schema is "kd2m-campaign/3"; kd2m-audit/3 and kd2m-audit/2'),
+    "schema of the future": (b'{"schema": "kd2m-audit/4"}', 'its schema is "kd2m-audit/4"'),
+    "schema as a list": (b'{"schema": [1]}', "its schema is [1]"),
+    "no rows": (edited("plain", lambda record: record.pop("rows")), "rows is missing"),
+    "row twice": (edited("one row", _twice), 'row "T5" is there twice'),
+    "NaN": (edited("plain", lambda record: record.update(seconds=math.nan)), "seconds is NaN, not a finite number"),
+    "too large": (edited("plain", lambda record: record.update(delta=10**400)), "delta is 1000"),
+    "text for a number": (edited("plain", lambda record: record.update(n="60")), 'n is "60", not a whole number'),
+    "truth for a number": (edited("plain", lambda record: record.update(share=True)), "share is true"),
+    "share above delta": (edited("plain", lambda record: record.update(share=0.5)), "share exceeds delta"),
+    "unknown field": (edited("plain", lambda record: record.update({"a\nb" * 99: 1})), "is unknown"),
+    "unknown value": (edited("plain", lambda record: record["measured"].update(speed={})), '"speed" is unknown'),
+    "unknown target": (edited("plain", lambda record: record["rows"][0].update(target="x")), "rows[0].target is"),
+    "crossed sides": (edited("one row", _crossed), "rows[0].distances.W.lower exceeds rows[0].distances.W.upper"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_what_is_no_audit_is_one_line_that_names_file_and_field(case, tmp_path):
+    text, words = HOSTILE[case]
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "r.json", text)
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path / "r.json"))
+    assert words in message
+    assert "\n" not in message
+    assert len(message) < 500
+
+
+def test_files_that_are_none_and_files_too_large_are_not_read(tmp_path):
+    for path in (tmp_path, tmp_path / "absent.json"):
+        with pytest.raises(InputError, match="there is no file"):
+            AuditReport.from_json(path)
+    with open(tmp_path / "large.json", "wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(InputError, match="it has more than 64 MiB"):
+        AuditReport.from_json(tmp_path / "large.json")
+
+
+def test_half_of_a_surrogate_pair_survives_in_a_file_that_is_utf_8(tmp_path):
+    report = dataclasses.replace(reports()["one row"], provenance={"teacher": "half \ud800, ‖whole‖"})
+    report.to_json(tmp_path / "r.json")
+    assert "‖whole‖" in (tmp_path / "r.json").read_text(encoding="utf-8")
+    assert AuditReport.from_json(tmp_path / "r.json").provenance == report.provenance
+
+
+def test_a_notebook_shows_the_headline_and_every_row():
+    report = reports()["violated"]
+    shown = report._repr_html_()
+    assert report.verdict.headline in shown.replace("&amp;", "&")
+    assert all(f">{row.name}<" in shown.replace("</span><wbr><span>", "").replace("span", "th") for row in report.rows)
+    assert "<h" not in shown
+    assert "id=" not in shown

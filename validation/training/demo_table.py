@@ -1,0 +1,110 @@
+"""The table of the demonstration, and its part of README: two reports side by side, whether just made or stored."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kd2m_theory.bounds.targets import MEASURED
+from kd2m_theory.errors import InputError
+from kd2m_theory.files import read_json
+from kd2m_theory.validation.stored_tables import StoredTable
+from kd2m_theory.words import number
+
+Report = Mapping[str, Any]
+
+STUDENTS = {"alone": "student alone", "cw2": "student with CW2"}
+BEGIN, END = "<!-- demonstration: made of its reports -->", "<!-- end of demonstration -->"
+
+_MEASURED = ("gap", "gap_shared_head", "head_mismatch", "accuracy_teacher", "accuracy_student", "disagreement")
+_SHOWN = (
+    "T2.spectral",
+    "T2.cw2",
+    "T1.l2",
+    "T1.literal",
+    "T1.head_aware",
+    "T2.head_aware",
+    "T3.directed",
+    "T5",
+    "T5.curved",
+    "T2.logits.head_aware",
+    "T0",
+    "T5.logits.curved",
+    "T0.error",
+)
+_HOLDS = {True: "yes", False: "NO", None: "–"}
+_WIDTH = 104  # of a terminal's table that goes to a file
+
+
+def _read(path: Path) -> Report:
+    complaint = f"{path} is not the report of an audit; write it again with `kd2m demo`"
+    report: Report = read_json(path, complaint)
+    if not isinstance(report.get("rows"), list) or not isinstance(report.get("measured"), Mapping):
+        raise InputError(f"{complaint} (it has no rows or no measured values)")
+    return report
+
+
+# Reports of the audits, as `kd2m demo` writes them into its folder; those that ship were made with seed 0 on a CPU.
+REPORTS = {
+    "alone": StoredTable(file="alone/report.json", command="kd2m demo", read=_read, shipped="demo-alone.json"),
+    "cw2": StoredTable(file="report.json", command="kd2m demo", read=_read, shipped="demo-cw2.json"),
+}
+
+
+def heading() -> str:
+    """One line: sizes of the networks, and what trains and what is audited."""
+    from kd2m_theory.validation.populations.digits import CLASSES, IMAGE_SHAPE
+    from kd2m_theory.validation.training.configuration import read_configuration
+    from kd2m_theory.validation.training.networks import network, parameters
+
+    plan = read_configuration("demo")
+    large, small = (parameters(network(each.network, CLASSES, IMAGE_SHAPE, 0)) for each in (plan.teacher, plan.student))
+    return f"teacher {large:,} parameters, students {small:,}; half of the digits trains, three tenths are audited"
+
+
+def side_by_side(reports: Mapping[str, Report]) -> Table:
+    """Both students: measured values with intervals, then upper bound, ratio to the gap, and whether it holds.
+
+    Args:
+        reports: of each student, by its name in `STUDENTS`, as `AuditReport.to_dict` or a stored report has them.
+    """
+    table = Table(box=None, pad_edge=False)
+    table.add_column("measured", no_wrap=True)
+    for words in STUDENTS.values():
+        table.add_column(words, justify="right", no_wrap=True)
+        table.add_column("interval", justify="right", no_wrap=True)
+    chosen = [reports[name] for name in STUDENTS]
+    for name in _MEASURED:
+        values = [report["measured"][name] for report in chosen]
+        cells = (cell for each in values for cell in (number(each["value"]), _interval(each["lower"], each["upper"])))
+        table.add_row(MEASURED[name], *cells)
+    table.add_section()
+    table.add_row("[bold]upper bound on the gap", *["", "[bold]× gap  holds"] * 2)
+    by_name = [{row["name"]: row for row in report["rows"]} for report in chosen]
+    for name in _SHOWN:
+        rows = [each[name] for each in by_name]
+        pairs = ((number(row["upper"]), f"{number(row['ratio'], 3)}  {_HOLDS[row['holds']]:>5}") for row in rows)
+        stated = "" if rows[0]["guaranteed"] else " (as stated)"
+        table.add_row(f"{name}{stated}", *(cell for pair in pairs for cell in pair))
+    return table
+
+
+def block(tables: Path | None) -> str:
+    """What README shows of the demonstration, between its two marks.
+
+    Raises:
+        InputError: a report is not there, or is not one.
+    """
+    reports = {name: stored.read(stored.path(tables)) for name, stored in REPORTS.items()}
+    console = Console(file=io.StringIO(), width=_WIDTH)
+    with console.capture() as capture:
+        console.print(side_by_side(reports))
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    return "\n".join([BEGIN, "", "```text", heading(), *lines, "```", "", END])
+
+
+def _interval(lower: float, upper: float) -> str:
+    return f"[{number(lower, 2)}, {number(upper, 2)}]"
