@@ -7,10 +7,14 @@ map must not have been fitted on the audited sample, or a row about the populati
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.errors import InputError
 from kd2m_theory.pair import Pair
+
+# Relative distance up to which two rows are the same sample: float16 changes entries by 5e-4.
+_COARSE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +66,29 @@ def fit_affine(pair: Pair) -> AffineMap:
     return AffineMap(matrix, means[1] - matrix @ means[0], explained)
 
 
+def _repeated(points: Float64, others: Float64) -> NDArray[np.bool_]:
+    """Which of n × d points are also among m × d others, up to what a format of a few digits changes.
+
+    Points that close have projections that close on any line, and there neighbours are found by sorting.
+    """
+    direction = np.random.default_rng(0).normal(size=points.shape[1])
+    direction /= np.linalg.norm(direction)
+    places, order = points @ direction, np.argsort(others @ direction, kind="stable")
+    line, reach = (others @ direction)[order], _COARSE * np.linalg.norm(points, axis=1)
+    first, last = np.searchsorted(line, places - reach, "left"), np.searchsorted(line, places + reach, "right")
+    found = np.zeros(len(points), dtype=np.bool_)
+    for k in np.flatnonzero(last > first):
+        near = others[order[first[k] : last[k]]]
+        found[k] = bool((np.linalg.norm(near - points[k], axis=1) <= reach[k]).any())
+    return found
+
+
 def aligned(pair: Pair, fitted_on: Pair) -> Pair:
     """The pair with its student features mapped into the teacher's space by a map fitted on another pair.
 
     Raises:
-        InputError: as `fit_affine`; dimensions that do not fit; inputs that occur in both pairs.
+        InputError: as `fit_affine`; dimensions that do not fit; inputs that occur in both pairs, told by the values of their
+            features whatever their format.
 
     Example:
         >>> teacher = np.random.default_rng(0).normal(size=(40, 3))
@@ -87,8 +109,8 @@ def aligned(pair: Pair, fitted_on: Pair) -> Pair:
     found = fit_affine(fitted_on)
     assert fit_student is not None
     assert fit_teacher is not None
-    seen = {row.tobytes() for row in np.hstack((fit_student, fit_teacher))} if len(fit_student) == len(fit_teacher) else set()
-    shared = sum(row.tobytes() in seen for row in np.hstack((student, teacher))) if pair.inputs_paired else 0
+    again = _repeated(teacher, fit_teacher), _repeated(student, fit_student)
+    shared = int((again[0] & again[1]).sum()) if pair.inputs_paired else max(int(side.sum()) for side in again)
     if shared:
         raise InputError(
             f"{shared} of the {pair.n} audited samples are also in the pair to align with; fit the map on a split that is "

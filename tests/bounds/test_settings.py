@@ -62,6 +62,20 @@ def test_the_map_is_the_least_squares_map():
     assert found.explained == pytest.approx(1 - share)
 
 
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_samples_are_told_by_their_values_whatever_their_format_and_order(dtype, paired):
+    pair = networks(100, 1, MATRIX)
+    given = {"inputs_paired": paired} | ({} if paired else {"labels_student": pair.labels})
+    audited = Pair(pair.features_teacher, pair.features_student, pair.labels, head_weight=pair.head_weight, **given)
+    order = np.random.default_rng(0).permutation(100)[:60]
+    coarse = [features[order].astype(dtype).astype(np.float64) for features in (pair.features_teacher, pair.features_student)]
+    with pytest.raises(InputError, match="60 of the 100 audited samples are also in the pair to align with"):
+        aligned(audited, Pair(*coarse))
+    other = networks(60, 2, MATRIX)
+    assert aligned(audited, other).shared_head is not None
+
+
 def test_a_map_is_never_fitted_on_what_is_audited():
     pair, other = networks(100, 1, MATRIX), networks(60, 2, MATRIX)
     with pytest.raises(InputError, match="100 of the 100 audited samples are also in the pair to align with"):
