@@ -9,7 +9,18 @@ import numpy as np
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.losses import clipped, errors
-from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, LOGITS, RANGE_FIXED, SAME_INPUTS, SAMPLED, Row, Sides
+from kd2m_theory.bounds.rows.row import (
+    CLIPPED,
+    COUNTED,
+    LABELS,
+    LOGITS,
+    RANDOM_ORDER,
+    RANGE_FIXED,
+    SAME_INPUTS,
+    SAMPLED,
+    Row,
+    Sides,
+)
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators import Confidence, betting, clopper_pearson, paired_difference
 from kd2m_theory.estimators.betting import betting_in_order
@@ -77,11 +88,11 @@ ROWS = (
         target="population_gap",
         space="logits",
         inputs=(LOGITS, LABELS),
-        needs=(SAME_INPUTS, RANGE_FIXED, *SAMPLED),
+        needs=(SAME_INPUTS, RANGE_FIXED, RANDOM_ORDER, *SAMPLED),
         structural=CLIPPED,
         compute=_gap,
         event="F1.gap",
-        forms=("F1.betting", "F3.difference"),
+        forms=("F1.betting", "F1.mixture", "F3.difference"),
     ),
     Row(
         name="F1.risk",
@@ -92,11 +103,11 @@ ROWS = (
         target="population_risk",
         space="logits",
         inputs=(LOGITS, LABELS),
-        needs=(RANGE_FIXED, *SAMPLED),
+        needs=(RANGE_FIXED, RANDOM_ORDER, *SAMPLED),
         structural=CLIPPED,
         compute=_risk,
         event="student risk",
-        forms=("F1.betting",),
+        forms=("F1.betting", "F1.mixture"),
     ),
     Row(
         name="F1.error_gap",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from kd2m_theory.bounds.losses import errors
 from kd2m_theory.bounds.rows import t0_label_free, t1_paired, t2_conditional, t5_convex, t8_accuracy
 from kd2m_theory.bounds.rows.f1_means import clipped_losses, student_error, student_risk
-from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, RANGE_FIXED, SAMPLED, Row, Sides
+from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, RANDOM_ORDER, RANGE_FIXED, SAMPLED, Row, Sides
 from kd2m_theory.bounds.view import View
 
 
@@ -83,11 +83,14 @@ def _row(name: str, base: Row, compute: Callable[[View], Sides], *, words: str, 
         target="population_risk" if losses else "population_error",
         space="logits",
         inputs=tuple(dict.fromkeys((*base.inputs, LABELS))),
-        needs=(*base.needs, *((RANGE_FIXED,) if losses else ()), *SAMPLED),
+        needs=(*base.needs, *((RANGE_FIXED, RANDOM_ORDER) if losses else ()), *SAMPLED),
         structural={**base.structural, **_ANCHORED, **(CLIPPED if losses else COUNTED)},
         compute=compute,
         event="student risk" if losses else "accuracy_student",
-        forms=(*(("F2.hoeffding", "F1.betting") if losses else ("F2.error", "F1.clopper_pearson")), *base.rests_on),
+        forms=(
+            *(("F2.hoeffding", "F1.betting", "F1.mixture") if losses else ("F2.error", "F1.clopper_pearson")),
+            *base.rests_on,
+        ),
     )
 
 

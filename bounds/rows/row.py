@@ -281,6 +281,17 @@ SHARED_HEAD = Requirement("shared head", _view)
 SAME_INPUTS = Requirement("same inputs", _same_inputs)
 CLASS_SHARES = Requirement("same class shares", _class_shares)
 RANGE_FIXED = Requirement("range fixed before the sample", _range_fixed)
+
+
+def _random_order(situation: Situation) -> Found | None:
+    """Not needed where the interval is a symmetric function of the samples."""
+    if situation.view is not None and not situation.view.like_chance:
+        return None
+    words = "samples are taken in the order of SHA-256 of their content; exact if that acts as a random function on them"
+    return "met", words
+
+
+RANDOM_ORDER = Requirement("random order", _random_order)
 SAMPLED = tuple(
     _by_design(key)
     for key in ("independent samples", "same population", "sample size fixed before", "networks fixed before the sample")

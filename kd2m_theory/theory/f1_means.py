@@ -5,7 +5,7 @@ Each limit is one-sided at δ; two of them at δ/2 make the interval that ships.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class Trials:
         bound: the variable is said to lie in [0, bound]; None: the sample's largest value is taken for the bound.
         copies: the sample is one draw n times.
         stopped: the least of the limits at all sizes 1, …, n is reported.
+        ordered: the values are taken from the smallest to the largest.
         seen: probability of the top value where the sample is drawn, if that is another population.
         variables: number of variables with this law, independently; the one with the least limit is reported.
     """
@@ -44,6 +45,7 @@ class Trials:
     copies: bool = False
     stopped: bool = False
     seen: float | None = None
+    ordered: bool = False
     variables: int = 1
 
     @property
@@ -148,7 +150,7 @@ def betting(threshold: float = 2.0, capped: bool = True) -> Formula:
     def formula(x: Trials) -> Sides:
         draw = x.p if x.seen is None else x.seen
         high = (np.arange(2**x.n)[:, None] >> np.arange(x.n)) & 1
-        high = high[[0, -1]] if x.copies else high
+        high = high[[0, -1]] if x.copies else np.sort(high, axis=1) if x.ordered else high
         counts, length = high.sum(axis=1), 1 if x.copies else x.n
         weights = draw ** np.minimum(counts, length) * (1 - draw) ** (length - np.minimum(counts, length))
         values, width = np.where(high, x.top, x.base), x.width(counts.astype(np.float64))
@@ -162,6 +164,45 @@ def betting(threshold: float = 2.0, capped: bool = True) -> Formula:
                 for row, centre in ((shares[[i]], m), (1 - shares[[i]], 1 - m))
             )
         return failing(best_of(float(weights @ missed), x.variables), x.delta)
+
+    return formula
+
+
+def stakes(n: int, delta: float) -> tuple[Floats, Floats]:
+    """Fixed stakes θ and their weights: a geometric grid from the best stake for a fair coin up to 8, then in steps of 4."""
+    target = math.log(2 / delta)
+    grid = [min(2 * math.sqrt(2 * target / n), 2.0)]
+    steps = math.ceil(math.log(8 / grid[0]) / math.log(2.5))
+    grid = [grid[0] * (8 / grid[0]) ** (k / steps) for k in range(steps + 1)]
+    far = [32.0 * 4**k for k in range(60) if 32.0 * 4**k <= n / (2 * target)]
+    share = 0.9 if far else 1.0
+    weights = [share / len(grid)] * len(grid) + [0.1 / max(len(far), 1)] * len(far)
+    return np.array(grid + far), np.array(weights)
+
+
+def fortunes(x: Trials, n: int, k: Floats, mean: float, weights_total: float = 1.0, mirrored: bool = False) -> Floats:
+    """Σ_θ w_θ ∏_i (1 + θX_i)/(1 + θm) on samples with k top values, of X or, mirrored, of 1 − X against 1 − m."""
+    theta, weights = stakes(n, x.delta)
+    top, base = (1 - x.top, 1 - x.base) if mirrored else (x.top, x.base)
+    centre = 1 - mean if mirrored else mean
+    logs = k[:, None] * np.log1p(theta * top) + (n - k)[:, None] * np.log1p(theta * base) - n * np.log1p(theta * centre)
+    return np.asarray(np.exp(np.minimum(logs, 700.0)) @ (weights * weights_total))
+
+
+def mixture(threshold: float = 2.0, weights_total: float = 1.0, linear: bool = True) -> Formula:
+    """The statement "no mixture of fixed stakes, on high values or low ones, reaches the threshold over δ against the mean"."""
+
+    def formula(x: Trials) -> Sides:
+        draw, width = x.p if x.seen is None else x.seen, x.bound or 1.0
+        scaled = replace(x, base=x.base / width, top=x.top / width, bound=1.0)
+        length = 1 if x.copies else x.n
+        k = np.array([0.0, x.n]) if x.copies else np.arange(x.n + 1.0)
+        weights = stats.binom.pmf(k / x.n if x.copies else k, length, draw)
+        mean = scaled.mean if linear else scaled.mean**2
+        missed = np.zeros(len(k), dtype=bool)
+        for mirrored in (False, True):
+            missed |= fortunes(scaled, x.n, k, mean, weights_total, mirrored) >= threshold / x.delta * (1 + SLACK)
+        return failing(float(weights @ missed), x.delta)
 
     return formula
 
@@ -211,7 +252,8 @@ def _wald(x: Trials, n: int, k: Floats) -> Floats:
 
 
 _FAR = "Bernoulli variables in the least favourable of all n ≤ 400 and p searched; "
-_NAMES = ("F1.hoeffding", "F1.bernstein", "F1.bernstein_sharp", "F1.betting", "F1.clopper_pearson")
+_NAMES = ("F1.hoeffding", "F1.bernstein", "F1.bernstein_sharp", "F1.betting", "F1.clopper_pearson", "F1.mixture")
+_BOUNDED = (*_NAMES[:4], _NAMES[5])
 
 THEOREM = Theorem(
     name="F1",
@@ -238,7 +280,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="bounded loss",
-            forms=_NAMES[:4],
+            forms=_BOUNDED,
             detail="Every value lies in [0, B].",
             check=lambda x: x.base >= 0 and (x.bound is None or x.top <= x.bound),
             counterexample=Counterexample(
@@ -247,7 +289,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="range fixed before the sample",
-            forms=_NAMES[:4],
+            forms=_BOUNDED,
             check=None,
             counterexample=Counterexample(
                 words="the sample's largest value for B, rare large values",
@@ -256,8 +298,19 @@ THEOREM = Theorem(
             ),
         ),
         Hypothesis(
+            name="random order",
+            forms=(_NAMES[3],),
+            detail="The bettor's stakes depend on the values before.",
+            check=lambda x: not x.ordered,
+            counterexample=Counterexample(
+                words="coins in a file that is sorted by them",
+                form=_NAMES[3],
+                make=lambda: Trials(12, 0.55, 0.05, ordered=True),
+            ),
+        ),
+        Hypothesis(
             name="sample size fixed before",
-            detail="Betting would allow a stop at any time, but for stakes that use n.",
+            detail="Betting in order would allow a stop at any time, but for stakes that use n.",
             check=None,
             counterexample=Counterexample(
                 words="sampling until the limit looks best", form=_NAMES[0], make=lambda: Trials(1000, 0.5, 0.05, stopped=True)
@@ -291,7 +344,8 @@ THEOREM = Theorem(
     "√(V + s²) ≤ √V + s and 1/√(n(n−1)) ≤ 1/(n−1) give Maurer and Pontil's 7/3. For "
     "both sides the event of σ is needed once only: L = ln(3/δ) in place of ln(4/δ). "
     "Betting: the capital against the true mean is a nonnegative martingale that starts at 1, and by Ville it reaches 2/δ with "
-    "probability at most δ/2, on either side. Clopper–Pearson: P(Bin(n, p) ≤ k) falls in p, so p > U(k) only where that "
+    "probability at most δ/2, on either side. The mixture: E ∏(1 + θX_i) = ∏(1 + θE X_i) ≤ (1 + θμ)ⁿ, so its fortune against "
+    "μ has mean at most 1, and Markov's inequality; no order enters. Clopper–Pearson: P(Bin(n, p) ≤ k) falls in p, so p > U(k) only where that "
     "probability is below δ.",
     forms=(
         Form(
@@ -352,6 +406,19 @@ THEOREM = Theorem(
                 make=_at_the_limit(_clopper_pearson, 20, 0.05, 3),
             ),
         ),
+        Form(
+            name=_NAMES[5],
+            latex=r"\sum_\theta w_\theta \prod_i \frac{1+\theta X_i}{1+\theta\mu} < 2/\delta "
+            r"\text{ and the same for } 1 - X, 1 - \mu",
+            constant="2/δ",
+            sides=mixture(),
+            witness=Witness(
+                words="three coins, δ close to 1",
+                make=lambda: Trials(3, 0.70763, 0.964),
+                reaches=0.58,
+                reason="Markov's inequality, and stakes for every variance at once; 0.17 at δ = 0.05 (n = 10, p = 0.612)",
+            ),
+        ),
     ),
     mutants=(
         Mutant(
@@ -386,6 +453,19 @@ THEOREM = Theorem(
             form=_NAMES[3],
             sides=betting(capped=False),
             killer=lambda: Trials(4, 0.5, 0.05),
+        ),
+        Mutant(name="fortune 1/δ for 2/δ", form=_NAMES[5], sides=mixture(threshold=1.0), killer=lambda: Trials(1, 0.1677, 0.9)),
+        Mutant(
+            name="weights that add up to 3",
+            form=_NAMES[5],
+            sides=mixture(weights_total=3.0),
+            killer=lambda: Trials(1, 0.3646, 0.5),
+        ),
+        Mutant(
+            name="fortune against μ² for μ",
+            form=_NAMES[5],
+            sides=mixture(linear=False),
+            killer=lambda: Trials(100, 0.3646, 0.05),
         ),
         Mutant(
             name="Beta(k + 1, n − k + 1), a posterior",

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kd2m_theory.estimators.betting import betting_in_order
+from kd2m_theory.estimators.betting import betting, betting_in_order
 from kd2m_theory.estimators.intervals import clopper_pearson, empirical_bernstein, hoeffding
 from kd2m_theory.estimators.kernel_distances import mmd_radius
 from kd2m_theory.theory import f1_means, f2_anchored, f3_per_sample, f4_mmd, f5_transport, f6_selection
@@ -172,6 +172,26 @@ def test_the_betting_interval_that_ships_ends_where_the_bettor_wins(seed):
             continue  # widened to hold the sample's mean
         assert not f1_means.rejects(values_seen, end + step, delta)[0]
         assert end < step or f1_means.rejects(values_seen, end - step, delta)[0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_free_interval_that_ships_ends_where_the_mixture_does(seed):
+    rng = np.random.default_rng(seed)
+    n, delta = int(rng.integers(1, 3000)), draw_delta(rng)
+    k = int(rng.integers(0, n + 1))
+    shipped = betting(np.repeat([0.0, 1.0], [n - k, k]), 0, 1, delta, range_known=True)
+    x, step = f1_means.Trials(n, 0.5, delta), 2.0**-18
+    for mirrored, end in ((False, shipped.lower), (True, 1 - shipped.upper)):
+        count = np.array([float(k)])
+
+        def fortune(m, count=count, mirrored=mirrored):
+            return float(f1_means.fortunes(x, n, count, 1 - m if mirrored else m, mirrored=mirrored)[0])
+
+        mean = 1 - k / n if mirrored else k / n
+        if abs(end - mean) < 2 * step:
+            continue  # widened to hold the sample's mean
+        assert fortune(end + step) < 2 / delta
+        assert end < step or fortune(end - step) >= 2 / delta
 
 
 @pytest.mark.parametrize("paired", [False, True])
