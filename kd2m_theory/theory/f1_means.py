@@ -345,7 +345,8 @@ THEOREM = Theorem(
     "both sides the event of σ is needed once only: L = ln(3/δ) in place of ln(4/δ). "
     "Betting: the capital against the true mean is a nonnegative martingale that starts at 1, and by Ville it reaches 2/δ with "
     "probability at most δ/2, on either side. The mixture: E ∏(1 + θX_i) = ∏(1 + θE X_i) ≤ (1 + θμ)ⁿ, so its fortune against "
-    "μ has mean at most 1, and Markov's inequality; no order enters. Clopper–Pearson: P(Bin(n, p) ≤ k) falls in p, so p > U(k) only where that "
+    "μ has mean at most 1, and Markov's inequality; no order enters. Clopper–Pearson: P(Bin(n, p) ≤ k) falls "
+    "in p, so p > U(k) only where that "
     "probability is below δ.",
     forms=(
         Form(
