@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from kd2m_theory.validation.benchmark_tables import (
 )
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "validation" / "benchmarks"
 COLUMNS = (Column("loss"), Column("time", "s", ".2f"), Column("share", format=".1%"), Column("gain", "points", "+.1f"))
 RECORD = {"loss": "W2", "time": 1.25, "share": 0.4567, "gain": {"mean": 1.0, "half": 0.5}}
 
@@ -184,9 +186,8 @@ def shipped(name):
     return stored.read(stored.path(None))
 
 
-def test_shipped_tables_have_the_columns_that_their_scripts_write():
+def test_shipped_tables_have_the_columns_that_their_scripts_write(monkeypatch):
     """A script whose columns changed needs another run, or its figure reads columns that are no longer measured."""
-    code = "import importlib, json, sys; print(json.dumps([[c.name for c in getattr(importlib.import_module(m), n)] for m, n in json.loads(sys.argv[1])]))"
     constants = {
         "transport": ["COLUMNS"],
         "losses": ["COLUMNS", "BY_CLASS"],
@@ -197,13 +198,11 @@ def test_shipped_tables_have_the_columns_that_their_scripts_write():
         "glyphs": ["COLUMNS", "ATLAS"],
         "accuracy": ["COLUMNS"] * 2,
     }
-    asked = [(module, name) for module, names in constants.items() for name in names]
-    environment = {"PYTHONPATH": ":".join([str(ROOT / "validation" / "benchmarks"), *sys.path])}
-    done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(asked)], capture_output=True, text=True, check=True, env=environment
-    )
-    stored = [[column.name for column in table.columns] for module in constants for table in shipped(module).tables]
-    assert json.loads(done.stdout) == stored
+    monkeypatch.syspath_prepend(SCRIPTS)
+    for name, columns in constants.items():
+        script = runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name=name)
+        stored = [[column.name for column in table.columns] for table in shipped(name).tables]
+        assert [[column.name for column in script[each]] for each in columns] == stored, name
 
 
 def test_a_script_stores_what_it_prints(tmp_path):
@@ -222,15 +221,12 @@ def test_a_script_stores_what_it_prints(tmp_path):
 
 
 @pytest.mark.parametrize(("file", "words"), [("made.md", "does not end with .json"), ("absent/made.json", "does not exist")])
-def test_a_script_refuses_a_file_before_it_measures(tmp_path, file, words):
-    script = ROOT / "validation" / "benchmarks" / "gaussian.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--save", file],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env={"PYTHONPATH": ":".join(sys.path)},
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr
+def test_a_script_refuses_a_file_before_it_measures(tmp_path, monkeypatch, capsys, file, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.setattr(sys, "argv", ["gaussian.py", "--save", file])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(SCRIPTS / "gaussian.py"), run_name="__main__")
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    assert words in err
