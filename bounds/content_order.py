@@ -38,12 +38,14 @@ Side = list[Float64 | Int64 | None]
 
 
 def _given(pair: Pair) -> tuple[Side, Side]:
-    return [pair.features_teacher, pair.logits_teacher], [pair.features_student, pair.logits_student]
+    teacher: Side = [pair.features_teacher, pair.logits_teacher]
+    student: Side = [pair.features_student, pair.logits_student]
+    return teacher, student
 
 
 def _logits(pair: Pair) -> tuple[Side, Side]:
     """Logits in single precision; features where a pair has no logits."""
-    sides = []
+    sides: list[Side] = []
     for logits, features in ((pair.logits_teacher, pair.features_teacher), (pair.logits_student, pair.features_student)):
         made = pair.apply_head(features) if logits is None else logits
         with np.errstate(over="ignore"):

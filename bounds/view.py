@@ -296,7 +296,8 @@ def _replay_error(pair: Pair, features: Float64 | None) -> float:
     if features is None or pair.head_weight is None or pair.head_bias is None:
         return 0.0
     sums = np.abs(features) @ np.abs(pair.head_weight).T + np.abs(pair.head_bias)
-    return 2 * (features.shape[1] + 3) * EPS * float(sums.max(axis=1).mean())
+    dimension: int = features.shape[1]
+    return 2 * (dimension + 3) * EPS * float(sums.max(axis=1).mean())
 
 
 def _labels(pair: Pair) -> tuple[Int64 | None, Int64 | None]:

@@ -13,7 +13,7 @@ from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.distances import common_shares, same_classes
 from kd2m_theory.estimators.enclosure import Confidence, Estimated
-from kd2m_theory.estimators.intervals import check_delta
+from kd2m_theory.estimators.interval_inputs import check_delta
 from kd2m_theory.estimators.kernels import Energy, Kernel, Linear, kernel_of, pooled, squared_norms
 from kd2m_theory.estimators.number import Estimate
 from kd2m_theory.words import number

@@ -10,7 +10,8 @@ from kd2m_theory.arrays import Float64, cloud, probability_weights, same_dimensi
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Confidence, Enclosure, Estimated
 from kd2m_theory.estimators.ground import EPS
-from kd2m_theory.estimators.intervals import check_delta, empirical_bernstein
+from kd2m_theory.estimators.interval_inputs import check_delta
+from kd2m_theory.estimators.intervals import empirical_bernstein
 from kd2m_theory.estimators.transport import optimal_plan
 
 

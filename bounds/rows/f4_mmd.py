@@ -15,6 +15,7 @@ import math
 import numpy as np
 from scipy.special import softmax
 
+from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import LABELS, LOGITS, SAMPLED, Found, Requirement, Row, Sides, Situation, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
@@ -42,7 +43,8 @@ def _mmd(view: View, c: float) -> float:
         means = [cloud.sum(axis=0) * scale for cloud, scale in zip((student, teacher), scales, strict=True)]
         shares = [len(cloud) * scale * scale for cloud, scale in zip((student, teacher), scales, strict=True)]
         if len(student) + len(teacher) < view.classes:
-            basis = np.linalg.qr(np.vstack((student, teacher)).T, mode="r")  # both clouds in coordinates of their span
+            # Both clouds in coordinates of their span.
+            basis: Float64 = np.linalg.qr(np.vstack((student, teacher)).T).R
             student, teacher = basis[:, : len(student)].T, basis[:, len(student) :].T
         second = student.T @ student - teacher.T @ teacher
         squared += [

@@ -68,7 +68,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without π or − still gets its table
-    whole, sys.stdout = sys.stdout, _Piped(sys.stdout)  # type: ignore[assignment]
+    whole, sys.stdout = sys.stdout, _Piped(sys.stdout)
     try:
         try:
             app()
