@@ -71,7 +71,7 @@ def _repeated(points: Float64, others: Float64) -> NDArray[np.bool_]:
 
     Points that close have projections that close on any line, and there neighbours are found by sorting.
     """
-    direction: Float64 = np.random.default_rng(0).normal(size=points.shape[1])
+    direction = np.random.default_rng(0).normal(size=(points.shape[1],))
     direction = direction / np.linalg.norm(direction)
     places, order = points @ direction, np.argsort(others @ direction, kind="stable")
     line, reach = (others @ direction)[order], _COARSE * np.linalg.norm(points, axis=1)
