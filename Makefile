@@ -11,11 +11,12 @@ ROOMS := kd2m_theory estimators bounds validation paper_figures
 SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,json parquet)) \
 	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/reporting/report.css pyproject.toml README.md LICENSE
 
-.PHONY: help demo docs figures test tests lowest newest browser-test lint types format benchmark gpu evidence clean
+.PHONY: help demo docs figures test tests long lowest newest browser-test lint types format benchmark gpu evidence clean
 
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
+	@echo "make long       tests of killed, interrupted and distributed runs, which make test leaves out"
 	@echo "make docs       build the site into build/site/, warnings are errors"
 	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
 	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README, docs/benchmarks.md, docs/evidence.md and their tables differ"
@@ -24,7 +25,7 @@ help:
 	@echo "make newest     the tests with the newest versions, in .venv-newest; downloads 3 GB"
 	@echo "make benchmark  measure the tables of validation/benchmarks/ again, time and memory beside peers, and write docs/benchmarks.md from them"
 	@echo "make gpu        everything that waits for a GPU, within MINUTES=8, into validation/benchmarks/gpu.json; in small without one"
-	@echo "make evidence   what is too long for the tests, MINUTES=60: adversarial rows, hostile transport and files, coverage; continues where it stopped"
+	@echo "make evidence   make long, and in MINUTES=60 more: adversarial rows, hostile transport and files, coverage; continues where it stopped"
 
 demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
@@ -38,6 +39,14 @@ test: lint types tests
 tests: $(VENV)/.installed
 	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
 		-n 2 --dist worksteal --pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
+
+# What kills, interrupts or distributes whole processes: too long for every run, and continuous integration runs it too.
+long:
+	$(MAKE) tests PYTEST="-m long $(PYTEST)"
+
+build/.long: $(VENV)/.installed
+	$(MAKE) long
+	touch $@
 
 # Old libraries use what newer ones deprecate: with them, such a warning is no error.
 lowest:
@@ -82,7 +91,7 @@ gpu: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python validation/benchmarks/gpu.py --minutes $(or $(MINUTES),8)
 
 # A failure that it finds is exit status 1; finished blocks stay in build/evidence, so a rerun continues.
-evidence: $(VENV)/.installed
+evidence: $(VENV)/.installed build/.long
 	$(BIN)/python -P -m kd2m_theory.validation.evidence --minutes $(or $(MINUTES),60)
 
 $(VENV)/.environment: $(CONSTRAINTS)

@@ -68,6 +68,7 @@ def test_a_loss_that_is_not_finite(command):
     assert err.count("\n") == 1
 
 
+@pytest.mark.long
 def test_an_interrupt_is_no_violation_and_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "kd2m_theory", "train", "mixture-cw2", "--set", "student.training.epochs=2000"]
     process = subprocess.Popen([*command, "--out", "run"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)

@@ -182,6 +182,7 @@ def test_a_full_disk(refused, file, monkeypatch):
     assert os.listdir("made") == []
 
 
+@pytest.mark.long
 def test_a_whole_campaign_and_what_may_not_be_done_to_it(command, refused, file, monkeypatch):
     status, out, _ = command("validate", file, "--out", "made", "--workers", "1")
     assert status == 0

@@ -155,6 +155,7 @@ def test_metrics_log_in_a_lightning_run(tmp_path):
         assert logged[f"distance_{k}"] == pytest.approx(whole.compute().value, rel=1e-6)  # Lightning logs float32
 
 
+@pytest.mark.long
 def test_two_processes_give_the_answer_of_one(tmp_path):
     x, y = streams(3)
     context = multiprocessing.get_context("spawn")

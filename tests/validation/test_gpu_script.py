@@ -136,6 +136,7 @@ def test_bad_input_has_status_2(gpu, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_the_script_runs_outside_of_its_folder(tmp_path):
     command = [
         sys.executable,

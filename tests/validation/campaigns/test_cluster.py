@@ -98,6 +98,7 @@ def store(tmp_path):
     return made
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # of distributed, about a worker that went away
 def test_a_campaign_survives_its_worker_and_has_the_same_table(cluster, tmp_path, campaign_store):
     cluster.worker()

@@ -98,6 +98,7 @@ def test_a_claim_is_certainly_wrong_beside_the_truth_and_possibly_inside_it(lowe
     ) == (certain, possible)
 
 
+@pytest.mark.long
 def test_a_guaranteed_claim_that_is_too_narrow_fails_the_campaign(tmp_path, monkeypatch):
     row = next(row for row in ladder.ROWS if row.name == "F1.error")
 

@@ -171,6 +171,7 @@ def test_an_interrupted_run_continues_bit_for_bit(name, network_name, tmp_path, 
         assert timeless[0] == timeless[1]
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_whole_files_and_continues_bit_for_bit(tmp_path):
     slow = tiny(student__training__epochs=14, pairs__at=list(range(1, 15)))
     whole = train(slow, tmp_path / "whole")

@@ -47,6 +47,7 @@ def shared(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(OBJECTIVES))
 def test_two_processes_give_the_losses_and_the_student_of_one(name, shared, tmp_path):
     one = train(tiny(OBJECTIVES[name]), tmp_path / "one")
