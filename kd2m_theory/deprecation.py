@@ -14,11 +14,14 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:  # importing it costs more than all else here
+    Loader = object
 
 
 class Going(NamedTuple):
@@ -79,7 +82,7 @@ def going(module: str, name: str, table: Mapping[str, Going] = GOING) -> Any:
     return value
 
 
-class MovedModules(MetaPathFinder, Loader):
+class MovedModules(Loader):
     """Imports a module that moved from where it was; warns on the first import. Asked after all other finders."""
 
     def __init__(self, table: Mapping[str, Going] = MOVED) -> None:
@@ -87,7 +90,10 @@ class MovedModules(MetaPathFinder, Loader):
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
         """A module for names of the table, None for others."""
-        return spec_from_loader(name, self) if name in self._table else None
+        return ModuleSpec(name, self) if name in self._table else None
+
+    def create_module(self, _spec: ModuleSpec) -> None:
+        """A plain new module."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the module the names of the one that it became."""
