@@ -7,6 +7,7 @@ from typing import Literal
 
 from kd2m_theory.bounds.targets import Target
 from kd2m_theory.estimators import Enclosure
+from kd2m_theory.words import number
 
 Direction = Literal["two-sided", "upper", "lower"]
 State = Literal["met", "vouched", "unmet"]
@@ -74,6 +75,13 @@ class BoundResult:
     level: float | None = None
     distances: Mapping[str, Enclosure] = field(default_factory=dict)
     details: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """One line: what it says, and whether that was measured."""
+        if not self.applicable:
+            return f"{self.name}: not applicable ({self.why})"
+        held = "" if self.measured is None else f", measured {number(self.measured)}, holds: {self.verdict}"
+        return f"{self.name}: {self.target} in [{number(self.lower)}, {number(self.upper)}], {self.status}{held}"
 
     @property
     def applicable(self) -> bool:

@@ -1,7 +1,7 @@
 """Distances from samples, each a `Number` with what is certain about it.
 
 Beside the names below: `accumulators` (mergeable, batch by batch), `axioms` (property tests of any metric; imports
-hypothesis), and, importing torch, `transport_losses`, `gaussian_torch`, `kernel_losses` (training forms) and `metrics`
+hypothesis), and, importing torch, `losses.transport`, `losses.gaussian`, `losses.kernel` (training forms) and `metrics`
 (torchmetrics).
 """
 

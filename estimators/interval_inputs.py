@@ -1,6 +1,7 @@
 """What an interval can be made of: counts that trials can have, samples long enough, in a range known before the data."""
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ def check_delta(delta: float) -> float:
     Raises:
         InputError: naming the value.
     """
-    if not 0 < delta < 1:
+    if not isinstance(delta, Real) or not 0 < delta < 1:
         raise InputError(f"delta is {delta!r}; give the failure probability, a number between 0 and 1 such as 0.05")
     return float(delta)
 

@@ -27,7 +27,7 @@ from kd2m_theory.reporting.verdict import Verdict, verdict
 from kd2m_theory.version import __version__
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditReport:
     """What an audit found. `report["T2.head_aware"]` is a row; `report.measured["gap"]` a measured value.
 
@@ -99,6 +99,11 @@ class AuditReport:
         return terminal_view.plain(summary_sections(self.to_dict()), width)
 
     __str__ = table
+
+    def __repr__(self) -> str:
+        """One line."""
+        found = f"{len(self.violations)} violated" if self.violations else "none violated"
+        return f"AuditReport(n={self.n}, K={self.classes}, {len(self.rows)} rows, {found}, delta={self.delta:g})"
 
     def __rich__(self) -> RenderableType:
         return terminal_view.printed(summary_sections(self.to_dict()))
@@ -272,6 +277,9 @@ def audit(
         (True, ())
     """
     start = time.perf_counter()
+    for name, given in (("pair", pair), ("align", align)):
+        if not isinstance(given, Pair) and not (name == "align" and given is None):
+            raise InputError(f"{name} is a {type(given).__name__}; pass a Pair, such as Pair.load(path) of a file")
     settings = Settings(
         loss_bound=loss_bound,
         head_lipschitz=head_lipschitz,

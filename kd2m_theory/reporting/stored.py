@@ -65,6 +65,8 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     rows = tuple(_row(each) for each in top.tables("rows"))
     settings = _settings(top.table("settings"))
     _check_rows(rows, settings["only"], environment["kd2m-theory"] == __version__)
+    if environment["kd2m-theory"] == __version__:
+        _check_words(rows, share)
     return {
         "measured": measured,
         "rows": rows,
@@ -294,6 +296,24 @@ def _settings(table: _Table) -> dict[str, Any]:
 
 def _is_list_of_text(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _check_words(rows: Sequence[BoundResult], share: float) -> None:
+    """Refuse rows of this version that say something else than it says, or at another level."""
+    known = {row.name: row for row in ROWS}
+    for row in rows:
+        if row.name in known:
+            mine = known[row.name]
+            for word in ("sentence", "statement", "source", "target"):
+                if getattr(row, word) != getattr(mine, word):
+                    raise InputError(f"the {word} of row {row.name} is not that of this version")
+            requirements = {need.name for need in mine.requirements}
+            other = next((each.name for each in row.assumptions if each.name not in requirements), None)
+            if other is not None:
+                raise InputError(f"row {row.name} assumes {_short(other)}, which it does not need")
+            level = None if mine.event is None or not row.applicable else 1 - share
+            if row.level != level:
+                raise InputError(f"the level of row {row.name} is {_short(row.level)}, but {_short(level)} follows from share")
 
 
 def _check_rows(rows: Sequence[BoundResult], only: Sequence[str] | None, ours: bool) -> None:

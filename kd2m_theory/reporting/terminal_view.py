@@ -32,6 +32,13 @@ def printed(sections: Iterable[Section]) -> RenderableType:
     return Group(*shown)
 
 
+def _visible(words: str) -> str:
+    """Words of files with what a terminal would obey (escape sequences, other controls) replaced by U+FFFD."""
+    return "".join(
+        "\ufffd" if (ord(letter) < 32 and letter != "\n") or 127 <= ord(letter) < 160 else letter for letter in words
+    )
+
+
 def plain(sections: Iterable[Section], width: int = _WIDTH) -> str:
     """The same as text without colours, `width` characters wide; no line ends in a space."""
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
@@ -42,7 +49,7 @@ def plain(sections: Iterable[Section], width: int = _WIDTH) -> str:
 
 def _section(section: Section) -> Iterator[RenderableType]:
     if section.title:
-        yield Text(section.title, style=_STYLES[section.tone])
+        yield Text(_visible(section.title), style=_STYLES[section.tone])
     for k, part in enumerate(section.parts):
         if isinstance(part, Section):
             if k or section.title:
@@ -57,12 +64,12 @@ def _part(part: Part) -> Iterator[RenderableType]:
         case Paragraph():
             yield _paragraph(part)
         case Code():
-            yield Text(part.text, no_wrap=True, overflow="ignore")
+            yield Text(_visible(part.text), no_wrap=True, overflow="ignore")
         case Drawing():
-            yield Text(part.words, style=_STYLES["muted"])
+            yield Text(_visible(part.words), style=_STYLES["muted"])
         case Table():
             if part.caption:
-                yield Text(part.caption, style=_STYLES["muted"])
+                yield Text(_visible(part.caption), style=_STYLES["muted"])
             yield from _detailed(part) if any(line.details for line in part.lines) else [_table(part)]
 
 
@@ -70,11 +77,11 @@ def _paragraph(part: Paragraph) -> Text:
     text = Text(style=_STYLES[part.tone])
     for words in part.words:
         if isinstance(words, str):
-            text.append(words)
+            text.append(_visible(words))
         elif isinstance(words, Link):
-            text.append(f"{words.words} <{words.address}>")
+            text.append(_visible(f"{words.words} <{words.address}>"))
         else:
-            text.append(words.words, style=_STYLES["strong"])
+            text.append(_visible(words.words), style=_STYLES["strong"])
     return text
 
 
@@ -89,7 +96,7 @@ def _table(table: Table) -> RichTable:
             min_width=column.width,
         )
     for line in table.lines:
-        made.add_row(*(Text(cell(each).words) for each in line.cells), style=_STYLES[line.tone])
+        made.add_row(*(Text(_visible(cell(each).words)) for each in line.cells), style=_STYLES[line.tone])
     return made
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from json_schema import faults
 from reports import reports
 
-from kd2m_theory import AuditReport, InputError
+from kd2m_theory import AuditReport, InputError, Pair, audit
 from kd2m_theory.bounds import ROWS, Assumption, BoundResult
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS, Target
 from kd2m_theory.estimators import Confidence, Enclosure
@@ -396,3 +396,40 @@ def test_a_notebook_shows_the_headline_and_every_row():
     assert all(f">{row.name}<" in shown.replace("</span><wbr><span>", "").replace("span", "th") for row in report.rows)
     assert "<h" not in shown
     assert "id=" not in shown
+
+
+def _row(record, name):
+    return next(row for row in record["rows"] if row["name"] == name)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda record: _row(record, "T5").update(statement="the moon is cheese"), "the statement of row T5"),
+        (lambda record: _row(record, "F1.gap").update(level=0.5), "the level of row F1.gap is 0.5"),
+        (lambda record: _row(record, "T5")["assumptions"][0].update(name="moonphase"), 'row T5 assumes "moonphase"'),
+    ],
+)
+def test_a_row_of_this_version_says_what_the_version_says(change, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        read(tmp_path / "r.json", edited("plain", change))
+
+
+def test_a_report_has_one_line_and_its_rows_too():
+    for report in reports().values():
+        assert "\n" not in repr(report)
+        assert all("\n" not in str(row) and row.name in str(row) for row in report.rows)
+
+
+def test_what_a_terminal_would_obey_is_not_printed():
+    plain = reports()["plain"]
+    row = dataclasses.replace(plain.rows[0], status="not applicable", why="\x1b[31mred")
+    report = dataclasses.replace(plain, rows=(row,))
+    assert "\x1b" not in report.table()
+    assert "\ufffd[31mred" in report.table()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [({"pair": "a.npz"}, "pair is a str"), ({"delta": "x"}, "delta is 'x'")])
+def test_an_audit_of_something_else_is_refused(arguments, words):
+    with pytest.raises(InputError, match=words):
+        audit(**({"pair": Pair([[0.0], [1.0]], [[0.0], [1.0]], head_weight=[[1.0], [-1.0]])} | arguments))

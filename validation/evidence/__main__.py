@@ -17,7 +17,10 @@ from kd2m_theory.files import make_folder
 from kd2m_theory.validation.evidence.registry import NAMES, suites
 from kd2m_theory.validation.evidence.runner import Progress, begun, run
 from kd2m_theory.validation.evidence.suite import Suite
-from kd2m_theory.validation.evidence.tables import table, write
+from kd2m_theory.validation.evidence.tables import file_name, read, table, write
+
+# Failures that are named on the terminal; the table names more.
+_NAMED = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,8 +47,13 @@ def _run(chosen: Sequence[Suite], asked: argparse.Namespace) -> int:
     found = [table(part) for part in parts]
     for each in found:
         print(_line(each))
+        for failure in each["failures"][:_NAMED]:
+            print(f"  case {failure['case']} failed; `--only {each['suite']} --case {failure['case']}` runs it again")
         if each["cases"] or each["blocks"]["lost"]:  # nothing at all does not replace a table
-            print(f"  written: {write(tables, each)}")
+            more = _blocks_of(tables / file_name(each["suite"]))
+            if more > each["blocks"]["done"]:  # a short run does not replace the table of a long one
+                print(f"  {tables / file_name(each['suite'])} holds {more} blocks and stays")
+            print(f"  written: {write(kept if more > each['blocks']['done'] else tables, each)}")
     if not ended:
         print("evidence: stopped; the same command continues", file=sys.stderr)
     if not all(each["held"] for each in found):
@@ -68,6 +76,14 @@ def _rerun(chosen: Sequence[Suite], case: str) -> int:
         print(f"{'FAILED' if each.failure else 'held'}: {strata}{': ' if each.failure else ''}{each.failure}")
     print(f"{len(cases)} cases, {sum(bool(each.failure) for each in cases)} failed")
     return int(any(each.failure for each in cases))
+
+
+def _blocks_of(path: Path) -> int:
+    """Finished blocks of a table that is there; 0 if there is none, or one that cannot be read."""
+    try:
+        return int(read(path)["blocks"]["done"])
+    except InputError:
+        return 0
 
 
 def _line(found: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import torch
 
 from kd2m_theory.checks import whole
 from kd2m_theory.extraction import choose_device
+from kd2m_theory.files import make_folder
 from kd2m_theory.validation import numbers
 from kd2m_theory.validation.populations.registry import population
 from kd2m_theory.validation.torch_threads import torch_threads
@@ -59,6 +60,8 @@ def train(
         if teacher is None:
             run.check_kept_teacher()
         if processes.writes:
+            if teachers:
+                make_folder(teachers)  # before the run takes its own folder
             folder.open(configuration.to_table(), run.origin, resume, numbers)
         run.train_teacher(None if teacher is None else Path(teacher))
         run.train_student()

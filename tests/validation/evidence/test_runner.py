@@ -35,7 +35,9 @@ def test_all_blocks_of_all_suites_are_counted_and_a_failure_is_named(ask, tmp_pa
     assert fails["cases"] == 6
     assert fails["failed"] == fails["strata"]["parity"]["odd"]["cases"] == fails["strata"]["parity"]["odd"]["failed"] > 0
     assert fails["strata"]["parity"]["even"]["failed"] == 0
-    assert "written" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "written" in said
+    assert f"--only fails --case {fails['failures'][0]['case']}" in said
     # The case that it names shows the failure again, alone.
     named = fails["failures"][0]
     block, item = map(int, named["case"].split(":"))
@@ -44,6 +46,18 @@ def test_all_blocks_of_all_suites_are_counted_and_a_failure_is_named(ask, tmp_pa
     assert ask(planted.HOLDS, planted.FAILS, more=["--only", "fails", "--case", named["case"]]) == 1
     assert f"FAILED: parity odd, number {named['number']}: odd" in capsys.readouterr().out
     assert ask(planted.HOLDS) == 0
+
+
+def test_a_short_run_does_not_replace_the_table_of_a_long_one(ask, tmp_path, capsys):
+    assert ask(planted.HOLDS) == 0
+    path = tmp_path / tables.file_name("holds")
+    longer = json.loads(path.read_text())
+    longer["blocks"]["done"] += 1
+    path.write_text(json.dumps(longer))
+    assert ask(planted.HOLDS) == 0
+    assert json.loads(path.read_text()) == longer
+    assert f"holds {longer['blocks']['done']} blocks and stays" in capsys.readouterr().out
+    assert tables.read(tmp_path / "blocks" / tables.file_name("holds"))["blocks"]["done"] == longer["blocks"]["done"] - 1
 
 
 def test_a_rerun_continues_and_again_begins_anew(ask, tmp_path, monkeypatch):
