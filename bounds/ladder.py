@@ -230,7 +230,7 @@ def _computed(row: Row, view: View) -> tuple[Sides | None, float, str]:
 
 def _chosen(only: Sequence[str] | None) -> tuple[Row, ...]:
     known = [row.name for row in ROWS]
-    only = [only] if isinstance(only, str) else only
+    only = [only] if isinstance(only, str) else None if only is None else list(only)
     unknown = sorted(set(only or ()) - set(known))
     if unknown:
         raise InputError(f"there is no row {', '.join(unknown)}; rows are {', '.join(known)}")

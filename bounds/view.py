@@ -18,6 +18,9 @@ from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.pair import Pair
 
+# So far below the largest logit, exp underflows to zero in float64.
+_MASKED = 800.0
+
 T = TypeVar("T")
 Space = Literal["features", "logits"]
 
@@ -202,9 +205,9 @@ class View:
         """How far rounding may move a mean over paired inputs of differences Δ_c − Δ_y of changes of logits, in nats.
 
         A change Δ = a_S − a_T is right to a rounding of itself, the difference of two changes to that of both, however large an
-        offset of all logits cancels in it.
+        offset of all logits cancels in it. Classes that both networks mask alike do not change.
         """
-        size = np.abs(self.logits_student).max(axis=1) + np.abs(self.logits_teacher).max(axis=1)
+        size = np.abs(self.logits_student - self.logits_teacher).max(axis=1)
         return 8 * EPS * math.fsum(size) / len(size)
 
     def losses(self) -> tuple[Float64, Float64]:
@@ -296,6 +299,9 @@ def _replay_error(pair: Pair, features: Float64 | None) -> float:
     if features is None or pair.head_weight is None or pair.head_bias is None:
         return 0.0
     sums = np.abs(features) @ np.abs(pair.head_weight).T + np.abs(pair.head_bias)
+    logits = features @ pair.head_weight.T + pair.head_bias
+    # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
+    sums = np.where(logits > logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
     dimension: int = features.shape[1]
     return 2 * (dimension + 3) * EPS * float(sums.max(axis=1).mean())
 

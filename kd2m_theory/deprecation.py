@@ -100,7 +100,9 @@ class MovedModules(Loader):
         entry = self._table[module.__name__]
         # Frames of the import system do not count: 2 is the line that imports.
         warnings.warn(_words(module.__name__, entry), DeprecationWarning, stacklevel=2)
-        module.__getattr__ = partial(getattr, import_module(entry.instead))  # type: ignore[method-assign]
+        home = import_module(entry.instead)
+        names = [name for name in vars(home) if not name.startswith("_")]
+        module.__dict__.update(__doc__=home.__doc__, __all__=names, __getattr__=partial(getattr, home), __dir__=lambda: names)
 
 
 def _words(name: str, entry: Going) -> str:

@@ -24,4 +24,7 @@ def percent(share: float) -> str:
         >>> percent(0.95)
         '95 %'
     """
-    return f"{100 * share:.6g} %"
+    words = f"{100 * share:.6g}"
+    if share < 1 and float(words) >= 100:
+        return f"more than {100 * (1 - 1e-6):.6g} %"  # nothing short of certain is printed as certain
+    return f"{words} %"

@@ -93,3 +93,9 @@ def test_names_that_go_are_gone_in_the_release_that_was_named():
     late = _overdue(deprecation.GOING, __version__)
     assert not late, f"{', '.join(late)} should be gone in {__version__}: {RULE}"
     assert [_overdue(TABLE, version) for version in ("8.10.1", "9.0.0.dev0")] == [[], ["made_up.Pare"]]
+
+
+def test_a_module_that_moved_still_hands_out_all_its_names():
+    code = "from kd2m_theory.estimators.transport_losses import *\nprint(squared_w2.__module__)\nimport kd2m_theory.bounds.layers as m\nprint(m.__doc__ is not None, 'network_lipschitz' in dir(m))"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["kd2m_theory.estimators.losses.transport", "True", "True"]

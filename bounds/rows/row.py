@@ -214,14 +214,16 @@ def _view(situation: Situation) -> Found:
 
 def _linear(situation: Situation) -> Found:
     view = situation.view
-    if view is not None and view.weight is None:
+    if view is None:
+        return "unmet", "there is no head that fits the features of both networks"
+    if view.weight is None:
         return "unmet", "the head is not linear"
     return "met", "logits are Wz + b"
 
 
 def _class_shares(situation: Situation) -> Found:
     pair, view = situation.pair, situation.view
-    if pair.inputs_paired:
+    if pair.inputs_paired and pair.labels is not None:
         return "met", "the same labels on both sides"
     if view is None or view.labels_student is None or view.labels_teacher is None:
         return "unmet", "unknown without labels of both sides"

@@ -84,6 +84,8 @@ def _lipschitz_in_features(situation: Situation) -> Found:
     if situation.view is None:
         return "unmet", "no shared head to check it on"
     constant = situation.view.lipschitz
+    if constant <= 1 and situation.view.weight is None:
+        return "vouched", f"the loss is {constant:.3g}-Lipschitz in the features, if the head is as the user says"
     if constant <= 1:
         return "met", f"the loss is {constant:.3g}-Lipschitz in the features, which is enough"
     return "unmet", f"the loss has Lipschitz constant {constant:.3g} > 1 in the features"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from kd2m_theory import InputError, Pair, audit
+from kd2m_theory import AuditReport, InputError, Pair, audit
 from kd2m_theory.bounds import Settings, aligned, fit_affine
 from kd2m_theory.bounds.constants.layers import network_lipschitz
 
@@ -131,3 +131,31 @@ def test_a_shared_nonlinear_head_by_its_constant():
 def test_settings_out_of_range_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
         Settings(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss_bound": np.float32(3)},
+        {"loss_bound": 2 * np.log(3)},
+        {"temperature": np.int64(4)},
+        {"whole_cloud": np.True_},
+        {"whole_cloud": 1},
+    ],
+    ids=str,
+)
+def test_settings_of_numpy_are_stored_as_plain_numbers(settings, tmp_path):
+    report = audit(networks(30, 1, MATRIX), **settings)
+    report.to_html(tmp_path / "r.html")
+    report.to_json(tmp_path / "r.json")
+    assert AuditReport.from_json(tmp_path / "r.json").settings == report.settings
+
+
+def test_what_was_not_looked_at_is_not_met():
+    logits = Pair(logits_teacher=np.eye(3), logits_student=np.eye(3))
+    states = {each.name: each.state for each in audit(logits, only=["T6"])["T6"].assumptions}
+    assert states["linear head"] == states["same class shares"] == "unmet"
+    nonlinear = Pair(np.eye(3), 2 * np.eye(3), logits_teacher=np.eye(3), logits_student=np.eye(3), labels=[0, 1, 2])
+    row = audit(nonlinear, only=["T1.literal"], head_lipschitz=0.5)["T1.literal"]
+    assert {each.name: each.state for each in row.assumptions}["loss 1-Lipschitz in the features"] == "vouched"
+    assert [row.name for row in audit(nonlinear, only=(name for name in ["T0"])).rows] == ["T0"]
