@@ -214,6 +214,14 @@ class Ladder:
         )
 
 
+_FAILED, _NO_NUMBER = " failed on these samples", " has no number: its arithmetic left float64"
+
+
+def at_fault(row: BoundResult) -> bool:
+    """Whether a row is not applicable for a reason of its own, and not because the pair lacks something."""
+    return not row.applicable and row.why.startswith((row.name + _FAILED, row.name + _NO_NUMBER))
+
+
 def _computed(row: Row, view: View) -> tuple[Sides | None, float, str]:
     """A row's numbers and their seconds, or why it has none on these samples: one row that fails is not the end of an audit."""
     try:
@@ -222,9 +230,9 @@ def _computed(row: Row, view: View) -> tuple[Sides | None, float, str]:
         return None, 0.0, f"{row.name} is too large here: there is not enough memory"
     except Exception as error:
         words = " ".join(str(error).split()) or "no message"
-        return None, 0.0, f"{row.name} failed on these samples ({type(error).__name__}: {words})"
+        return None, 0.0, f"{row.name}{_FAILED} ({type(error).__name__}: {words})"
     if not sides.lower <= sides.upper:  # NaN is neither
-        return None, 0.0, f"{row.name} has no number: its arithmetic left float64 (it says [{sides.lower:g}, {sides.upper:g}])"
+        return None, 0.0, f"{row.name}{_NO_NUMBER} (it says [{sides.lower:g}, {sides.upper:g}])"
     return sides, seconds, ""
 
 

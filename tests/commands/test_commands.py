@@ -76,7 +76,7 @@ def test_audit_exits_with_one_when_a_vouched_assumption_is_false(folder, monkeyp
     from kd2m_theory.bounds import ladder
 
     broken = tuple(
-        replace(row, compute=lambda view: t0.both_sides(-1.0)) if row.name == "T0.error" else row for row in ladder.ROWS
+        replace(row, compute=lambda view: t0.Sides(-2.0, -1.0)) if row.name == "T0.error" else row for row in ladder.ROWS
     )
     monkeypatch.setattr(ladder, "ROWS", broken)
     data.save("lie.safetensors")

@@ -67,7 +67,7 @@ def test_the_panel_leaves_torchs_random_state_and_threads_alone():
 MUTANTS = {
     "rounding of ground costs": ("estimators.ground", "EPS", 1e6),
     "rounding of transport": ("estimators.transport", "EPS", 1e6),
-    "bandwidth of intervals": ("estimators.intervals", "_STEPS", 0.5),
+    "bandwidth of intervals": ("estimators.betting", "_STEPS", 0.5),
     "shrinkage of measured distances": ("validation.campaigns.measured_distances", "_SHRINKAGE", 2),
     "magnification of glyphs": ("validation.populations.glyphs", "_SCALE", 2),
     "rounding of constants of losses": ("bounds.constants.heads", "EPS", 1e6),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kd2m_theory.bounds import ROWS, Ladder
+from kd2m_theory.bounds.ladder import at_fault
 from kd2m_theory.bounds.result import BoundResult
 from kd2m_theory.errors import InputError
 from kd2m_theory.pair import Pair
@@ -53,6 +54,8 @@ def cases(drawn: Problem) -> Iterator[Case]:
         about = {"family": drawn.strata["family"], "row": row.name, **drawn.strata}
         if isinstance(row, Raised):
             yield Case(about, f"raises {row.words}")
+        elif at_fault(row):
+            yield Case(about, row.why)
         elif row.guaranteed:
             failure, alone = verdict(row, truth)
             yield Case({**about, "ends": "hold without the allowance" if alone else "need the allowance"}, failure)
