@@ -31,7 +31,7 @@ class Number:
     """A computed number that says what it measures and what is certain about it: the base of every result of an estimator.
 
     `float(number)` is `value`, and `f"{number:.3f}"` formats it. Numbers have no order, because intervals may overlap:
-    compare `lower`, `upper` or `float(number)`. A sum is defined only where it is sound, between two `Enclosure`s of one unit.
+    compare `lower`, `upper` or `float(number)`. A sum is defined only where it is sound, between two enclosures of one unit.
 
     Attributes:
         value: the number itself, a float: an enclosure's upper end, an interval's point estimate.
