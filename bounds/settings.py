@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from numbers import Real
 
 from kd2m_theory.assumptions import hypothesis
+from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.transport import MAX_PIVOTS
 
@@ -48,11 +48,11 @@ class Settings:
         for name, unit in (("loss_bound", "nats"), ("head_lipschitz", "logits per unit of feature distance")):
             value = getattr(self, name)
             if value is not None:
-                if not (_is_number(value) and 0 < value < math.inf):
+                if not 0 < real_number(value) < math.inf:
                     raise InputError(f"{name} is {value!r}; give a positive number of {unit}")
                 object.__setattr__(self, name, float(value))
         if self.temperature is not None:
-            if not (_is_number(self.temperature) and 1 <= self.temperature < math.inf):
+            if not 1 <= real_number(self.temperature) < math.inf:
                 raise InputError(f"temperature is {self.temperature!r}; give a number ≥ 1")
             object.__setattr__(self, "temperature", float(self.temperature))
         if self.whole_cloud is not None:
@@ -60,10 +60,6 @@ class Settings:
                 raise InputError(f"whole_cloud is {self.whole_cloud!r}; give True, False, or None")
             object.__setattr__(self, "whole_cloud", bool(self.whole_cloud))
         object.__setattr__(self, "vouched", _vouched(self.vouched))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _vouched(names: Iterable[str] | str) -> frozenset[str]:

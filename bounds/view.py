@@ -256,7 +256,7 @@ def features_view(pair: Pair, settings: Settings) -> View | None:
         pair.inputs_paired,
         settings,
         bias=pair.head_bias,
-        replay_error=_replay_error(pair, pair.features_student) + _replay_error(pair, pair.features_teacher),
+        replay_error=_replay_error(pair, pair.features_student, student) + _replay_error(pair, pair.features_teacher, teacher),
     )
 
 
@@ -284,22 +284,21 @@ def logits_view(pair: Pair, settings: Settings) -> View | None:
         settings,
         moved,
         replay_error=sum(
-            _replay_error(pair, features)
-            for features, given in (
-                (pair.features_teacher, pair.logits_teacher),
-                (pair.features_student, pair.logits_student),
+            _replay_error(pair, features, made)
+            for features, made, given in (
+                (pair.features_teacher, teacher, pair.logits_teacher),
+                (pair.features_student, student, pair.logits_student),
             )
             if given is None
         ),
     )
 
 
-def _replay_error(pair: Pair, features: Float64 | None) -> float:
-    """How far rounding of Wz + b may move the mean of a loss whose gradient has an ℓ₁ norm of at most 2."""
+def _replay_error(pair: Pair, features: Float64 | None, logits: Float64) -> float:
+    """How far rounding of the logits Wz + b may move the mean of a loss whose gradient has an ℓ₁ norm of at most 2."""
     if features is None or pair.head_weight is None or pair.head_bias is None:
         return 0.0
     sums = np.abs(features) @ np.abs(pair.head_weight).T + np.abs(pair.head_bias)
-    logits = features @ pair.head_weight.T + pair.head_bias
     # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
     sums = np.where(logits > logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
     dimension: int = features.shape[1]

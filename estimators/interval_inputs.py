@@ -1,12 +1,12 @@
 """What an interval can be made of: counts that trials can have, samples long enough, in a range known before the data."""
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from kd2m_theory.arrays import Float64, real_array, to_numpy
+from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 
 
@@ -16,7 +16,7 @@ def check_delta(delta: float) -> float:
     Raises:
         InputError: naming the value.
     """
-    if not isinstance(delta, Real) or not 0 < delta < 1:
+    if not 0 < real_number(delta) < 1:
         raise InputError(f"delta is {delta!r}; give the failure probability, a number between 0 and 1 such as 0.05")
     return float(delta)
 

@@ -52,8 +52,8 @@ def real_array(value: Any, name: str, ndim: int) -> Float64:
     if array.dtype == np.float16:
         raise InputError(f"{name} is float16, too coarse to certify; extract it in float32 or float64")
     if array.ndim != ndim:
-        mend = "; write x[:, None] for points on a line" if ndim == 2 and array.ndim == 1 else ""
-        raise InputError(f"{name} has shape {array.shape}, expected {ndim} axes{mend}")
+        advice = "; write x[:, None] for points on a line" if ndim == 2 and array.ndim == 1 else ""
+        raise InputError(f"{name} has shape {array.shape}, expected {ndim} axes{advice}")
     result = array.astype(np.float64, copy=False)
     finite = np.isfinite(result)
     if not finite.all():

@@ -50,7 +50,7 @@ def at_least_zero(value: object, name: str) -> float:
     Raises:
         InputError: negative, NaN, infinite or not a number.
     """
-    if 0 <= (number := _number(value)) < math.inf:
+    if 0 <= (number := real_number(value)) < math.inf:
         return number
     raise InputError(f"{name} is {value!r}; choose a finite number ≥ 0")
 
@@ -61,13 +61,13 @@ def above_zero(value: object, name: str) -> float:
     Raises:
         InputError: zero, negative, NaN, infinite or not a number.
     """
-    if 0 < (number := _number(value)) < math.inf:
+    if 0 < (number := real_number(value)) < math.inf:
         return number
     raise InputError(f"{name} is {value!r}; choose a finite number > 0")
 
 
-def _number(value: object) -> float:
-    """A real number as a float; NaN for anything else."""
+def real_number(value: object) -> float:
+    """A real number as a float; NaN for anything else, a bool too."""
     return math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
 
 

@@ -43,10 +43,10 @@ class _Probe:
         modules = dict(self.model.named_modules())
         if head not in modules:
             linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
-            mend = did_you_mean(head, modules).strip()
-            if not mend:
-                mend = f"did you mean {linear[-1]!r}?" if linear else "this model has no nn.Linear; pass None for logits only"
-            raise InputError(f"the {self.role} ({type(self.model).__name__}) has no module {head!r}; {mend}")
+            advice = did_you_mean(head, modules).strip()
+            if not advice:
+                advice = f"did you mean {linear[-1]!r}?" if linear else "this model has no nn.Linear; pass None for logits only"
+            raise InputError(f"the {self.role} ({type(self.model).__name__}) has no module {head!r}; {advice}")
         module = modules[head]
         if isinstance(module, nn.Linear):
             return module

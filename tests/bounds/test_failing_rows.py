@@ -1,4 +1,4 @@
-"""A row that fails names itself, and the audit goes on; what is no number is no verdict."""
+"""A row that fails names itself, and the audit goes on; a NaN is not a verdict."""
 
 from dataclasses import replace
 
