@@ -59,7 +59,7 @@ newest:
 browser-test: $(VENV)/.installed
 	$(BIN)/python -m pip install -q $(addprefix -c ,$(CONSTRAINTS)) "$$(echo build/wheel/*.whl)[browser]"
 	cd $(ELSEWHERE) && KD2M_BROWSER=required $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
-		$(CURDIR)/tests/front/test_report_in_browser.py $(PYTEST)
+		$(CURDIR)/tests/reporting/test_page_in_browser.py $(PYTEST)
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m pip install -q $(addprefix -c ,$(CONSTRAINTS)) "$$(echo build/wheel/*.whl)[docs,train]"

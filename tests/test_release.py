@@ -117,6 +117,15 @@ def test_pre_commit_runs_the_linter_of_the_gate_and_loads_no_code_but_from_pypi(
     assert all("==" in each for hook in hooks[0]["hooks"] for each in hook.get("additional_dependencies", ()))
 
 
+@pytest.mark.parametrize("document", ["Makefile", "CONTRIBUTING.md", "README.md", "pyproject.toml"])
+def test_the_files_of_this_checkout_that_a_document_names_exist(document):
+    rooms = "kd2m_theory|bounds|estimators|validation|paper_figures|tests|docs"
+    text = (ROOT / document).read_text(encoding="utf-8")
+    text = re.sub(r"```python\n# \S+\n.*?```", "", text, flags=re.DOTALL)  # files that a reader is shown how to add
+    named = set(re.findall(rf"(?<![\w./-])(?:\$\(CURDIR\)/)?((?:{rooms})/[\w./-]+\.(?:py|toml|md|css))\b", text))
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
 def test_the_workflow_names_targets_and_versions_that_exist():
     workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))
     assert set(workflow[True]) == {"push", "pull_request"}  # YAML reads `on` as true
