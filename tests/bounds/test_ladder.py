@@ -22,9 +22,7 @@ def upper(report, name):
     return report[name].upper
 
 
-@given(pairs())
-def test_no_guaranteed_row_is_violated(pair):
-    report = audit(pair)
+def no_guaranteed_row_is_violated(pair, report):
     assert [row.name for row in report.rows] == NAMES
     assert report.violations == ()
     for row in on_sample(report):
@@ -38,9 +36,7 @@ def test_no_guaranteed_row_is_violated(pair):
             assert row.name in ("T9.ttm", "T7.gaussian") or row.level == pytest.approx(1 - report.share)
 
 
-@given(pairs())
-def test_measured_values_are_what_they_are_called(pair):
-    report = audit(pair)
+def measured_values_are_what_they_are_called(pair, report):
     own, shared = pair.logits_student, pair.features_student @ pair.head_weight.T + pair.head_bias
     teacher = pair.features_teacher @ pair.head_weight.T + pair.head_bias
     risks = [cross_entropy(logits, pair.labels).mean() for logits in (own, shared, teacher)]
@@ -74,24 +70,30 @@ LADDERS = (
 )
 
 
-@given(pairs())
-def test_the_ladder_is_in_order(pair):
-    report = audit(pair)
+def the_ladder_is_in_order(pair, report):
     for ladder in LADDERS:
         for tighter, looser in pairwise(ladder):
             assert upper(report, tighter) <= upper(report, looser) * (1 + 1e-9) + 1e-9, (tighter, looser)
 
 
-@given(pairs())
-def test_every_distance_is_certified_to_nine_digits(pair):
+def every_distance_is_certified_to_nine_digits(pair, report):
     size = 1 + np.abs(pair.logits_student).max() + np.abs(pair.features_student).max()
-    for row in audit(pair).rows:
+    for row in report.rows:
         if row.name == "T10.risk" or row.name == "T10.logits.risk":
             continue  # Gelbrich's and the independent coupling's bounds are apart by nature
         # Near zero only rounding is left: of points; in T5 of probabilities, right to about |logit| roundings, times logits.
         floor = 1e-14 * size**2 if row.name.startswith("T5") else 1e-13 * size
         for distance in row.distances.values():
             assert distance.gap <= 1e-9 * abs(distance.upper) + floor
+
+
+@given(pairs())
+def test_laws_of_a_whole_audit(pair):
+    report = audit(pair)
+    no_guaranteed_row_is_violated(pair, report)
+    measured_values_are_what_they_are_called(pair, report)
+    the_ladder_is_in_order(pair, report)
+    every_distance_is_certified_to_nine_digits(pair, report)
 
 
 @given(pairs())

@@ -128,6 +128,7 @@ def copied_with(file, old, new, folder):
     return os.environ | {"PYTHONPATH": str(folder)}
 
 
+@pytest.mark.long
 def test_code_with_another_constant_does_not_continue_a_store(command, file, tmp_path):
     chosen = read_campaign(file)
     Store(Path("made")).create(chosen.table, chosen.digest, False, {})

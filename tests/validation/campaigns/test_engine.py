@@ -136,6 +136,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_a_campaign_that_is_killed_leaves_no_workers_and_loses_only_what_was_under_way(store, here, tmp_path):
     script = tmp_path / "campaign.py"
     script.write_text(_CAMPAIGN.format(path=sys.path, store=str(store.path), scratch=str(tmp_path / "scratch")))
