@@ -73,7 +73,9 @@ def test_paired_distances_keep_their_pairs():
         return np.sqrt(((x - y) ** 2).sum(axis=1).mean())
 
     check_metric(paired, paired=True, examples=40, **SMALL).assert_ok()
-    assert [failure.name for failure in check_metric(paired, equal_sizes=True, examples=60, **SMALL).failures] == ["permutation"]
+    assert [failure.name for failure in check_metric(paired, equal_sizes=True, examples=60, **SMALL).failures] == [
+        "permutation"
+    ]
 
 
 @pytest.mark.parametrize("seed", range(2))
