@@ -21,11 +21,11 @@ _MEASURED = (
 )
 _LADDER = (
     Column("bound", width=22),
-    *(Column(heading, numeric=True, width=9) for heading in ("lower", "upper", "slack", "ratio")),
+    *(Column(heading, numeric=True, width=9, optional=heading == "slack") for heading in ("lower", "upper", "slack", "ratio")),
     Column("holds"),
     Column("assumed", width=7),
     Column("says", width=11),
-    Column("seconds", numeric=True),
+    Column("seconds", numeric=True, optional=True),
 )
 
 

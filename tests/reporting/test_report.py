@@ -15,8 +15,10 @@ from reports import reports
 
 from kd2m_theory import AuditReport, InputError, Pair, audit
 from kd2m_theory.bounds import ROWS, Assumption, BoundResult
+from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS, Target
 from kd2m_theory.estimators import Confidence, Enclosure
+from kd2m_theory.reporting.verdict import Comparison, Verdict
 from kd2m_theory.version import __version__
 
 CASES = list(reports())
@@ -69,6 +71,16 @@ def test_every_file_is_what_the_schema_says(case):
     assert list(faults(record | {"n": True}, SCHEMA)) == ["$.n is True, not integer"]
 
 
+RECORDS = (
+    ("confidence", Confidence),
+    ("enclosure", Enclosure),
+    ("assumption", Assumption),
+    ("clipping", Clipping),
+    ("comparison", Comparison),
+    ("verdict", Verdict),
+)
+
+
 def test_the_schema_knows_every_field_and_every_word():
     rows, measured = SCHEMA["$defs"]["row"]["properties"], SCHEMA["properties"]["measured"]["properties"]
     derived = {"direction", "guaranteed", "assumed", "holds", "slack", "ratio"}
@@ -77,7 +89,7 @@ def test_the_schema_knows_every_field_and_every_word():
     assert list(measured) == list(MEASURED)
     top = {field.name for field in dataclasses.fields(AuditReport)}
     assert set(SCHEMA["properties"]) == top | {"schema", "violations", "verdict"}
-    for name, kind in (("confidence", Confidence), ("enclosure", Enclosure), ("assumption", Assumption)):
+    for name, kind in RECORDS:
         assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in dataclasses.fields(kind)]
 
 
@@ -94,19 +106,58 @@ def intervals(draw):
     return (lower, upper) if lower < math.inf and upper > -math.inf else (-math.inf, math.inf)
 
 
+SHARED = ("accuracy_teacher", "accuracy_student", "error_gap", "disagreement")
+
+
 @st.composite
-def confidences(draw):
-    lower, upper = draw(intervals())
+def confidences(draw, name, value, delta):
+    """An interval around a value, at least at the level of everything together, as one of that name can be."""
+    lower = draw(st.just(-math.inf) | st.just(value) | st.floats(-1e9, 0).map(value.__add__))
+    upper = draw(st.just(math.inf) | st.just(value) | st.floats(0, 1e9).map(value.__add__))
     return Confidence(
-        value=draw(FINITE),
+        value=value,
         lower=lower,
         upper=upper,
-        level=draw(SHARES),
-        unit=draw(st.sampled_from(["nats", "probability", "distance", "squared distance"])),
+        level=1 - delta * draw(st.floats(0.01, 1.0)),
+        unit="probability" if name in SHARED else "nats",
         method=draw(TEXT),
-        guaranteed=draw(st.booleans()),
+        guaranteed=name in SHARED and draw(st.booleans()),
         assumptions=draw(TEXT),
     )
+
+
+@st.composite
+def measurements(draw):
+    """Values that fit one another, of an audit with or without labels, and with or without features."""
+    found = {}
+    if draw(st.booleans()):
+        student, teacher, shared = (draw(st.floats(0, 1e100)) for _ in range(3))
+        found = {"risk_teacher": teacher, "risk_student": student, "gap": student - teacher}
+        if draw(st.booleans()):
+            mismatch = student - shared
+            found |= {"risk_student_shared_head": shared, "gap_shared_head": shared - teacher, "head_mismatch": mismatch}
+        accuracies = [draw(st.floats(0, 1)) for _ in range(2)]
+        gap = accuracies[0] - accuracies[1]
+        found |= {"accuracy_teacher": accuracies[0], "accuracy_student": accuracies[1], "error_gap": gap}
+    if draw(st.booleans()):
+        found["disagreement"] = max(draw(st.floats(0, 1)), abs(found.get("error_gap", 0.0)))
+    return found
+
+
+@st.composite
+def clippings(draw, found, bound):
+    if draw(st.booleans()):
+        return None
+    if "risk_student" not in found:
+        return Clipping(bound, None, None, draw(st.none() | st.floats(0, 1)), None, None)
+    shares = [draw(st.floats(0, 1)) * min(1.0, found[f"risk_{who}"] / bound) for who in ("student", "teacher")]
+    risks = [
+        min(bound, found[f"risk_{who}"]) if share > 0 else found[f"risk_{who}"]
+        for share, who in zip(shares, ("student", "teacher"), strict=True)
+    ]
+    if any(risk > bound for risk in risks):  # more than the bound, and nothing clipped
+        return None
+    return Clipping(bound, *shares, draw(st.none() | st.just(max(shares))), *risks)
 
 
 @st.composite
@@ -139,6 +190,7 @@ def rows(draw, name, values):
         why=draw(TEXT),
         seconds=draw(SIZES),
         level=draw(st.none() | SHARES),
+        never_beats=draw(st.none() | NAMES),
         distances=draw(st.dictionaries(NAMES, enclosures(), max_size=1)),
         details=draw(st.dictionaries(NAMES, FINITE | st.just(math.inf), max_size=1)),
     )
@@ -148,24 +200,28 @@ def rows(draw, name, values):
 def drawn_reports(draw):
     """Reports whose numbers and words may be anything that a row can have, and fit together as those of one audit do."""
     names = draw(st.lists(NAMES, max_size=4, unique=True))
-    one = st.tuples(st.none() | FINITE, SIZES, FINITE | st.just(math.inf))
-    values = {target: draw(one) for target in SUBJECTS}
-    delta = draw(SHARES)
-    measured = draw(st.sets(st.sampled_from(list(MEASURED))))
-    if "error_gap" in measured:  # as in every audit
-        measured |= {"accuracy_teacher", "accuracy_student"}
+    delta, classes = draw(SHARES), draw(st.integers(2, 10**6))
+    loss_bound = draw(st.none() | st.floats(1e-6, 1e6))
+    found = draw(measurements())
+    told = {name: found.get(name) for name in ("gap", "gap_shared_head", "error_gap")}
+    told["error_student"] = 1 - found["accuracy_student"] if "accuracy_student" in found else None
+    values = {
+        target: (told[target] if target in told else draw(st.none() | FINITE), draw(SIZES), draw(FINITE | st.just(math.inf)))
+        for target in SUBJECTS
+    }
     return AuditReport(
-        measured={name: draw(confidences()) for name in sorted(measured)},
+        measured={name: draw(confidences(name, value, delta)) for name, value in found.items()},
         rows=tuple(draw(rows(name, values)) for name in names),
+        clipping=draw(clippings(found, 2 * math.log(classes) if loss_bound is None else loss_bound)),
         delta=delta,
         share=delta * draw(st.floats(0.01, 1.0)),
         n=draw(st.integers(1, 2**62)),
-        classes=draw(st.integers(2, 10**6)),
+        classes=classes,
         provenance=draw(st.dictionaries(NAMES, TEXT, max_size=2)),
         settings={
             "only": names,
             "align": draw(st.booleans()),
-            "loss_bound": draw(st.none() | SIZES),
+            "loss_bound": loss_bound,
             "head_lipschitz": draw(st.none() | SIZES),
             "temperature": draw(st.none() | SIZES),
             "vouch": draw(st.lists(TEXT, max_size=2)),
