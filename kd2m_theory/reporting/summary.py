@@ -30,7 +30,7 @@ _LADDER = (
 
 
 def summary_sections(report: Report) -> list[Section]:
-    """What is printed of a report (`AuditReport.to_dict()`): verdict, measured values, the ladder, notes, and whether it holds."""
+    """What is printed of a report (`AuditReport.to_dict()`): verdict, measured values, ladder, notes, outcome."""
     notes = (
         f"Intervals and rows about the population hold together at {percent(1 - report['delta'])}, each at "
         f"{percent(1 - report['share'])}; * = asymptotic only.  ratio = bound / gap on the gap's side.",

@@ -41,7 +41,7 @@ class Comparison:
         level: confidence level of the interval alone.
         row: row of the audit that the interval is from, or "measured.error_gap".
         guaranteed: whether there is an interval whose coverage holds at every n; no other one is ever used.
-        sample: the difference on these samples, of what the interval is about (clipped losses are clipped); None without labels.
+        sample: the same difference on these samples, of clipped losses where the interval is about these; None without labels.
         unclipped: the same difference with losses as they are; None without labels, and for errors, which nothing clips.
     """
 
@@ -252,7 +252,9 @@ def _cross_entropy(report: Report) -> Comparison:
     signs = {_sign(value) for value in (sample, unclipped) if value is not None}
     head = {"worse": "the student's is higher than its teacher's", "better": "the student's is lower than its teacher's"}
     told = head.get(status, "undecided")
-    if status != "undecided" and not signs <= {1 if status == "worse" else -1}:
+    if status != "undecided" and sample is not None and unclipped is None:
+        status, told = "undecided", "undecided, because the mean loss of these samples is not finite"
+    elif status != "undecided" and not signs <= {1 if status == "worse" else -1}:
         told = "undecided, because clipping turns the sign" if len(signs) > 1 else "undecided, because these samples disagree"
         status = "undecided"
     words = [
@@ -337,5 +339,5 @@ def _caveats(report: Report) -> Iterable[str]:
     if loose:
         yield f"An assumption is unmet in {', '.join(loose)}: printed without a guarantee."
     yield (
-        "If either network was trained or selected on these samples, the intervals and the rows about the population do not hold."
+        "If either network was trained or selected on these samples, nothing that is said about the population is guaranteed."
     )

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_schema import faults
 from reports import reports
+from rich.cells import cell_len
 
 from kd2m_theory import AuditReport, InputError, Pair, audit
 from kd2m_theory.bounds import ROWS, Assumption, BoundResult
@@ -20,6 +21,7 @@ from kd2m_theory.bounds.targets import MEASURED, SUBJECTS, Target
 from kd2m_theory.estimators import Confidence, Enclosure
 from kd2m_theory.reporting.verdict import Comparison, Verdict
 from kd2m_theory.version import __version__
+from kd2m_theory.words import number
 
 CASES = list(reports())
 SCHEMA = json.loads(files("kd2m_theory.reporting").joinpath("audit.schema.json").read_text(encoding="utf-8"))
@@ -364,15 +366,18 @@ def test_another_version_may_say_its_verdict_in_other_words_but_not_another_verd
 def _first_release(record):
     record["schema"] = "kd2m-audit/2"
     record["environment"]["kd2m-theory"] = "0.1.0"
-    del record["verdict"]
+    del record["verdict"], record["clipping"]
     for row in record["rows"]:
-        del row["sentence"]
+        del row["sentence"], row["never_beats"]
 
 
 def test_audits_of_the_first_release_get_the_sentences_of_their_rows(tmp_path):
     report = read(tmp_path / "r.json", edited("plain", _first_release))
     assert [row.sentence for row in report.rows] == [row.sentence for row in ROWS]
     assert report["T5"] == reports()["plain"]["T5"]
+    assert report["F2.T0"].never_beats == "F1.risk"
+    assert report.clipping is None
+    assert report.verdict.cross_entropy.sentence.startswith("Cross-entropy, clipped: ")
     assert report.to_dict()["schema"] == SCHEMA["properties"]["schema"]["const"]
 
     def unknown(record):
@@ -489,3 +494,79 @@ def test_what_a_terminal_would_obey_is_not_printed():
 def test_an_audit_of_something_else_is_refused(arguments, words):
     with pytest.raises(InputError, match=words):
         audit(**({"pair": Pair([[0.0], [1.0]], [[0.0], [1.0]], head_weight=[[1.0], [-1.0]])} | arguments))
+
+
+def _measured(name, **changes):
+    return lambda record: record["measured"][name].update(changes)
+
+
+def _clipped(**changes):
+    return lambda record: record["clipping"].update(changes)
+
+
+def _other_gap(record):
+    """Another gap, in the row too, and still not that of the risks."""
+    value = record["measured"]["gap"]["value"] + 0.01
+    record["measured"]["gap"]["value"] = value
+    for row in record["rows"]:
+        if row["target"] == "gap":
+            row["measured"] = value
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_measured("gap", value=-5.0, lower=-9.0), "measured.gap is -5, but risk_student − risk_teacher is"),
+        (_other_gap, "but risk_student − risk_teacher is"),
+        (_measured("gap_shared_head", value=3.0, upper=9.0), "measured.gap_shared_head is 3"),
+        (_measured("head_mismatch", value=3.0, upper=9.0), "measured.head_mismatch is 3"),
+        (_measured("error_gap", value=0.0, lower=-1.0), "measured.error_gap is 0"),
+        (_measured("disagreement", value=0.01, lower=0.0), "networks that disagree on 0.01"),
+        (_measured("accuracy_student", value=2.0, upper=3.0), "measured.accuracy_student.value is 2"),
+        (_measured("gap", upper=-9.0), "outside its interval"),
+        (_measured("gap", value=9.0), "outside its interval"),
+        (_measured("gap", level=0.5), "measured.gap.level is 0.5, and everything together is at 0.95"),
+        (_measured("error_gap", level=0.5), "measured.error_gap.level is 0.5"),
+        (_measured("gap", guaranteed=True), "no interval for a mean of unbounded losses is guaranteed"),
+        (_measured("gap", unit="probability"), "measured.gap.unit is probability, not nats"),
+        (lambda record: record["measured"].pop("gap"), "the gap of row T0 is in row, and missing in measured"),
+        (lambda record: record["measured"].pop("risk_teacher"), "measured.risk_teacher is missing"),
+        (lambda record: _row(record, "T0").update(measured=None), "the gap of row T0 is in measured, and missing in row"),
+        (lambda record: _row(record, "T8.ramp").update(measured=0.9), "the measured value of row T8.ramp is 0.9"),
+        (_clipped(bound=9.0), "clipping.bound is 9, but the audit clips at 2.197"),
+        (_clipped(share_student=1.0), "clipping.share_student exceeds"),
+        (_clipped(risk_student=0.0), "clipping.risk_student is 0"),
+        (_clipped(share_teacher=None), "are not both there or both missing"),
+        (lambda record: _row(record, "F2.T0").update(never_beats=None), "the never_beats of row F2.T0"),
+    ],
+)
+def test_measured_values_that_contradict_each_other_or_their_rows_are_refused(change, words, tmp_path):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "r.json", edited("plain", change))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("width", [40, 47, 64, 80, 104])
+def test_a_table_is_never_wider_than_asked_for_and_no_number_is_cut(width):
+    for case in ("plain", "unlabelled", "violated", "infinite"):
+        report = reports()[case]
+        lines = report.table(width).splitlines()
+        assert max(map(cell_len, lines)) <= width
+        for row in report.rows:
+            if row.applicable:
+                assert number(row.upper) in "\n".join(lines)
+
+
+def test_nan_is_never_a_verdict():
+    plain = reports()["plain"]
+    row = dataclasses.replace(plain["T0"], measured=math.nan)
+    assert (row.holds, row.violated) == (None, False)
+    broken = {
+        name: dataclasses.replace(plain.measured[name], value=math.nan, lower=math.nan, upper=math.nan)
+        for name in plain.measured
+    }
+    found = dataclasses.replace(plain, measured=broken).verdict
+    assert found.cross_entropy.status == "undecided"
+    assert found.overall == "undecided"
+    assert "nan" not in " ".join((found.headline, found.errors.sentence, found.cross_entropy.sentence)).lower()
