@@ -504,13 +504,22 @@ def _clipped(**changes):
     return lambda record: record["clipping"].update(changes)
 
 
+def _rows(target, measured):
+    """Another measured value in every row about a target."""
+
+    def change(record):
+        for row in record["rows"]:
+            if row["target"] == target:
+                row["measured"] = measured
+
+    return change
+
+
 def _other_gap(record):
-    """Another gap, in the row too, and still not that of the risks."""
+    """Another gap, in the rows too, and still not that of the risks."""
     value = record["measured"]["gap"]["value"] + 0.01
     record["measured"]["gap"]["value"] = value
-    for row in record["rows"]:
-        if row["target"] == "gap":
-            row["measured"] = value
+    _rows("gap", value)(record)
 
 
 @pytest.mark.parametrize(
@@ -531,8 +540,8 @@ def _other_gap(record):
         (_measured("gap", unit="probability"), "measured.gap.unit is probability, not nats"),
         (lambda record: record["measured"].pop("gap"), "the gap of row T0 is in row, and missing in measured"),
         (lambda record: record["measured"].pop("risk_teacher"), "measured.risk_teacher is missing"),
-        (lambda record: _row(record, "T0").update(measured=None), "the gap of row T0 is in measured, and missing in row"),
-        (lambda record: _row(record, "T8.ramp").update(measured=0.9), "the measured value of row T8.ramp is 0.9"),
+        (_rows("gap", None), "the gap of row T0 is in measured, and missing in row"),
+        (_rows("error_student", 0.9), "the measured value of row T8.directed is 0.9"),
         (_clipped(bound=9.0), "clipping.bound is 9, but the audit clips at 2.197"),
         (_clipped(share_student=1.0), "clipping.share_student exceeds"),
         (_clipped(risk_student=0.0), "clipping.risk_student is 0"),
