@@ -74,8 +74,8 @@ class Verdict:
     Example:
         >>> from kd2m_theory import Pair, audit
         >>> found = audit(Pair([[2.0], [-1.0]], [[2.0], [-1.0]], labels=[0, 1], head_weight=[[1.0], [-1.0]])).verdict
-        >>> print(found.violated, found.overall, found.errors.status, found.errors.row)
-        False undecided undecided F1.error_gap
+        >>> print(found.violated, found.overall, found.errors.status, found.cross_entropy.status)
+        False undecided undecided undecided
         >>> print(found.headline)
         Undecided: student and teacher have the same loss and the same error on these samples.
     """
