@@ -243,10 +243,10 @@ def _cross_entropy(report: Report) -> Comparison:
         if not record["share_student"] and not record["share_teacher"]:
             unclipped = sample  # the two are one number, rounded in two ways
     if chosen is None:
-        words = "Cross-entropy: undecided; there is no guaranteed interval for its difference on the population."
+        missing = "Cross-entropy: undecided; there is no guaranteed interval for its difference on the population."
         if unclipped is not None:
-            words += f" On these samples the student's is {differs(unclipped, 1.0, 'nats')}."
-        return _comparison(None, "nats", "undecided", words, sample, unclipped)
+            missing += f" On these samples the student's is {differs(unclipped, 1.0, 'nats')}."
+        return _comparison(None, "nats", "undecided", missing, sample, unclipped)
     _, _, lower, upper, status = chosen
     # Where labels are, both differences of the sample must have the sign of the interval.
     signs = {_sign(value) for value in (sample, unclipped) if value is not None}
