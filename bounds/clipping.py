@@ -28,6 +28,13 @@ class Clipping:
             networks saw different inputs.
         risk_student: mean of the student's clipped losses in nats; None without labels.
         risk_teacher: the same of the teacher.
+
+    Example:
+        >>> from kd2m_theory import Pair, audit
+        >>> pair = Pair(logits_teacher=[[2.0, 0.0], [0.0, 1.0]], logits_student=[[9.0, 0.0], [5.0, 0.0]], labels=[0, 1])
+        >>> found = audit(pair, only=()).clipping
+        >>> print(f"{found.bound:.4f}", found.share_student, found.share_teacher, f"{found.risk_student:.4f}")
+        1.3863 0.5 0.0 0.6932
     """
 
     bound: float

@@ -43,6 +43,15 @@ class Comparison:
         guaranteed: whether there is an interval whose coverage holds at every n; no other one is ever used.
         sample: the same difference on these samples, of clipped losses where the interval is about these; None without labels.
         unclipped: the same difference with losses as they are; None without labels, and for errors, which nothing clips.
+
+    Example:
+        >>> import numpy as np
+        >>> from kd2m_theory import Pair, audit
+        >>> labels = np.arange(400) % 2
+        >>> right = 3.0 * np.eye(2)[labels]
+        >>> found = audit(Pair(logits_teacher=right, logits_student=-right, labels=labels)).verdict
+        >>> print(found.overall, found.errors.status, found.cross_entropy.status, found.errors.row, found.errors.sample)
+        worse worse worse F1.error_gap 1.0
     """
 
     status: Status
