@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from kd2m_theory.bounds.clipping import Clipping, clipping, refuse_bound_of_the_sample
 from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import BoundResult
@@ -77,7 +78,7 @@ class Ladder:
 
     Raises:
         InputError: the pair has neither logits nor a head, so there is no risk to speak of; an unknown row; a head constant
-            for a pair whose head is known.
+            for a pair whose head is known; a loss bound that is the sample's own largest loss.
 
     Example:
         >>> z = np.random.default_rng(0).normal(size=(50, 2))
@@ -99,6 +100,7 @@ class Ladder:
             raise InputError(
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks"
             )
+        refuse_bound_of_the_sample(self.settings.loss_bound, (logits, features))
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
         for view in (features, logits):
             if view is not None:
@@ -133,6 +135,11 @@ class Ladder:
         gap_shared_head, head_mismatch (nats); accuracy_teacher, accuracy_student, error_gap, disagreement (probability).
         """
         return {name: measurement(self.share) for name, measurement in self._measurements.items()}
+
+    def clipping(self) -> Clipping | None:
+        """What clipping does to the losses of the networks with their own heads; None without logits of both."""
+        view = self._views["logits"]
+        return None if view is None else clipping(view)
 
     def evaluate(self, watch: Callable[[Iterable[Row]], Iterable[Row]] = iter) -> tuple[BoundResult, ...]:
         """The chosen rows, in ladder order."""
@@ -181,6 +188,7 @@ class Ladder:
             source=row.source,
             target=row.target,
             assumptions=assumptions,
+            never_beats=row.never_beats,
         )
         missing = self._missing(row)
         sides, seconds = None, 0.0
@@ -262,13 +270,16 @@ def _judge(
             f"excludes a student with {worst}" if sides.upper < value.vacuous_from else "excludes a perfect student",
         )
     if sides.lower > 0 or sides.upper < 0:
-        return "informative", f"shows that the student is {'worse' if sides.lower > 0 else 'better'} than the teacher"
-    if sides.upper >= value.vacuous_from:
-        return "vacuous", f"allows a student with {worst}"
-    if value.measured is not None:
-        return "informative", f"excludes a student with {worst}"
-    unknown = "without labels" if not labelled else "on the population"
-    return "informative", f"the gap is less than {worst}; the teacher's own is unknown {unknown}"
+        return "informative", f"excludes 0: the student's {subject.about} is {'higher' if sides.lower > 0 else 'lower'}"
+    if sides.upper < value.vacuous_from:
+        if value.measured is not None:
+            return "informative", f"excludes a student with {worst}"
+        if labelled:
+            return "informative", f"excludes a student with {worst}, if its teacher is as on these samples"
+        return "informative", f"the gap is less than {worst}; the teacher's own is unknown without labels"
+    if value.least is not None and sides.lower > value.least:
+        return "informative", f"excludes that the student's {subject.about} is as low as can be"
+    return "vacuous", f"allows a student with {worst}"
 
 
 def _mean_difference(student: np.ndarray, teacher: np.ndarray, paired: bool, delta: float) -> Confidence:

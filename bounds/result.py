@@ -46,13 +46,19 @@ class BoundResult:
         upper: upper bound on the target; nan if not applicable.
         measured: the target's value on the same sample; None without labels, and for targets of the population.
         rounding: how far float64 rounding may have moved `measured`.
-        vacuous_from: an upper bound of at least this allows a student no better than uniform guessing (risk ln K), or
-            an error of 1.
+        vacuous_from: an upper bound of at least this says nothing new. For a difference of losses it allows a student no
+            better than uniform guessing: ln K (at most B where losses are clipped; 1 − 1/K for squared losses) less the
+            teacher's risk on these samples, if labels say it. For a difference of error rates or probabilities it is the
+            largest that the teacher's own share e_T leaves, 1 − e_T with labels, and 1 without.
         assumptions: every input and every hypothesis that is not true by construction, each with its state.
-        status: "informative" if the upper bound excludes that, or the interval excludes a gap of zero; else "vacuous";
-            or "not applicable".
+        status: "informative" if the upper bound is below `vacuous_from`, the interval excludes a gap of zero, or, for a
+            difference of error rates or probabilities, the lower bound is above −e_T (above −1 without labels); for a
+            risk or an error, if the lower bound is above zero; for a distance, if either side is news. Else "vacuous"; or
+            "not applicable".
         why: why the status is what it is.
         level: confidence level 1 − δ of this row alone; None for a deterministic statement about the sample.
+        never_beats: name of a row that needs nothing more than this one and whose upper bound is never larger; None if there
+            is no such row.
         seconds: time this row needs, shared distances included.
         distances: the certified transport values it rests on.
         details: further numbers, by name.
@@ -73,6 +79,7 @@ class BoundResult:
     why: str
     seconds: float
     level: float | None = None
+    never_beats: str | None = None
     distances: Mapping[str, Enclosure] = field(default_factory=dict)
     details: Mapping[str, float] = field(default_factory=dict)
 
@@ -108,8 +115,8 @@ class BoundResult:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the measured value lies inside, up to its own rounding; None if unmeasured or not applicable."""
-        if self.measured is None or not self.applicable:
+        """Whether the measured value lies inside, up to its own rounding; None if unmeasured, NaN, or not applicable."""
+        if self.measured is None or not self.applicable or any(map(math.isnan, (self.measured, self.lower, self.upper))):
             return None
         return self.lower - self.rounding <= self.measured <= self.upper + self.rounding
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.losses import errors, squared_error, true_probability
+from kd2m_theory.bounds.losses import clipped, errors, squared_error, true_probability
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -34,17 +34,35 @@ Target = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A target on one sample.
+    """A target on one sample, and what is known of it without any row.
 
     Attributes:
-        measured: its value; None without labels, and for a population's.
+        measured: its value; None without labels, for a population's, and where float64 has no finite number for it.
         rounding: how far float64 may have moved it.
-        vacuous_from: an upper bound of at least this says no more than that the student may be uniform guessing.
+        vacuous_from: an upper bound of at least this says nothing new. For a difference of losses: the student may be uniform
+            guessing. For a difference of shares (error rates, probabilities): its largest value, which is 1 less the
+            teacher's share with labels, and 1 without.
+        least: a lower bound of at most this says nothing new: the least value of a difference of shares, which is minus the
+            teacher's share with labels, and −1 without. None for losses, of which no lower bound but one above 0 is news.
     """
 
     measured: float | None
     rounding: float
     vacuous_from: float
+    least: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.measured is not None and not (math.isfinite(self.measured) and math.isfinite(self.rounding)):
+            object.__setattr__(self, "measured", None)
+            object.__setattr__(self, "rounding", 0.0)
+
+
+def _of_shares(difference: float | None, rounding: float, teacher: float) -> Value:
+    """A difference of two shares of which the teacher's is known."""
+    return Value(difference, rounding, 1.0 - teacher, 0.0 - teacher)
+
+
+_UNKNOWN_SHARES = Value(None, 0.0, 1.0, -1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +71,7 @@ class Subject:
 
     Attributes:
         words: for people.
+        about: what is compared, as in "the student's … is higher"; the student's own for a risk.
         unit: "nats", "probability", "squared" (squared loss), or "distance".
         space: the view it is measured in.
         worst: what a vacuous upper bound allows.
@@ -60,6 +79,7 @@ class Subject:
     """
 
     words: str
+    about: str
     unit: Literal["nats", "probability", "squared", "distance"]
     space: Space
     worst: str
@@ -87,9 +107,9 @@ def _wrong(view: View) -> tuple[float, float]:
 
 def _error_gap(view: View, labelled: bool) -> Value:
     if not labelled:
-        return Value(None, 0.0, 1.0)
+        return _UNKNOWN_SHARES
     student, teacher = _wrong(view)
-    return Value(student - teacher, 1e-15, 1.0 - teacher)
+    return _of_shares(student - teacher, 1e-15, teacher)
 
 
 def _error_student(view: View, labelled: bool) -> Value:
@@ -102,16 +122,16 @@ def _probabilities(view: View, temperature: float) -> Value:
     teacher = true_probability(view.logits_teacher / temperature, labels_t)
     # An exponent is right to a few roundings of the logits that it is a difference of.
     depth = sum(float(np.abs(a).max()) for a in (view.logits_student, view.logits_teacher))
-    return Value(_mean(student) - _mean(teacher), 8 * EPS * (view.classes + 8 + depth), 1.0)
+    return _of_shares(_mean(student) - _mean(teacher), 8 * EPS * (view.classes + 8 + depth), _mean(teacher))
 
 
 def _probability_gap(view: View, labelled: bool) -> Value:
-    return _probabilities(view, 1.0) if labelled else Value(None, 0.0, 1.0)
+    return _probabilities(view, 1.0) if labelled else _UNKNOWN_SHARES
 
 
 def _tempered_gap(view: View, labelled: bool) -> Value:
     temperature = view.settings.temperature
-    return _probabilities(view, temperature) if labelled and temperature else Value(None, 0.0, 1.0)
+    return _probabilities(view, temperature) if labelled and temperature else _UNKNOWN_SHARES
 
 
 def _squared(view: View, student: Float64, teacher: Float64, depth: float) -> Value:
@@ -145,8 +165,18 @@ def _class_w2(view: View, _labelled: bool) -> Value:
     return Value(distance.upper, distance.gap, math.inf)
 
 
-def _population(vacuous_from: Callable[[View], float]) -> Callable[[View, bool], Value]:
-    return lambda view, _labelled: Value(None, 0.0, vacuous_from(view))
+def _population_gap(view: View, labelled: bool) -> Value:
+    """The teacher's clipped risk of the sample stands for the population's: a yardstick, not a bound."""
+    teacher = _mean(clipped(view.losses()[1], view.loss_bound)) if labelled else 0.0
+    return Value(None, 0.0, _guessing(view) - teacher)
+
+
+def _population_error_gap(view: View, labelled: bool) -> Value:
+    return _of_shares(None, 0.0, _wrong(view)[1]) if labelled else _UNKNOWN_SHARES
+
+
+def _population_brier_gap(view: View, labelled: bool) -> Value:
+    return Value(None, 0.0, _brier_gap(view, True).vacuous_from if labelled else 1.0 - 1.0 / view.classes)
 
 
 def _guessing(view: View) -> float:
@@ -157,17 +187,40 @@ _OWN, _SHARED = "each network with its own head", "through the teacher's head"
 _UNIFORM = "the risk of uniform guessing"
 SUBJECTS: Mapping[Target, Subject] = {
     "gap_shared_head": Subject(
-        words=f"R_S − R_T {_SHARED}, cross-entropy in nats", unit="nats", space="features", worst=_UNIFORM, value=_gap
+        words=f"R_S − R_T {_SHARED}, cross-entropy in nats",
+        about="cross-entropy, through the teacher's head,",
+        unit="nats",
+        space="features",
+        worst=_UNIFORM,
+        value=_gap,
     ),
-    "gap": Subject(words=f"R_S − R_T, {_OWN}, cross-entropy in nats", unit="nats", space="logits", worst=_UNIFORM, value=_gap),
+    "gap": Subject(
+        words=f"R_S − R_T, {_OWN}, cross-entropy in nats",
+        about="cross-entropy",
+        unit="nats",
+        space="logits",
+        worst=_UNIFORM,
+        value=_gap,
+    ),
     "error_gap": Subject(
-        words=f"err_S − err_T, {_OWN}, probability", unit="probability", space="logits", worst="an error of 1", value=_error_gap
+        words=f"err_S − err_T, {_OWN}, probability",
+        about="error rate",
+        unit="probability",
+        space="logits",
+        worst="an error of 1",
+        value=_error_gap,
     ),
     "error_student": Subject(
-        words="err_S, own head, probability", unit="probability", space="logits", worst="an error of 1", value=_error_student
+        words="err_S, own head, probability",
+        about="error rate",
+        unit="probability",
+        space="logits",
+        worst="an error of 1",
+        value=_error_student,
     ),
     "probability_gap": Subject(
         words="E p_S(Y) − E p_T(Y), probability of the true class",
+        about="probability of the true class",
         unit="probability",
         space="logits",
         worst="any change",
@@ -175,6 +228,7 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "tempered_gap": Subject(
         words="E p_S(Y) − E p̂_T(Y), teacher softened by the temperature",
+        about="probability of the true class",
         unit="probability",
         space="logits",
         worst="any change",
@@ -182,16 +236,23 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "squared_gap": Subject(
         words=f"gap of the squared loss ‖Wz + b − e_y‖², {_SHARED}",
+        about="squared loss",
         unit="squared",
         space="features",
         worst=_UNIFORM,
         value=_squared_gap,
     ),
     "brier_gap": Subject(
-        words=f"gap of Brier's score ‖p − e_y‖², {_OWN}", unit="squared", space="logits", worst=_UNIFORM, value=_brier_gap
+        words=f"gap of Brier's score ‖p − e_y‖², {_OWN}",
+        about="Brier's score",
+        unit="squared",
+        space="logits",
+        worst=_UNIFORM,
+        value=_brier_gap,
     ),
     "class_w2": Subject(
         words="W₂ between the features, root mean square over classes",
+        about="features",
         unit="distance",
         space="features",
         worst="any",
@@ -199,38 +260,43 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "population_gap": Subject(
         words=f"population: R_S − R_T, {_OWN}, clipped cross-entropy",
+        about="clipped cross-entropy on the population",
         unit="nats",
         space="logits",
         worst=_UNIFORM,
-        value=_population(_guessing),
+        value=_population_gap,
     ),
     "population_risk": Subject(
         words="population: R_S, own head, clipped cross-entropy",
+        about="clipped cross-entropy on the population",
         unit="nats",
         space="logits",
         worst=_UNIFORM,
-        value=_population(_guessing),
+        value=lambda view, _labelled: Value(None, 0.0, _guessing(view)),
     ),
     "population_error_gap": Subject(
         words=f"population: err_S − err_T, {_OWN}",
+        about="error rate on the population",
         unit="probability",
         space="logits",
         worst="an error of 1",
-        value=_population(lambda _: 1.0),
+        value=_population_error_gap,
     ),
     "population_error": Subject(
         words="population: err_S, own head",
+        about="error rate on the population",
         unit="probability",
         space="logits",
         worst="an error of 1",
-        value=_population(lambda _: 1.0),
+        value=lambda _view, _labelled: Value(None, 0.0, 1.0),
     ),
     "population_brier_gap": Subject(
         words=f"population: gap of Brier's score, {_OWN}",
+        about="Brier's score on the population",
         unit="squared",
         space="logits",
         worst=_UNIFORM,
-        value=_population(lambda view: 1.0 - 1.0 / view.classes),
+        value=_population_brier_gap,
     ),
 }
 

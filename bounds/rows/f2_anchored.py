@@ -4,7 +4,8 @@ on the same sample, whatever D̂ is and in any dimension. So
     R_S(P) ≤ R̂_T + D̂ + r(δ)
 
 for every deterministic row at once, at the price of one interval. Losses are clipped at B for the population; R̂_T and D̂ are
-not, and clipping only lowers the left side.
+not, and clipping only lowers the left side. As R̂_S ≤ R̂_T + D̂, no such row is ever below the limit R̂_S + r(δ) that it starts
+from, which is F1's and needs the same labels.
 """
 
 import math
@@ -87,6 +88,7 @@ def _row(name: str, base: Row, compute: Callable[[View], Sides], *, words: str, 
         structural={**base.structural, **_ANCHORED, **(CLIPPED if losses else COUNTED)},
         compute=compute,
         event="student risk" if losses else "accuracy_student",
+        never_beats="F1.risk" if losses else "F1.error",
         forms=(
             *(("F2.hoeffding", "F1.betting", "F1.mixture") if losses else ("F2.error", "F1.clopper_pearson")),
             *base.rests_on,

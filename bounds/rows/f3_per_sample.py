@@ -122,6 +122,7 @@ ROWS = (
         structural=COUNTED,
         compute=_margin,
         event="F3.T8",
+        never_beats="F1.error",
         forms=("F3.margin", "F1.clopper_pearson"),
     ),
 )

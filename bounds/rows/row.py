@@ -84,6 +84,7 @@ class Row:
         event: for a row that holds with probability 1 − δ, the name of the event that may fail; rows that rest on one event
             spend its share of δ once. None for a deterministic row.
         forms: forms of the catalogue that it rests on; the one of its own name (without "logits") if empty.
+        never_beats: a row that needs nothing more and whose upper bound is never larger, on any pair; None if there is none.
 
     Raises:
         InputError: a key that no hypothesis has; an input among the hypotheses, or the reverse.
@@ -103,6 +104,7 @@ class Row:
     compute: Callable[[View], Sides]
     event: str | None = None
     forms: tuple[str, ...] = ()
+    never_beats: str | None = None
 
     def __post_init__(self) -> None:
         keys = [need.name for need in self.needs]

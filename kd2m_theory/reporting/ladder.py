@@ -84,7 +84,7 @@ def _panel(axes: Axes, target: str, rows: Sequence[Record], measured: Record | N
 def _label(axes: Axes, target: str, sign: float) -> None:
     symbol = "err" if target == "error_gap" else "R"
     first, second = ("S", "T") if sign > 0 else ("T", "S")
-    student = "" if sign > 0 else ": the student is better"
+    student = "" if sign > 0 else ": the difference is negative"
     axes.set_xlabel(rf"$\mathrm{{{symbol}}}_{first} - \mathrm{{{symbol}}}_{second}$ ({UNITS[target]}{student})")
 
 

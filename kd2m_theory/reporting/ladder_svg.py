@@ -62,9 +62,9 @@ def swatches() -> list[tuple[Html, str]]:
     return [
         (sample(element("rect", x="0", y="0", width="100%", height="100%", class_="band")), "interval of the measured value"),
         (sample(element("line", x1="50%", x2="50%", y1="0", y2="100%", class_="gap")), "measured value"),
-        (row("decided", left_end), "excludes zero: the student is worse, or better"),
+        (row("decided", left_end), "excludes zero"),
         (row("informative"), "informative"),
-        (row("vacuous", hollow=" hollow"), "vacuous: allows a student that guesses"),
+        (row("vacuous", hollow=" hollow"), "vacuous: nothing that is not known without it"),
         (row("unmet", dotted=" dotted", hollow=" hollow"), "an assumption is unmet: no guarantee"),
         (row("broken"), "does not hold"),
         (sample(_arrow("30%", "0.1em", "vacuous")), "reaches zero or below"),
@@ -118,7 +118,7 @@ class _Panel:
     def _caption(self) -> str:
         symbol = "err" if "error" in self.target else "R"
         first, second = ("S", "T") if self.sign > 0 else ("T", "S")
-        better = "" if self.sign > 0 else ", as the student is better"
+        better = "" if self.sign > 0 else ", as the difference is negative"
         value = "" if self.measured is None else f", measured {short(abs(self.measured['value']))}"
         words = f"{symbol}_{first} − {symbol}_{second}{better}, {UNITS[self.target]}, logarithmic axis{value}."
         return words.replace("e-", "e−")

@@ -52,8 +52,9 @@ def _verdict(report: Report) -> tuple[Part, ...]:
     headline = paragraph(found["headline"], tone="strong")
     if found["violated"]:
         headline = paragraph(f"✗ {found['headline']}", tone="alarm")
-    caveats = Section(title="What is not promised", parts=(paragraph(" ".join(found["caveats"])),))
-    return headline, paragraph(" ".join(found["findings"])), caveats
+    compared = (paragraph(found[measure]["sentence"]) for measure in ("errors", "cross_entropy"))
+    caveats = Section(title="What is not guaranteed", parts=(paragraph(" ".join(found["caveats"])),))
+    return headline, *compared, paragraph(" ".join(found["findings"])), caveats
 
 
 def _measured(report: Report) -> tuple[Part, ...]:
@@ -79,7 +80,7 @@ def _rows(report: Report) -> tuple[Part, ...]:
         return ()
     words = (
         "Bound / value: the bound over the measured value, on the value's side of zero; 1 is sharp. Vacuous: the row is true "
-        "and allows a student that guesses uniformly. L is the steepness (Lipschitz constant) of the loss. A dash: not "
+        "and says no more than is known without it. L is the steepness (Lipschitz constant) of the loss. A dash: not "
         "measured, or no number."
     )
     return paragraph(words), *tables

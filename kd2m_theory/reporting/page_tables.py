@@ -1,10 +1,11 @@
 """The tables of a report's page, each from the report's dictionary."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
+from kd2m_theory.reporting.clipped import beside
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.sections import Cell, Column, Line, Section, Strong, Table, Tone, columns, paragraph
 from kd2m_theory.words import number, percent
@@ -82,9 +83,20 @@ def row_sections(report: Report) -> list[Section]:
             value = next((row["measured"] for row in rows if row["measured"] is not None), None)
             measured = "Not measured" if value is None else f"Measured: {number(value)}"
             caption = f"{measured}; {len(rows)} row{'' if len(rows) == 1 else 's'}"
+            note = beside(report, target)
             table = Table(name=subject.words, columns=heads, lines=tuple(map(_line, rows)), caption=caption, kind="rows")
-            result.append(Section(title=subject.words, parts=(table,)))
+            result.append(Section(title=subject.words, parts=(*((paragraph(note),) if note else ()), table)))
     return result
+
+
+def never_beating(rows: Sequence[Record]) -> list[str]:
+    """Sentences that say which of the rows are never narrower above than another, which needs no more."""
+    better = dict.fromkeys(row["never_beats"] for row in rows if row["never_beats"] is not None and row["guaranteed"])
+    return [f"{_joined(rows, name)}: never below the upper bound of {name}, which needs the same labels." for name in better]
+
+
+def _joined(rows: Sequence[Record], name: str) -> str:
+    return ", ".join(row["name"] for row in rows if row["never_beats"] == name and row["guaranteed"])
 
 
 def sides(row: Record) -> tuple[float | None, float | None]:
@@ -122,6 +134,7 @@ def _line(row: Record) -> Line:
             paragraph(row["sentence"]),
             paragraph(row["statement"], tone="muted"),
             paragraph(Strong(row["status"]), f": {row['why']}. Rests on {assumed}.", tone="muted"),
+            *(paragraph(words, tone="muted") for words in never_beating([row])),
         ),
         key=row["name"],
     )

@@ -15,6 +15,7 @@ from rich.console import RenderableType
 
 from kd2m_theory.bounds import BoundResult, Ladder
 from kd2m_theory.bounds.affine import aligned
+from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
@@ -40,6 +41,8 @@ class AuditReport:
             "gap_shared_head", "head_mismatch"; as probabilities "accuracy_teacher", "accuracy_student", "error_gap",
             "disagreement". What the pair lacks (labels, the same inputs) is left out.
         rows: the ladder.
+        clipping: how much of the losses the rows about clipped cross-entropy do not see; None without logits of both
+            networks, and in reports of 0.1.0.
         delta: failure probability of all intervals and rows about the population together.
         share: failure probability of each of them.
         n: samples.
@@ -56,12 +59,13 @@ class AuditReport:
         (True, True, True)
         >>> round(report.measured["gap"].value, 4), report["T2.head_aware"].holds
         (0.0544, True)
-        >>> print(report.table().splitlines()[0])
-        measured on n = 2, K = 2
+        >>> print(report.table(200).splitlines()[0])
+        Undecided: these samples do not show that the student is worse or better than its teacher.
     """
 
     measured: Mapping[str, Confidence]
     rows: tuple[BoundResult, ...]
+    clipping: Clipping | None
     delta: float
     share: float
     n: int
@@ -130,6 +134,7 @@ class AuditReport:
             "seconds": self.seconds,
             "violations": [row.name for row in self.violations],
             "measured": {name: _plain(value) for name, value in self.measured.items()},
+            "clipping": _plain(self.clipping),
             "rows": [_plain(row) | {name: _plain(getattr(row, name)) for name in _DERIVED} for row in self.rows],
         }
 
@@ -256,7 +261,8 @@ def audit(
         only: names of the rows to compute; all if None.
         align: a pair of the same two networks on *other* inputs; an affine map from student to teacher features is fitted
             on it, and with it the teacher's head fits student features of another dimension.
-        loss_bound: B in nats; rows about the population clip cross-entropy there. 2 ln K if None.
+        loss_bound: B in nats, chosen before the sample was seen; rows about the population clip cross-entropy there. 2 ln K
+            if None. The sample's own largest loss is refused.
         head_lipschitz: Lipschitz constant of a nonlinear head that both networks share, from features to logits.
         temperature: T of the transformed teacher in T9.ttm.
         vouch: assumptions that you make: "gaussian classes" (T7.gaussian), "teacher labels" (T9.kl without labels).
@@ -265,7 +271,7 @@ def audit(
 
     Raises:
         InputError: the pair has neither head nor logits, delta is outside (0, 1), `only` names no row, a setting is out of
-            range, or `align` shares inputs with the pair.
+            range, `loss_bound` is the largest loss of the sample, or `align` shares inputs with the pair.
 
     Example:
         >>> import numpy as np
@@ -296,6 +302,7 @@ def audit(
     return AuditReport(
         measured=measured,
         rows=rows,
+        clipping=ladder.clipping(),
         delta=delta,
         share=ladder.share,
         n=pair.n,

@@ -83,12 +83,14 @@ class Column:
         numeric: whether it has numbers, which are aligned on the right.
         folds: whether a terminal may break its cells; others are cut short where there is no room.
         width: its least width in a terminal, in characters: columns of tables below one another can be made to line up.
+        optional: whether a terminal may leave it out where there is no room for all columns.
     """
 
     heading: str
     numeric: bool = False
     folds: bool = False
     width: int = 0
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any, get_args
 
 from kd2m_theory.bounds import ROWS, Assumption, BoundResult
+from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.result import State
+from kd2m_theory.bounds.rows.row import Row
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence, Enclosure
 from kd2m_theory.estimators.enclosure import PopulationUnit, Unit
 from kd2m_theory.files import read_json
+from kd2m_theory.reporting.stored_values import check_clipping, check_measured
 from kd2m_theory.version import __version__
 
 SCHEMA = "kd2m-audit/3"
-_FIRST = "kd2m-audit/2"  # of release 0.1.0: rows without a sentence, no verdict
+_FIRST = "kd2m-audit/2"  # of release 0.1.0: rows without a sentence and without `never_beats`, no clipping, no verdict
 _LARGEST = 2**26  # bytes; an audit has some 10^5
+_ROUNDED = 1e-9  # relative
 _STATUS = ("informative", "vacuous", "not applicable")
 _SETTINGS = ("only", "align", "loss_bound", "head_lipschitz", "temperature", "vouch", "whole_cloud")
 
@@ -52,10 +56,6 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     """
     top = _Table(table, "")
     measured = {name: _confidence(each) for name, each in top.table("measured").named(MEASURED)}
-    if "error_gap" in measured:  # a difference of two values that every audit has beside it
-        for name in ("accuracy_teacher", "accuracy_student"):
-            if name not in measured:
-                raise InputError(f"measured.{name} is missing")
     delta, share = top.probability("delta"), top.probability("share")
     if share > delta:
         raise InputError("share exceeds delta")
@@ -65,15 +65,22 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     rows = tuple(_row(each) for each in top.tables("rows"))
     settings = _settings(top.table("settings"))
     _check_rows(rows, settings["only"], environment["kd2m-theory"] == __version__)
+    classes = top.whole("classes", 2)
+    clipping = None if table["schema"] == _FIRST or top.get("clipping") is None else _clipping(top.table("clipping"))
+    check_measured(measured, rows, delta)
+    if clipping is not None:
+        bound = settings["loss_bound"]
+        check_clipping(clipping, measured, 2 * math.log(classes) if bound is None else bound)
     if environment["kd2m-theory"] == __version__:
         _check_words(rows, share)
     return {
         "measured": measured,
         "rows": rows,
+        "clipping": clipping,
         "delta": delta,
         "share": share,
         "n": top.whole("n", 1),
-        "classes": top.whole("classes", 2),
+        "classes": classes,
         "provenance": top.table("provenance").words(),
         "settings": settings,
         "environment": environment,
@@ -99,8 +106,12 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
         expected["verdict"] = table["verdict"] | {"violated": expected["verdict"]["violated"]}
     expected["schema"] = table["schema"]
     found = dict(table)
-    found["rows"] = [{"sentence": row["sentence"]} | mine for mine, row in zip(table["rows"], expected["rows"], strict=True)]
+    filled_in = ("sentence", "never_beats")
+    found["rows"] = [
+        {key: row[key] for key in filled_in} | mine for mine, row in zip(table["rows"], expected["rows"], strict=True)
+    ]
     if table["schema"] == _FIRST:
+        del expected["clipping"]
         found["measured"] = {
             name: {"least": expected["measured"][name]["least"], "most": expected["measured"][name]["most"]} | mine
             for name, mine in table["measured"].items()
@@ -183,6 +194,11 @@ class _Table:
     def number_or(self, key: str, missing: float) -> float:
         return missing if self.get(key) is None else self.number(key)
 
+    def number_or_none(self, key: str, most: float) -> float | None:
+        if self.get(key) is None:
+            return None
+        return self.number(key, lambda value: 0 <= value <= most, f"a number from 0 to {most:g}, or null")
+
     def null(self, key: str) -> None:
         if self.get(key) is not None:
             raise self.refuse(key, "null, as the row is not applicable")
@@ -226,6 +242,13 @@ def _confidence(table: _Table) -> Confidence:
     )
 
 
+def _clipping(table: _Table) -> Clipping:
+    bound = table.number("bound", lambda value: value > 0, "a finite number > 0")
+    shares = {f"share_{which}": table.number_or_none(f"share_{which}", 1.0) for which in ("student", "teacher", "any_class")}
+    risks = {f"risk_{whose}": table.number_or_none(f"risk_{whose}", bound * (1 + _ROUNDED)) for whose in ("student", "teacher")}
+    return Clipping(bound=bound, **shares, **risks)
+
+
 def _enclosure(table: _Table) -> Enclosure:
     lower, upper = table.number_or("lower", -math.inf), table.number_or("upper", math.inf)
     if lower > upper:
@@ -247,7 +270,7 @@ def _row(table: _Table) -> BoundResult:
             table.null(key)
     return BoundResult(
         name=name,
-        sentence=table.text("sentence") if "sentence" in table.found else _sentence(table, name),
+        sentence=table.text("sentence") if "sentence" in table.found else _known(table, name).sentence,
         statement=table.text("statement"),
         source=table.text("source"),
         target=table.choice("target", tuple(SUBJECTS)),
@@ -264,17 +287,24 @@ def _row(table: _Table) -> BoundResult:
         why=table.text("why"),
         seconds=table.size("seconds"),
         level=None if table.get("level") is None else table.probability("level"),
+        never_beats=_never_beats(table, name),
         distances={key: _enclosure(each) for key, each in table.table("distances").named()},
         details={key: table.table("details").number_or(key, math.inf) for key in table.table("details").found},
     )
 
 
-def _sentence(table: _Table, name: str) -> str:
-    """The sentence of a row that was stored without one."""
+def _known(table: _Table, name: str) -> Row:
+    """The row of this version that was stored without all of its words."""
     for row in ROWS:
         if row.name == name:
-            return row.sentence
+            return row
     raise InputError(f"{table.at('name')} is {_short(name)}, and there is no such row")
+
+
+def _never_beats(table: _Table, name: str) -> str | None:
+    if "never_beats" not in table.found:
+        return _known(table, name).never_beats
+    return None if table.get("never_beats") is None else table.text("never_beats")
 
 
 def _settings(table: _Table) -> dict[str, Any]:
@@ -304,7 +334,7 @@ def _check_words(rows: Sequence[BoundResult], share: float) -> None:
     for row in rows:
         if row.name in known:
             mine = known[row.name]
-            for word in ("sentence", "statement", "source", "target"):
+            for word in ("sentence", "statement", "source", "target", "never_beats"):
                 if getattr(row, word) != getattr(mine, word):
                     raise InputError(f"the {word} of row {row.name} is not that of this version")
             requirements = {need.name for need in mine.requirements}

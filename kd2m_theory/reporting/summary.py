@@ -1,11 +1,12 @@
-"""An audit as a few tables: what is printed, and what a notebook shows."""
+"""An audit as a few sentences and tables: what is printed, and what a notebook shows."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
+from kd2m_theory.reporting.clipped import beside
 from kd2m_theory.reporting.ladder_scale import interval
-from kd2m_theory.reporting.page_tables import compared, sides, tone, value_cell
+from kd2m_theory.reporting.page_tables import compared, never_beating, sides, tone, value_cell
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Section, Table, paragraph
 from kd2m_theory.words import number, percent
 
@@ -20,30 +21,35 @@ _MEASURED = (
 )
 _LADDER = (
     Column("bound", width=22),
-    *(Column(heading, numeric=True, width=9) for heading in ("lower", "upper", "slack", "ratio")),
+    *(Column(heading, numeric=True, width=9, optional=heading == "slack") for heading in ("lower", "upper", "slack", "ratio")),
     Column("holds"),
     Column("assumed", width=7),
     Column("says", width=11),
-    Column("seconds", numeric=True),
+    Column("seconds", numeric=True, optional=True),
 )
 
 
 def summary_sections(report: Report) -> list[Section]:
-    """What is printed of a report (`AuditReport.to_dict()`): measured values, the ladder, notes, and whether it holds."""
+    """What is printed of a report (`AuditReport.to_dict()`): verdict, measured values, ladder, notes, outcome."""
     notes = (
         f"Intervals and rows about the population hold together at {percent(1 - report['delta'])}, each at "
         f"{percent(1 - report['share'])}; * = asymptotic only.  ratio = bound / gap on the gap's side.",
-        "vacuous: allows a student as bad as uniform guessing.  unmet: without that assumption the row has no guarantee.",
+        "vacuous: says no more than is known without the row.  unmet: without that assumption the row has no guarantee.",
     )
     end = Section(title="", parts=(*(paragraph(note, tone="muted") for note in notes), _outcome(report)))
-    return [_measured(report), *_ladder(report), end]
+    return [_verdict(report), _measured(report), *_ladder(report), end]
 
 
 def notebook_sections(report: Report) -> list[Section]:
-    """The headline, and the measured values and the ladder below it."""
+    """The verdict, and the measured values and the ladder below it."""
+    return [_verdict(report), _measured(report), *_ladder(report)]
+
+
+def _verdict(report: Report) -> Section:
     found = report["verdict"]
     headline = paragraph(found["headline"], tone="alarm" if found["violated"] else "strong")
-    return [Section(title="", parts=(headline,)), _measured(report), *_ladder(report)]
+    compared = (paragraph(found[measure]["sentence"]) for measure in ("errors", "cross_entropy"))
+    return Section(title="", parts=(headline, *compared))
 
 
 def _measured(report: Report) -> Section:
@@ -64,7 +70,8 @@ def _ladder(report: Report) -> Iterator[Section]:
         title = subject.words if value is None else f"{subject.words}: {number(value)}"
         table = Table(name=subject.words, columns=_LADDER, lines=tuple(map(_line, rows)))
         missing = dict.fromkeys(row["why"] for row in rows if row["status"] == "not applicable")
-        yield Section(title=title, parts=(table, *(paragraph(f"n/a: {why}", tone="muted") for why in missing)))
+        notes = [*(f"n/a: {why}" for why in missing), beside(report, target), *never_beating(rows)]
+        yield Section(title=title, parts=(table, *(paragraph(note, tone="muted") for note in notes if note)))
 
 
 def _line(row: Record) -> Line:

@@ -2,10 +2,11 @@
 
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from textwrap import indent
 
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -22,6 +23,9 @@ _STYLES: dict[Tone, str] = {
 }
 _WIDTH = 104
 _INDENT = 6
+_GUTTER = 2  # between columns
+_NAME = 32  # characters that the name of a row needs at least, if it has them
+_ROOM = 15  # characters that a cell of words needs at least, if it has them
 
 
 def printed(sections: Iterable[Section]) -> RenderableType:
@@ -70,7 +74,7 @@ def _part(part: Part) -> Iterator[RenderableType]:
         case Table():
             if part.caption:
                 yield Text(_visible(part.caption), style=_STYLES["muted"])
-            yield from _detailed(part) if any(line.details for line in part.lines) else [_table(part)]
+            yield from _detailed(part) if any(line.details for line in part.lines) else [_Fitted(part)]
 
 
 def _paragraph(part: Paragraph) -> Text:
@@ -85,19 +89,82 @@ def _paragraph(part: Paragraph) -> Text:
     return text
 
 
-def _table(table: Table) -> RichTable:
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A table that is never wider than the terminal: where its numbers do not fit beside one another, they stand below."""
+
+    table: Table
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        for table, aligned in _narrower(self.table):
+            widths = _widths(table, aligned, width)
+            if widths is not None:
+                yield _table(table, widths)
+                return
+        yield from _stacked(self.table, width)
+
+
+def _narrower(table: Table) -> Iterator[tuple[Table, bool]]:
+    """The table in line with others, then with columns as narrow as they can be, then without each optional one."""
+    yield table, True
+    yield table, False
+    for k in reversed(range(len(table.columns))):
+        if table.columns[k].optional:
+            lines = tuple(replace(line, cells=(*line.cells[:k], *line.cells[k + 1 :])) for line in table.lines)
+            table = replace(table, columns=(*table.columns[:k], *table.columns[k + 1 :]), lines=lines)
+            yield table, False
+
+
+def _widths(table: Table, aligned: bool, width: int) -> list[int] | None:
+    """Widths of the columns; None if there is no room for every number and a part of every other cell.
+
+    Args:
+        table: the table.
+        aligned: whether columns have the widths that make them line up with those of other tables.
+        width: of the terminal.
+    """
+    wanted = [
+        max(cell_len(words) for words in (column.heading, *(_visible(cell(line.cells[k]).words) for line in table.lines)))
+        for k, column in enumerate(table.columns)
+    ]
+    widths = [
+        max(most if column.numeric else min(most, _ROOM if k else _NAME), column.width if aligned else 0)
+        for k, (most, column) in enumerate(zip(wanted, table.columns, strict=True))
+    ]
+    left = width - sum(widths) - _GUTTER * (len(widths) - 1)
+    if left < 0:
+        return None
+    for k, most in enumerate(wanted):
+        more = min(left, max(0, most - widths[k]))
+        widths[k] += more
+        left -= more
+    return widths
+
+
+def _table(table: Table, widths: list[int]) -> RichTable:
     made = RichTable(box=None, pad_edge=False)
-    for column in table.columns:
+    for column, width in zip(table.columns, widths, strict=True):
         made.add_column(
             Text(column.heading),
             justify="right" if column.numeric else "left",
             no_wrap=not column.folds,
             overflow="fold" if column.folds else "ellipsis",
-            min_width=column.width,
+            width=width,
         )
     for line in table.lines:
         made.add_row(*(Text(_visible(cell(each).words)) for each in line.cells), style=_STYLES[line.tone])
     return made
+
+
+def _stacked(table: Table, width: int) -> Iterator[Text]:
+    """Each row as lines of its own: its name, and below it the heading and the cell of every other column."""
+    for line in table.lines:
+        first, *others = (_visible(cell(each).words) for each in line.cells)
+        yield Text(first, style=_STYLES[line.tone], overflow="fold")
+        for column, words in zip(table.columns[1:], others, strict=True):
+            indented = f"  {column.heading} {words}"
+            yield Text(indented if cell_len(indented) <= width else f"{column.heading} {words}", overflow="fold")
 
 
 def _detailed(table: Table) -> Iterator[RenderableType]:

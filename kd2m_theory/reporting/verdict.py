@@ -1,14 +1,22 @@
-"""An audit in a few sentences: how much worse the student is, whether a bound is violated, and what is not promised."""
+"""An audit in a few sentences: whether the student is worse, whether a bound is violated, and what is not guaranteed.
 
-from collections.abc import Iterable, Mapping, Sequence
+Only guaranteed intervals for the population decide. All of them hold together with probability 1 − δ, so that "worse" or
+"better" is said of a measure for which it is not true with probability at most δ, whichever interval it is taken from.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from kd2m_theory.reporting.clipped import clipped_at, differs, gap_words, reaches, value_of
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.words import number, percent
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
+Status = Literal["worse", "better", "undecided"]
+Overall = Literal["worse", "better", "mixed", "undecided"]
 
 # Rows that take a measured gap apart and do not bound it: with labels they are exact, and no news.
 _IDENTITIES = {"T9.kl"}
@@ -20,91 +28,250 @@ _ON = {
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """Student against teacher on the population, by one measure that is better when smaller.
+
+    Attributes:
+        status: "worse" or "better" where a guaranteed interval excludes zero and nothing speaks against it, else "undecided".
+        sentence: what can be said, in one to three sentences.
+        lower: lower end of the interval for the student's value less the teacher's, in the measure's unit; None if there is
+            no guaranteed interval.
+        upper: upper end.
+        unit: "nats", or "probability" for a difference of error rates.
+        level: confidence level of the interval alone.
+        row: row of the audit that the interval is from, or "measured.error_gap".
+        guaranteed: whether there is an interval whose coverage holds at every n; no other one is ever used.
+        sample: the same difference on these samples, of clipped losses where the interval is about these; None without labels.
+        unclipped: the same difference with losses as they are; None without labels, and for errors, which nothing clips.
+
+    Example:
+        >>> import numpy as np
+        >>> from kd2m_theory import Pair, audit
+        >>> labels = np.arange(400) % 2
+        >>> right = 3.0 * np.eye(2)[labels]
+        >>> found = audit(Pair(logits_teacher=right, logits_student=-right, labels=labels)).verdict
+        >>> print(found.overall, found.errors.status, found.cross_entropy.status, found.errors.row, found.errors.sample)
+        worse worse worse F1.error_gap 1.0
+    """
+
+    status: Status
+    sentence: str
+    lower: float | None
+    upper: float | None
+    unit: Literal["nats", "probability"]
+    level: float | None
+    row: str | None
+    guaranteed: bool
+    sample: float | None
+    unclipped: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a reader should take away.
 
     Attributes:
         violated: whether a guaranteed bound does not hold.
+        overall: "worse" or "better" if errors and cross-entropy are both decided and agree, "mixed" if they are decided and
+            disagree, else "undecided"; "undecided" also if a bound is violated.
         headline: the first sentence.
-        findings: what was found.
-        caveats: what is not promised.
+        errors: the comparison by error rates.
+        cross_entropy: the comparison by cross-entropy (errors and confidence together), clipped where the audit clips it.
+        findings: what else was found.
+        caveats: what is not guaranteed.
 
     Example:
         >>> from kd2m_theory import Pair, audit
         >>> found = audit(Pair([[2.0], [-1.0]], [[2.0], [-1.0]], labels=[0, 1], head_weight=[[1.0], [-1.0]])).verdict
-        >>> print(found.violated, found.headline)
-        False Student and teacher have the same loss on these samples.
+        >>> print(found.violated, found.overall, found.errors.status, found.cross_entropy.status)
+        False undecided undecided undecided
+        >>> print(found.headline)
+        Undecided: student and teacher have the same loss and the same error on these samples.
     """
 
     violated: bool
+    overall: Overall
     headline: str
+    errors: Comparison
+    cross_entropy: Comparison
     findings: tuple[str, ...]
     caveats: tuple[str, ...]
 
 
 def verdict(report: Report) -> Verdict:
     """The verdict on a report: the mapping of `AuditReport.to_dict()`, whose own entry "verdict" is not read."""
-    comparison = _comparison(report)
-    findings = [*_measured(report), _checked(report), *_tightest(report), *_population(report)]
+    errors, cross_entropy = _errors(report), _cross_entropy(report)
     violated = bool(report["violations"])
-    headline = comparison
+    overall = "undecided" if violated else _overall(errors.status, cross_entropy.status)
+    headline = _headline(report, overall, errors, cross_entropy)
+    findings = [_checked(report), *_tightest(report)]
     if violated:
         headline = (
             f"Violated: {', '.join(report['violations'])}. A vouched assumption, the theory or the code is wrong; find out "
             "which before you rely on any number here."
         )
-        findings.insert(0, comparison)
-    return Verdict(violated=violated, headline=headline, findings=tuple(findings), caveats=tuple(_caveats(report)))
-
-
-def _comparison(report: Report) -> str:
-    gap = report["measured"].get("gap")
-    if gap is None:
-        if not _guaranteed(report):
-            return "How much worse the student is can be neither measured nor bounded; the rows say what they lack."
-        return "How much worse the student is cannot be measured without labels; the bounds say how much worse it can be."
-    if gap["value"] == 0:
-        return "Student and teacher have the same loss on these samples."
-    worse = gap["value"] > 0
-    size = f"{number(abs(gap['value']), 3)} nats {'higher' if worse else 'lower'}"
-    lower, upper = interval(gap)
-    if lower > 0 or upper < 0:
-        return f"The student is {'worse' if worse else 'better'} than its teacher: its cross-entropy is {size}."
-    return (
-        f"The student's cross-entropy is {size} than its teacher's on these samples, which do not show that it is "
-        f"{'worse' if worse else 'better'} on the population."
+    return Verdict(
+        violated=violated,
+        overall=overall,
+        headline=headline,
+        errors=errors,
+        cross_entropy=cross_entropy,
+        findings=tuple(findings),
+        caveats=tuple(_caveats(report)),
     )
 
 
-def _interval(value: Record, scale: float, unit: str) -> str:
-    """The interval in words, from the student's side: "0.1 to 0.2 nats higher", or "between 0.1 nats lower and 0.2 higher"."""
-    lower, upper = (scale * end for end in interval(value))
-    small, large = (number(end, 3) for end in sorted((abs(lower), abs(upper))))
-    asymptotic = "" if value["guaranteed"] else " (asymptotic interval)"
-    if lower >= 0 or upper <= 0:
-        return f"{small} to {large} {unit} {'higher' if lower >= 0 else 'lower'}{asymptotic}"
-    return f"between {number(-lower, 3)} {unit} lower and {number(upper, 3)} higher{asymptotic}"
+def _overall(errors: Status, cross_entropy: Status) -> Overall:
+    if "undecided" in (errors, cross_entropy):
+        return "undecided"
+    return errors if errors == cross_entropy else "mixed"
 
 
-def _measured(report: Report) -> Iterable[str]:
-    measured = report["measured"]
-    gap = measured.get("gap")
-    level = percent(1 - report["delta"])
-    if gap is not None and interval(gap)[0] < interval(gap)[1]:
-        words = _interval(gap, 1.0, "nats")
-        yield f"With {level} confidence in all intervals together, its cross-entropy on the population is {words}."
-    if "error_gap" in measured:
-        errors = [number(100 * (1 - measured[f"accuracy_{who}"]["value"]), 3) for who in ("student", "teacher")]
-        points = _interval(measured["error_gap"], 100.0, "percentage points")
-        yield f"It errs on {errors[0]} % of the samples, its teacher on {errors[1]} %; on the population its error is {points}."
-    elif "disagreement" in measured:
-        share = measured["disagreement"]
-        ends = [number(100 * end, 3) for end in (share["value"], *interval(share))]
-        yield f"The networks disagree on {ends[0]} % of the samples; on the population on {ends[1]} to {ends[2]} % of inputs."
+def _headline(report: Report, overall: Overall, errors: Comparison, cross_entropy: Comparison) -> str:
+    less = f"it errs {'more' if errors.status == 'worse' else 'less'}"
+    loss = f"its cross-entropy, {clipped_at(report)}, is {'higher' if cross_entropy.status == 'worse' else 'lower'}"
+    if overall == "mixed":
+        return f"Mixed: the student is not like its teacher; {less}, but {loss}."
+    if overall != "undecided":
+        return f"The student is {overall} than its teacher: {less}, and {loss}."
+    if errors.status != "undecided":
+        return f"Undecided: the student differs from its teacher; {less}, but {_open(report, cross_entropy)}."
+    if cross_entropy.status != "undecided":
+        return f"Undecided: the student differs from its teacher; {loss}, but its error rate is undecided."
+    if not errors.guaranteed and not cross_entropy.guaranteed:
+        if not _guaranteed(report):
+            return "Undecided: how much worse the student is can be neither measured nor bounded; the rows say what they lack."
+        return "Undecided: no guaranteed interval compares student and teacher on the population; the rows say what they lack."
+    if errors.sample is None and cross_entropy.sample is None:
+        return "Undecided: without labels, these samples cannot show that the student is worse or better than its teacher."
+    if errors.sample == 0 and cross_entropy.unclipped == 0:
+        return "Undecided: student and teacher have the same loss and the same error on these samples."
+    return "Undecided: these samples do not show that the student is worse or better than its teacher."
+
+
+def _open(report: Report, cross_entropy: Comparison) -> str:
+    turned = cross_entropy.guaranteed and _turned(cross_entropy)
+    return "clipping turns the sign of its cross-entropy" if turned else "its cross-entropy is undecided"
+
+
+def _turned(found: Comparison) -> bool:
+    """Whether the difference on these samples has another sign without clipping."""
+    return None not in (found.sample, found.unclipped) and _sign(found.sample) != _sign(found.unclipped)
+
+
+def _sign(value: float | None) -> int:
+    return 0 if value is None else (value > 0) - (value < 0)
 
 
 def _guaranteed(report: Report) -> list[Record]:
     return [row for row in report["rows"] if row["guaranteed"]]
+
+
+def _intervals(report: Report, target: str) -> Iterator[tuple[str, float, float, float]]:
+    """Guaranteed intervals for a difference on the population: name, level, lower and upper end."""
+    for row in _guaranteed(report):
+        # A side that is missing is infinite; a row without a level is about the sample, or about a law that was assumed.
+        if row["target"] == target and row["level"] is not None:
+            yield row["name"], row["level"], *interval(row)
+    value = report["measured"].get("error_gap")
+    if target == "population_error_gap" and value is not None and value["guaranteed"]:
+        yield "measured.error_gap", value["level"], *interval(value)
+
+
+def _chosen(report: Report, target: str) -> tuple[str, float, float, float, Status] | None:
+    """The narrowest guaranteed interval of those that decide, or of all if none does, and what it decides.
+
+    All of them hold together at 1 − δ. Where two exclude zero on different sides they do not, and nothing is decided.
+    """
+    found = [(*each, _decided(*each[2:])) for each in _intervals(report, target)]
+    if not found:
+        return None
+    decided = [each for each in found if each[-1] != "undecided"]
+    contradict = len({each[-1] for each in decided}) > 1
+    name, level, lower, upper, status = min(decided or found, key=lambda each: each[3] - each[2])
+    return name, level, lower, upper, "undecided" if contradict else status
+
+
+def _decided(lower: float, upper: float) -> Status:
+    return "worse" if lower > 0 else "better" if upper < 0 else "undecided"
+
+
+def _comparison(
+    chosen: tuple[str, float, float, float, Status] | None,
+    unit: Literal["nats", "probability"],
+    status: Status,
+    sentence: str,
+    sample: float | None,
+    unclipped: float | None = None,
+) -> Comparison:
+    name, level, lower, upper, _ = chosen or (None, None, None, None, None)
+    return Comparison(
+        status=status,
+        sentence=sentence,
+        lower=None if lower is None or not math.isfinite(lower) else lower,
+        upper=None if upper is None or not math.isfinite(upper) else upper,
+        unit=unit,
+        level=level,
+        row=name,
+        guaranteed=chosen is not None,
+        sample=sample,
+        unclipped=unclipped,
+    )
+
+
+def _source(chosen: tuple[str, float, float, float, Status]) -> str:
+    return f"{chosen[0]}, guaranteed at {percent(chosen[1])}"
+
+
+def _errors(report: Report) -> Comparison:
+    chosen = _chosen(report, "population_error_gap")
+    sample = value_of(report, "error_gap")
+    shares = [value_of(report, f"accuracy_{whose}") for whose in ("student", "teacher")]
+    apart = value_of(report, "disagreement")
+    seen = ""
+    if sample is not None and None not in shares:
+        mine, theirs = (number(100 * (1 - share), 3) for share in shares if share is not None)
+        seen = f" It errs on {mine} % of these samples, its teacher on {theirs} %."
+    elif apart is not None:
+        seen = f" The networks disagree on {number(100 * apart, 3)} % of these samples."
+    if chosen is None:
+        words = f"Errors: undecided; there is no guaranteed interval for the difference of the error rates.{seen}"
+        return _comparison(None, "probability", "undecided", words, sample)
+    _, _, lower, upper, status = chosen
+    reach = reaches(lower, upper, 100.0, "percentage points")
+    head = {"worse": "the student errs more than its teacher", "better": "the student errs less than its teacher"}
+    words = f"Errors: {head.get(status, 'undecided')}; its error on the population is {reach} ({_source(chosen)}).{seen}"
+    return _comparison(chosen, "probability", status, words, sample)
+
+
+def _cross_entropy(report: Report) -> Comparison:
+    chosen, record = _chosen(report, "population_gap"), report["clipping"]
+    unclipped, sample = value_of(report, "gap"), None
+    if record is not None and None not in (record["risk_student"], record["risk_teacher"]):
+        sample = record["risk_student"] - record["risk_teacher"]
+        if not record["share_student"] and not record["share_teacher"]:
+            unclipped = sample  # the two are one number, rounded in two ways
+    if chosen is None:
+        missing = "Cross-entropy: undecided; there is no guaranteed interval for its difference on the population."
+        if unclipped is not None:
+            missing += f" On these samples the student's is {differs(unclipped, 1.0, 'nats')}."
+        return _comparison(None, "nats", "undecided", missing, sample, unclipped)
+    _, _, lower, upper, status = chosen
+    # Where labels are, both differences of the sample must have the sign of the interval.
+    signs = {_sign(value) for value in (sample, unclipped) if value is not None}
+    head = {"worse": "the student's is higher than its teacher's", "better": "the student's is lower than its teacher's"}
+    told = head.get(status, "undecided")
+    if status != "undecided" and sample is not None and unclipped is None:
+        status, told = "undecided", "undecided, because the mean loss of these samples is not finite"
+    elif status != "undecided" and not signs <= {1 if status == "worse" else -1}:
+        told = "undecided, because clipping turns the sign" if len(signs) > 1 else "undecided, because these samples disagree"
+        status = "undecided"
+    words = [
+        f"Cross-entropy, {clipped_at(report)}: {told}; so clipped it is {reaches(lower, upper, 1.0, 'nats')} on the population "
+        f"({_source(chosen)}).",
+        *gap_words(report),
+    ]
+    return _comparison(chosen, "nats", status, " ".join(words), sample, unclipped)
 
 
 def _checked(report: Report) -> str:
@@ -150,21 +317,9 @@ def _tightest(report: Report) -> Iterable[str]:
             times = f" ({number(best['ratio'], 3)} times what was measured)" if best["ratio"] is not None else ""
             described.append(f"{best['name']} on {_ON[target]}, {_reach(best)}{times}")
     if described:
-        yield f"Tightest informative bounds: {'; '.join(described)}."
+        yield f"Tightest informative bounds on these samples: {'; '.join(described)}."
     elif any(row["target"] in asked for row in rows):
-        yield "No guaranteed bound on a gap is informative: each allows a student that guesses."
-
-
-def _population(report: Report) -> Iterable[str]:
-    found = _informative(_guaranteed(report), "population_error_gap")
-    if found and "error_gap" not in report["measured"]:
-        best = min(found, key=lambda row: row["upper"])
-        most = 100 * best["upper"]
-        words = f"at most {number(most, 3)} percentage points more"
-        if most < 0:
-            words = f"at least {number(-most, 3)} percentage points less"
-        level = percent(1 - report["delta"])
-        yield f"On the population, with {level} confidence, the student errs {words} than its teacher ({best['name']})."
+        yield "No guaranteed bound on a gap of these samples is informative."
 
 
 def _states(report: Report, state: str) -> list[str]:
@@ -180,16 +335,18 @@ def _states(report: Report, state: str) -> list[str]:
 
 def _caveats(report: Report) -> Iterable[str]:
     yield (
-        "Rows T0 to T10 are statements about these samples. The intervals and the rows F1 to F5 are about the population that "
-        f"the samples were drawn from, and hold together at {percent(1 - report['delta'])}; nothing is said about inputs from "
-        "elsewhere."
+        "Intervals of measured values and rows whose heading says “population” are about the population that the samples were "
+        f"drawn from; those that are guaranteed hold together at {percent(1 - report['delta'])}. All other rows are statements "
+        "about these samples. Nothing is said about inputs from elsewhere."
     )
     if any(not value["guaranteed"] for value in report["measured"].values()):
-        yield "Intervals marked asymptotic are right only as the number of samples grows."
+        yield "Intervals marked asymptotic are right only as the number of samples grows; no comparison rests on one."
     vouched = _states(report, "vouched")
     if vouched:
-        yield f"Nobody but you can know whether these assumptions are true: {', '.join(vouched)}."
+        yield f"The data cannot check these assumptions: {', '.join(vouched)}."
     loose = [row["name"] for row in report["rows"] if row["status"] != "not applicable" and not row["guaranteed"]]
     if loose:
-        yield f"An assumption is unmet in {', '.join(loose)}: printed, and no promise."
-    yield "If either network was trained or selected on these samples, the intervals and the rows F1 to F5 do not hold."
+        yield f"An assumption is unmet in {', '.join(loose)}: printed without a guarantee."
+    yield (
+        "If either network was trained or selected on these samples, nothing that is said about the population is guaranteed."
+    )

@@ -257,7 +257,7 @@ def test_bars_end_where_the_logarithm_of_the_bound_is():
 
 def test_a_better_student_turns_the_axis_round():
     captions = [node["text"] for node in PAGES["student better"].all("figcaption")]
-    assert any(caption.startswith("R_T − R_S, as the student is better, nats") for caption in captions)
+    assert any(caption.startswith("R_T − R_S, as the difference is negative, nats") for caption in captions)
 
 
 def test_citations_are_those_of_the_citation_file():

@@ -12,12 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_schema import faults
 from reports import reports
+from rich.cells import cell_len
 
 from kd2m_theory import AuditReport, InputError, Pair, audit
 from kd2m_theory.bounds import ROWS, Assumption, BoundResult
+from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS, Target
 from kd2m_theory.estimators import Confidence, Enclosure
+from kd2m_theory.reporting.verdict import Comparison, Verdict
 from kd2m_theory.version import __version__
+from kd2m_theory.words import number
 
 CASES = list(reports())
 SCHEMA = json.loads(files("kd2m_theory.reporting").joinpath("audit.schema.json").read_text(encoding="utf-8"))
@@ -69,6 +73,16 @@ def test_every_file_is_what_the_schema_says(case):
     assert list(faults(record | {"n": True}, SCHEMA)) == ["$.n is True, not integer"]
 
 
+RECORDS = (
+    ("confidence", Confidence),
+    ("enclosure", Enclosure),
+    ("assumption", Assumption),
+    ("clipping", Clipping),
+    ("comparison", Comparison),
+    ("verdict", Verdict),
+)
+
+
 def test_the_schema_knows_every_field_and_every_word():
     rows, measured = SCHEMA["$defs"]["row"]["properties"], SCHEMA["properties"]["measured"]["properties"]
     derived = {"direction", "guaranteed", "assumed", "holds", "slack", "ratio"}
@@ -77,7 +91,7 @@ def test_the_schema_knows_every_field_and_every_word():
     assert list(measured) == list(MEASURED)
     top = {field.name for field in dataclasses.fields(AuditReport)}
     assert set(SCHEMA["properties"]) == top | {"schema", "violations", "verdict"}
-    for name, kind in (("confidence", Confidence), ("enclosure", Enclosure), ("assumption", Assumption)):
+    for name, kind in RECORDS:
         assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in dataclasses.fields(kind)]
 
 
@@ -94,19 +108,58 @@ def intervals(draw):
     return (lower, upper) if lower < math.inf and upper > -math.inf else (-math.inf, math.inf)
 
 
+SHARED = ("accuracy_teacher", "accuracy_student", "error_gap", "disagreement")
+
+
 @st.composite
-def confidences(draw):
-    lower, upper = draw(intervals())
+def confidences(draw, name, value, delta):
+    """An interval around a value, at least at the level of everything together, as one of that name can be."""
+    lower = draw(st.just(-math.inf) | st.just(value) | st.floats(-1e9, 0).map(value.__add__))
+    upper = draw(st.just(math.inf) | st.just(value) | st.floats(0, 1e9).map(value.__add__))
     return Confidence(
-        value=draw(FINITE),
+        value=value,
         lower=lower,
         upper=upper,
-        level=draw(SHARES),
-        unit=draw(st.sampled_from(["nats", "probability", "distance", "squared distance"])),
+        level=1 - delta * draw(st.floats(0.01, 1.0)),
+        unit="probability" if name in SHARED else "nats",
         method=draw(TEXT),
-        guaranteed=draw(st.booleans()),
+        guaranteed=name in SHARED and draw(st.booleans()),
         assumptions=draw(TEXT),
     )
+
+
+@st.composite
+def measurements(draw):
+    """Values that fit one another, of an audit with or without labels, and with or without features."""
+    found = {}
+    if draw(st.booleans()):
+        student, teacher, shared = (draw(st.floats(0, 1e100)) for _ in range(3))
+        found = {"risk_teacher": teacher, "risk_student": student, "gap": student - teacher}
+        if draw(st.booleans()):
+            mismatch = student - shared
+            found |= {"risk_student_shared_head": shared, "gap_shared_head": shared - teacher, "head_mismatch": mismatch}
+        accuracies = [draw(st.floats(0, 1)) for _ in range(2)]
+        gap = accuracies[0] - accuracies[1]
+        found |= {"accuracy_teacher": accuracies[0], "accuracy_student": accuracies[1], "error_gap": gap}
+    if draw(st.booleans()):
+        found["disagreement"] = max(draw(st.floats(0, 1)), abs(found.get("error_gap", 0.0)))
+    return found
+
+
+@st.composite
+def clippings(draw, found, bound):
+    if draw(st.booleans()):
+        return None
+    if "risk_student" not in found:
+        return Clipping(bound, None, None, draw(st.none() | st.floats(0, 1)), None, None)
+    shares = [draw(st.floats(0, 1)) * min(1.0, found[f"risk_{who}"] / bound) for who in ("student", "teacher")]
+    risks = [
+        min(bound, found[f"risk_{who}"]) if share > 0 else found[f"risk_{who}"]
+        for share, who in zip(shares, ("student", "teacher"), strict=True)
+    ]
+    if any(risk > bound for risk in risks):  # more than the bound, and nothing clipped
+        return None
+    return Clipping(bound, *shares, draw(st.none() | st.just(max(shares))), *risks)
 
 
 @st.composite
@@ -139,6 +192,7 @@ def rows(draw, name, values):
         why=draw(TEXT),
         seconds=draw(SIZES),
         level=draw(st.none() | SHARES),
+        never_beats=draw(st.none() | NAMES),
         distances=draw(st.dictionaries(NAMES, enclosures(), max_size=1)),
         details=draw(st.dictionaries(NAMES, FINITE | st.just(math.inf), max_size=1)),
     )
@@ -148,24 +202,28 @@ def rows(draw, name, values):
 def drawn_reports(draw):
     """Reports whose numbers and words may be anything that a row can have, and fit together as those of one audit do."""
     names = draw(st.lists(NAMES, max_size=4, unique=True))
-    one = st.tuples(st.none() | FINITE, SIZES, FINITE | st.just(math.inf))
-    values = {target: draw(one) for target in SUBJECTS}
-    delta = draw(SHARES)
-    measured = draw(st.sets(st.sampled_from(list(MEASURED))))
-    if "error_gap" in measured:  # as in every audit
-        measured |= {"accuracy_teacher", "accuracy_student"}
+    delta, classes = draw(SHARES), draw(st.integers(2, 10**6))
+    loss_bound = draw(st.none() | st.floats(1e-6, 1e6))
+    found = draw(measurements())
+    told = {name: found.get(name) for name in ("gap", "gap_shared_head", "error_gap")}
+    told["error_student"] = 1 - found["accuracy_student"] if "accuracy_student" in found else None
+    values = {
+        target: (told[target] if target in told else draw(st.none() | FINITE), draw(SIZES), draw(FINITE | st.just(math.inf)))
+        for target in SUBJECTS
+    }
     return AuditReport(
-        measured={name: draw(confidences()) for name in sorted(measured)},
+        measured={name: draw(confidences(name, value, delta)) for name, value in found.items()},
         rows=tuple(draw(rows(name, values)) for name in names),
+        clipping=draw(clippings(found, 2 * math.log(classes) if loss_bound is None else loss_bound)),
         delta=delta,
         share=delta * draw(st.floats(0.01, 1.0)),
         n=draw(st.integers(1, 2**62)),
-        classes=draw(st.integers(2, 10**6)),
+        classes=classes,
         provenance=draw(st.dictionaries(NAMES, TEXT, max_size=2)),
         settings={
             "only": names,
             "align": draw(st.booleans()),
-            "loss_bound": draw(st.none() | SIZES),
+            "loss_bound": loss_bound,
             "head_lipschitz": draw(st.none() | SIZES),
             "temperature": draw(st.none() | SIZES),
             "vouch": draw(st.lists(TEXT, max_size=2)),
@@ -308,15 +366,18 @@ def test_another_version_may_say_its_verdict_in_other_words_but_not_another_verd
 def _first_release(record):
     record["schema"] = "kd2m-audit/2"
     record["environment"]["kd2m-theory"] = "0.1.0"
-    del record["verdict"]
+    del record["verdict"], record["clipping"]
     for row in record["rows"]:
-        del row["sentence"]
+        del row["sentence"], row["never_beats"]
 
 
 def test_audits_of_the_first_release_get_the_sentences_of_their_rows(tmp_path):
     report = read(tmp_path / "r.json", edited("plain", _first_release))
     assert [row.sentence for row in report.rows] == [row.sentence for row in ROWS]
     assert report["T5"] == reports()["plain"]["T5"]
+    assert report["F2.T0"].never_beats == "F1.risk"
+    assert report.clipping is None
+    assert report.verdict.cross_entropy.sentence.startswith("Cross-entropy, clipped: ")
     assert report.to_dict()["schema"] == SCHEMA["properties"]["schema"]["const"]
 
     def unknown(record):
@@ -433,3 +494,88 @@ def test_what_a_terminal_would_obey_is_not_printed():
 def test_an_audit_of_something_else_is_refused(arguments, words):
     with pytest.raises(InputError, match=words):
         audit(**({"pair": Pair([[0.0], [1.0]], [[0.0], [1.0]], head_weight=[[1.0], [-1.0]])} | arguments))
+
+
+def _measured(name, **changes):
+    return lambda record: record["measured"][name].update(changes)
+
+
+def _clipped(**changes):
+    return lambda record: record["clipping"].update(changes)
+
+
+def _rows(target, measured):
+    """Another measured value in every row about a target."""
+
+    def change(record):
+        for row in record["rows"]:
+            if row["target"] == target:
+                row["measured"] = measured
+
+    return change
+
+
+def _other_gap(record):
+    """Another gap, in the rows too, and still not that of the risks."""
+    value = record["measured"]["gap"]["value"] + 0.01
+    record["measured"]["gap"]["value"] = value
+    _rows("gap", value)(record)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_measured("gap", value=-5.0, lower=-9.0), "measured.gap is -5, but risk_student − risk_teacher is"),
+        (_other_gap, "but risk_student − risk_teacher is"),
+        (_measured("gap_shared_head", value=3.0, upper=9.0), "measured.gap_shared_head is 3"),
+        (_measured("head_mismatch", value=3.0, upper=9.0), "measured.head_mismatch is 3"),
+        (_measured("error_gap", value=0.0, lower=-1.0), "measured.error_gap is 0"),
+        (_measured("disagreement", value=0.01, lower=0.0), "networks that disagree on 0.01"),
+        (_measured("accuracy_student", value=2.0, upper=3.0), "measured.accuracy_student.value is 2"),
+        (_measured("gap", upper=-9.0), "outside its interval"),
+        (_measured("gap", value=9.0), "outside its interval"),
+        (_measured("gap", level=0.5), "measured.gap.level is 0.5, and everything together is at 0.95"),
+        (_measured("error_gap", level=0.5), "measured.error_gap.level is 0.5"),
+        (_measured("gap", guaranteed=True), "no interval for a mean of unbounded losses is guaranteed"),
+        (_measured("gap", unit="probability"), "measured.gap.unit is probability, not nats"),
+        (lambda record: record["measured"].pop("gap"), "the gap of row T0 is in row, and missing in measured"),
+        (lambda record: record["measured"].pop("risk_teacher"), "measured.risk_teacher is missing"),
+        (_rows("gap", None), "the gap of row T0 is in measured, and missing in row"),
+        (_rows("error_student", 0.9), "the measured value of row T8.directed is 0.9"),
+        (_clipped(bound=9.0), "clipping.bound is 9, but the audit clips at 2.197"),
+        (_clipped(share_student=1.0), "clipping.share_student exceeds"),
+        (_clipped(risk_student=0.0), "clipping.risk_student is 0"),
+        (_clipped(share_teacher=None), "are not both there or both missing"),
+        (lambda record: _row(record, "F2.T0").update(never_beats=None), "the never_beats of row F2.T0"),
+    ],
+)
+def test_measured_values_that_contradict_each_other_or_their_rows_are_refused(change, words, tmp_path):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "r.json", edited("plain", change))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("width", [40, 47, 64, 80, 104])
+def test_a_table_is_never_wider_than_asked_for_and_no_number_is_cut(width):
+    for case in ("plain", "unlabelled", "violated", "infinite"):
+        report = reports()[case]
+        lines = report.table(width).splitlines()
+        assert max(map(cell_len, lines)) <= width
+        for row in report.rows:
+            if row.applicable:
+                assert number(row.upper) in "\n".join(lines)
+
+
+def test_nan_is_never_a_verdict():
+    plain = reports()["plain"]
+    row = dataclasses.replace(plain["T0"], measured=math.nan)
+    assert (row.holds, row.violated) == (None, False)
+    broken = {
+        name: dataclasses.replace(plain.measured[name], value=math.nan, lower=math.nan, upper=math.nan)
+        for name in plain.measured
+    }
+    found = dataclasses.replace(plain, measured=broken).verdict
+    assert found.cross_entropy.status == "undecided"
+    assert found.overall == "undecided"
+    assert "nan" not in " ".join((found.headline, found.errors.sentence, found.cross_entropy.sentence)).lower()
