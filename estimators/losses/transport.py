@@ -23,9 +23,18 @@ def paired_l2(student: Tensor, teacher: Tensor) -> Tensor:
     Raises:
         InputError: the shapes differ.
     """
+    return paired_squares(student, teacher).mean()
+
+
+def paired_squares(student: Tensor, teacher: Tensor) -> Tensor:
+    """‖z_S − z_T‖² of each row of two n × d batches of the same inputs, n values.
+
+    Raises:
+        InputError: the shapes differ.
+    """
     if student.shape != teacher.shape:
         raise InputError(f"paired features have shapes {tuple(student.shape)} and {tuple(teacher.shape)}; they must agree")
-    return (student - teacher).square().sum(dim=1).mean()
+    return (student - teacher).square().sum(dim=1)
 
 
 def squared_w2(student: Tensor, teacher: Tensor) -> Tensor:
@@ -41,14 +50,16 @@ def squared_w2(student: Tensor, teacher: Tensor) -> Tensor:
 def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher: Tensor | None = None) -> Tensor:
     """CW₂² of KD²M (arXiv 2504.01757): the mean of W₂² over the classes present in the batch.
 
+    Rows with the label −100 do not count; if no row counts, the loss and its gradient are zero.
+
     Args:
         student: n × d features.
         teacher: m × d features.
-        labels: n classes of the student's rows.
-        labels_teacher: m classes of the teacher's rows; the same as `labels` if None.
+        labels: n integer classes of the student's rows.
+        labels_teacher: m integer classes of the teacher's rows; the same as `labels` if None.
 
     Raises:
-        InputError: as `squared_w2`; labels that do not fit, or a class present on one side only.
+        InputError: as `squared_w2`; labels that do not fit or are not whole numbers, or a class present on one side only.
     """
     other = labels if labels_teacher is None else labels_teacher
     if len(labels) != len(student) or len(other) != len(teacher):
@@ -58,6 +69,8 @@ def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher
     there = here if labels_teacher is None else rows_by_class(other)
     if here.keys() != there.keys():
         raise InputError("a class of one side is missing from the other; class-conditional transport needs it on both")
+    if not here:
+        return student[:0].sum()
     return torch.stack(_planned([(student[here[y]], teacher[there[y]]) for y in here])).mean()
 
 
