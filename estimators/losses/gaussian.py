@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.losses.devices import require_numbers
 
 
 def squared_gaussian_w2(x: Tensor, y: Tensor, covariance: str = "full") -> Tensor:
@@ -157,3 +158,4 @@ def _check(x: Tensor, y: Tensor) -> None:
         raise InputError(f"x has dimension {x.shape[1]} and y has dimension {y.shape[1]}; both batches must lie in one space")
     if x.dtype != y.dtype or x.device != y.device:
         raise InputError(f"x is {x.dtype} on {x.device} and y is {y.dtype} on {y.device}; move one to the other")
+    require_numbers(x, y)

@@ -10,6 +10,7 @@ from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.kernels import RBF, DistanceKernel, Kernel, RBFMixture
 from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.losses.devices import require_numbers
 
 
 def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, estimator: Literal["v", "u"] = "v") -> Tensor:
@@ -116,6 +117,7 @@ def _check(x: Tensor, y: Tensor, kernel: Kernel) -> None:
             f"x is {x.shape[1]}-dimensional {x.dtype} on {x.device}, y is {y.shape[1]}-dimensional {y.dtype} on {y.device}; "
             "both clouds must agree"
         )
+    require_numbers(x, y)
 
 
 def _finite(x: Tensor, y: Tensor) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from kd2m_theory.arrays import Float64
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.losses.devices import require_numbers
 from kd2m_theory.estimators.transport import optimal_plan
 
 
@@ -135,6 +136,7 @@ def squared_gw2(student: Tensor, teacher: Tensor) -> Tensor:
     for batch in (student, teacher):
         if batch.ndim != 2 or not len(batch):
             raise InputError(f"a batch has shape {tuple(batch.shape)}; pass at least one row of features")
+    require_numbers(student, teacher)
     between = [_distances(batch) for batch in (student, teacher)]
     known = [_finite(matrix.detach().cpu().double().numpy()) for matrix in between]
     weights = [np.full(len(matrix), 1.0 / len(matrix)) for matrix in known]
@@ -198,3 +200,4 @@ def _check(student: Tensor, teacher: Tensor) -> None:
         raise InputError(f"student features have dimension {student.shape[1]}, the teacher's {teacher.shape[1]}; project one")
     if student.device != teacher.device:
         raise InputError(f"student features are on {student.device}, the teacher's on {teacher.device}; move one")
+    require_numbers(student, teacher)

@@ -278,6 +278,20 @@ def test_distances_take_tensors_of_the_device(device):
         torch.testing.assert_close(there.compute().cpu(), here.compute(), **FINE)
 
 
+@simulated
+def test_metrics_work_on_a_device_without_float64(device):
+    rng = np.random.default_rng(4)
+    x, y = (torch.tensor(rng.normal(size=(9, 3)), dtype=torch.float32) for _ in range(2))
+    for here in (GaussianW2Metric(3), PairedDistanceMetric(), RandomFeatureMMDMetric(3, 1.5, 16)):
+        there = copy.deepcopy(here)
+        here.update(x, y)
+        with simulated_device.without_double():
+            nn.ModuleList([there]).to(device)
+            there.update(x.to(device), y.to(device))
+            torch.testing.assert_close(there.compute().cpu(), here.compute(), **FINE)
+            assert wasserstein(x.to(device), y.to(device)) == wasserstein(x, y)
+
+
 @pytest.mark.parametrize("size", [8, 32])
 def test_glyphs_are_those_of_the_cpu_but_for_their_noise(size, device):
     clean, noisy = (GlyphsPopulation(10, side=size, noise=noise) for noise in (0.0, 0.15))
@@ -311,6 +325,19 @@ def test_digits_are_augmented_on_the_device(device):
         (images, labels), (images_there, labels_there) = (source.batch(split, 1, 20, 0, place) for place in ("cpu", device))
         torch.testing.assert_close(images_there.cpu(), images, rtol=0, atol=1e-4)
         assert torch.equal(labels_there.cpu(), labels)
+
+
+@simulated
+def test_what_a_device_without_float64_cannot_take_is_named(device, monkeypatch):
+    monkeypatch.setattr(extraction, "choose_device", torch.device)
+    (student, teacher), (images, labels) = nets(), batch_of("cpu")
+    loaders = {False: [(images, labels)], True: [(images.double(), labels)]}
+    with simulated_device.without_double():
+        with pytest.raises(InputError, match="inputs of float64 cannot be moved to 'sim:0': .* have the loader give float32"):
+            Pair.from_models(teacher, student, loaders[True], device=str(device), progress=False)
+        with pytest.raises(InputError, match=r"the student \(.*\) cannot be moved to 'sim:0'"):
+            Pair.from_models(teacher, student.double(), loaders[False], device=str(device), progress=False)
+    assert {each.device.type for each in (*student.parameters(), *teacher.parameters())} == {"cpu"}
 
 
 @pytest.fixture(params=["float64", pytest.param("no float64", marks=simulated)])

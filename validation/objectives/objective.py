@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from kd2m_theory.checks import at_least_zero
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.losses.by_class import IGNORED
+from kd2m_theory.estimators.losses.devices import require_numbers
 from kd2m_theory.validation.objectives.divergence import cross_entropy
 from kd2m_theory.validation.training.outputs import Outputs
 
@@ -242,3 +243,4 @@ def _check_length(outputs: Outputs, labels: Tensor, whose: str) -> None:
     for name, values in (("logits", outputs.logits), ("features", outputs.features)):
         if values.ndim != 2 or len(values) != len(labels):
             raise InputError(f"the {whose}'s {name} have shape {tuple(values.shape)} for {len(labels)} labels; pass a row each")
+    require_numbers(outputs.logits, outputs.features, labels)

@@ -97,7 +97,7 @@ def test_a_kernel_loss_within_classes_ignores_too():
 def test_losses_within_classes_need_classes(labels):
     x, y = (outputs(seed=seed).features for seed in (1, 2))
     for loss in (lambda: squared_cw2(x, y, labels), lambda: squared_conditional_mmd(x, y, labels, RBF(1.0))):
-        with pytest.raises(InputError, match="pass one integer|one class for each pair"):
+        with pytest.raises(InputError, match=r"pass one integer|one class for each pair"):
             loss()
 
 
@@ -275,3 +275,10 @@ def test_logits_that_say_nothing_are_refused_and_whose_they_are_is_said(name, ba
         ready(name, dtype)(spoiled(student), teacher, labels_of())
     with pytest.raises(InputError, match=message.format("teacher")):
         ready(name, dtype)(student, spoiled(teacher), labels_of())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_without_numbers_are_refused(name):
+    batch = mapped(outputs(), lambda values: values.to("meta"))
+    with pytest.raises(InputError, match="on the device 'meta', which holds no numbers"):
+        make(name)(batch, batch, labels_of().to("meta"))
