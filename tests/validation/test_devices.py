@@ -333,7 +333,7 @@ def test_what_a_device_without_float64_cannot_take_is_named(device, monkeypatch)
     (student, teacher), (images, labels) = nets(), batch_of("cpu")
     loaders = {False: [(images, labels)], True: [(images.double(), labels)]}
     with simulated_device.without_double():
-        with pytest.raises(InputError, match="inputs of float64 cannot be moved to 'sim:0': .* have the loader give float32"):
+        with pytest.raises(InputError, match=r"inputs of float64 cannot be moved to 'sim:0': .* have the loader give float32"):
             Pair.from_models(teacher, student, loaders[True], device=str(device), progress=False)
         with pytest.raises(InputError, match=r"the student \(.*\) cannot be moved to 'sim:0'"):
             Pair.from_models(teacher, student.double(), loaders[False], device=str(device), progress=False)

@@ -115,6 +115,7 @@ class Objective(nn.Module, ABC):
                 that are not probabilities. On the CPU also labels out of range, and logits of which one is NaN or +∞ or all
                 are −∞; on a GPU, where a look makes the host wait, these make a loss that is not finite or torch's own error.
         """
+        require_numbers(student.logits, student.features, labels)
         with torch.autocast(student.logits.device.type, enabled=False):
             student = _widened(student)
             _check_length(student, labels, "student")
@@ -125,6 +126,7 @@ class Objective(nn.Module, ABC):
                     f"{type(self).__name__} compares with a teacher, and none is given; pass the teacher's outputs"
                 )
             else:
+                require_numbers(teacher.logits, teacher.features)
                 teacher = _detached(teacher, student.logits.dtype)
                 _check_length(teacher, labels, "teacher")
             labels = self._checked(labels, student.logits)
@@ -243,4 +245,3 @@ def _check_length(outputs: Outputs, labels: Tensor, whose: str) -> None:
     for name, values in (("logits", outputs.logits), ("features", outputs.features)):
         if values.ndim != 2 or len(values) != len(labels):
             raise InputError(f"the {whose}'s {name} have shape {tuple(values.shape)} for {len(labels)} labels; pass a row each")
-    require_numbers(outputs.logits, outputs.features, labels)
