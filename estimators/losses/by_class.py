@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.losses.devices import require_numbers
+from kd2m_theory.estimators.losses.inputs import require_values
 
 IGNORED = -100  # the label of a row that no loss counts, as in torch
 
@@ -26,7 +26,7 @@ def rows_by_class(labels: Tensor) -> dict[int, Tensor]:
             f"labels have dtype {str(labels.dtype).removeprefix('torch.')} and shape {tuple(labels.shape)}; pass one integer "
             "class per row: rows that share several classes (mixup, label smoothing) have no class of their own"
         )
-    require_numbers(labels)
+    require_values(labels)
     present, counts = labels.cpu().unique(return_counts=True)
     rows = dict(zip(present.tolist(), labels.argsort(stable=True).split(counts.tolist()), strict=True))
     rows.pop(IGNORED, None)

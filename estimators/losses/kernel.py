@@ -10,7 +10,7 @@ from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.kernels import RBF, DistanceKernel, Kernel, RBFMixture
 from kd2m_theory.estimators.losses.by_class import rows_by_class
-from kd2m_theory.estimators.losses.devices import require_numbers
+from kd2m_theory.estimators.losses.inputs import require_floats, require_values
 
 
 def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, estimator: Literal["v", "u"] = "v") -> Tensor:
@@ -106,10 +106,8 @@ def _mean(values: Tensor, without_diagonal: bool) -> Tensor:
 def _check(x: Tensor, y: Tensor, kernel: Kernel) -> None:
     if not isinstance(kernel, Kernel):
         raise InputError(f"kernel is {kernel!r}; pass a kernel object such as RBF(bandwidth=2.0)")
+    require_floats(x=x, y=y)
     for name, z in (("x", x), ("y", y)):
-        if z.dtype not in (torch.float32, torch.float64):
-            kind = str(z.dtype).removeprefix("torch.")
-            raise InputError(f"{name} is {kind}; pass float32 or float64, under autocast {name}.float()")
         if z.ndim != 2 or 0 in z.shape:
             raise InputError(f"{name} has shape {tuple(z.shape)}, expected n × d with at least one point and one coordinate")
     if x.shape[1] != y.shape[1] or x.dtype != y.dtype or x.device != y.device:
@@ -117,7 +115,7 @@ def _check(x: Tensor, y: Tensor, kernel: Kernel) -> None:
             f"x is {x.shape[1]}-dimensional {x.dtype} on {x.device}, y is {y.shape[1]}-dimensional {y.dtype} on {y.device}; "
             "both clouds must agree"
         )
-    require_numbers(x, y)
+    require_values(x, y)
 
 
 def _finite(x: Tensor, y: Tensor) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from kd2m_theory.arrays import Float64
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.losses.by_class import rows_by_class
-from kd2m_theory.estimators.losses.devices import require_numbers
+from kd2m_theory.estimators.losses.inputs import require_floats, require_values
 from kd2m_theory.estimators.transport import optimal_plan
 
 
@@ -22,7 +22,7 @@ def paired_l2(student: Tensor, teacher: Tensor) -> Tensor:
     """E‖z_S − z_T‖² over the rows of two n × d batches of the same inputs.
 
     Raises:
-        InputError: the shapes differ.
+        InputError: the shapes differ, or what is no float32 or float64 tensor.
     """
     return paired_squares(student, teacher).mean()
 
@@ -31,8 +31,9 @@ def paired_squares(student: Tensor, teacher: Tensor) -> Tensor:
     """‖z_S − z_T‖² of each row of two n × d batches of the same inputs, n values.
 
     Raises:
-        InputError: the shapes differ.
+        InputError: the shapes differ, or what is no float32 or float64 tensor.
     """
+    require_floats(student=student, teacher=teacher)
     if student.shape != teacher.shape:
         raise InputError(f"paired features have shapes {tuple(student.shape)} and {tuple(teacher.shape)}; they must agree")
     return (student - teacher).square().sum(dim=1)
@@ -42,7 +43,7 @@ def squared_w2(student: Tensor, teacher: Tensor) -> Tensor:
     """W₂² between two uniform clouds n × d and m × d.
 
     Raises:
-        InputError: empty or mismatched clouds, or features that are not finite.
+        InputError: empty or mismatched clouds, features that are not finite, or not float32 or float64 tensors of one kind.
     """
     _check(student, teacher)
     return _planned([(student, teacher)])[0]
@@ -93,7 +94,7 @@ def squared_jw2(
     if not beta >= 0:
         raise InputError(f"beta is {beta!r}; the label cost has a weight ≥ 0")
     _check(student, teacher)
-    _check(predictions_student, predictions_teacher)
+    _check_shapes(predictions_student, predictions_teacher)
     scale = beta**0.5
     joint_student = torch.cat((student, scale * predictions_student.to(student)), dim=1)
     joint_teacher = torch.cat((teacher, scale * predictions_teacher.to(teacher)), dim=1)
@@ -129,14 +130,16 @@ def squared_gw2(student: Tensor, teacher: Tensor) -> Tensor:
     """GW₂² between clouds n × d and m × d' at the local solution of POT's solver: an upper value of the least one.
 
     Raises:
-        InputError: empty clouds, or features that are not finite.
+        InputError: empty clouds, features that are not finite, or not float32 or float64 tensors of one kind.
     """
     from ot.gromov import gromov_wasserstein  # deferred: POT loads every array library it finds
 
+    require_floats(student=student, teacher=teacher)
+    _same_dtype(student, teacher)
     for batch in (student, teacher):
         if batch.ndim != 2 or not len(batch):
             raise InputError(f"a batch has shape {tuple(batch.shape)}; pass at least one row of features")
-    require_numbers(student, teacher)
+    require_values(student, teacher)
     between = [_distances(batch) for batch in (student, teacher)]
     known = [_finite(matrix.detach().cpu().double().numpy()) for matrix in between]
     weights = [np.full(len(matrix), 1.0 / len(matrix)) for matrix in known]
@@ -193,6 +196,12 @@ def _finite(values: Float64) -> Float64:
 
 
 def _check(student: Tensor, teacher: Tensor) -> None:
+    require_floats(student=student, teacher=teacher)
+    _same_dtype(student, teacher)
+    _check_shapes(student, teacher)
+
+
+def _check_shapes(student: Tensor, teacher: Tensor) -> None:
     for batch in (student, teacher):
         if batch.ndim != 2 or 0 in batch.shape:
             raise InputError(f"a batch has shape {tuple(batch.shape)}; pass at least one row of features")
@@ -200,4 +209,9 @@ def _check(student: Tensor, teacher: Tensor) -> None:
         raise InputError(f"student features have dimension {student.shape[1]}, the teacher's {teacher.shape[1]}; project one")
     if student.device != teacher.device:
         raise InputError(f"student features are on {student.device}, the teacher's on {teacher.device}; move one")
-    require_numbers(student, teacher)
+    require_values(student, teacher)
+
+
+def _same_dtype(student: Tensor, teacher: Tensor) -> None:
+    if student.dtype != teacher.dtype:
+        raise InputError(f"student features are {student.dtype}, the teacher's {teacher.dtype}; convert one")

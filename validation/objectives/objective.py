@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kd2m_theory.checks import at_least_zero
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.losses.by_class import IGNORED
-from kd2m_theory.estimators.losses.devices import require_numbers
+from kd2m_theory.estimators.losses.inputs import require_values
 from kd2m_theory.validation.objectives.divergence import cross_entropy
 from kd2m_theory.validation.training.outputs import Outputs
 
@@ -115,10 +115,10 @@ class Objective(nn.Module, ABC):
                 that are not probabilities. On the CPU also labels out of range, and logits of which one is NaN or +∞ or all
                 are −∞; on a GPU, where a look makes the host wait, these make a loss that is not finite or torch's own error.
         """
-        require_numbers(student.logits, student.features, labels)
+        require_values(student.logits, student.features, labels)
         with torch.autocast(student.logits.device.type, enabled=False):
-            student = _widened(student)
             _check_length(student, labels, "student")
+            student = _widened(student)
             if not self.needs_teacher:
                 teacher = None
             elif teacher is None:
@@ -126,9 +126,9 @@ class Objective(nn.Module, ABC):
                     f"{type(self).__name__} compares with a teacher, and none is given; pass the teacher's outputs"
                 )
             else:
-                require_numbers(teacher.logits, teacher.features)
-                teacher = _detached(teacher, student.logits.dtype)
+                require_values(teacher.logits, teacher.features)
                 _check_length(teacher, labels, "teacher")
+                teacher = _detached(teacher, student.logits.dtype)
             labels = self._checked(labels, student.logits)
             counted, labels = self._counted(labels)
             student = counted(student)
@@ -243,5 +243,8 @@ def _check_logits(logits: Tensor, whose: str) -> None:
 
 def _check_length(outputs: Outputs, labels: Tensor, whose: str) -> None:
     for name, values in (("logits", outputs.logits), ("features", outputs.features)):
+        if not values.is_floating_point():
+            kind = str(values.dtype).removeprefix("torch.")
+            raise InputError(f"the {whose}'s {name} are {kind}; networks return real floating-point numbers")
         if values.ndim != 2 or len(values) != len(labels):
             raise InputError(f"the {whose}'s {name} have shape {tuple(values.shape)} for {len(labels)} labels; pass a row each")

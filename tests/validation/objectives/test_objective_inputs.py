@@ -1,5 +1,6 @@
 """Objectives on what batches bring: ignored images, shares of classes, masked classes, and logits that say nothing."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -282,3 +283,14 @@ def test_outputs_without_numbers_are_refused(name):
     batch = mapped(outputs(), lambda values: values.to("meta"))
     with pytest.raises(InputError, match="on the device 'meta', which holds no numbers"):
         make(name)(batch, batch, labels_of().to("meta"))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.bool, torch.int64])
+@pytest.mark.parametrize("whose", ["student", "teacher"])
+@pytest.mark.parametrize("name", ["kd", "cw2", "paired-l2"])
+def test_outputs_that_are_no_real_numbers_are_refused(name, whose, dtype):
+    for part in ("logits", "features"):
+        batches = {"student": outputs(seed=1), "teacher": outputs(seed=2)}
+        batches[whose] = dataclasses.replace(batches[whose], **{part: getattr(batches[whose], part).to(dtype)})
+        with pytest.raises(InputError, match=f"the {whose}'s {part} are {str(dtype).removeprefix('torch.')}; networks return"):
+            make(name)(*batches.values(), labels_of())
