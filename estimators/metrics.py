@@ -30,8 +30,8 @@ class _InFloat64(Metric):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any, **named: Any) -> Self:
         """Every cast and every move of a module ends here."""
-        moved: Self = super()._apply(lambda values: _moved(values, fn), *rest, **named)
-        return moved
+        super()._apply(lambda values: _moved(values, fn), *rest, **named)
+        return self
 
 
 def _moved(values: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:

@@ -33,7 +33,7 @@ def choose_device(name: str) -> torch.device:
 
 def _devices() -> list[str]:
     """Kinds of devices of this machine that `choose_device` takes."""
-    kinds = {
+    kinds: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,
         "xpu": torch.xpu.is_available,
