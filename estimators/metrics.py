@@ -1,11 +1,13 @@
 """The accumulators as `torchmetrics.Metric`s: they log in a Lightning run and reduce across processes.
 
 States are gathered from every process and merged as the accumulators merge. Where nothing was added `compute` gives NaN, as
-torchmetrics has it. This module imports torch and torchmetrics
-(the `train` extra); import it by name.
+torchmetrics has it. States are float64 whatever the model is cast to (`set_dtype`, `half`, `to`, Lightning's `bf16-true`), and
+features of half precision are taken as the numbers that they are. This module imports torch and torchmetrics (the `train`
+extra); import it by name.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,7 +25,30 @@ from kd2m_theory.estimators.accumulators import (
 )
 
 
-class GaussianW2Metric(Metric):
+class _InFloat64(Metric):
+    """A metric whose states move between devices and keep their dtype; on a device without float64 they stay on the CPU."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any, **named: Any) -> Self:
+        """Every cast and every move of a module ends here."""
+        super()._apply(lambda values: _moved(values, fn), *rest, **named)
+        return self
+
+
+def _moved(values: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    there = change(torch.zeros(1, dtype=torch.float32, device=values.device))
+    try:
+        return change(values) if there.dtype == torch.float32 else values.to(there.device)
+    except TypeError:  # PyTorch's error where a device has no float64
+        return values.cpu()
+
+
+def _widened(features: Any) -> Any:
+    """Features of half precision in float32, which holds them exactly and which every device has."""
+    half = isinstance(features, Tensor) and features.dtype in (torch.float16, torch.bfloat16)
+    return features.float() if half else features
+
+
+class GaussianW2Metric(_InFloat64):
     """Gaussian W₂ of student and teacher features, a distance.
 
     Args:
@@ -54,10 +79,10 @@ class GaussianW2Metric(Metric):
         """Add n × d features of the student and m × d of the teacher.
 
         Raises:
-            InputError: empty batches, NaN or infinite features, float16, or another dimension than the metric was made for.
+            InputError: empty batches, NaN or infinite features, or another dimension than the metric was made for.
         """
         batch = GaussianAccumulator(self.covariance)
-        batch.update(student, teacher)
+        batch.update(_widened(student), _widened(teacher))
         for side, new in enumerate((batch.x, batch.y)):
             assert new is not None
             if len(new.mean) != self.mean.shape[-1]:
@@ -98,7 +123,7 @@ def _merged(parts: list[Moments]) -> Moments:
     return total
 
 
-class RandomFeatureMMDMetric(Metric):
+class RandomFeatureMMDMetric(_InFloat64):
     """MMD of student and teacher features with random Fourier features, a distance.
 
     Args:
@@ -128,10 +153,10 @@ class RandomFeatureMMDMetric(Metric):
         """Add n × d features of the student and m × d of the teacher.
 
         Raises:
-            InputError: empty batches, NaN or infinite features, float16, or another dimension.
+            InputError: empty batches, NaN or infinite features, or another dimension.
         """
         batch = RandomFeatureMMD(*self.settings)
-        batch.update(student, teacher)
+        batch.update(_widened(student), _widened(teacher))
         self.counts += torch.from_numpy(batch.counts).to(self.counts)
         self.sums += torch.from_numpy(batch.sums).to(self.sums)
 
@@ -142,7 +167,7 @@ class RandomFeatureMMDMetric(Metric):
         return distance
 
 
-class PairedDistanceMetric(Metric):
+class PairedDistanceMetric(_InFloat64):
     """L_p distance of same-input features, (E‖z_S − z_T‖ᵖ)^(1/p).
 
     Args:
@@ -170,10 +195,10 @@ class PairedDistanceMetric(Metric):
         """Add n × d features of both networks on the same inputs.
 
         Raises:
-            InputError: shapes that differ, empty batches, NaN or infinite features, or float16.
+            InputError: shapes that differ, empty batches, or NaN or infinite features.
         """
         batch = PairedDistance()
-        batch.update(student, teacher)
+        batch.update(_widened(student), _widened(teacher))
         self.count += batch.count
         self.sums += torch.from_numpy(batch.sums).to(self.sums)
 

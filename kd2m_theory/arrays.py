@@ -22,10 +22,8 @@ def to_numpy(value: Any, name: str) -> NDArray[Any]:
         raise InputError(f"{name} is {kind.removeprefix('torch.')}, too coarse to certify; extract it in float32 or float64")
     if isinstance(value, np.ma.MaskedArray):
         raise InputError(f"{name} is a masked array; drop the masked rows and pass a plain array")
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
     try:
-        array = np.asarray(value)
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{name} cannot be read as an array ({error}); pass a NumPy array or a torch tensor") from None
     if array.dtype.kind not in "fiub":

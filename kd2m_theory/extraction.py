@@ -27,8 +27,18 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, TypeError):
         usable = False
     if not usable:
-        raise InputError(f"device {name!r} cannot be used here; try 'auto' or 'cpu'")
+        raise InputError(f"device {name!r} cannot be used here; this machine has {', '.join(_devices())}")
     return device
+
+
+def _devices() -> list[str]:
+    """Kinds of devices of this machine that `choose_device` takes."""
+    kinds: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "xpu": torch.xpu.is_available,
+    }
+    return ["'cpu'", *(f"'{kind}'" for kind, there in kinds.items() if there())]
 
 
 class _Probe:
@@ -104,13 +114,35 @@ def _split(batch: Any) -> tuple[Any, Any]:
     raise InputError(f"a batch of the loader is a {type(batch).__name__}; pass unpack=… to turn it into (inputs, labels)")
 
 
+def _move(model: nn.Module, role: str, place: torch.device) -> None:
+    """The model on the device.
+
+    Raises:
+        InputError: it has weights in a number format that the device lacks, or none at all (the device "meta").
+    """
+    try:
+        model.to(place)
+    except (TypeError, NotImplementedError) as error:  # PyTorch's errors for either
+        raise InputError(f"the {role} ({type(model).__name__}) cannot be moved to {str(place)!r}: {error}") from None
+
+
 def _to(inputs: Any, place: torch.device) -> Any:
-    """Every tensor of a batch on the device; other things as they are."""
+    """Every tensor of a batch on the device; other things as they are.
+
+    Raises:
+        InputError: the device lacks the tensor's number format, as Apple's lack float64.
+    """
     if isinstance(inputs, dict):
         return {key: _to(value, place) for key, value in inputs.items()}
     if isinstance(inputs, list | tuple):
         return type(inputs)(_to(value, place) for value in inputs)
-    return inputs.to(place) if hasattr(inputs, "to") else inputs
+    try:
+        return inputs.to(place) if hasattr(inputs, "to") else inputs
+    except (TypeError, NotImplementedError) as error:
+        kind = str(getattr(inputs, "dtype", type(inputs).__name__)).removeprefix("torch.")
+        raise InputError(
+            f"inputs of {kind} cannot be moved to {str(place)!r}: {error}; have the loader give float32, or choose device 'cpu'"
+        ) from None
 
 
 def _label_batch(target: Any) -> torch.Tensor:
@@ -144,10 +176,10 @@ def extract(
     homes = [{parameter.device for parameter in probe.model.parameters()} for probe in probes]
     handles = [probe.linear.register_forward_hook(probe.hook, with_kwargs=True) for probe in probes if probe.linear is not None]
     try:
-        for probe, home in zip(probes, homes, strict=True):
+        for probe, home, role in zip(probes, homes, ("teacher", "student"), strict=True):
             probe.model.eval()
             if len(home) == 1:  # a model spread over devices stays as its owner spread it
-                probe.model.to(place)
+                _move(probe.model, role, place)
         with torch.no_grad():  # inference tensors that a model keeps could not be trained on afterwards
             for batch in watched(loader, "extracting features") if progress else loader:
                 inputs, target = (unpack or _split)(batch)

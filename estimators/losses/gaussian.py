@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.losses.inputs import require_floats, require_values
 
 
 def squared_gaussian_w2(x: Tensor, y: Tensor, covariance: str = "full") -> Tensor:
@@ -147,13 +148,12 @@ _MEND = "ask for shrinkage > 0, a larger batch, or covariance='diagonal', and dr
 
 
 def _check(x: Tensor, y: Tensor) -> None:
+    require_floats(x=x, y=y)
     for points, name in ((x, "x"), (y, "y")):
-        if not isinstance(points, Tensor) or points.dtype not in (torch.float32, torch.float64):
-            kind = str(points.dtype).removeprefix("torch.") if isinstance(points, Tensor) else type(points).__name__
-            raise InputError(f"{name} is {kind}; pass a float32 or float64 tensor (under autocast, {name}.float())")
         if points.ndim != 2 or 0 in points.shape:
             raise InputError(f"{name} has shape {tuple(points.shape)}; pass n × d features with n ≥ 1 and d ≥ 1")
     if x.shape[1] != y.shape[1]:
         raise InputError(f"x has dimension {x.shape[1]} and y has dimension {y.shape[1]}; both batches must lie in one space")
     if x.dtype != y.dtype or x.device != y.device:
         raise InputError(f"x is {x.dtype} on {x.device} and y is {y.dtype} on {y.device}; move one to the other")
+    require_values(x, y)

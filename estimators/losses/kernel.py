@@ -10,6 +10,7 @@ from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.kernels import RBF, DistanceKernel, Kernel, RBFMixture
 from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.losses.inputs import require_floats, require_values
 
 
 def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, estimator: Literal["v", "u"] = "v") -> Tensor:
@@ -29,6 +30,7 @@ def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, estimator: Literal["v", "u
     """
     unbiased = one_of(estimator, ("v", "u"), "estimator") == "u"
     _check(x, y, kernel)
+    _finite(x, y)
     if unbiased and min(len(x), len(y)) < 2:
         raise InputError(f"estimator='u' needs two points in each cloud, got {len(x)} and {len(y)}; use estimator='v'")
     return _squared_mmd(x, y, kernel, unbiased)
@@ -46,7 +48,8 @@ def _squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, unbiased: bool) -> Tensor
 def squared_conditional_mmd(x: Tensor, y: Tensor, labels: Tensor, kernel: Kernel) -> Tensor:
     """Mean of MMD² (V-statistics) over the classes present in the batch, a squared distance (a scalar tensor).
 
-    Every class counts alike, as in CW₂² of KD²M (arXiv 2504.01757); `conditional_mmd` measures the mean of distances.
+    Every class counts alike, as in CW₂² of KD²M (arXiv 2504.01757); `conditional_mmd` measures the mean of distances. Rows with
+    the label −100 do not count; if no row counts, the loss and its gradient are zero.
 
     Args:
         x: n × d features.
@@ -55,17 +58,19 @@ def squared_conditional_mmd(x: Tensor, y: Tensor, labels: Tensor, kernel: Kernel
         kernel: as `squared_mmd`.
 
     Raises:
-        InputError: as `squared_mmd`; clouds or labels of another length.
+        InputError: as `squared_mmd`; clouds or labels of another length, or labels that are not whole numbers.
     """
     _check(x, y, kernel)
     if labels.shape != (len(x),) or len(y) != len(x):
         raise InputError(
             f"labels have shape {tuple(labels.shape)} for {len(x)} and {len(y)} points; give one class for each pair (x_i, y_i)"
         )
-    if labels.is_floating_point() or labels.is_complex():
-        raise InputError(f"labels have dtype {str(labels.dtype).removeprefix('torch.')}; pass integer classes")
     classes = rows_by_class(labels).values()
-    return torch.stack([_squared_mmd(x[rows], y[rows], kernel, False) for rows in classes]).mean()
+    if not classes:
+        return x[:0].sum()
+    clouds = [(x[rows], y[rows]) for rows in classes]
+    _finite(*(torch.cat(each) for each in zip(*clouds, strict=True)))
+    return torch.stack([_squared_mmd(*each, kernel, False) for each in clouds]).mean()
 
 
 def _safe_sqrt(values: Tensor) -> Tensor:
@@ -101,10 +106,8 @@ def _mean(values: Tensor, without_diagonal: bool) -> Tensor:
 def _check(x: Tensor, y: Tensor, kernel: Kernel) -> None:
     if not isinstance(kernel, Kernel):
         raise InputError(f"kernel is {kernel!r}; pass a kernel object such as RBF(bandwidth=2.0)")
+    require_floats(x=x, y=y)
     for name, z in (("x", x), ("y", y)):
-        if z.dtype not in (torch.float32, torch.float64):
-            kind = str(z.dtype).removeprefix("torch.")
-            raise InputError(f"{name} is {kind}; pass float32 or float64, under autocast {name}.float()")
         if z.ndim != 2 or 0 in z.shape:
             raise InputError(f"{name} has shape {tuple(z.shape)}, expected n × d with at least one point and one coordinate")
     if x.shape[1] != y.shape[1] or x.dtype != y.dtype or x.device != y.device:
@@ -112,6 +115,10 @@ def _check(x: Tensor, y: Tensor, kernel: Kernel) -> None:
             f"x is {x.shape[1]}-dimensional {x.dtype} on {x.device}, y is {y.shape[1]}-dimensional {y.dtype} on {y.device}; "
             "both clouds must agree"
         )
+    require_values(x, y)
+
+
+def _finite(x: Tensor, y: Tensor) -> None:
     # A NaN in a training loss has its cause elsewhere, and would spread to the weights without a word.
     if not (x.isfinite().all() & y.isfinite().all()):  # one look: on a GPU each makes the host wait
         raise InputError("features are NaN or infinite: the training has diverged; lower the learning rate or λ")

@@ -14,6 +14,7 @@ from torch import Tensor
 from kd2m_theory.arrays import Float64
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.losses.inputs import require_floats, require_values
 from kd2m_theory.estimators.transport import optimal_plan
 
 
@@ -21,18 +22,28 @@ def paired_l2(student: Tensor, teacher: Tensor) -> Tensor:
     """E‖z_S − z_T‖² over the rows of two n × d batches of the same inputs.
 
     Raises:
-        InputError: the shapes differ.
+        InputError: the shapes differ, or what is no float32 or float64 tensor.
     """
+    return paired_squares(student, teacher).mean()
+
+
+def paired_squares(student: Tensor, teacher: Tensor) -> Tensor:
+    """‖z_S − z_T‖² of each row of two n × d batches of the same inputs, n values.
+
+    Raises:
+        InputError: the shapes differ, or what is no float32 or float64 tensor.
+    """
+    require_floats(student=student, teacher=teacher)
     if student.shape != teacher.shape:
         raise InputError(f"paired features have shapes {tuple(student.shape)} and {tuple(teacher.shape)}; they must agree")
-    return (student - teacher).square().sum(dim=1).mean()
+    return (student - teacher).square().sum(dim=1)
 
 
 def squared_w2(student: Tensor, teacher: Tensor) -> Tensor:
     """W₂² between two uniform clouds n × d and m × d.
 
     Raises:
-        InputError: empty or mismatched clouds, or features that are not finite.
+        InputError: empty or mismatched clouds, features that are not finite, or not float32 or float64 tensors of one kind.
     """
     _check(student, teacher)
     return _planned([(student, teacher)])[0]
@@ -41,14 +52,16 @@ def squared_w2(student: Tensor, teacher: Tensor) -> Tensor:
 def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher: Tensor | None = None) -> Tensor:
     """CW₂² of KD²M (arXiv 2504.01757): the mean of W₂² over the classes present in the batch.
 
+    Rows with the label −100 do not count; if no row counts, the loss and its gradient are zero.
+
     Args:
         student: n × d features.
         teacher: m × d features.
-        labels: n classes of the student's rows.
-        labels_teacher: m classes of the teacher's rows; the same as `labels` if None.
+        labels: n integer classes of the student's rows.
+        labels_teacher: m integer classes of the teacher's rows; the same as `labels` if None.
 
     Raises:
-        InputError: as `squared_w2`; labels that do not fit, or a class present on one side only.
+        InputError: as `squared_w2`; labels that do not fit or are not whole numbers, or a class present on one side only.
     """
     other = labels if labels_teacher is None else labels_teacher
     if len(labels) != len(student) or len(other) != len(teacher):
@@ -58,6 +71,8 @@ def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher
     there = here if labels_teacher is None else rows_by_class(other)
     if here.keys() != there.keys():
         raise InputError("a class of one side is missing from the other; class-conditional transport needs it on both")
+    if not here:
+        return student[:0].sum()
     return torch.stack(_planned([(student[here[y]], teacher[there[y]]) for y in here])).mean()
 
 
@@ -79,7 +94,7 @@ def squared_jw2(
     if not beta >= 0:
         raise InputError(f"beta is {beta!r}; the label cost has a weight ≥ 0")
     _check(student, teacher)
-    _check(predictions_student, predictions_teacher)
+    _check_shapes(predictions_student, predictions_teacher)
     scale = beta**0.5
     joint_student = torch.cat((student, scale * predictions_student.to(student)), dim=1)
     joint_teacher = torch.cat((teacher, scale * predictions_teacher.to(teacher)), dim=1)
@@ -115,13 +130,16 @@ def squared_gw2(student: Tensor, teacher: Tensor) -> Tensor:
     """GW₂² between clouds n × d and m × d' at the local solution of POT's solver: an upper value of the least one.
 
     Raises:
-        InputError: empty clouds, or features that are not finite.
+        InputError: empty clouds, features that are not finite, or not float32 or float64 tensors of one kind.
     """
     from ot.gromov import gromov_wasserstein  # deferred: POT loads every array library it finds
 
+    require_floats(student=student, teacher=teacher)
+    _same_dtype(student, teacher)
     for batch in (student, teacher):
         if batch.ndim != 2 or not len(batch):
             raise InputError(f"a batch has shape {tuple(batch.shape)}; pass at least one row of features")
+    require_values(student, teacher)
     between = [_distances(batch) for batch in (student, teacher)]
     known = [_finite(matrix.detach().cpu().double().numpy()) for matrix in between]
     weights = [np.full(len(matrix), 1.0 / len(matrix)) for matrix in known]
@@ -178,6 +196,12 @@ def _finite(values: Float64) -> Float64:
 
 
 def _check(student: Tensor, teacher: Tensor) -> None:
+    require_floats(student=student, teacher=teacher)
+    _same_dtype(student, teacher)
+    _check_shapes(student, teacher)
+
+
+def _check_shapes(student: Tensor, teacher: Tensor) -> None:
     for batch in (student, teacher):
         if batch.ndim != 2 or 0 in batch.shape:
             raise InputError(f"a batch has shape {tuple(batch.shape)}; pass at least one row of features")
@@ -185,3 +209,9 @@ def _check(student: Tensor, teacher: Tensor) -> None:
         raise InputError(f"student features have dimension {student.shape[1]}, the teacher's {teacher.shape[1]}; project one")
     if student.device != teacher.device:
         raise InputError(f"student features are on {student.device}, the teacher's on {teacher.device}; move one")
+    require_values(student, teacher)
+
+
+def _same_dtype(student: Tensor, teacher: Tensor) -> None:
+    if student.dtype != teacher.dtype:
+        raise InputError(f"student features are {student.dtype}, the teacher's {teacher.dtype}; convert one")

@@ -65,6 +65,17 @@ def test_check_passes_and_fails_with_the_catalogue(kd2m, catalogue):
     assert "FAILS" in out
 
 
+def test_check_of_one_theorem(kd2m):
+    status, out, err = kd2m("check", "--only", "t8")
+    assert (status, err) == (0, "")
+    assert "T8" in out
+    assert "T2" not in out
+    assert "identities" not in out
+    status, _, err = kd2m("check", "--only", "T2.cw2")
+    assert status == 2
+    assert "did you mean 'T2'" in err
+
+
 def test_power_lists_killers_and_fails_on_a_survivor(kd2m, catalogue, monkeypatch):
     monkeypatch.setattr(power, "power", partial(power.power, steps=200))  # no search finds what is not there
     catalogue(SMALL)

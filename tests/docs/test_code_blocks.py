@@ -1,21 +1,33 @@
 """Whatever a page shows is run: Python as it stands, commands at least by the command line's own parser."""
 
+import ast
 import importlib.util
 import re
+import shlex
 import sys
 import tomllib
 
 import pytest
 import typer
-from pages import ROOT, blocks, command_lines, commands_in_text, name, own_pages, run, run_session
+from pages import ROOT, blocks, command_lines, commands_in_text, name, own_pages, run, run_session, tokens
 from stages import AFTER, BEFORE
 
 from kd2m_theory.commands.main import app, main
-from kd2m_theory.validation.campaigns.campaign import campaign
-from kd2m_theory.validation.training.configuration import configuration
+from kd2m_theory.errors import InputError
+from kd2m_theory.validation.campaigns.campaign import campaign, read_campaign
+from kd2m_theory.validation.training.configuration import configuration, read_configuration, shipped_names
 
 LANGUAGES = {"python", "pycon", "sh", "text", "toml", "{eval-rst}", "{include}", "{toctree}"}
-CHEAP = (("audit",), ("report",), ("theory", "list"), ("theory", "show"), ("metric", "check"))
+CHEAP = (("audit",), ("report",), ("theory", "list"), ("theory", "show"), ("metric", "check"), ("figures", "--list"))
+# Commands in blocks that are only parsed, and have the configurations that they name read: why, and what runs them in small.
+NOT_RUN = {
+    ("train",): "trains for minutes; test_train_command.py, and torchrun in test_processes.py",
+    ("validate", "report"): "reads a campaign that took an hour; test_validate_command.py",
+    ("validate",): "trains for minutes or hours; test_validate_command.py",
+    ("theory", "check"): "takes a minute; test_theory_command.py",
+    ("theory", "falsify"): "searches for as long as it is told; test_theory_command.py",
+    ("theory", "power"): "takes a minute; test_theory_command.py",
+}
 FOREIGN = {".", "dask", "git"}
 
 
@@ -49,6 +61,43 @@ def test_every_block_of_a_page_works(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", own_pages(), ids=name)
+def test_changes_in_the_text_fit_a_shipped_file(page):
+    for token in tokens(page):
+        for child in token.children or ():
+            if child.type == "code_inline" and child.content.startswith("--set "):
+                assert fits_a_shipped_file(shlex.split(child.content)[1]), f"{name(page)}: {child.content}"
+
+
+def test_changes_in_the_help_fit_a_shipped_file():
+    found = [
+        change
+        for command in every_command(typer.main.get_command(app))
+        for option in command.params
+        for change in re.findall(r"--set (\S+)", getattr(option, "help", None) or "")
+    ]
+    assert len(found) >= 4
+    assert all(map(fits_a_shipped_file, found)), found
+
+
+def test_commands_named_in_the_package_exist():
+    """In docstrings and in messages: advice that cannot be followed is worse than none."""
+    known = typer.main.get_command(app).commands
+    found = 0
+    for room in ("kd2m_theory", "estimators", "bounds", "validation", "paper_figures"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    for first, second in re.findall(r"\bkd2m ([a-z]+)(?: ([a-z]+))?", node.value):
+                        assert first in known, f"{path.name}: kd2m {first}"
+                        beneath = getattr(known[first], "commands", {})
+                        assert first == "validate" or not (second and beneath) or second in beneath, (
+                            f"{path.name}: kd2m {second}"
+                        )
+                        found += 1
+    assert found > 20
+
+
+@pytest.mark.parametrize("page", own_pages(), ids=name)
 def test_commands_in_the_text_exist(page):
     for words in commands_in_text(page):
         group, rest = typer.main.get_command(app), words[1:]
@@ -79,10 +128,17 @@ def type_in(words, where, monkeypatch):
         words = words[1:]
     program = words[0].rsplit("/", 1)[-1]
     if program == "torchrun":
-        parse(words[words.index("kd2m_theory") + 1 :], where)
+        ours = words[words.index("kd2m_theory") + 1 :]
+        parse(ours, where)
+        read_what_is_named(ours)
     elif program == "kd2m":
         parse(words[1:], where)
-        if any(tuple(words[1 : 1 + len(cheap)]) == cheap for cheap in CHEAP):
+        read_what_is_named(words[1:])
+        if not any(tuple(words[1 : 1 + len(cheap)]) == cheap for cheap in CHEAP):
+            assert any(tuple(words[1 : 1 + len(dear)]) == dear for dear in NOT_RUN), (
+                f"{where}: {words} is not run, and not said why"
+            )
+        else:
             monkeypatch.setattr(sys, "argv", ["kd2m", *words[1:]])
             with pytest.raises(SystemExit) as stop:
                 main()
@@ -100,6 +156,30 @@ def type_in(words, where, monkeypatch):
         assert asked <= set(extras), f"{where}: no extra {asked - set(extras)}"
     else:
         assert program in FOREIGN, f"{where}: {program} is neither ours nor known"
+
+
+def read_what_is_named(words):
+    """The configuration or the campaign of a command, with its changes."""
+    reader = {"train": read_configuration, "validate": read_campaign}.get(words[0])
+    if reader is not None and words[1] not in ("report", "merge"):
+        reader(words[1], [words[k + 1] for k, word in enumerate(words) if word == "--set"])
+
+
+def fits_a_shipped_file(change):
+    files = (ROOT / "validation/campaigns/shipped").glob("*.toml")
+    tables = [(read_configuration, each) for each in shipped_names()] + [(read_campaign, each.stem) for each in files]
+    for reader, source in tables:
+        try:
+            reader(source, [change])
+        except InputError:
+            continue
+        return True
+    return False
+
+
+def every_command(command):
+    beneath = getattr(command, "commands", {}).values()
+    return [command, *(each for group in beneath for each in every_command(group))]
 
 
 def parse(words, where):

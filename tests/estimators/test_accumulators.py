@@ -129,10 +129,12 @@ def test_metrics_are_the_accumulators(name):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_metrics_log_in_a_lightning_run(tmp_path):
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_metrics_log_in_a_lightning_run(tmp_path, precision):
     import lightning
 
-    x, y = (torch.tensor(stream, dtype=torch.float32) for stream in streams(4))
+    dtype = torch.bfloat16 if precision == "bf16-true" else torch.float32
+    x, y = (torch.tensor(stream, dtype=dtype) for stream in streams(4))
 
     class Module(lightning.LightningModule):
         def __init__(self):
@@ -146,13 +148,50 @@ def test_metrics_log_in_a_lightning_run(tmp_path):
 
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=16)
     trainer = lightning.Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, default_root_dir=tmp_path
+        accelerator="cpu",
+        precision=precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
     )
     logged = trainer.validate(Module(), loader, verbose=False)[0]
     for k, make in enumerate(MAKERS.values()):
         whole = make()
-        whole.update(x, y)
+        whole.update(x.double(), y.double())
         assert logged[f"distance_{k}"] == pytest.approx(whole.compute().value, rel=1e-6)  # Lightning logs float32
+
+
+CASTS = {
+    "set_dtype": lambda metric: metric.set_dtype(torch.bfloat16),
+    "set_dtype, half": lambda metric: metric.set_dtype(torch.float16),
+    "to": lambda metric: metric.to(torch.bfloat16),
+    "to, with a device": lambda metric: metric.to("cpu", torch.float16),
+    "half": lambda metric: metric.half(),
+    "bfloat16": lambda metric: metric.bfloat16(),
+    "type": lambda metric: metric.type(torch.bfloat16),
+    "of a module": lambda metric: torch.nn.ModuleList([metric]).to(torch.bfloat16)[0],
+    "half, of a module": lambda metric: torch.nn.ModuleList([metric]).half()[0],
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("cast", CASTS)
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_stay_in_float64_when_a_model_is_cast(name, cast, dtype):
+    """The oracle is the accumulator, fed with the same numbers as float64."""
+    x, y = (torch.tensor(stream).to(dtype) for stream in streams(5))
+    metric, accumulator = METRICS[name](), MAKERS[name]()
+    for part in (slice(0, 20), slice(20, 60)):
+        metric = CASTS[cast](metric)
+        metric.update(x[part], y[part])
+        accumulator.update(x[part].double(), y[part].double())
+    metric = CASTS[cast](metric)
+    assert metric.compute().dtype == torch.float64
+    assert metric.compute().item() == pytest.approx(accumulator.compute().value, rel=1e-12)
+    CASTS[cast](metric).reset()
+    metric.update(x, y)
+    assert metric.compute().item() == pytest.approx(accumulator.compute().value, rel=1e-12)
 
 
 @pytest.mark.long

@@ -177,6 +177,13 @@ def test_a_model_is_never_sent_where_it_cannot_come_back_from(nets):
     assert next(nets[0].parameters()).device.type == "cpu"
 
 
+def test_weights_that_are_not_loaded_are_named(nets):
+    with pytest.raises(InputError, match=r"the student \(Net\) cannot be moved to 'cpu': Cannot copy out of meta tensor"):
+        Pair.from_models(nets[0], Net().to("meta"), loader())
+    with pytest.raises(InputError, match="inputs of float32 cannot be moved to 'cpu': Cannot copy out of meta tensor"):
+        Pair.from_models(*nets, [torch.zeros(4, 2, device="meta")])
+
+
 def test_inputs_of_several_tensors_and_labels_of_one():
     class Two(nn.Module):
         def __init__(self):

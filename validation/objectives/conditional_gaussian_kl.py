@@ -30,6 +30,7 @@ class ConditionalGaussianKL(GaussianKL):
     """
 
     part = "conditional_gaussian_kl"
+    compares = "classes"
 
     def __init__(self, sizes: Sizes, *, pooling: float = 0.5, **options: Unpack[DirectedOptions]) -> None:
         super().__init__(sizes, **options)

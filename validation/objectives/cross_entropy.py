@@ -10,6 +10,7 @@ class CrossEntropy(Objective):
     """Cross-entropy alone, in nats. Networks of any sizes; no teacher is looked at."""
 
     needs_teacher = False
+    compares = "images"
 
     def __init__(self, sizes: Sizes | None = None, *, cross_entropy: float = 1.0) -> None:
         super().__init__(cross_entropy)

@@ -15,6 +15,7 @@ class CW2(FeatureObjective):
 
     part = "cw2"
     refuses = True
+    compares = "classes"
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """CW₂²."""

@@ -53,6 +53,7 @@ class GaussianCW2(GaussianW2):
     """
 
     part = "gaussian_cw2"
+    compares = "classes"
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """Gaussian CW₂²."""

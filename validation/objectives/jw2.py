@@ -18,7 +18,7 @@ class JW2(FeatureObjective):
         weight: λ ≥ 0.
         beta: β ≥ 0, weight of the label cost.
         label_cost: "predictions", where ŷ is the teacher's softmax, or "labels", where it is the true class, one-hot. ŷ_S is
-            the student's softmax in both.
+            student's softmax in both. Labels that are shares of classes (mixup) are taken as they are.
         projector: as `FeatureObjective`.
         cross_entropy: weight of the cross-entropy.
 
@@ -49,7 +49,8 @@ class JW2(FeatureObjective):
         """JW₂²."""
         predicted = student.logits.softmax(dim=1)
         if self.label_cost == "labels":
-            target = functional.one_hot(labels, predicted.shape[1]).to(predicted)
+            one_hot = labels if labels.ndim > 1 else functional.one_hot(labels, predicted.shape[1])
+            target = one_hot.to(predicted)
         else:
             target = teacher.logits.softmax(dim=1)
         return squared_jw2(student.features, teacher.features, predicted, target, self.beta)

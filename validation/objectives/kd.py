@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from kd2m_theory.checks import above_zero, at_least_zero
 from kd2m_theory.errors import InputError
+from kd2m_theory.validation.objectives.divergence import divergence_by_class, mean_over_images
 from kd2m_theory.validation.objectives.objective import Objective, Sizes
 from kd2m_theory.validation.training.outputs import Outputs
 
@@ -21,6 +22,8 @@ class KD(Objective):
     Raises:
         InputError: a weight that is negative, not finite, or above 1 without `cross_entropy`; T ≤ 0; other classes.
     """
+
+    compares = "images"
 
     def __init__(
         self, sizes: Sizes, *, weight: float = 0.9, temperature: float = 4.0, cross_entropy: float | None = None
@@ -43,10 +46,10 @@ class KD(Objective):
 
     def terms(self, student: Outputs, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """T² KL(p_T‖q_T)."""
-        return {"kd": tempered_divergence(student.logits, teacher.logits, self.temperature)}
+        return {"kd": tempered_divergence(student.logits, teacher.logits, labels, self.temperature)}
 
 
-def tempered_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T² KL(p_T‖q_T) in nats, the mean over n × K logits: the teacher is the one averaged over."""
+def tempered_divergence(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """T² KL(p_T‖q_T) in nats, the mean over n × K logits of images that count: the teacher is the one averaged over."""
     log_p, log_q = (functional.log_softmax(logits / temperature, dim=1) for logits in (teacher, student))
-    return temperature**2 * functional.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+    return temperature**2 * mean_over_images(divergence_by_class(log_p, log_q), labels)

@@ -74,6 +74,7 @@ class ConditionalMMD(MMD):
     """CE + λ times the mean of MMD² over the classes present in the batch; one kernel for all classes. Options as `MMD`."""
 
     part = "conditional_mmd"
+    compares = "classes"
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """Conditional MMD²."""

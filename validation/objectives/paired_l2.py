@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from kd2m_theory.estimators.losses.transport import paired_l2
+from kd2m_theory.estimators.losses.transport import paired_squares
+from kd2m_theory.validation.objectives.divergence import mean_over_images
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
 from kd2m_theory.validation.objectives.objective import require_finite
 from kd2m_theory.validation.training.outputs import Outputs
@@ -17,9 +18,10 @@ class PairedL2(FeatureObjective):
 
     part = "paired_l2"
     refuses = True
+    compares = "images"
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """E‖z_S − z_T‖²."""
         if student.features.device.type == "cpu":
             require_finite(student.features, teacher.features)
-        return paired_l2(student.features, teacher.features)
+        return mean_over_images(paired_squares(student.features, teacher.features), labels)

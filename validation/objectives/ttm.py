@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kd2m_theory.checks import above_zero, at_least_zero
+from kd2m_theory.validation.objectives.divergence import divergence_by_class, mean_over_images
 from kd2m_theory.validation.objectives.objective import Objective, Sizes
 from kd2m_theory.validation.training.outputs import Outputs
 
@@ -28,6 +29,7 @@ class TTM(Objective):
     """
 
     part: ClassVar[str] = "ttm"
+    compares = "images"
 
     def __init__(self, sizes: Sizes, *, weight: float = 1.0, gamma: float = 0.1, cross_entropy: float = 1.0) -> None:
         super().__init__(cross_entropy)
@@ -41,7 +43,7 @@ class TTM(Objective):
 
     def terms(self, student: Outputs, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """The mean over images."""
-        return {self.part: self.by_image(student.logits, teacher.logits).mean()}
+        return {self.part: mean_over_images(self.by_image(student.logits, teacher.logits), labels)}
 
     def by_image(self, student: Tensor, teacher: Tensor) -> Tensor:
         """KL(p̂‖q) of n × K logits, n values."""
@@ -54,8 +56,7 @@ def divergence_by_image(student: Tensor, teacher: Tensor, gamma: float) -> Tenso
     From γ·logits: a power of a float32 softmax underflows where its logits differ by 100.
     """
     log_target, log_q = functional.log_softmax(gamma * teacher, dim=1), functional.log_softmax(student, dim=1)
-    divergences: Tensor = functional.kl_div(log_q, log_target, reduction="none", log_target=True).sum(dim=1)
-    return divergences
+    return divergence_by_class(log_target, log_q).sum(dim=1)
 
 
 def smoothness(teacher: Tensor, gamma: float) -> Tensor:

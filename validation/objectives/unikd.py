@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from kd2m_theory.checks import above_zero, at_least_zero
 from kd2m_theory.errors import InputError
+from kd2m_theory.validation.objectives.divergence import divergence_by_class, mean_over_images
 from kd2m_theory.validation.objectives.gaussian_head import GaussianHead, diagonal_divergence
 from kd2m_theory.validation.objectives.kd import tempered_divergence
 from kd2m_theory.validation.objectives.objective import Objective, Sizes
@@ -44,6 +45,8 @@ class UniKDReconstruction(Objective):
         InputError: a weight or warm-up that is negative or not finite; T ≤ 0; a switch that is not true or false; other
             classes; fusion for a student without stages.
     """
+
+    compares = "images"
 
     def __init__(
         self,
@@ -93,14 +96,14 @@ class UniKDReconstruction(Objective):
         mean_teacher, log_variance_teacher = self.teacher_head(teacher.features)
         divergences = diagonal_divergence(mean_teacher, log_variance_teacher, mean_student, log_variance_student)
         terms = {
-            "logit_kd": tempered_divergence(student.logits, teacher.logits, self.temperature),
-            "distribution": divergences.mean(),
+            "logit_kd": tempered_divergence(student.logits, teacher.logits, labels, self.temperature),
+            "distribution": mean_over_images(divergences, labels),
         }
         if self.anchor:
-            terms["anchor"] = (
-                anchor_divergence(mean_student, log_variance_student, student.logits)
-                + anchor_divergence(mean_teacher, log_variance_teacher, teacher.logits)
-            ).mean()
+            anchors = anchor_divergence(mean_student, log_variance_student, student.logits) + anchor_divergence(
+                mean_teacher, log_variance_teacher, teacher.logits
+            )
+            terms["anchor"] = mean_over_images(anchors, labels)
         return terms
 
 
@@ -113,5 +116,5 @@ def anchor_divergence(mean: Tensor, log_variance: Tensor, logits: Tensor) -> Ten
     log_p = functional.log_softmax(logits.detach(), dim=1)
     reach = mean + log_variance.exp() / 2
     # ⟨p, log p − log softmax(μ + σ²/2)⟩ + ⟨p, σ²/2⟩ is the same and does not cancel.
-    divergences = functional.kl_div(functional.log_softmax(reach, dim=1), log_p, reduction="none", log_target=True).sum(dim=1)
+    divergences = divergence_by_class(log_p, functional.log_softmax(reach, dim=1)).sum(dim=1)
     return divergences + (log_p.exp() * (reach - mean)).sum(dim=1)

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from kd2m_theory.checks import whole
+from kd2m_theory.errors import InputError
 from kd2m_theory.extraction import choose_device
 from kd2m_theory.files import make_folder
 from kd2m_theory.validation import numbers
@@ -16,6 +17,8 @@ from kd2m_theory.validation.training.run import Run, Trained
 from kd2m_theory.validation.training.run_folder import RunFolder
 
 __all__ = ["Trained", "train"]
+
+_TRAINS_ON = ("cpu", "cuda", "mps")  # devices of Lightning's trainer
 
 
 def train(
@@ -70,4 +73,6 @@ def train(
 
 def _place(device: str, processes: Processes) -> torch.device:
     place = choose_device(device)
+    if place.type not in _TRAINS_ON:
+        raise InputError(f"device is {device!r}; training runs on {', '.join(map(repr, _TRAINS_ON))}")
     return torch.device(place.type, processes.local_rank) if place.type == "cuda" and processes.count > 1 else place

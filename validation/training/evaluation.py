@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kd2m_theory.estimators.losses.by_class import IGNORED
+from kd2m_theory.validation.objectives.divergence import divergence_by_class
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.stream import Split
 from kd2m_theory.validation.training.outputs import Outputs
@@ -57,18 +59,20 @@ def predict(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def evaluate(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None = None) -> Evaluation:
-    """See `Evaluation`; n × K logits, n labels, n × K logits of a teacher, on any device.
+    """See `Evaluation`; n × K logits, n labels (−100: does not count), n × K logits of a teacher, on any device.
 
     Means are taken in float64 on the CPU: not every device has it.
     """
     logits, labels = logits.cpu(), labels.cpu()
+    counted = labels != IGNORED
+    logits, labels = logits[counted], labels[counted]
     log_q = functional.log_softmax(logits.double(), dim=1)
     entropy = -torch.special.xlogy(log_q.exp(), log_q.exp()).sum(dim=1).mean()
     agreement = divergence = torch.tensor(torch.nan)
-    if teacher_logits is not None and teacher_logits.shape == logits.shape:
-        teacher_logits = teacher_logits.cpu()
+    if teacher_logits is not None and teacher_logits.shape == (len(counted), *logits.shape[1:]):
+        teacher_logits = teacher_logits.cpu()[counted]
         log_p = functional.log_softmax(teacher_logits.double(), dim=1)
-        divergence = functional.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+        divergence = divergence_by_class(log_p, log_q).sum() / len(log_q)
         agreement = (logits.argmax(dim=1) == teacher_logits.argmax(dim=1)).double().mean()
     return Evaluation(
         cross_entropy=float(functional.nll_loss(log_q, labels)),

@@ -21,7 +21,8 @@ def read_table(source: str | Path, what: str, shipped: Traversable, changes: Ite
         what: it is, in words: "configuration".
         shipped: folder of the shipped ones.
         changes: "key=value" in the place of what the file says. A key is dotted, and counts entries of a list from 1; a value
-            is one of TOML, or bare words. Of a file with variants, "variant=NAME" chooses one.
+            is one of TOML, or bare words. Of a file with variants, "variant=NAME" chooses one. Another name of a population or
+            an objective brings its own defaults: options that the file has for the former one are left out.
 
     Raises:
         InputError: no such file or name (the message has the nearest), no TOML, no such variant, or a change that does not fit.
@@ -42,7 +43,8 @@ def read_table(source: str | Path, what: str, shipped: Traversable, changes: Ite
         if path == [_CHOSEN]:
             variant = value
     table = _varied(table, variant, str(source))
-    for path, value, words in parsed:
+    # Names first: the options beside one are its own, in whatever order they are said.
+    for path, value, words in sorted(parsed, key=lambda change: change[0][-1] != "name"):
         if path != [_CHOSEN]:
             _apply(table, path, value, words)
     return table
@@ -115,6 +117,8 @@ def _apply(table: Any, path: list[str], value: Any, words: str) -> None:
     if isinstance(table, list):
         table[_index(table, last, words)] = value
     elif isinstance(table, dict):
+        if last == "name" and table.get(last, value) != value:
+            table.clear()  # options of one objective or population mean nothing to another
         table[last] = value
     else:
         raise InputError(f"{words!r} goes into {above[-1]!r}, which is not a table")

@@ -54,6 +54,19 @@ def test_a_variant_changes_what_it_names_and_an_objective_as_a_whole(read, shipp
     assert read("one-kd", "variant=other") == plain | {"delta": 0.1}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_another_name_brings_its_own_defaults(read, order):
+    """The weight of an objective means nothing to another."""
+    changes = ["objective.name=cw2", "objective.projector=linear"][::order]
+    assert read("one", *changes)["objective"] == {"name": "cw2", "projector": "linear"}
+    assert read("one", "objective.name=none", "delta=0.5")["objective"] == {"name": "none", "weight": 3}
+    assert read("one-kd", "objective.name=kd", "objective.weight=2")["objective"] == {"name": "kd", "weight": 2}
+    assert read("two", "population.name=digits", "population.augment=false") == {
+        "x": 1,
+        "population": {"name": "digits", "augment": False},
+    }
+
+
 def test_changes_come_after_the_variant(read):
     assert read("one", "student.training.epochs=4", "variant=kd")["student"]["training"] == {"epochs": 4, "batch": 8}
 
