@@ -19,10 +19,11 @@ from kd2m_theory.arrays import Float64, Int64, class_labels, cloud, probability_
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.distances import common_shares, same_classes
-from kd2m_theory.estimators.enclosure import Enclosure, round_up
+from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.mixture import bures_squared, compact
 from kd2m_theory.estimators.number import Number, Uncertified
+from kd2m_theory.estimators.scale import round_up, shifted, without_constants
 
 Covariance = Literal["full", "diagonal"]
 Weighting = Literal["frequency", "uniform"]
@@ -164,8 +165,7 @@ def gaussian_wasserstein(
         "moment_upper": mean + spread,
         "rounding": 10 * (len(x) + len(y) + x.shape[1]) * EPS * (mean + spread),
     }
-    with np.errstate(over="ignore", under="ignore"):
-        roots = {name: float(np.ldexp(math.sqrt(square), exponent)) for name, square in squares.items()}
+    roots = {name: shifted(math.sqrt(square), exponent) for name, square in squares.items()}
     if math.isinf(roots["moment_upper"]):
         raise InputError("the distance overflows float64; rescale the features (a common factor scales the distance)")
     return GaussianDistance(**roots, covariance=kind)
@@ -383,6 +383,7 @@ def _covariance(value: str) -> Covariance:
 def _clouds(x: Any, y: Any, weights_x: Any, weights_y: Any) -> tuple[Float64, Float64, Float64, Float64]:
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
+    x, y = without_constants(x, y)
     return x, y, probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
 
 
