@@ -49,7 +49,7 @@ def clopper_pearson(successes: int, n: int, delta: float) -> Confidence:
     lower = _outward(stats.beta.ppf(delta / 2, successes, n - successes + 1), -1) if successes > 0 else 0.0
     upper = _outward(stats.beta.isf(delta / 2, successes + 1, n - successes), 1) if successes < n else 1.0
     return Confidence(
-        value=successes / n,
+        value=int(successes) / int(n),
         lower=lower,
         upper=upper,
         level=1 - delta,

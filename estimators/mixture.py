@@ -90,9 +90,8 @@ def _covariances(value: Any, means: Float64, name: str) -> Float64:
     covariances = real_array(value, name, ndim)
     if covariances.shape != (k, *(d,) * (ndim - 1)):
         raise InputError(f"{name} has shape {covariances.shape} for {k} means of dimension {d}; pass {(k, d, d)} or {(k, d)}")
-    if ndim == 2:
-        if (covariances < 0).any():
-            raise InputError(f"{name} holds a negative variance {covariances.min():g}; pass variances, which are ≥ 0")
+    if ndim == 2 and (covariances < 0).any():
+        raise InputError(f"{name} holds a negative variance {covariances.min():g}; pass variances, which are ≥ 0")
     return covariances
 
 

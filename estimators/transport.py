@@ -202,9 +202,7 @@ def certified_plan(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = M
     if cost.relative_error:  # only non-negative costs have one
         lower = max(lower, 0.0)
     enclosure = Enclosure(lower=lower, upper=max(upper, lower), unit=cost.unit, method=plan.method, capped=plan.capped)
-    plan = replace(
-        plan, rows=rows[plan.rows], columns=columns[plan.columns], potential=_shifted(plan.potential, exponent)
-    )
+    plan = replace(plan, rows=rows[plan.rows], columns=columns[plan.columns], potential=_shifted(plan.potential, exponent))
     return enclosure.shifted(exponent), plan
 
 
