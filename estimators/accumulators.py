@@ -40,19 +40,29 @@ class Moments:
         anchor = points[0]  # a coordinate that is constant stays so, which minus a rounded mean it would not
         points = points - anchor
         offset = points.mean(axis=0)
+        return cls(len(points), anchor + offset, compact(points - offset)).shifted(exponent)
+
+    def shifted(self, exponent: int) -> "Moments":
+        """Moments of the points multiplied by 2^exponent.
+
+        Raises:
+            InputError: they overflow.
+        """
         with np.errstate(over="ignore"):
-            factor = np.ldexp(compact(points - offset), exponent)
-        if not np.isfinite(factor).all():
+            mean, factor = np.ldexp(self.mean, exponent), np.ldexp(self.factor, exponent)
+        if not (np.isfinite(mean).all() and np.isfinite(factor).all()):
             raise InputError("the scatter of the points overflows float64; rescale the features")
-        return cls(len(points), np.ldexp(anchor + offset, exponent), factor)
+        return Moments(self.count, mean, factor)
 
     def merge(self, other: "Moments") -> "Moments":
         """Moments of both clouds together."""
-        count = self.count + other.count
-        shift = other.mean - self.mean
-        between = math.sqrt(self.count * other.count / count) * shift
-        mean = self.mean + shift * (other.count / count)
-        return Moments(count, mean, compact(np.vstack((self.factor, other.factor, between))))
+        exponent = exponent_of(self.mean, self.factor, other.mean, other.factor)
+        first, second = self.shifted(-exponent), other.shifted(-exponent)
+        count = first.count + second.count
+        shift = second.mean - first.mean
+        between = math.sqrt(first.count * second.count / count) * shift
+        mean = first.mean + shift * (second.count / count)
+        return Moments(count, mean, compact(np.vstack((first.factor, second.factor, between)))).shifted(exponent)
 
 
 class GaussianAccumulator:
@@ -153,8 +163,15 @@ class RandomFeatureMMD:
         self.sums = np.zeros((2, 2 * features))
 
     def embed(self, points: Float64) -> Float64:
-        """Mean feature map times count: Σ φ(x), with ⟨φ(x), φ(x')⟩ ≈ k(x, x')."""
-        phases = points @ self.frequencies
+        """Mean feature map times count: Σ φ(x), with ⟨φ(x), φ(x')⟩ ≈ k(x, x').
+
+        Raises:
+            InputError: points so many bandwidths away that their number is beyond float64.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            phases = points @ self.frequencies
+        if not np.isfinite(phases).all():
+            raise InputError("the features in units of the bandwidth overflow float64; rescale the features or the bandwidth")
         total: Float64 = np.concatenate((np.cos(phases).sum(axis=0), np.sin(phases).sum(axis=0)))
         return total / math.sqrt(self.settings[2])
 

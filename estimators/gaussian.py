@@ -25,6 +25,9 @@ from kd2m_theory.estimators.mixture import bures_squared, compact
 from kd2m_theory.estimators.number import Number, Uncertified
 from kd2m_theory.estimators.scale import round_up, shifted, without_constants
 
+# A ratio of deviations of which the square, a term of the divergence, is still far inside float64.
+_LARGEST = 2.0**500
+
 Covariance = Literal["full", "diagonal"]
 Weighting = Literal["frequency", "uniform"]
 
@@ -329,9 +332,12 @@ def _divergence(x: Float64, y: Float64, gap: Float64, tolerance: float, kind: Co
     if not live.any():
         return 0.0, ""
     scale_x, scale_y = scale_x[live], scale_y[live]
-    shift = gap[live] / scale_y
+    with np.errstate(over="ignore"):
+        shift, wider = gap[live] / scale_y, scale_x / scale_y
     if kind == "diagonal":
-        return _terms(scale_x / scale_y, shift)
+        return _terms(wider, shift)
+    if max(wider.max(), np.abs(shift).max()) > _LARGEST:
+        return math.inf, "it exceeds what float64 can tell from infinity"
     own = np.linalg.svd(compact(x[:, live] / scale_x), compute_uv=False)
     x, y = compact(x[:, live] / scale_y), compact(y[:, live] / scale_y)
     _, sizes, axes = np.linalg.svd(y, full_matrices=False)

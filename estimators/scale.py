@@ -78,15 +78,13 @@ def rescaled(values: Float64, exponent: int) -> tuple[Float64, bool]:
 
 
 def centred(*clouds: Float64) -> tuple[Float64, ...]:
-    """The clouds moved so that the middle of the range of every coordinate is the origin; a point is right to one rounding.
+    """The clouds moved together so that their means' mean is about the origin; every coordinate is right to one rounding.
 
     Args:
         *clouds: arrays of n × d points each, with one d, in the unit of `in_unit`.
     """
-    least = np.minimum.reduce([cloud.min(axis=0) for cloud in clouds])
-    largest = np.maximum.reduce([cloud.max(axis=0) for cloud in clouds])
-    middle = (least + largest) / 2
-    return tuple(cloud - middle for cloud in clouds)
+    centre = np.mean([cloud.mean(axis=0) for cloud in clouds], axis=0)
+    return tuple(cloud - centre for cloud in clouds)
 
 
 def shifted(value: float, exponent: int) -> float:

@@ -81,8 +81,7 @@ def sliced_wasserstein(
     for start in range(0, projections, block):
         part = slice(start, start + block)
         powers[part] = line_costs(x @ directions[part].T, y @ directions[part].T, a, b, p)
-    centre = (x.mean(axis=0) + y.mean(axis=0)) / 2
-    radius = np.linalg.norm(x - centre, axis=1).max() + np.linalg.norm(y - centre, axis=1).max()
+    radius = np.linalg.norm(x, axis=1).max() + np.linalg.norm(y, axis=1).max()
     most = float(radius**p) * (1 + 1e-9)
     if most:
         mean = empirical_bernstein(powers, 0.0, most, delta, range_known=True)
