@@ -73,24 +73,28 @@ def class_lipschitz(weight: Float64) -> Float64:
         array([3.1623, 2.    , 3.1623])
     """
     classes, dimension = weight.shape
-    if classes * classes * dimension <= _DIRECT:
-        largest: Float64 = np.stack([row_norms(weight - row).max() for row in weight])
-        return largest
     (rows,), exponent = in_unit(weight)
-    (rows,) = centred(rows)
-    squares = np.einsum("ij,ij->i", rows, rows)
-    farthest = np.empty(classes)
-    step = max(1, _BLOCK // classes)
-    for start in range(0, classes, step):
-        part = slice(start, start + step)
-        products = rows[part] @ rows.T
-        farthest[part] = (squares - 2.0 * products).max(axis=1)
-    farthest += squares
-    # A sum of d products is off by d ulps of the two rows' norms; centring has cost each entry one.
-    error = (4 * dimension + 32) * EPS * (squares + squares.max())
-    norms = np.sqrt(np.maximum(farthest, 0.0) + error) * (1 + 4 * EPS)
+    if classes * classes * dimension <= _DIRECT:
+        norms = np.stack([row_norms(rows - row).max() for row in rows])
+    else:
+        norms = _largest_distances(*centred(rows))
     with np.errstate(over="ignore"):
-        return np.ldexp(norms, exponent) + 2 * TINY * (norms > 0)
+        largest: Float64 = np.ldexp(norms, exponent) + np.where(norms > 0, 2 * TINY, 0.0)
+    return largest
+
+
+def _largest_distances(rows: Float64) -> Float64:
+    """From each row to the one farthest away, rounded up: ‖u‖² + ‖v‖² − 2⟨u, v⟩ in blocks of matrix products."""
+    squares = np.einsum("ij,ij->i", rows, rows)
+    farthest = np.empty(len(rows))
+    step = max(1, _BLOCK // len(rows))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        farthest[part] = (squares - 2.0 * (rows[part] @ rows.T)).max(axis=1)
+    # Sums of d products are right to d ulps of both rows' squares; centring has cost each entry an ulp.
+    error = (4 * rows.shape[1] + 32) * EPS * (squares + squares.max())
+    norms: Float64 = np.sqrt(np.maximum(farthest + squares, 0.0) + error) * (1 + 4 * EPS)
+    return norms
 
 
 def lipschitz(weight: Float64) -> float:

@@ -223,7 +223,7 @@ def test_no_number_is_nan_and_all_are_plain_floats(field):
     for number in every_number():
         if field in {each.name for each in fields(number)}:
             assert type(getattr(replace(number, **{field: np.float64(getattr(number, field))}), field)) is float
-            with pytest.raises(ValueError, match="NaN|exceeds"):
+            with pytest.raises(ValueError, match=r"NaN|exceeds"):
                 replace(number, **{field: math.nan})
 
 

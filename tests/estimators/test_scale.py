@@ -84,6 +84,14 @@ def test_what_a_new_unit_loses_is_told(values, exponent):
             assert Fraction(new) == Fraction(old) * Fraction(2) ** exponent
 
 
+def attempted(call):
+    """What a call gives, or None and the words with which it refuses."""
+    try:
+        return call(), ""
+    except InputError as error:
+        return None, str(error)
+
+
 def squares(x, y):
     return [[sum((Fraction(a) - Fraction(b)) ** 2 for a, b in zip(u, v, strict=True)) for v in y] for u in x]
 
@@ -97,17 +105,15 @@ def best(costs):
 def test_transport_of_order_two_encloses_the_truth(x, y):
     """All permutations in rational arithmetic: three points of one weight move as a whole (Birkhoff)."""
     truth = best(squares(x, y))
-    try:
-        distance = estimators.wasserstein(x, y, p=2)
-    except InputError as error:
-        assert "overflow" in str(error)
+    distance, refused = attempted(lambda: estimators.wasserstein(x, y, p=2))
+    if distance is None:
+        assert "overflow" in refused
         assert truth > Fraction(2) ** 2040
     else:
         assert exact(distance.lower) ** 2 <= truth <= exact(distance.upper) ** 2
-    try:
-        square = estimators.wasserstein(x, y, ground="sqeuclidean")
-    except InputError as error:
-        assert "overflow" in str(error)
+    square, refused = attempted(lambda: estimators.wasserstein(x, y, ground="sqeuclidean"))
+    if square is None:
+        assert "overflow" in refused
         assert max(np.abs(x).max(), np.abs(y).max()) > 2.0**500  # for points far from 0, the allowance alone may overflow
     else:
         assert exact(square.lower) <= truth <= exact(square.upper)
@@ -122,10 +128,9 @@ def test_transport_on_the_line_with_labels_encloses_the_truth(x, y, beta):
         (lambda: estimators.joint_wasserstein(x, y, [0, 1, 2], [0, 1, 2], p=1, beta=beta), best(with_labels)),
     )
     for call, truth in calls:
-        try:
-            distance = call()
-        except InputError as error:
-            assert "overflow" in str(error)
+        distance, refused = attempted(call)
+        if distance is None:
+            assert "overflow" in refused
             assert truth > Fraction(2) ** 1020
         else:
             assert exact(distance.lower) <= truth <= exact(distance.upper)
@@ -138,10 +143,9 @@ def test_the_head_aware_cost_encloses_the_truth(x, y, weight):
         return sum((Fraction(b) - Fraction(a)) * Fraction(p) for a, b, p in zip(w, v, point, strict=True))
 
     truth = best([[abs(margin(u) - margin(v)) for v in y] for u in x])
-    try:
-        distance = estimators.wasserstein(x, y, ground=VertexNorm(weight, label=0))
-    except InputError as error:
-        assert "overflow" in str(error)
+    distance, refused = attempted(lambda: estimators.wasserstein(x, y, ground=VertexNorm(weight, label=0)))
+    if distance is None:
+        assert "overflow" in refused
     else:
         assert exact(distance.lower) <= truth <= exact(distance.upper)
 
@@ -155,10 +159,9 @@ def test_the_gaussian_distance_encloses_the_truth(x, y):
     roots = [Fraction(math.isqrt(int(v * scale * scale))) / scale for v in variances]
     truth = (means[0] - means[1]) ** 2 + (roots[0] - roots[1]) ** 2
     slack = 4 * sum(roots, Fraction(1) / scale) / scale
-    try:
-        distance = estimators.gaussian_wasserstein(x, y)
-    except InputError as error:
-        assert "overflow" in str(error)
+    distance, refused = attempted(lambda: estimators.gaussian_wasserstein(x, y))
+    if distance is None:
+        assert "overflow" in refused
     else:
         assert exact(distance.lower) ** 2 <= truth + slack
         assert truth - slack <= exact(distance.upper) ** 2
@@ -323,14 +326,12 @@ def test_every_public_estimator_meets_hostile_numbers():
 @given(x=points(4, 2), y=points(4, 2), values=st.lists(hostile, min_size=4, max_size=4))
 def test_hostile_numbers_give_a_number_or_a_sentence(name, x, y, values):
     """A NaN, a warning of NumPy or an exception of its own would each be an answer that says nothing."""
-    try:
-        found = CALLS[name](x, y, values)
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        for number in found:
-            assert all(type(getattr(number, end)) is float for end in ("value", "lower", "upper"))
-            assert number.lower <= number.upper
-            assert not math.isnan(number.value)
-            assert len(repr(number)) < 250
-            hash(number)
+    found, refused = attempted(lambda: CALLS[name](x, y, values))
+    assert (found is None) == bool(refused)
+    assert "\n" not in refused
+    for number in found or ():
+        assert all(type(getattr(number, end)) is float for end in ("value", "lower", "upper"))
+        assert number.lower <= number.upper
+        assert not math.isnan(number.value)
+        assert len(repr(number)) < 250
+        hash(number)
