@@ -8,7 +8,7 @@ from kd2m_theory.arrays import Float64, cloud, probability_weights, real_array, 
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, CostMatrix
-from kd2m_theory.estimators.scale import exponent_of, without_constants
+from kd2m_theory.estimators.scale import exponent_of, shifted, without_constants
 from kd2m_theory.estimators.transport import optimal_cost
 
 # Below this share of the traces, their difference from twice the nuclear norm has lost three digits.
@@ -65,7 +65,7 @@ def mixture_wasserstein(
     exponent = max(exponents, default=0)
     means_x, means_y = np.ldexp(means_x, -exponent), np.ldexp(means_y, -exponent)
     first, second = (
-        _factors(np.ldexp(spread, -2 * exponent), name)
+        _factors(np.ldexp(spread, -2 * exponent), 2 * exponent, name)
         for spread, name in zip(spreads, ("covariances_x", "covariances_y"), strict=True)
     )
     dimension = means_x.shape[1]
@@ -95,14 +95,14 @@ def _covariances(value: Any, means: Float64, name: str) -> Float64:
     return covariances
 
 
-def _factors(covariances: Float64, name: str) -> list[tuple[Float64, float]]:
-    """A with AᵀA = Σ of every component, and how far (in W₂) rounding may have moved Σ on the way."""
+def _factors(covariances: Float64, exponent: int, name: str) -> list[tuple[Float64, float]]:
+    """A with AᵀA = Σ of every component, and how far (in W₂) rounding may have moved Σ on the way; all in units of 2^exponent."""
     if covariances.ndim == 2:
         return [(np.diag(np.sqrt(row)), 0.0) for row in covariances]
-    return [_factor(matrix, f"{name}[{index}]") for index, matrix in enumerate(covariances)]
+    return [_factor(matrix, exponent, f"{name}[{index}]") for index, matrix in enumerate(covariances)]
 
 
-def _factor(matrix: Float64, name: str) -> tuple[Float64, float]:
+def _factor(matrix: Float64, exponent: int, name: str) -> tuple[Float64, float]:
     size, d = float(np.abs(matrix).max()), len(matrix)
     skew = float(np.abs(matrix / 2 - matrix.T / 2).max())
     if skew > 1e-8 * size:
@@ -110,7 +110,8 @@ def _factor(matrix: Float64, name: str) -> tuple[Float64, float]:
     # Halves first: a sum of two entries may overflow.
     values, vectors = np.linalg.eigh(matrix / 2 + matrix.T / 2)
     if values[0] < -1e-8 * size:
-        raise InputError(f"{name} has the negative eigenvalue {values[0]:g}; a covariance is positive semi-definite")
+        least = shifted(float(values[0]), exponent)
+        raise InputError(f"{name} has the negative eigenvalue {least:g}; a covariance is positive semi-definite")
     removed = float(np.linalg.norm(np.minimum(values, 0.0)))
     values = np.maximum(values, 0.0)
     # ‖E‖_F of eigh's backward error and of what was taken away above.
