@@ -96,7 +96,7 @@ def _covariances(value: Any, means: Float64, name: str) -> Float64:
 
 
 def _factors(covariances: Float64, exponent: int, name: str) -> list[tuple[Float64, float]]:
-    """A with AᵀA = Σ of every component, and how far (in W₂) rounding may have moved Σ on the way; all in units of 2^exponent."""
+    """A with AᵀA = Σ of every component, and how far (in W₂) rounding may have moved it, where Σ has the unit 2^exponent."""
     if covariances.ndim == 2:
         return [(np.diag(np.sqrt(row)), 0.0) for row in covariances]
     return [_factor(matrix, exponent, f"{name}[{index}]") for index, matrix in enumerate(covariances)]

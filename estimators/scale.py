@@ -60,7 +60,7 @@ def in_unit(*clouds: Float64) -> tuple[tuple[Float64, ...], int]:
     Example:
         >>> (x, y), exponent = in_unit(np.array([[7.0, 0.0]]), np.array([[7.0, 3e-170]]))
         >>> x.tolist(), y.round(3).tolist(), exponent
-        ([[0.0, 0.0]], [[0.0, 0.569]], -562)
+        ([[0.0, 0.0]], [[0.0, 0.906]], -563)
     """
     clouds = without_constants(*clouds)
     exponent = exponent_of(*clouds)
@@ -126,7 +126,7 @@ def product_up(factors: Iterable[float]) -> float:
 
     Example:
         >>> product_up([1e-170, 1e-170, 1e300]), product_up([1e-300, 1e-300]), product_up([0.0, math.inf])
-        (1.0000000000000002e-40, 5e-324, 0.0)
+        (1.0000000000000003e-40, 5e-324, 0.0)
     """
     factors = list(factors)
     if 0 in factors:
