@@ -15,6 +15,7 @@ from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.mixture import bures_squared, compact
 from kd2m_theory.estimators.number import Estimate
+from kd2m_theory.estimators.scale import exponent_of, shifted
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,16 +35,34 @@ class Moments:
     @classmethod
     def of(cls, points: Float64) -> "Moments":
         """Moments of n × d points."""
-        mean = points.mean(axis=0)
-        return cls(len(points), mean, compact(points - mean))
+        exponent = exponent_of(points)
+        points = np.ldexp(points, -exponent)
+        anchor = points[0]  # a coordinate that is constant stays so, which minus a rounded mean it would not
+        points = points - anchor
+        offset = points.mean(axis=0)
+        return cls(len(points), anchor + offset, compact(points - offset)).shifted(exponent)
+
+    def shifted(self, exponent: int) -> "Moments":
+        """Moments of the points multiplied by 2^exponent.
+
+        Raises:
+            InputError: they overflow.
+        """
+        with np.errstate(over="ignore"):
+            mean, factor = np.ldexp(self.mean, exponent), np.ldexp(self.factor, exponent)
+        if not (np.isfinite(mean).all() and np.isfinite(factor).all()):
+            raise InputError("the scatter of the points overflows float64; rescale the features")
+        return Moments(self.count, mean, factor)
 
     def merge(self, other: "Moments") -> "Moments":
         """Moments of both clouds together."""
-        count = self.count + other.count
-        shift = other.mean - self.mean
-        between = math.sqrt(self.count * other.count / count) * shift
-        mean = self.mean + shift * (other.count / count)
-        return Moments(count, mean, compact(np.vstack((self.factor, other.factor, between))))
+        exponent = exponent_of(self.mean, self.factor, other.mean, other.factor)
+        first, second = self.shifted(-exponent), other.shifted(-exponent)
+        count = first.count + second.count
+        shift = second.mean - first.mean
+        between = math.sqrt(first.count * second.count / count) * shift
+        mean = first.mean + shift * (second.count / count)
+        return Moments(count, mean, compact(np.vstack((first.factor, second.factor, between)))).shifted(exponent)
 
 
 class GaussianAccumulator:
@@ -104,14 +123,17 @@ class GaussianAccumulator:
 
 def gaussian_distance(x: Moments, y: Moments, covariance: str) -> float:
     """Gaussian W₂, a distance, from moments."""
-    shift = x.mean - y.mean
-    first, second = x.factor / math.sqrt(x.count), y.factor / math.sqrt(y.count)
+    exponent = exponent_of(x.mean, y.mean)
+    shift = np.ldexp(x.mean, -exponent) - np.ldexp(y.mean, -exponent)
+    own = max((exponent_of(part) + k for part, k in ((shift, exponent), (x.factor, 0), (y.factor, 0)) if part.any()), default=0)
+    shift = np.ldexp(shift, exponent - own)
+    first, second = (np.ldexp(side.factor, -own) / math.sqrt(side.count) for side in (x, y))
     if covariance == "diagonal":
         spreads = (np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=0))
         bures = float(np.square(spreads[0] - spreads[1]).sum())
     else:
         bures = bures_squared(first, second)
-    return math.sqrt(float(shift @ shift) + max(bures, 0.0))
+    return shifted(math.sqrt(float(shift @ shift) + max(bures, 0.0)), own)
 
 
 class RandomFeatureMMD:
@@ -141,8 +163,15 @@ class RandomFeatureMMD:
         self.sums = np.zeros((2, 2 * features))
 
     def embed(self, points: Float64) -> Float64:
-        """Mean feature map times count: Σ φ(x), with ⟨φ(x), φ(x')⟩ ≈ k(x, x')."""
-        phases = points @ self.frequencies
+        """Mean feature map times count: Σ φ(x), with ⟨φ(x), φ(x')⟩ ≈ k(x, x').
+
+        Raises:
+            InputError: points so many bandwidths away that their number is beyond float64.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            phases = points @ self.frequencies
+        if not np.isfinite(phases).all():
+            raise InputError("the features in units of the bandwidth overflow float64; rescale the features or the bandwidth")
         total: Float64 = np.concatenate((np.cos(phases).sum(axis=0), np.sin(phases).sum(axis=0)))
         return total / math.sqrt(self.settings[2])
 
@@ -188,7 +217,13 @@ class PairedDistance:
 
     def __init__(self) -> None:
         self.count = 0
-        self.sums = np.zeros(2)
+        self.sum = 0.0
+        self.length = 0.0  # √Σ‖·‖², of which the square may not be representable
+
+    @property
+    def sums(self) -> Float64:
+        """Σ‖g_S − g_T‖ and Σ‖g_S − g_T‖²."""
+        return np.array((self.sum, self.length * self.length))
 
     def update(self, x: Any, y: Any) -> None:
         """Add n × d rows of both networks on the same inputs.
@@ -200,14 +235,19 @@ class PairedDistance:
         same_dimension(x, y)
         if len(x) != len(y):
             raise InputError(f"x has {len(x)} rows and y {len(y)}; paired features come row by row from the same inputs")
-        lengths = np.linalg.norm(x - y, axis=1)
+        exponent = exponent_of(x, y)
+        change = np.ldexp(x, -exponent) - np.ldexp(y, -exponent)
+        own = exponent_of(change)
+        lengths = np.linalg.norm(np.ldexp(change, -own), axis=1)
         self.count += len(x)
-        self.sums += (math.fsum(lengths), math.fsum(lengths**2))
+        self.sum += shifted(math.fsum(lengths), own + exponent)
+        self.length = math.hypot(self.length, shifted(math.sqrt(math.fsum(lengths**2)), own + exponent))
 
     def merge(self, other: "PairedDistance") -> None:
         """Add everything that another accumulator has seen."""
         self.count += other.count
-        self.sums += other.sums
+        self.sum += other.sum
+        self.length = math.hypot(self.length, other.length)
 
     def compute(self, p: int = 2) -> Estimate:
         """L_p distance, p = 1 or 2, of all rows so far.
@@ -219,5 +259,7 @@ class PairedDistance:
             raise InputError(f"p is {p!r}; L1 and L2 are accumulated")
         if not self.count:
             raise InputError("nothing was added yet; call update first")
-        value = float((self.sums[p - 1] / self.count) ** (1 / p))
+        value = self.sum / self.count if p == 1 else self.length / math.sqrt(self.count)
+        if math.isinf(value):
+            raise InputError("the sum of distances overflows float64; rescale the features")
         return Estimate(value=value, unit="distance", method=f"L{p} of pairs")

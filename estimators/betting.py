@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.estimators.enclosure import Confidence, PopulationUnit, round_down, round_up
+from kd2m_theory.estimators.enclosure import Confidence, PopulationUnit
 from kd2m_theory.estimators.interval_inputs import bounded_sample, check_delta
+from kd2m_theory.estimators.scale import mean_of, round_down, round_up
 
 # Ends lie on a grid of this many steps over the range.
 _STEPS = 2**20
@@ -114,7 +115,7 @@ def _interval(
 ) -> Confidence:
     values, delta = bounded_sample(values, low, high, range_known), check_delta(delta)
     low, high = float(low), float(high)
-    mean = math.fsum(values) / len(values)
+    mean = mean_of(values)
     below = ruled_out((values - low) / (high - low), delta)
     above = ruled_out((high - values) / (high - low), delta)
     return Confidence(

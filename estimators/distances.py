@@ -10,7 +10,8 @@ from kd2m_theory.arrays import Int64, class_labels, cloud, probability_weights, 
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
-from kd2m_theory.estimators.ground import Ground, VertexNorm, cost_matrix
+from kd2m_theory.estimators.ground import Ground, VertexNorm, unit_costs
+from kd2m_theory.estimators.scale import exponent_of
 from kd2m_theory.estimators.transport import MAX_PIVOTS, optimal_cost
 
 
@@ -51,10 +52,10 @@ def wasserstein(
     """
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
-    cost = cost_matrix(x, y, ground, p)
+    cost, exponent = unit_costs(x, y, ground, p)
     weights = probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
     value = optimal_cost(cost, *weights, max_pivots=max_pivots)
-    return value.root() if p == 2 else value
+    return value.root().shifted(exponent // 2) if p == 2 else value.shifted(exponent)
 
 
 def class_wasserstein(
@@ -134,6 +135,9 @@ def conditional_wasserstein(
 
 def combine_classes(parts: Mapping[int, Enclosure], shares: Mapping[int, float], p: int) -> Enclosure:
     """(Σ_y ω_y D_y^p)^{1/p} from the distance of each class and its share ω_y."""
+    # In a unit of their own, in which the squares of what matters can be told from zero.
+    exponent = exponent_of(np.array([part.upper for part in parts.values()]))
+    parts = {label: part.shifted(-exponent) for label, part in parts.items()}
     powers = {label: part.squared() if p == 2 else part for label, part in parts.items()}
     terms = [power.scaled(shares[label]) for label, power in powers.items()]
     total = terms[0]
@@ -141,7 +145,7 @@ def combine_classes(parts: Mapping[int, Enclosure], shares: Mapping[int, float],
         total = total + term
     methods = sorted({part.method for part in parts.values()})
     total = replace(total, method=", ".join(methods))
-    return total.root() if p == 2 else total
+    return (total.root() if p == 2 else total).shifted(exponent)
 
 
 def common_shares(labels_x: Int64, labels_y: Int64) -> dict[int, float]:

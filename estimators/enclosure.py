@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.number import Number
+from kd2m_theory.estimators.scale import round_down, round_up, shifted_down, shifted_up
 from kd2m_theory.words import percent
 
 Unit = Literal["distance", "squared distance", "nats", "squared nats"]
@@ -19,16 +20,6 @@ _ROUNDED = 1e-12
 
 _SQUARE_OF: dict[str, Unit] = {"distance": "squared distance", "nats": "squared nats"}
 _ROOT_OF: dict[str, Unit] = {"squared distance": "distance", "squared nats": "nats"}
-
-
-def round_down(value: float) -> float:
-    """The next float64 below: outward rounding of a lower bound after one operation."""
-    return math.nextafter(value, -math.inf)
-
-
-def round_up(value: float) -> float:
-    """The next float64 above: outward rounding of an upper bound after one operation."""
-    return math.nextafter(value, math.inf)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -65,6 +56,7 @@ class Enclosure(Number):
     capped: bool = False
 
     def __post_init__(self) -> None:
+        Number.__post_init__(self)
         if not self.lower <= self.upper:
             raise ValueError(f"lower {self.lower!r} exceeds upper {self.upper!r}: this enclosure was computed wrongly")
 
@@ -82,7 +74,7 @@ class Enclosure(Number):
     def relative_gap(self) -> float:
         """Width divided by the larger end in absolute value; 0 for the interval [0, 0]."""
         size = max(abs(self.lower), abs(self.upper))
-        return self.gap / size if size > 0 else 0.0
+        return math.inf if math.isinf(size) else self.gap / size if size > 0 else 0.0
 
     @property
     def status(self) -> Literal["optimal", "capped", "open", "vacuous"]:
@@ -123,6 +115,10 @@ class Enclosure(Number):
             capped=self.capped or other.capped,
         )
 
+    def __radd__(self, other: object) -> "Enclosure":
+        """This enclosure, if the other is the number 0 with which `sum` begins."""
+        return self if type(other) is int and other == 0 else NotImplemented
+
     def scaled(self, factor: float, unit: Unit | None = None) -> "Enclosure":
         """Multiplied by a non-negative constant; `unit` renames the result (a Lipschitz constant turns distance to nats).
 
@@ -137,6 +133,17 @@ class Enclosure(Number):
             upper=round_up(self.upper * factor) if self.upper and factor else 0.0,
             unit=unit or self.unit,
         )
+
+    def shifted(self, exponent: int) -> "Enclosure":
+        """Multiplied by 2^exponent, which is exact unless an end becomes subnormal; then it moves outward.
+
+        Raises:
+            InputError: the upper end was finite and leaves float64.
+        """
+        upper = shifted_up(self.upper, exponent)
+        if math.isinf(upper) and math.isfinite(self.upper):
+            raise InputError(f"the {self.unit} overflows float64; rescale the features (a common factor scales the distance)")
+        return replace(self, lower=shifted_down(self.lower, exponent), upper=upper)
 
     def squared(self) -> "Enclosure":
         """The square of a distance.

@@ -19,10 +19,14 @@ from kd2m_theory.arrays import Float64, Int64, class_labels, cloud, probability_
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.distances import common_shares, same_classes
-from kd2m_theory.estimators.enclosure import Enclosure, round_up
+from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.mixture import bures_squared, compact
 from kd2m_theory.estimators.number import Number, Uncertified
+from kd2m_theory.estimators.scale import round_up, shifted, without_constants
+
+# A ratio of deviations of which the square, a term of the divergence, is still far inside float64.
+_LARGEST = 2.0**500
 
 Covariance = Literal["full", "diagonal"]
 Weighting = Literal["frequency", "uniform"]
@@ -164,8 +168,7 @@ def gaussian_wasserstein(
         "moment_upper": mean + spread,
         "rounding": 10 * (len(x) + len(y) + x.shape[1]) * EPS * (mean + spread),
     }
-    with np.errstate(over="ignore", under="ignore"):
-        roots = {name: float(np.ldexp(math.sqrt(square), exponent)) for name, square in squares.items()}
+    roots = {name: shifted(math.sqrt(square), exponent) for name, square in squares.items()}
     if math.isinf(roots["moment_upper"]):
         raise InputError("the distance overflows float64; rescale the features (a common factor scales the distance)")
     return GaussianDistance(**roots, covariance=kind)
@@ -329,9 +332,12 @@ def _divergence(x: Float64, y: Float64, gap: Float64, tolerance: float, kind: Co
     if not live.any():
         return 0.0, ""
     scale_x, scale_y = scale_x[live], scale_y[live]
-    shift = gap[live] / scale_y
+    with np.errstate(over="ignore"):
+        shift, wider = gap[live] / scale_y, scale_x / scale_y
     if kind == "diagonal":
-        return _terms(scale_x / scale_y, shift)
+        return _terms(wider, shift)
+    if max(wider.max(), np.abs(shift).max()) > _LARGEST:
+        return math.inf, "it exceeds what float64 can tell from infinity"
     own = np.linalg.svd(compact(x[:, live] / scale_x), compute_uv=False)
     x, y = compact(x[:, live] / scale_y), compact(y[:, live] / scale_y)
     _, sizes, axes = np.linalg.svd(y, full_matrices=False)
@@ -383,6 +389,7 @@ def _covariance(value: str) -> Covariance:
 def _clouds(x: Any, y: Any, weights_x: Any, weights_y: Any) -> tuple[Float64, Float64, Float64, Float64]:
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
+    x, y = without_constants(x, y)
     return x, y, probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
 
 

@@ -11,6 +11,7 @@ from kd2m_theory.arrays import Float64, cloud, probability_weights
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, CostMatrix
+from kd2m_theory.estimators.scale import exponent_of, without_constants
 from kd2m_theory.estimators.sliced import line_plan
 from kd2m_theory.estimators.transport import optimal_cost, optimal_plan
 
@@ -48,7 +49,10 @@ def gromov_wasserstein(
         if len(points) > _LARGEST:
             raise InputError(f"{name} has {len(points)} points; Gromov–Wasserstein is cubic: pass at most {_LARGEST}")
     a, b = probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
-    distances_x, distances_y = _distances(x), _distances(y)
+    # Each cloud may be moved by itself, but both share one unit.
+    (x,), (y,) = without_constants(x), without_constants(y)
+    exponent = exponent_of(x, y)
+    distances_x, distances_y = (cdist(points, points) for points in (np.ldexp(x, -exponent), np.ldexp(y, -exponent)))
     scale = float(max(distances_x.max(), distances_y.max()))
     if scale == 0:
         return Enclosure(lower=0.0, upper=0.0, unit="distance", method="Gromov–Wasserstein")
@@ -58,17 +62,13 @@ def gromov_wasserstein(
     lower = max(0.0, _second_bound(distances_x, distances_y, a, b) - rounding, third - rounding)
     upper = _local_minimum(distances_x, distances_y, a, b, plan, starts, seed) + rounding
     ends = [math.sqrt(end) * scale for end in (lower, max(upper, lower))]
-    return Enclosure(
+    found = Enclosure(
         lower=ends[0] * (1 - 4 * EPS),
         upper=ends[1] * (1 + 4 * EPS),
         unit="distance",
         method="local minimum; Mémoli's lower bounds",
     )
-
-
-def _distances(points: Float64) -> Float64:
-    distances: Float64 = cdist(points, points)
-    return distances
+    return found.shifted(exponent)
 
 
 def _second_bound(distances_x: Float64, distances_y: Float64, a: Float64, b: Float64) -> float:

@@ -6,7 +6,7 @@ exact cost between the given float64 points and not only the computed one.
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy.spatial.distance import cdist
 from kd2m_theory.arrays import Float64, real_array
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Unit
+from kd2m_theory.estimators.scale import exponent_of, in_unit, rescaled, shifted_up
 
 EPS = float(np.finfo(np.float64).eps)
 # The smallest positive float64: what one operation may lose to underflow.
@@ -84,6 +85,13 @@ class VertexNorm:
         """The same norm for another true class."""
         return VertexNorm(self.weight, label)
 
+    def in_unit(self) -> tuple["VertexNorm", int]:
+        """The norm of the weight divided by 2^e, without the columns in which all classes agree, and e; 0 without a weight."""
+        if self.weight is None:
+            return self, 0
+        (weight,), exponent = in_unit(self.weight)
+        return VertexNorm(weight, self.label), exponent
+
     def margins(self, points: Float64) -> tuple[Float64, float]:
         """Margins ⟨w_c − w_y, z⟩ (n × K), and a bound on the rounding error of a difference of two of them."""
         if self.label is None:
@@ -141,43 +149,59 @@ def cost_matrix(x: Float64, y: Float64, ground: Ground, p: int) -> CostMatrix:
         >>> costs.values.tolist(), costs.unit
         ([[4.0], [1.0]], 'distance')
     """
+    cost, exponent = unit_costs(x, y, ground, p)
+    values, lost = rescaled(cost.values, exponent)
+    absolute = shifted_up(cost.absolute_error, exponent) + lost * TINY
+    if not (math.isfinite(values.max()) and math.isfinite(absolute)):
+        raise InputError("the ground costs overflow float64; rescale the features (a common factor scales the distance)")
+    return CostMatrix(values, cost.relative_error, absolute, cost.unit)
+
+
+def unit_costs(x: Float64, y: Float64, ground: Ground, p: int) -> tuple[CostMatrix, int]:
+    """The costs of `cost_matrix` in a unit of their own: costs and errors are 2^k times those returned with k.
+
+    The largest of them is in [¼, 1), for p = 1 in [½, 1). For p = 2 the exponent k is even.
+
+    Raises:
+        InputError: as `cost_matrix`, but for costs beyond float64.
+    """
     _check_memory(len(x), len(y))
     if p not in (1, 2):
         raise InputError(f"p is {p!r}; transport of order 1 and 2 is implemented")
     if isinstance(ground, VertexNorm):
-        margins_x, error = ground.margins(x)
-        margins_y, error_y = ground.margins(y)
-        error = max(error, error_y)
-        norm = cdist(margins_x, margins_y, "chebyshev")
-        if p == 1:
-            return _finite(CostMatrix(norm, 2 * EPS, error, "nats"))
-        largest = float(norm.max(initial=0.0))
-        with np.errstate(over="ignore", under="ignore"):
-            square = norm * norm
-        error = 2 * largest * error + error * error + (TINY if error or _lost(square, norm) else 0.0)
-        return _finite(CostMatrix(square, 6 * EPS, error, "squared nats"))
+        norm, exponent = ground.in_unit()
+        (x, y), own = in_unit(x, y)
+        return _normalised(_vertex(x, y, norm, p), p * (exponent + own), p)
     if ground not in NORMS:
         raise InputError(f"ground is {ground!r}; choose 'euclidean', 'sqeuclidean' or a VertexNorm")
     if ground == "sqeuclidean" and p == 2:
         raise InputError("p=2 with ground='sqeuclidean' would square twice; for W2 use p=2 with ground='euclidean'")
-    return _finite(_euclidean(x, y, squared=ground == "sqeuclidean" or p == 2))
+    squared = ground == "sqeuclidean" or p == 2
+    scaled, exponent = in_unit(x, y)
+    values, relative = _squared_distances(*scaled)
+    lost = x.shape[1] * _UNDERFLOW if _underflows(values, x, y) else 0.0
+    if squared:
+        return _normalised(CostMatrix(values, relative, lost, "squared distance"), 2 * exponent, p)
+    return _normalised(CostMatrix(np.sqrt(values, out=values), relative, math.sqrt(lost), "distance"), exponent, p)
 
 
-def _euclidean(x: Float64, y: Float64, squared: bool) -> CostMatrix:
-    # Scaling by a power of two keeps squares away from overflow and, near the largest distances, from underflow.
-    largest = max(float(np.abs(x).max()), float(np.abs(y).max()))
-    exponent = math.frexp(largest)[1] if largest > 0 else 0
-    with np.errstate(over="ignore", under="ignore"):
-        values, relative = _squared_distances(np.ldexp(x, -exponent), np.ldexp(y, -exponent))
-        lost = math.sqrt(x.shape[1] * _UNDERFLOW) if _underflows(values, x, y) else 0.0
-        if not squared:
-            np.sqrt(values, out=values)
-        power = 2 * exponent if squared else exponent
-        absolute = float(np.ldexp(lost * lost if squared else lost, power))
-        if power < -800:  # the way back may lose digits of the smallest
-            absolute += 2 * TINY if values.any() else 0.0
-        np.ldexp(values, power, out=values)
-    return CostMatrix(values, relative, absolute, "squared distance" if squared else "distance")
+def _normalised(cost: CostMatrix, exponent: int, p: int) -> tuple[CostMatrix, int]:
+    """Costs in [0, 1), and their exponent; in place."""
+    own = -(-exponent_of(cost.values) // p) * p
+    np.ldexp(cost.values, -own, out=cost.values)
+    return replace(cost, absolute_error=shifted_up(cost.absolute_error, -own)), exponent + own
+
+
+def _vertex(x: Float64, y: Float64, ground: VertexNorm, p: int) -> CostMatrix:
+    margins_x, error = ground.margins(x)
+    margins_y, error_y = ground.margins(y)
+    error = max(error, error_y)
+    norm = cdist(margins_x, margins_y, "chebyshev")
+    if p == 1:
+        return CostMatrix(norm, 2 * EPS, error, "nats")
+    square = norm * norm
+    error = 2 * float(norm.max(initial=0.0)) * error + error * error + (TINY if error or _lost(square, norm) else 0.0)
+    return CostMatrix(square, 6 * EPS, error, "squared nats")
 
 
 def _squared_distances(x: Float64, y: Float64) -> tuple[Float64, float]:
@@ -231,9 +255,3 @@ def _underflows(square: Float64, x: Float64, y: Float64) -> bool:
 def _lost(result: Float64, operand: Float64) -> bool:
     """Whether some result of a positive operand is so small that underflow took digits from it."""
     return bool(((result < _UNDERFLOW) & (operand > 0)).any())
-
-
-def _finite(cost: CostMatrix) -> CostMatrix:
-    if not (math.isfinite(cost.values.max()) and math.isfinite(cost.absolute_error)):
-        raise InputError("the ground costs overflow float64; rescale the features (a common factor scales the distance)")
-    return cost

@@ -15,8 +15,10 @@ from kd2m_theory.arrays import Float64
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.betting import betting
-from kd2m_theory.estimators.enclosure import Confidence, PopulationUnit, round_down, round_up
+from kd2m_theory.estimators.enclosure import Confidence, PopulationUnit
+from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.interval_inputs import bounded_sample, check_counts, check_delta, sample_of
+from kd2m_theory.estimators.scale import deviation_of, exponent_of, mean_of, round_down, round_up, shifted
 
 Method = Literal["betting", "empirical_bernstein", "hoeffding", "clopper_pearson", "student_t", "percentile_bootstrap"]
 
@@ -47,7 +49,7 @@ def clopper_pearson(successes: int, n: int, delta: float) -> Confidence:
     lower = _outward(stats.beta.ppf(delta / 2, successes, n - successes + 1), -1) if successes > 0 else 0.0
     upper = _outward(stats.beta.isf(delta / 2, successes + 1, n - successes), 1) if successes < n else 1.0
     return Confidence(
-        value=successes / n,
+        value=int(successes) / int(n),
         lower=lower,
         upper=upper,
         level=1 - delta,
@@ -148,8 +150,8 @@ def student_t(values: Any, delta: float, unit: PopulationUnit = "nats") -> Confi
     """
     values, delta = sample_of(values, least=2), check_delta(delta)
     n = len(values)
-    mean = math.fsum(values) / n
-    half = float(stats.t.isf(delta / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    mean = mean_of(values)
+    half = float(stats.t.isf(delta / 2, n - 1)) * deviation_of(values) / math.sqrt(n)
     return Confidence(
         value=mean,
         lower=mean - half,
@@ -213,7 +215,7 @@ def empirical_bernstein(
     """
     values, delta = bounded_sample(values, low, high, range_known, least=2), check_delta(delta)
     n, log = len(values), math.log(4 / delta)
-    half = math.sqrt(2 * float(np.var(values, ddof=1)) * log / n) + 7 * (high - low) * log / (3 * (n - 1))
+    half = math.sqrt(2 * log / n) * deviation_of(values) + 7 * (high - low) * log / (3 * (n - 1))
     return _within(values, half, low, high, delta, unit, "empirical Bernstein")
 
 
@@ -245,12 +247,14 @@ def percentile_bootstrap(
     rng, n = np.random.default_rng(seed), len(values)
     rows = max(1, _BLOCK // n)
     sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    means = np.concatenate([values[rng.integers(0, n, (size, n))].mean(axis=1) for size in sizes])
-    lower, upper = np.quantile(means, [delta / 2, 1 - delta / 2])
+    exponent = exponent_of(values)
+    scaled = np.ldexp(values, -exponent)
+    means = np.concatenate([scaled[rng.integers(0, n, (size, n))].mean(axis=1) for size in sizes])
+    lower, upper = (shifted(float(end), exponent) for end in np.quantile(means, [delta / 2, 1 - delta / 2]))
     return Confidence(
-        value=math.fsum(values) / n,
-        lower=float(lower),
-        upper=float(upper),
+        value=mean_of(values),
+        lower=lower,
+        upper=upper,
         level=1 - delta,
         unit=unit,
         method=f"percentile bootstrap, {resamples} resamples",
@@ -320,8 +324,9 @@ def _within(
 ) -> Confidence:
     """Mean ± half, cut to the range, which holds the mean for certain."""
     low, high = float(low), float(high)
-    mean = math.fsum(values) / len(values)
-    lower, upper = max(low, round_down(mean - round_up(half))), min(high, round_up(mean + round_up(half)))
+    mean = mean_of(values)
+    half = round_up(half * (1 + 16 * EPS) + 2 * EPS * abs(mean))  # what rounding may have done to both
+    lower, upper = max(low, round_down(mean - half)), min(high, round_up(mean + half))
     return Confidence(
         value=mean,
         lower=lower,

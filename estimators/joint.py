@@ -1,12 +1,11 @@
 """Transport of features and labels together."""
 
+import math
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from kd2m_theory.arrays import (
-    Float64,
     class_labels,
     cloud,
     probability_weights,
@@ -16,7 +15,8 @@ from kd2m_theory.arrays import (
 )
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
-from kd2m_theory.estimators.ground import EPS, CostMatrix, cost_matrix
+from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix, unit_costs
+from kd2m_theory.estimators.scale import exponent_of, rescaled, shifted_up
 from kd2m_theory.estimators.transport import MAX_PIVOTS, optimal_cost
 
 
@@ -62,21 +62,30 @@ def joint_wasserstein(
     same_dimension(x, y)
     if not (beta >= 0 and np.isfinite(beta)):
         raise InputError(f"beta is {beta!r}; the label cost has a finite weight ≥ 0")
-    labels, relative = _label_costs(labels_x, labels_y, label_cost, (len(x), len(y)), p)
-    features = cost_matrix(x, y, "euclidean", p)
+    labels, label_exponent = _label_costs(labels_x, labels_y, label_cost, (len(x), len(y)), p)
+    features, feature_exponent = unit_costs(x, y, "euclidean", p)
+    weight, power = math.frexp(beta)
+    label_exponent += power
+    # One unit for the sum, that of its larger part; for p = 2 an even power of two, so that it has a root.
+    parts = ((features.values, feature_exponent), (weight * labels.values, label_exponent))
+    exponents = [exponent_of(values) + exponent for values, exponent in parts if values.any()]
+    exponent = p * -(-max(exponents, default=0) // p)
+    (of_features, lost), (of_labels, lost_too) = (rescaled(values, own - exponent) for values, own in parts)
     cost = CostMatrix(
-        features.values + beta * labels,
-        max(features.relative_error, relative) + 3 * EPS,
-        features.absolute_error,
+        of_features + of_labels,
+        max(features.relative_error, labels.relative_error) + 3 * EPS,
+        shifted_up(features.absolute_error, feature_exponent - exponent)
+        + shifted_up((weight > 0) * labels.absolute_error, label_exponent - exponent)
+        + (lost + lost_too) * 2 * TINY,
         features.unit,
     )
     weights = probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
     value = optimal_cost(cost, *weights, max_pivots=max_pivots)
-    return value.root() if p == 2 else value
+    return value.root().shifted(exponent // 2) if p == 2 else value.shifted(exponent)
 
 
-def _label_costs(labels_x: Any, labels_y: Any, given: Any, shape: tuple[int, int], p: int) -> tuple[Float64, float]:
-    """c(ℓ_i, ℓ_j)^p, n × m, and a bound on their relative rounding error."""
+def _label_costs(labels_x: Any, labels_y: Any, given: Any, shape: tuple[int, int], p: int) -> tuple[CostMatrix, int]:
+    """c(ℓ_i, ℓ_j)^p, n × m, in a unit 2^k, and k."""
     if given is not None:
         if labels_x is not None or labels_y is not None:
             raise InputError("both labels and label_cost are given; pass one of them")
@@ -85,7 +94,9 @@ def _label_costs(labels_x: Any, labels_y: Any, given: Any, shape: tuple[int, int
             raise InputError(f"label_cost has shape {costs.shape}, expected {shape}: one cost for every pair of points")
         if costs.min() < 0:
             raise InputError(f"label_cost has a negative entry {costs.min():g}; costs are ≥ 0")
-        return costs, 0.0
+        exponent = exponent_of(costs)
+        unit, lost = rescaled(costs, -exponent)
+        return CostMatrix(unit, 0.0, lost * TINY, "distance"), exponent
     if labels_x is None or labels_y is None:
         raise InputError("joint transport needs labels_x and labels_y, or label_cost")
     first, second = to_numpy(labels_x, "labels_x"), to_numpy(labels_y, "labels_y")
@@ -95,10 +106,10 @@ def _label_costs(labels_x: Any, labels_y: Any, given: Any, shape: tuple[int, int
         )
     if first.ndim == 1:
         classes = class_labels(first, shape[0], "labels_x"), class_labels(second, shape[1], "labels_y")
-        return (classes[0][:, None] != classes[1]).astype(np.float64), 0.0
+        return CostMatrix((classes[0][:, None] != classes[1]).astype(np.float64), 0.0, 0.0, "distance"), 0
     predictions = real_array(first, "labels_x", 2), real_array(second, "labels_y", 2)
     for array, n, name in zip(predictions, shape, ("labels_x", "labels_y"), strict=True):
         if len(array) != n:
             raise InputError(f"{name} has {len(array)} rows for {n} points")
     same_dimension(*predictions, names=("labels_x", "labels_y"))
-    return cdist(*predictions, "sqeuclidean" if p == 2 else "euclidean"), (predictions[0].shape[1] + 4) * EPS
+    return unit_costs(*predictions, "euclidean", p)

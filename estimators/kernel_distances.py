@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,12 +16,16 @@ from kd2m_theory.estimators.enclosure import Confidence, Estimated
 from kd2m_theory.estimators.interval_inputs import check_delta
 from kd2m_theory.estimators.kernels import Energy, Kernel, Linear, kernel_of, pooled, squared_norms
 from kd2m_theory.estimators.number import Estimate
+from kd2m_theory.estimators.scale import exponent_of, shifted, without_constants
 from kd2m_theory.words import number
 
 # Shape of a tile of kernel values: 32 MiB, large enough that the matrix products run at full speed.
 ROWS, COLUMNS = 1024, 4096
 # A permuted statistic this close to the observed one, relative to the sums both are made of, counts as a tie.
 TIE = 1e-12
+# What the permutation test is exact for.
+NULL_OF_SAMPLES = "all points are exchangeable"
+NULL_OF_PAIRS = "(x, y) and (y, x) have one law"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,31 +33,28 @@ class MMDResult(Estimated):
     """A maximum mean discrepancy: `lower`, `upper` and `status` are those of `interval`, and nothing is certain without one.
 
     Attributes:
+        value: the distance: the root of `squared`, and 0 where an unbiased `squared` is negative. Rounding leaves about
+            √ε ≈ 1e-8 times the root of the kernel's size at a true distance of zero.
         squared: the estimate of MMD². A V-statistic is a squared norm, ≥ 0; a U-statistic is unbiased and for that reason
-            negative about half of the time when the two laws agree.
+            negative about half of the time when the two laws agree. It is 0 or infinite where the square leaves float64.
         estimator: "v" (biased, a distance between the samples) or "u" (unbiased for the squared population MMD).
         kernel: the kernel, with its bandwidth.
         paired: whether the points were treated as pairs (x_i, y_i).
         interval: interval of the population's MMD, if `delta` was given; it stays within [0, √(2K)].
         p_value: of the permutation test, if `permutations` were asked for.
+        null: the hypothesis under which `p_value` is at most α with probability at most α; empty without a test.
         unit: "distance" (in the RKHS of the kernel); belongs to `value`.
     """
 
+    value: float
     squared: float
     estimator: Literal["v", "u"]
     kernel: Kernel
     paired: bool
     interval: Confidence | None = None
     p_value: float | None = None
+    null: str = ""
     unit: Literal["distance"] = "distance"
-
-    @property
-    def value(self) -> float:
-        """The distance: the root of `squared`, and 0 where an unbiased `squared` is negative.
-
-        Rounding leaves about √ε ≈ 1e-8 times the root of the kernel's size at a true distance of zero.
-        """
-        return math.sqrt(max(self.squared, 0.0))
 
     @property
     def bandwidth(self) -> float | None:
@@ -61,7 +62,7 @@ class MMDResult(Estimated):
         return getattr(self.kernel, "bandwidth", None)
 
     def _notes(self) -> tuple[str, ...]:
-        return () if self.p_value is None else (f"p = {number(self.p_value)}",)
+        return () if self.p_value is None else (f"p = {number(self.p_value)} if {self.null}",)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,8 +79,8 @@ class ConditionalMMD(Estimated):
     """
 
     value: float
-    parts: Mapping[int, MMDResult]
-    shares: Mapping[int, float]
+    parts: Mapping[int, MMDResult] = field(hash=False)
+    shares: Mapping[int, float] = field(hash=False)
     kernel: Kernel
     interval: Confidence | None = None
     unit: Literal["distance"] = "distance"
@@ -112,8 +113,11 @@ def mmd(
             out the pairs (x_i, y_i), the interval and the permutation test take their paired forms.
         delta: failure probability of the interval.
         permutations: number B of the permutation test; p = (1 + #{permuted ≥ observed})/(1 + B), never 0. Independent
-            samples: group labels are permuted; paired: members of a pair are swapped. The test statistic is the V-statistic
-            for either estimator; the cost is one more matrix product with B columns.
+            samples: group labels are permuted; the null is that all points are exchangeable, as those of two independent
+            samples of one law are. Paired: members of a pair are swapped; the null is that (x, y) and (y, x) have one law.
+            That is more than equal laws of x and y: for y = x + 1 modulo 21 with uniform x both have one law, and the test
+            rejects far more often than its level. The test statistic is the V-statistic for either estimator; the cost is
+            one more matrix product with B columns.
         seed: of the permutations.
         weights_x, weights_y: n and m weights ≥ 0 that sum to one; uniform if None.
 
@@ -147,27 +151,40 @@ def mmd(
     if delta is not None:
         _check_interval(kernel, bandwidth, delta, chosen, weighted)
     kernel = kernel_of(kernel, bandwidth, x, y)
-    points = pooled(x, y, centred=kernel.shift_invariant)
+    unit, exponent, degree = kernel.unit
+    if kernel.shift_invariant:
+        x, y = without_constants(x, y)
+    if exponent is None:
+        exponent = exponent_of(x, y)
+    with np.errstate(over="ignore"):
+        points = pooled(np.ldexp(x, -exponent), np.ldexp(y, -exponent), centred=kernel.shift_invariant)
     columns = _Columns(weights, len(x), _draw(len(x), len(y), paired, permutations, seed))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        sums, forms = _quadratic_forms(kernel, points, columns)
-        squared = forms[0] if chosen == "v" else _unbiased(sums, kernel, points, len(x), paired)
+        sums, forms = _quadratic_forms(unit, points, columns)
+        squared = float(forms[0] if chosen == "v" else _unbiased(sums, unit, points, len(x), paired))
     if not (np.isfinite(forms).all() and math.isfinite(squared)):
         raise InputError(f"values of {kernel!r} overflow float64; rescale the features")
     p_value = None
     if permutations:
         tie = TIE * float(np.abs(sums).sum())
         p_value = (1 + int((forms[1:] >= forms[0] - tie).sum())) / (1 + int(permutations))
+    # The root of 2^(degree · e): a half power for a kernel of degree 1.
+    power = degree * exponent
+    value = shifted(math.sqrt(max(squared, 0.0) * 2 ** (power % 2)), power // 2)
+    if math.isinf(value):
+        raise InputError(f"the distance overflows float64 with {kernel!r}; rescale the features")
     interval = None
     if delta is not None:
-        interval = _interval(math.sqrt(squared), len(x), len(y), delta, kernel, paired)
+        interval = _interval(value, len(x), len(y), delta, kernel, paired)
     return MMDResult(
-        squared=float(squared),
+        value=value,
+        squared=shifted(squared, power),
         estimator="v" if chosen == "v" else "u",
         kernel=kernel,
         paired=bool(paired),
         interval=interval,
         p_value=p_value,
+        null="" if p_value is None else NULL_OF_PAIRS if paired else NULL_OF_SAMPLES,
     )
 
 
@@ -249,8 +266,8 @@ def energy_distance(x: Any, y: Any, weights_x: Any = None, weights_y: Any = None
         >>> energy_distance([[0.0]], [[2.0]])
         Estimate(2, distance, estimate)
     """
-    squared = 2 * mmd(x, y, Energy(), weights_x=weights_x, weights_y=weights_y).squared
-    return Estimate(value=math.sqrt(squared), unit="distance", method="energy")
+    found = mmd(x, y, Energy(), weights_x=weights_x, weights_y=weights_y)
+    return Estimate(value=math.sqrt(2.0) * found.value, unit="distance", method="energy")
 
 
 def mmd_radius(n: int, m: int, delta: float, bound: float = 1.0, paired: bool = False) -> float:

@@ -6,6 +6,7 @@ and why pairs too close for the formula are computed again from their difference
 """
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from scipy.spatial.distance import cdist
 from kd2m_theory.arrays import Float64, cloud, same_dimension
 from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.scale import in_unit, shifted
 
 # Below this share of ‖x‖² + ‖y‖² the product formula has lost half of its digits: the difference is taken instead.
 CLOSE = 1e-8
@@ -23,8 +25,6 @@ CLOSE = 1e-8
 STRIP = 64
 # Points that a median bandwidth looks at: two million distances.
 MEDIAN_POINTS = 2000
-# Squares of bandwidths and of their inverses stay far inside float64.
-_SMALLEST, _LARGEST = 1e-100, 1e100
 
 
 class Kernel(ABC):
@@ -47,6 +47,15 @@ class Kernel(ABC):
     def lipschitz(self) -> float | None:
         """Lip(φ): the least L with ‖φ(x) − φ(y)‖_H ≤ L‖x − y‖ for all x, y, or None where there is none."""
         return None
+
+    @property
+    def unit(self) -> tuple["Kernel", int | None, int]:
+        """The same kernel on features divided by 2^e, in whose unit its formula is computed, as (kernel, e, degree).
+
+        With e = None any unit serves: the kernel of c·x, c·y is c^degree times that of x, y. A kernel that does not say
+        otherwise is computed in the unit of the features.
+        """
+        return self, 0, 0
 
     @abstractmethod
     def formula(self, values: Any, xp: Any) -> Any:
@@ -134,6 +143,11 @@ class Linear(InnerKernel):
         """1: φ is the identity."""
         return 1.0
 
+    @property
+    def unit(self) -> tuple[Kernel, int | None, int]:
+        """Any unit: ⟨cx, cy⟩ = c²⟨x, y⟩."""
+        return self, None, 2
+
     def formula(self, values: Any, xp: Any) -> Any:
         """⟨x, y⟩ from ⟨x, y⟩."""
         return values
@@ -196,9 +210,15 @@ class RBF(_UnitKernel):
         """1/σ, since ‖φ(x) − φ(y)‖² = 2 − 2k ≤ ‖x − y‖²/σ²; sharp as y → x."""
         return 1.0 / self.bandwidth
 
+    @property
+    def unit(self) -> tuple[Kernel, int | None, int]:
+        """That of the bandwidth."""
+        unit, exponent = math.frexp(self.bandwidth)
+        return RBF(unit), exponent, 0
+
     def formula(self, values: Any, xp: Any) -> Any:
         """The kernel from ‖x − y‖²."""
-        return xp.exp(values * (-0.5 / self.bandwidth**2))
+        return xp.exp(values * -_half_inverse_square(self.bandwidth))
 
 
 @dataclass(frozen=True)
@@ -229,13 +249,19 @@ class RBFMixture(_UnitKernel):
     @property
     def lipschitz(self) -> float:
         """√(mean of 1/σ²), since ‖φ(x) − φ(y)‖² is the mean of the components'."""
-        return math.sqrt(math.fsum(1.0 / bandwidth**2 for bandwidth in self.bandwidths) / len(self.bandwidths))
+        return math.hypot(*(1.0 / bandwidth for bandwidth in self.bandwidths)) / math.sqrt(len(self.bandwidths))
+
+    @property
+    def unit(self) -> tuple[Kernel, int | None, int]:
+        """That of the largest bandwidth."""
+        exponent = math.frexp(max(self.bandwidths))[1]
+        return RBFMixture(tuple(math.ldexp(bandwidth, -exponent) for bandwidth in self.bandwidths)), exponent, 0
 
     def formula(self, values: Any, xp: Any) -> Any:
         """The kernel from ‖x − y‖²."""
-        total = xp.exp(values * (-0.5 / self.bandwidths[0] ** 2))
+        total = xp.exp(values * -_half_inverse_square(self.bandwidths[0]))
         for bandwidth in self.bandwidths[1:]:
-            total = total + xp.exp(values * (-0.5 / bandwidth**2))
+            total = total + xp.exp(values * -_half_inverse_square(bandwidth))
         return total / len(self.bandwidths)
 
 
@@ -258,6 +284,12 @@ class Laplace(_UnitKernel):
     def __post_init__(self) -> None:
         _check_bandwidth(self.bandwidth)
 
+    @property
+    def unit(self) -> tuple[Kernel, int | None, int]:
+        """That of the bandwidth."""
+        unit, exponent = math.frexp(self.bandwidth)
+        return Laplace(unit), exponent, 0
+
     def formula(self, values: Any, xp: Any) -> Any:
         """The kernel from ‖x − y‖²."""
         return xp.exp(xp.sqrt(values) * (-1.0 / self.bandwidth))
@@ -273,6 +305,11 @@ class Energy(DistanceKernel):
     """
 
     name: ClassVar[str] = "energy"
+
+    @property
+    def unit(self) -> tuple[Kernel, int | None, int]:
+        """Any unit: distances scale as the features do."""
+        return self, None, 1
 
     def formula(self, values: Any, xp: Any) -> Any:
         """−½‖x − y‖ from ‖x − y‖²."""
@@ -320,6 +357,7 @@ def median_bandwidth(x: Any, y: Any) -> float:
     """
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
+    (x, y), exponent = in_unit(x, y)
     points = pooled(x, y, centred=True)
     if len(points) > MEDIAN_POINTS:
         direction = np.random.default_rng(0).standard_normal(points.shape[1])
@@ -331,6 +369,9 @@ def median_bandwidth(x: Any, y: Any) -> float:
     median = float(np.median(np.sqrt(squares[np.triu_indices(len(points), 1)])))
     if median == 0:
         raise InputError("the median distance is 0: all points coincide, or at least half of the pairs do; pass bandwidth=")
+    median = shifted(median, exponent)
+    if not 0 < median < math.inf:
+        raise InputError(f"the median distance is {median:g} in float64; rescale the features")
     return median
 
 
@@ -349,11 +390,12 @@ def pooled(x: Float64, y: Float64, centred: bool) -> Float64:
         if not (np.isfinite(norms).all() and 4 * largest < math.inf):
             raise InputError(
                 f"squared distances overflow float64 (values up to {max(np.abs(x).max(), np.abs(y).max()):g}); "
-                "rescale the features"
+                "rescale the features or the bandwidth"
             )
     if largest < 1e-280 and points.any():
         raise InputError(
-            f"squared distances underflow float64 (deviations up to {np.abs(points).max():g}); rescale the features"
+            f"squared distances underflow float64 (deviations up to {np.abs(points).max():g}); "
+            "rescale the features or the bandwidth"
         )
     return points
 
@@ -381,6 +423,12 @@ def _to_squared_distances(inner: Float64, x: Float64, y: Float64, norms_x: Float
         inner[i, j] = squared_norms(x[i] - y[j])
 
 
+def _half_inverse_square(bandwidth: float) -> float:
+    """1/(2σ²), finite for every σ > 0: a squared distance of 0 has the kernel value 1."""
+    square = bandwidth * bandwidth
+    return min(0.5 / square, sys.float_info.max) if square else sys.float_info.max
+
+
 def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -388,5 +436,3 @@ def _is_finite(value: Any) -> bool:
 def _check_bandwidth(bandwidth: Any) -> None:
     if not (_is_finite(bandwidth) and bandwidth > 0):
         raise InputError(f"bandwidth is {bandwidth!r}; give a positive number, or None for the median distance")
-    if not _SMALLEST <= bandwidth <= _LARGEST:
-        raise InputError(f"bandwidth is {bandwidth!r}, too extreme to be squared in float64; rescale the features")

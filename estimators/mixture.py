@@ -8,6 +8,7 @@ from kd2m_theory.arrays import Float64, cloud, probability_weights, real_array, 
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, CostMatrix
+from kd2m_theory.estimators.scale import exponent_of, shifted, without_constants
 from kd2m_theory.estimators.transport import optimal_cost
 
 # Below this share of the traces, their difference from twice the nuclear norm has lost three digits.
@@ -40,7 +41,7 @@ def mixture_wasserstein(
 
     Raises:
         InputError: weights that are no probabilities, shapes that do not fit, covariances that are not symmetric or have a
-            negative eigenvalue, NaN or infinite entries, or numbers whose square overflows.
+            negative eigenvalue, or NaN or infinite entries.
 
     Source:
         Delon & Desolneux, "A Wasserstein-type distance in the space of Gaussian mixture models", SIAM J. Imaging Sci. 13
@@ -55,42 +56,53 @@ def mixture_wasserstein(
     same_dimension(means_x, means_y, ("means_x", "means_y"))
     weights_x = probability_weights(weights_x, len(means_x), "weights_x")
     weights_y = probability_weights(weights_y, len(means_y), "weights_y")
-    first, second = _factors(covariances_x, means_x, "covariances_x"), _factors(covariances_y, means_y, "covariances_y")
+    spreads = _covariances(covariances_x, means_x, "covariances_x"), _covariances(covariances_y, means_y, "covariances_y")
+    means_x, means_y = without_constants(means_x, means_y)
+    # One unit for means and standard deviations: that of the larger.
+    exponents = [-(-exponent_of(spread) // 2) for spread in spreads if spread.any()]
+    if means_x.any() or means_y.any():
+        exponents.append(exponent_of(means_x, means_y))
+    exponent = max(exponents, default=0)
+    means_x, means_y = np.ldexp(means_x, -exponent), np.ldexp(means_y, -exponent)
+    first, second = (
+        _factors(np.ldexp(spread, -2 * exponent), 2 * exponent, name)
+        for spread, name in zip(spreads, ("covariances_x", "covariances_y"), strict=True)
+    )
     dimension = means_x.shape[1]
     costs, error = np.empty((len(means_x), len(means_y))), 0.0
-    with np.errstate(over="ignore"):
-        for i, (a, error_a) in enumerate(first):
-            for j, (b, error_b) in enumerate(second):
-                gap = means_x[i] - means_y[j]
-                mean = float(gap @ gap)
-                costs[i, j] = mean + bures_squared(a, b)
-                size = mean + float(np.square(a).sum()) + float(np.square(b).sum())
-                moved = error_a + error_b
-                # Moving a covariance by a distance e moves the cost c = W² by at most 2We + e².
-                error = max(error, 30 * dimension * EPS * size + 2 * float(np.sqrt(costs[i, j])) * moved + moved * moved)
-    if not (np.isfinite(costs).all() and np.isfinite(error)):
-        raise InputError(
-            "the costs between components overflow float64; rescale the means by a factor and the covariances by its square"
-        )
+    for i, (a, error_a) in enumerate(first):
+        for j, (b, error_b) in enumerate(second):
+            gap = means_x[i] - means_y[j]
+            mean = float(gap @ gap)
+            costs[i, j] = max(0.0, mean + bures_squared(a, b))
+            size = mean + float(np.square(a).sum()) + float(np.square(b).sum())
+            moved = error_a + error_b
+            # Moving a covariance by a distance e moves the cost c = W² by at most 2We + e².
+            error = max(error, 30 * dimension * EPS * size + 2 * float(np.sqrt(costs[i, j])) * moved + moved * moved)
     cost = CostMatrix(costs, 4 * EPS, error, "squared distance")
-    return optimal_cost(cost, weights_x, weights_y).root()
+    return optimal_cost(cost, weights_x, weights_y).root().shifted(exponent)
 
 
-def _factors(value: Any, means: Float64, name: str) -> list[tuple[Float64, float]]:
-    """A with AᵀA = Σ of every component, and how far (in W₂) rounding may have moved Σ on the way."""
+def _covariances(value: Any, means: Float64, name: str) -> Float64:
+    """Covariances K × d × d, or variances K × d, that fit the means."""
     k, d = means.shape
     ndim = 3 if to_numpy(value, name).ndim == 3 else 2
     covariances = real_array(value, name, ndim)
     if covariances.shape != (k, *(d,) * (ndim - 1)):
         raise InputError(f"{name} has shape {covariances.shape} for {k} means of dimension {d}; pass {(k, d, d)} or {(k, d)}")
-    if ndim == 2:
-        if (covariances < 0).any():
-            raise InputError(f"{name} holds a negative variance {covariances.min():g}; pass variances, which are ≥ 0")
+    if ndim == 2 and (covariances < 0).any():
+        raise InputError(f"{name} holds a negative variance {covariances.min():g}; pass variances, which are ≥ 0")
+    return covariances
+
+
+def _factors(covariances: Float64, exponent: int, name: str) -> list[tuple[Float64, float]]:
+    """A with AᵀA = Σ of every component, and how far (in W₂) rounding may have moved it, where Σ has the unit 2^exponent."""
+    if covariances.ndim == 2:
         return [(np.diag(np.sqrt(row)), 0.0) for row in covariances]
-    return [_factor(matrix, f"{name}[{index}]") for index, matrix in enumerate(covariances)]
+    return [_factor(matrix, exponent, f"{name}[{index}]") for index, matrix in enumerate(covariances)]
 
 
-def _factor(matrix: Float64, name: str) -> tuple[Float64, float]:
+def _factor(matrix: Float64, exponent: int, name: str) -> tuple[Float64, float]:
     size, d = float(np.abs(matrix).max()), len(matrix)
     skew = float(np.abs(matrix / 2 - matrix.T / 2).max())
     if skew > 1e-8 * size:
@@ -98,7 +110,8 @@ def _factor(matrix: Float64, name: str) -> tuple[Float64, float]:
     # Halves first: a sum of two entries may overflow.
     values, vectors = np.linalg.eigh(matrix / 2 + matrix.T / 2)
     if values[0] < -1e-8 * size:
-        raise InputError(f"{name} has the negative eigenvalue {values[0]:g}; a covariance is positive semi-definite")
+        least = shifted(float(values[0]), exponent)
+        raise InputError(f"{name} has the negative eigenvalue {least:g}; a covariance is positive semi-definite")
     removed = float(np.linalg.norm(np.minimum(values, 0.0)))
     values = np.maximum(values, 0.0)
     # ‖E‖_F of eigh's backward error and of what was taken away above.

@@ -22,6 +22,8 @@ MEANING: Mapping[Status, str] = {
     "infinite": "the value is infinite, as computed; there is no interval",
     "vacuous": "the interval excludes nothing that was possible without the sample",
 }
+# Types of the fields that hold a number.
+_FLOATS = (float, float | None)
 _WITHOUT_INTERVAL = ("estimate", "infinite")
 # More digits than this are not certain in any enclosure that is called optimal.
 _MOST_DIGITS = 10
@@ -72,6 +74,15 @@ class Number:
         @property
         def status(self) -> Status:
             """What kind of certainty the ends have."""
+
+    def __post_init__(self) -> None:
+        """Numbers of NumPy become plain floats, and NaN is refused: it would be a number that says nothing."""
+        record: Any = self
+        for field in dataclasses.fields(record):
+            if field.type in _FLOATS and (number := getattr(self, field.name)) is not None:
+                if math.isnan(number):
+                    raise ValueError(f"{field.name} is NaN: this {type(self).__name__} was computed wrongly")
+                object.__setattr__(self, field.name, float(number))
 
     def __float__(self) -> float:
         return float(self.value)

@@ -1,6 +1,7 @@
 """Transport of one-dimensional projections: averaged over directions, and along the worst one."""
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from kd2m_theory.estimators.enclosure import Confidence, Enclosure, Estimated
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.interval_inputs import check_delta
 from kd2m_theory.estimators.intervals import empirical_bernstein
+from kd2m_theory.estimators.scale import centred, in_unit, round_down, round_up, shifted, shifted_down, shifted_up
 from kd2m_theory.estimators.transport import optimal_plan
 
 
@@ -71,30 +73,39 @@ def sliced_wasserstein(
     check_delta(delta)
     if projections < 2:
         raise InputError(f"projections is {projections}; an interval needs at least two directions")
+    (x, y), exponent = in_unit(x, y)
+    x, y = centred(x, y)
     directions = random_directions(x.shape[1], projections, seed)
     powers = np.empty(projections)
     block = max(1, 4_000_000 // max(len(x), len(y)))
     for start in range(0, projections, block):
         part = slice(start, start + block)
         powers[part] = line_costs(x @ directions[part].T, y @ directions[part].T, a, b, p)
-    centre = (x.mean(axis=0) + y.mean(axis=0)) / 2
-    radius = np.linalg.norm(x - centre, axis=1).max() + np.linalg.norm(y - centre, axis=1).max()
+    radius = np.linalg.norm(x, axis=1).max() + np.linalg.norm(y, axis=1).max()
     most = float(radius**p) * (1 + 1e-9)
-    mean = empirical_bernstein(powers, 0.0, most, delta)
-    ends = [max(0.0, end) ** (1 / p) for end in (mean.value, mean.lower, mean.upper, most)]
+    if most:
+        mean = empirical_bernstein(powers, 0.0, most, delta, range_known=True)
+        value, lower, upper = mean.value, mean.lower, mean.upper
+    else:  # all points of both clouds agree
+        value = lower = upper = 0.0
+    # What rounding may have done to projections and weights; the root of each end moves outward once more.
+    rounding = (64 + 4 * (len(x) + len(y) + x.shape[1])) * EPS * most
+    ends = [max(0.0, end) ** (1 / p) for end in (value, lower - rounding, upper + rounding, most)]
+    largest = shifted_up(ends[3], exponent) if most else None
+    least, upper = max(0.0, round_down(ends[1])), min(round_up(ends[2]), ends[3])
     interval = Confidence(
-        value=ends[0],
-        lower=ends[1],
-        upper=ends[2],
-        level=mean.level,
+        value=min(shifted(ends[0], exponent), sys.float_info.max),
+        lower=shifted_down(least, exponent),
+        upper=shifted_up(upper, exponent),
+        level=1 - delta,
         unit="distance",
         method=f"empirical Bernstein over {projections} directions",
         guaranteed=True,
         assumptions="independent uniform directions; the clouds are fixed",
         least=0.0,
-        most=ends[3],
+        most=largest,
     )
-    return SlicedDistance(value=ends[0], interval=interval, p=p, projections=projections)
+    return SlicedDistance(value=interval.value, interval=interval, p=p, projections=projections)
 
 
 def max_sliced_wasserstein(
@@ -133,10 +144,11 @@ def max_sliced_wasserstein(
         (5.0, 5.0)
     """
     x, y, a, b = _prepared(x, y, p, weights_x, weights_y)
-    scale = float(max(np.abs(x).max(), np.abs(y).max()))
-    if scale == 0:
+    (x, y), exponent = in_unit(x, y)
+    x, y = centred(x, y)
+    radius = float(np.linalg.norm(x, axis=1).max() + np.linalg.norm(y, axis=1).max())
+    if radius == 0:
         return Enclosure(lower=0.0, upper=0.0, unit="distance", method="max-sliced")
-    x, y = x / scale, y / scale
     keep_x, keep_y = a > 0, b > 0
     costs = ((x[keep_x] ** 2).sum(1)[:, None] + (y[keep_y] ** 2).sum(1)) - 2 * x[keep_x] @ y[keep_y].T
     plan = optimal_plan(costs, a[keep_x], b[keep_y])
@@ -146,16 +158,17 @@ def max_sliced_wasserstein(
     directions = np.vstack((random_directions(x.shape[1], max(1, starts), seed), axes[:1], mean_shift[None]))
     directions = directions[np.linalg.norm(directions, axis=1) > 0]
     best = max(_ascend(x, y, a, b, p, direction / np.linalg.norm(direction), steps) for direction in directions)
-    rounding = 8 * (sum(x.shape) + len(y)) * EPS * 4
-    upper = (float(singular[0]) + rounding) * scale
+    rounding = 32 * (sum(x.shape) + len(y)) * EPS * radius
+    upper = float(singular[0]) + rounding
     if plan.mass.sum() < 1 - 1e-9:
         raise InputError("the network simplex stopped early; use fewer points")
-    return Enclosure(
-        lower=min(max(0.0, best - rounding) * scale, upper),
+    found = Enclosure(
+        lower=min(max(0.0, best - rounding), upper),
         upper=upper,
         unit="distance",
         method="ascent; top direction of the W2 plan",
     )
+    return found.shifted(exponent)
 
 
 def _ascend(x: Float64, y: Float64, a: Float64, b: Float64, p: int, direction: Float64, steps: int) -> float:

@@ -20,6 +20,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.assignment import c_transform, c_transform_rows, extended_potentials, sparse_assignment, subsample
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix
+from kd2m_theory.estimators.scale import exponent_of, rescaled, shifted_up
 
 MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
@@ -74,11 +75,19 @@ def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_P
     if costs.ndim != 2 or not costs.size:
         raise InputError(f"the costs have shape {costs.shape}; give one for each pair of points, n × m")
     _check(costs, max_pivots)
+    exponent = exponent_of(costs)
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     for name, weights, points in (("a", a, len(costs)), ("b", b, costs.shape[1])):
         if not probability_weights(weights, points, name).all():
             raise InputError(f"{name} has weight 0 at index {int(weights.argmin())}; leave out points without mass")
-    return _proposed(costs, a, b, max_pivots)
+    plan = _proposed(np.ldexp(costs, -exponent), a, b, max_pivots)
+    return replace(plan, potential=_shifted(plan.potential, exponent))
+
+
+def _shifted(potential: Float64, exponent: int) -> Float64:
+    """Potentials in another unit; a start for the certificate has to be finite and no more."""
+    with np.errstate(over="ignore"):
+        return np.nan_to_num(np.ldexp(potential, exponent), posinf=0.0, neginf=0.0)
 
 
 def _check(costs: Float64, max_pivots: int) -> None:
@@ -89,7 +98,7 @@ def _check(costs: Float64, max_pivots: int) -> None:
 
 
 def _proposed(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
-    """The plan of a problem that was checked."""
+    """The plan of a problem that was checked and has its largest cost in [½, 1)."""
     n, m = costs.shape
     if n == 1 or m == 1:
         rows, columns = np.nonzero(np.ones((n, m), dtype=bool))
@@ -126,20 +135,15 @@ def _assignment(columns: Int64, potential: Float64) -> Plan:
 def _network_simplex(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
     from ot.lp import emd  # deferred: POT loads every array library it finds, torch among them
 
-    largest = max(abs(float(costs.max())), abs(float(costs.min())))
-    exponent = math.frexp(largest)[1] if largest > 0 else 0
-    scaled = costs if abs(exponent) < 60 else np.ldexp(costs, -exponent)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # its warnings come back in the log; the certificate judges
-        matrix, log = emd(a, b, scaled, numItermax=max_pivots, log=True)
+        matrix, log = emd(a, b, costs, numItermax=max_pivots, log=True)
     rows, columns = np.nonzero(matrix > 0)
-    potential = log["v"] if scaled is costs else np.ldexp(log["v"], exponent)
-    potential = np.nan_to_num(potential, posinf=0.0, neginf=0.0)
     return Plan(
         rows=rows,
         columns=columns,
         mass=matrix[rows, columns],
-        potential=potential,
+        potential=_shifted(log["v"], 0),
         capped=log["warning"] is not None,
         method="network simplex",
     )
@@ -177,6 +181,11 @@ def certified_plan(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = M
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     if len(rows) < len(a) or len(columns) < len(b):
         values, a, b = values[np.ix_(rows, columns)], a[rows], b[columns]
+    exponent = exponent_of(values)
+    if -1 <= exponent <= 0:  # as `unit_costs` has them: spare the copy
+        exponent, lost = 0, False
+    else:
+        values, lost = rescaled(values, -exponent)
     plan = _proposed(values, a, b, max_pivots)
     upper = _primal_value(plan, values, a, b)
     lower, converged = _dual_value(plan, values, a, b)
@@ -185,14 +194,16 @@ def certified_plan(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = M
         simplex = _network_simplex(values, a, b, max_pivots)
         start = replace(plan, potential=simplex.potential, capped=simplex.capped)
         lower = max(lower, _dual_value(start, values, a, b)[0])
-    # Products of masses and costs may have lost a TINY each; a sum of exact zeros has not.
-    flushed = (len(a) + len(b)) * TINY if upper else 0.0
-    upper = (upper + flushed + cost.absolute_error) / (1 - 2 * cost.relative_error)
-    lower = (lower - flushed - cost.absolute_error) / (1 + 2 * cost.relative_error)
+    # Costs, and their products with masses, may have lost a TINY each; a sum of exact zeros has not.
+    flushed = (len(a) + len(b) + 1) * TINY if upper or lost else 0.0
+    absolute = shifted_up(cost.absolute_error, -exponent)
+    upper = (upper + flushed + absolute) / (1 - 2 * cost.relative_error)
+    lower = (lower - flushed - absolute) / (1 + 2 * cost.relative_error)
     if cost.relative_error:  # only non-negative costs have one
         lower = max(lower, 0.0)
     enclosure = Enclosure(lower=lower, upper=max(upper, lower), unit=cost.unit, method=plan.method, capped=plan.capped)
-    return enclosure, replace(plan, rows=rows[plan.rows], columns=columns[plan.columns])
+    plan = replace(plan, rows=rows[plan.rows], columns=columns[plan.columns], potential=_shifted(plan.potential, exponent))
+    return enclosure.shifted(exponent), plan
 
 
 def plan_cost(plan: Plan, costs: Float64, a: Float64, b: Float64) -> float:

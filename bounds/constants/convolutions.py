@@ -29,6 +29,7 @@ from kd2m_theory.arrays import Float64, Int64, to_numpy
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.scale import exponent_of, round_up, shifted_up
 
 _DENSE = 400  # unknowns up to which all eigenvalues cost less than Lanczos and a certificate
 _ENTRIES = 5e6  # stored entries of a sparse operator
@@ -141,14 +142,14 @@ def convolution_norm(
     )
     if not blocks.any() or not all(len(axis.alive) for axis in axes):
         return ConvolutionNorm(0.0, True, "nothing reaches the output", shape)
-    exponent = int(np.frexp(np.abs(blocks).max())[1])
+    exponent = exponent_of(blocks)
     blocks = np.ldexp(blocks, -exponent)
     with _one_thread():
         bounds, exact = _transfer_norms(blocks, axes)
         upper, how = float(bounds.max()), "transfer matrices" if exact else "torus embedding"
         if not exact:
             upper, exact, how = _sharpen(blocks, axes, bounds)
-    return ConvolutionNorm(float(np.nextafter(np.ldexp(upper, exponent), np.inf)), exact, how, shape)
+    return ConvolutionNorm(shifted_up(round_up(upper), exponent), exact, how, shape)
 
 
 def convolution_shape(weight: Any, input_shape: Sequence[int], **settings: Any) -> tuple[int, ...]:
@@ -172,7 +173,7 @@ def matrix_norm(matrix: Float64) -> tuple[float, bool, str]:
     """Largest singular value of a dense matrix, rounded up: (upper, exact, how)."""
     if not matrix.size or not matrix.any():
         return 0.0, True, "largest singular value"
-    exponent = int(np.frexp(np.abs(matrix).max())[1])
+    exponent = exponent_of(matrix)
     scaled = np.ldexp(matrix, -exponent)
     wide = scaled if scaled.shape[0] <= scaled.shape[1] else scaled.T
     # Gram: |fl(G) − G| ≤ γ |A||A|ᵀ, and ‖|A||A|ᵀ‖ ≤ ‖A‖_F²; four more units for weights that are rounded themselves.
@@ -181,7 +182,7 @@ def matrix_norm(matrix: Float64) -> tuple[float, bool, str]:
         value = float(np.linalg.eigvalsh(wide @ wide.T)[-1])
     upper = math.sqrt(max(value, 0.0) * (1 + 8 * len(wide) * EPS) + slack) * (1 + EPS)
     exact = upper <= (1 + _SAME) * math.sqrt(max(value - slack, 0.0))
-    return float(np.nextafter(np.ldexp(upper, exponent), np.inf)), exact, "largest singular value"
+    return shifted_up(round_up(upper), exponent), exact, "largest singular value"
 
 
 def _one_thread() -> AbstractContextManager[object]:

@@ -11,6 +11,12 @@ import numpy as np
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS, TINY
+from kd2m_theory.estimators.scale import centred, exponent_of, in_unit, shifted_up
+
+# Multiplications up to which every difference of two rows is formed.
+_DIRECT = 2e8
+# Inner products held at a time (32 MiB).
+_BLOCK = 2**22
 
 
 def row_norms(rows: Float64) -> Float64:
@@ -53,7 +59,8 @@ def vertex_norm(change: Float64, labels: Int64) -> Float64:
 def class_lipschitz(weight: Float64) -> Float64:
     """L_y = max_c ‖w_c − w_y‖₂ for each class y (K), in nats per unit of feature distance.
 
-    C2: the smallest Lipschitz constant of z ↦ cross-entropy(Wz + b, y) over all of R^d (exact, not only a bound).
+    C2: the smallest Lipschitz constant of z ↦ cross-entropy(Wz + b, y) over all of R^d (exact, not only a bound; for many
+    classes up to about 1e-12, since their distances come from matrix products). Memory grows with K, not with K².
 
     Args:
         weight: K × d weight of the head.
@@ -65,8 +72,29 @@ def class_lipschitz(weight: Float64) -> Float64:
         >>> class_lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])).round(4)
         array([3.1623, 2.    , 3.1623])
     """
-    largest: Float64 = np.stack([row_norms(weight - row).max() for row in weight])
+    classes, dimension = weight.shape
+    (rows,), exponent = in_unit(weight)
+    if classes * classes * dimension <= _DIRECT:
+        norms = np.stack([row_norms(rows - row).max() for row in rows])
+    else:
+        norms = _largest_distances(*centred(rows))
+    with np.errstate(over="ignore"):
+        largest: Float64 = np.ldexp(norms, exponent) + np.where(norms > 0, 2 * TINY, 0.0)
     return largest
+
+
+def _largest_distances(rows: Float64) -> Float64:
+    """From each row to the one farthest away, rounded up: ‖u‖² + ‖v‖² − 2⟨u, v⟩ in blocks of matrix products."""
+    squares = np.einsum("ij,ij->i", rows, rows)
+    farthest = np.empty(len(rows))
+    step = max(1, _BLOCK // len(rows))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        farthest[part] = (squares - 2.0 * (rows[part] @ rows.T)).max(axis=1)
+    # Sums of d products are right to d ulps of both rows' squares; centring has cost each entry an ulp.
+    error = (4 * rows.shape[1] + 32) * EPS * (squares + squares.max())
+    norms: Float64 = np.sqrt(np.maximum(farthest + squares, 0.0) + error) * (1 + 4 * EPS)
+    return norms
 
 
 def lipschitz(weight: Float64) -> float:
@@ -92,9 +120,9 @@ def spectral_lipschitz(weight: Float64) -> float:
         >>> round(spectral_lipschitz(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])) ** 2, 9)
         20.0
     """
-    exponent = int(np.frexp(np.abs(weight).max())[1])
-    operator_norm = float(np.ldexp(np.linalg.norm(np.ldexp(weight, -exponent), 2), exponent))
-    return math.sqrt(2.0) * operator_norm * (1 + 4 * sum(weight.shape) * EPS)
+    exponent = exponent_of(weight)
+    operator_norm = float(np.linalg.norm(np.ldexp(weight, -exponent), 2))
+    return shifted_up(math.sqrt(2.0) * operator_norm * (1 + 4 * sum(weight.shape) * EPS), exponent)
 
 
 def ramp_change(change: Float64, labels: Int64, rho: float) -> Float64:

@@ -1,8 +1,9 @@
 """What each torch layer does to distances and shapes: one rule a class, from a module and its input shape to a `Step`."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,7 @@ from kd2m_theory.bounds.constants.pooling import (
     window_starts,
 )
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.ground import EPS, TINY
 
 Shape = tuple[int, ...]
 Norm = tuple[float, bool, str]  # upper, exact, how
@@ -39,7 +40,8 @@ class Step:
     output_shape: Shape
     norm: Callable[[], Norm]
     matrix: Callable[[], sp.csr_array | None] | None = None  # of a linear map
-    scaled: Callable[[Float64], "Step"] | None = None  # the same with its output channels multiplied
+    # The same with its output channels multiplied; None where a product leaves the normal range of float64.
+    scaled: Callable[[Float64], "Step | None"] | None = None
     scale: Float64 | None = None  # what a batch norm multiplies channels by
     isometry: bool = False
 
@@ -55,6 +57,15 @@ def _values(tensor: torch.Tensor, what: str) -> Float64:
     if not np.isfinite(values).all():
         raise InputError(f"its {what} holds {int((~np.isfinite(values)).sum())} NaN or infinite values; repair the checkpoint")
     return values
+
+
+def _folded(weight: Float64, scale: Float64) -> Float64 | None:
+    """Their product, if no entry overflows or loses digits to underflow."""
+    with np.errstate(over="ignore", under="ignore"):
+        product: Float64 = weight * scale
+    size = np.abs(product)
+    small = (size < sys.float_info.min) & (weight != 0) & (scale != 0)
+    return None if small.any() or not np.isfinite(product).all() else product
 
 
 def _expect(fits: bool, shape: Shape, wanted: str) -> None:
@@ -74,36 +85,45 @@ def _flatten(module: Any, shape: Shape) -> Step:
     return _isometry((*shape[: first - 1], math.prod(shape[first - 1 : last]), *shape[last:]))
 
 
-def _dense(module: Any, shape: Shape, scale: Float64 | None = None) -> Step:
+def _dense(module: Any, shape: Shape) -> Step:
     _expect(shape[-1] == module.in_features, shape, f"{module.in_features} features on the last axis")
-    weight = _values(module.weight, "weight")
-    weight = weight if scale is None else scale[:, None] * weight
+    return _dense_step(_values(module.weight, "weight"), shape)
+
+
+def _dense_step(weight: Float64, shape: Shape) -> Step:
     copies = math.prod(shape[:-1])  # the layer acts on the last axis of each
 
     def matrix() -> sp.csr_array | None:
         return sp.csr_array(sp.kron(sp.eye_array(copies), weight)) if weight.size * copies <= _ENTRIES else None
 
-    fold = partial(_dense, module, shape) if len(shape) == 1 and scale is None else None
-    return Step("", (*shape[:-1], module.out_features), partial(matrix_norm, weight), matrix, fold)
+    def fold(scale: Float64) -> Step | None:
+        folded = _folded(weight, scale[:, None])
+        return None if folded is None else replace(_dense_step(folded, shape), scaled=None)
+
+    return Step("", (*shape[:-1], len(weight)), partial(matrix_norm, weight), matrix, fold if len(shape) == 1 else None)
 
 
-def _convolution(module: Any, shape: Shape, scale: Float64 | None = None) -> Step:
-    weight = _values(module.weight, "weight")
+def _convolution(module: Any, shape: Shape) -> Step:
+    return _convolution_step(module, shape, _values(module.weight, "weight"))
+
+
+def _convolution_step(module: Any, shape: Shape, weight: Float64) -> Step:
     settings = {key: getattr(module, key) for key in ("stride", "padding", "dilation", "groups", "padding_mode")}
     if module.transposed:
         settings |= {"transposed": True, "output_padding": module.output_padding}
-    if scale is not None:
-        blocks = weight.reshape(module.groups, -1, *weight.shape[1:])
-        factor = scale.reshape((module.groups, 1, -1) if module.transposed else (module.groups, -1, 1))
-        weight = (blocks * factor[..., *(None,) * (weight.ndim - 2)]).reshape(weight.shape)
     found = convolution_shape(weight, shape, **settings)
 
     def norm() -> Norm:
         result = convolution_norm(weight, shape, **settings)
         return result.upper, result.exact, result.how
 
-    matrix = partial(convolution_matrix, weight, shape, **settings)
-    return Step("", found, norm, matrix, partial(_convolution, module, shape) if scale is None else None)
+    def fold(scale: Float64) -> Step | None:
+        blocks = weight.reshape(module.groups, -1, *weight.shape[1:])
+        factor = scale.reshape((module.groups, 1, -1) if module.transposed else (module.groups, -1, 1))
+        folded = _folded(blocks, factor[..., *(None,) * (weight.ndim - 2)])
+        return None if folded is None else replace(_convolution_step(module, shape, folded.reshape(weight.shape)), scaled=None)
+
+    return Step("", found, norm, partial(convolution_matrix, weight, shape, **settings), fold)
 
 
 def _batch_norm(module: Any, shape: Shape) -> Step:
@@ -113,8 +133,10 @@ def _batch_norm(module: Any, shape: Shape) -> Step:
     variance = _values(module.running_var, "running variance") + module.eps
     if not (variance > 0).all():
         raise InputError(f"its running variance plus eps is {variance.min():.3g}, not positive; repair the checkpoint")
-    scale = (_values(module.weight, "weight") if module.affine else 1.0) / np.sqrt(variance)
-    upper = float(np.abs(scale).max()) * (1 + 4 * EPS)
+    gamma = _values(module.weight, "weight") if module.affine else np.ones(module.num_features)
+    with np.errstate(over="ignore", under="ignore"):
+        scale = gamma / np.sqrt(variance)
+    upper = float(np.abs(scale).max()) * (1 + 4 * EPS) + 2 * TINY if gamma.any() else 0.0
 
     def matrix() -> sp.csr_array:
         return sp.csr_array(sp.diags_array(np.repeat(scale, math.prod(shape[1:]))))

@@ -17,7 +17,8 @@ from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizat
 from kd2m_theory.bounds.constants.convolutions import matrix_norm
 from kd2m_theory.bounds.constants.layer_rules import BY_MODE, RESHAPING, RULES, Shape, Step
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.ground import EPS, TINY
+from kd2m_theory.estimators.scale import exponent_of, product_up, shifted_up
 
 Rules = Mapping[type[nn.Module], Callable[[nn.Module, Shape], "LayerConstant"]]
 
@@ -96,8 +97,11 @@ def network_lipschitz(
     for name, leaf in _leaves(module, ""):
         step = _step(name, leaf, shape, rules or {})
         before = steps[-1] if steps else None
+        folded = None
         if step.scale is not None and before is not None and before.scaled is not None:
-            steps[-1] = replace(before.scaled(step.scale), name=f"{before.name} · {step.name}")
+            folded = before.scaled(step.scale)
+        if folded is not None and before is not None:
+            steps[-1] = replace(folded, name=f"{before.name} · {step.name}")
         else:
             steps.append(step)
         shape = step.output_shape
@@ -107,9 +111,7 @@ def network_lipschitz(
         layers += _linear(steps[:run], start) if run else [_constant(steps[0])]
         steps = steps[max(run, 1) :]
         start = layers[-1].output_shape
-    upper = 1.0
-    for layer in layers:
-        upper = layer.upper if upper == 1 else 0.0 if 0 in (layer.upper, upper) else upper * layer.upper * (1 + EPS)
+    upper = product_up(layer.upper for layer in layers)
     real = [layer for layer in layers if layer.how != RESHAPING[2]]
     return NetworkConstant(
         upper=upper, exact=len(real) <= 1 and all(layer.exact for layer in real), layers=tuple(layers), output_shape=shape
@@ -167,25 +169,30 @@ def _linear(steps: list[Step], shape: Shape) -> list[LayerConstant]:
     for k in real:
         matrix = steps[k].matrix
         built = matrix() if matrix is not None else None
-        if built is None:
+        if built is None or not np.isfinite(built.data).all():
             return single
         maps.append(built)
+    # Each in its own unit: partial products stay inside float64.
+    exponents = [exponent_of(matrix.data) for matrix in maps]
+    maps = [sp.csr_array((np.ldexp(m.data, -k), m.indices, m.indptr), m.shape) for m, k in zip(maps, exponents, strict=True)]
     if sizes[0] < sizes[-1]:  # from the small end, so that no product is larger than side × widest
         maps = [sp.csr_array(matrix.T) for matrix in maps[::-1]]
     product, sizes_of = maps[-1].toarray(), abs(maps[-1]).toarray()
     terms = 8
     for factor in maps[-2::-1]:
         product, sizes_of = product @ factor, sizes_of @ abs(factor)
+        if (growth := exponent_of(sizes_of)) > 0:
+            product, sizes_of = np.ldexp(product, -growth), np.ldexp(sizes_of, -growth)
+            exponents.append(growth)
         terms += factor.shape[0] + 4
     upper, exact, _ = matrix_norm(product)
     # Rounding of the products, entry by entry at most terms·ε times the product of absolute values.
     wrong = EPS * terms * float(np.linalg.norm(sizes_of)) * (1 + 1e-9)
-    if upper + wrong >= math.prod(layer.upper for layer in single):
+    # Each of their products may have lost a TINY to underflow, which the factors behind it enlarge.
+    wrong += TINY * terms * max(sizes) * product_up(max(1.0, float(np.linalg.norm(m.data))) for m in maps)
+    whole = shifted_up((upper + wrong) * (1 + EPS), sum(exponents))
+    if whole >= product_up(layer.upper for layer in single):
         return single
     exact = exact and wrong <= 1e-10 * upper
     name = " · ".join(steps[k].name for k in real)
-    return [
-        LayerConstant(
-            name=name, upper=(upper + wrong) * (1 + EPS), exact=exact, how="multiplied out", output_shape=steps[-1].output_shape
-        )
-    ]
+    return [LayerConstant(name=name, upper=whole, exact=exact, how="multiplied out", output_shape=steps[-1].output_shape)]

@@ -9,6 +9,7 @@ from kd2m_theory.arrays import Int64
 from kd2m_theory.bounds.constants.convolutions import matrix_norm
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.scale import product_up
 
 _DENSE = 2000  # positions up to which overlapping windows are solved for their largest singular value
 
@@ -76,5 +77,5 @@ def average_norm(matrices: list[sp.csr_array]) -> tuple[float, bool, str]:
         else:
             product = float(matrix.sum(axis=0).max() * matrix.sum(axis=1).max())
             norm, sharp = math.sqrt(product) * (1 + (matrix.shape[1] + 4) * EPS), False  # ‖A‖² ≤ ‖A‖₁ ‖A‖_∞
-        upper, exact = upper * norm * (1 + EPS), exact and sharp
+        upper, exact = product_up((upper, norm)), exact and sharp
     return upper, exact, "product over axes"

@@ -42,7 +42,7 @@ def with_bad(value, *rows):
         (GOOD, {"weights_x": [0.5, 0.7, -0.2]}, "weights_x has a negative weight -0.2 at index 2"),
         (GOOD, {"weights_x": [1.0, 1.0, 1.0]}, "weights_x sums to 3, not to 1"),
         (GOOD, {"weights_x": [np.nan, 0.5, 0.5]}, "weights_x holds 1 NaN"),
-        (GOOD * 1e200, {"p": 2}, "overflow float64; rescale"),
+        (GOOD * 1e200, {"ground": "sqeuclidean"}, "overflows float64; rescale"),
     ],
 )
 def test_wasserstein_refuses(x, keywords, message):

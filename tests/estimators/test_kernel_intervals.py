@@ -166,3 +166,24 @@ def test_ties_count():
     assert mmd(x, x, "linear", permutations=99).p_value == 1.0
     y = np.arange(12.0).reshape(6, 2)
     assert mmd(y, y, RBF(3.0), paired=True, permutations=99).p_value == 1.0
+
+
+def test_the_permutation_test_says_what_it_is_exact_for():
+    """x uniform on 0 … 20 and y = x + 1 modulo 21 have one law, and (x, y) and (y, x) have not: the paired test must reject."""
+    x = np.arange(21.0)[:, None]
+    y = (x + 1) % 21
+    paired = mmd(np.tile(x, (6, 1)), np.tile(y, (6, 1)), RBF(0.3), paired=True, permutations=199)
+    assert paired.value == pytest.approx(0, abs=1e-7)
+    rng = np.random.default_rng(0)
+    rejected = 0
+    for _ in range(40):
+        drawn = rng.integers(0, 21, 15)
+        result = mmd(x[drawn], y[drawn], "linear", paired=True, permutations=99)
+        rejected += result.p_value <= 0.05
+    assert rejected > 8  # binomial(40, 0.05) is above 8 once in 50,000 times
+    assert result.null == "(x, y) and (y, x) have one law"
+    assert f"p = {result.p_value:.4g} if (x, y) and (y, x) have one law" in repr(result)
+    independent = mmd(x, y, RBF(1.0), permutations=99)
+    assert independent.null == "all points are exchangeable"
+    assert "if all points are exchangeable" in str(independent)
+    assert mmd(x, y, RBF(1.0)).null == ""

@@ -21,7 +21,6 @@ BAD_CLOUDS = {
     "half": (np.zeros((3, 2), dtype=np.float16), "float16, too coarse"),
     "words": ([["a", "b"]], "real numbers"),
     "another dimension": (np.zeros((3, 5)), "both clouds must lie in one space"),
-    "too large": (np.full((3, 2), 1e200) * [[1], [2], [3]], "overflow float64.*rescale"),
 }
 
 
@@ -58,7 +57,7 @@ def test_integers_are_points_like_any_other():
         ({"bandwidth": math.nan}, "bandwidth is nan"),
         ({"bandwidth": math.inf, "kernel": "laplace"}, "bandwidth is inf"),
         ({"bandwidth": "wide"}, "bandwidth is 'wide'"),
-        ({"bandwidth": 1e-200}, "too extreme"),
+        ({"bandwidth": 1e-200}, "squared distances overflow float64 .* or the bandwidth"),
         ({"bandwidth": 1.0, "kernel": "linear"}, "does not take one"),
         ({"bandwidth": 1.0, "kernel": RBF(2.0)}, "does not take one"),
         ({"weights_x": [0.5, 0.5]}, "weights_x has 2 weights for 3 points"),
@@ -91,8 +90,9 @@ def test_bad_pairs_and_single_points():
     with pytest.raises(InputError, match="two points in each cloud, got 3 and 1"):
         mmd(GOOD, GOOD[:1], RBF(1.0), estimator="u")
     assert mmd(GOOD, GOOD[:1], RBF(1.0)).value > 0
-    with pytest.raises(InputError, match="underflow float64"):
-        mmd(GOOD * 1e-170, GOOD * 2e-170, "energy")
+    for scale, word in ((1e200, "overflow"), (1e-200, "underflow")):
+        with pytest.raises(InputError, match=f"{word} float64.*rescale"):
+            mmd(GOOD * scale, GOOD * 2 * scale, RBF(1.0))
     with pytest.raises(InputError, match="overflow float64"):
         mmd(GOOD * 1e100, -GOOD * 1e100, Polynomial(4))
 

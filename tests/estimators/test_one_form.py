@@ -5,8 +5,10 @@ import json
 import math
 import operator
 import pickle
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from fractions import Fraction
 from html.parser import HTMLParser
 
 import numpy as np
@@ -39,6 +41,7 @@ class Case:
     call: Callable[[float], Number | Mapping[int, Number]]
     unit: str = "distance"
     degree: float | None = None
+    least: int = -1000  # power of two below which an input of the call, a square, is no longer a number
 
 
 def accumulated(accumulator, c):
@@ -56,7 +59,7 @@ CASES = {
     ],
     "class_wasserstein": [Case(lambda c: estimators.class_wasserstein(c * X, c * Y, LABELS, LABELS))],
     "conditional_wasserstein": [Case(lambda c: estimators.conditional_wasserstein(c * X, c * Y, LABELS, LABELS, p=2))],
-    "joint_wasserstein": [Case(lambda c: estimators.joint_wasserstein(c * X, c * Y, LABELS, LABELS, p=2, beta=c**2))],
+    "joint_wasserstein": [Case(lambda c: estimators.joint_wasserstein(c * X, c * Y, LABELS, LABELS, p=2, beta=c**2), least=-500)],
     "sliced_wasserstein": [
         Case(lambda c: estimators.sliced_wasserstein(c * X, c * Y)),
         Case(lambda c: estimators.sliced_wasserstein(c * X, c * Y, projections=2)),
@@ -64,11 +67,11 @@ CASES = {
     "max_sliced_wasserstein": [Case(lambda c: estimators.max_sliced_wasserstein(c * X, c * Y))],
     "gromov_wasserstein": [Case(lambda c: estimators.gromov_wasserstein(c * X, c * Y))],
     "mixture_wasserstein": [
-        Case(lambda c: estimators.mixture_wasserstein(HALF, c * X[:2], c**2 * SPREADS, HALF, c * Y[:2], c**2 * SPREADS))
+        Case(lambda c: estimators.mixture_wasserstein(HALF, c * X[:2], c**2 * SPREADS, HALF, c * Y[:2], c**2 * SPREADS), least=-500)
     ],
     "optimal_cost": [
         Case(lambda c: estimators.optimal_cost(CostMatrix(c * COSTS, 0.0, 0.0, "distance"), HALF, HALF)),
-        Case(lambda c: estimators.optimal_cost(CostMatrix(c**2 * COSTS, 0.0, 0.0, "squared distance"), HALF, HALF), "squared distance"),
+        Case(lambda c: estimators.optimal_cost(CostMatrix(c**2 * COSTS, 0.0, 0.0, "squared distance"), HALF, HALF), "squared distance", least=-500),
     ],
     "gaussian_wasserstein": [
         Case(lambda c: estimators.gaussian_wasserstein(c * X, c * Y)),
@@ -173,6 +176,58 @@ def test_the_unit_says_how_it_scales(case, c):
 
 
 @EACH
+@pytest.mark.parametrize("exponent", [-1000, -480, -30, 500])
+def test_a_power_of_two_changes_no_digit(case, exponent):
+    """Whatever squares leave float64 on the way: for c = 2^k, a number of c·x is c^degree times that of x, bit for bit."""
+    if exponent < case.least:
+        return
+    degree = DEGREE[case.unit] if case.degree is None else case.degree
+    factor = Fraction(2) ** int(degree * exponent)
+    for one, scaled in zip(numbers_of(case.call(1.0)), numbers_of(case.call(2.0**exponent)), strict=True):
+        for end in ("lower", "value", "upper"):
+            if math.isinf(old := getattr(one, end)):
+                assert getattr(scaled, end) == old
+                continue
+            new, truth = Fraction(getattr(scaled, end)), Fraction(old) * factor
+            if abs(truth) >= sys.float_info.min or truth == 0:
+                assert new == truth
+            else:  # a square under the smallest float64 moves outward
+                assert abs(new - truth) <= Fraction(5e-324)
+                assert new <= truth if end == "lower" else new >= truth
+        assert scaled.status == one.status or Fraction(one.upper) * factor < sys.float_info.min
+
+
+@EACH
+@pytest.mark.parametrize("exponent", [-290, -150, -9, 9, 145])
+def test_other_factors_move_no_end_beyond_rounding(case, exponent):
+    if exponent * math.log2(10) < case.least:
+        return
+    degree = DEGREE[case.unit] if case.degree is None else case.degree
+    for one, scaled in zip(numbers_of(case.call(1.0)), numbers_of(case.call(10.0**exponent)), strict=True):
+        factor = Fraction(10) ** math.floor(degree * exponent) * Fraction(10.0 ** (degree * exponent % 1))
+        if math.isfinite(one.upper) and factor * Fraction(one.value) > sys.float_info.min:
+            slack = Fraction(1, 10**9) * Fraction(abs(one.value) + one.upper - one.lower)
+            assert Fraction(scaled.lower) <= (Fraction(one.upper) + slack) * factor
+            assert (Fraction(one.lower) - slack) * factor <= Fraction(scaled.upper)
+            assert abs(Fraction(scaled.value) - Fraction(one.value) * factor) <= slack * factor
+
+
+@EACH
+def test_equal_numbers_have_one_hash(case):
+    for number in numbers_of(case.call(1.0)):
+        assert hash(number) == hash(copy.deepcopy(number))
+
+
+@pytest.mark.parametrize("field", ["value", "lower", "upper"])
+def test_no_number_is_nan_and_all_are_plain_floats(field):
+    for number in every_number():
+        if field in {each.name for each in fields(number)}:
+            assert type(getattr(replace(number, **{field: np.float64(getattr(number, field))}), field)) is float
+            with pytest.raises(ValueError, match=r"NaN|exceeds"):
+                replace(number, **{field: math.nan})
+
+
+@EACH
 def test_it_can_be_copied_and_sent(case):
     for number in numbers_of(case.call(1.0)):
         assert pickle.loads(pickle.dumps(number)) == copy.copy(number) == copy.deepcopy(number) == number
@@ -206,8 +261,13 @@ def test_only_enclosures_of_one_unit_have_a_sum():
                     first + second
         with pytest.raises(TypeError):
             first + 1.0
-        with pytest.raises(TypeError):
-            sum([first])
+        if type(first) is Enclosure:
+            total = sum([first, first])
+            assert (total.lower, total.upper) == ((first + first).lower, (first + first).upper)
+            assert sum([first]) is first
+        else:
+            with pytest.raises(TypeError):
+                sum([first])
     assert sums == 3
 
 

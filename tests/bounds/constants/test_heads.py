@@ -1,5 +1,9 @@
 """C1–C3: every constant bounds what it must, and is attained."""
 
+import math
+import tracemalloc
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +20,7 @@ from kd2m_theory.bounds import (
     spectral_lipschitz,
     vertex_norm,
 )
+from kd2m_theory.bounds.constants import heads
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -99,3 +104,39 @@ def test_c3_margin_and_ramp(seed, rho):
 def test_ramp_refuses_a_width_that_is_none():
     with pytest.raises(InputError, match="rho=0"):
         ramp_change(np.eye(2), np.array([0, 1]), 0)
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-200, 1.0, 1e200, 1e307])
+def test_constants_of_heads_hold_at_any_scale(scale):
+    """The identity: two classes are √2 apart, and √2‖W‖ = √2."""
+    truth = 2 * Fraction(scale) ** 2
+    for found in (*class_lipschitz(scale * np.eye(3)).tolist(), spectral_lipschitz(scale * np.eye(3))):
+        assert Fraction(found) ** 2 >= truth
+        assert scale < 1e-300 or found <= math.sqrt(2) * scale * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e9])
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e290])
+def test_constants_from_products_are_no_smaller_than_from_differences(monkeypatch, scale, offset):
+    weight = (np.random.default_rng(0).integers(-(2**10), 2**10, (60, 7)) / 2**10 + offset) * scale
+    weight[5] = weight[4]
+    directly = class_lipschitz(weight)
+    monkeypatch.setattr(heads, "_DIRECT", 0)
+    monkeypatch.setattr(heads, "_BLOCK", 200)
+    found = class_lipschitz(weight)
+    assert (found >= directly * (1 - 1e-14)).all()
+    assert (found <= directly * (1 + 1e-12)).all()
+    assert (class_lipschitz(np.full((4, 3), 0.1 + offset)) == 0).all()
+
+
+def test_constants_of_many_classes_need_neither_k_cubed_time_nor_k_squared_memory():
+    """K = 1,500 identical units: √2, from blocks of a few megabytes."""
+    tracemalloc.start()
+    weight = np.eye(1500)
+    before = tracemalloc.get_traced_memory()[0]
+    found = class_lipschitz(weight)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert found == pytest.approx(math.sqrt(2), rel=1e-11)
+    assert (found >= math.sqrt(2)).all()
+    assert peak < 8 * weight.nbytes

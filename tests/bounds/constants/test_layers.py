@@ -1,5 +1,8 @@
 """Constants of layers and networks against Jacobians of the real torch modules."""
 
+import math
+from fractions import Fraction
+
 import mpmath
 import numpy as np
 import pytest
@@ -400,3 +403,55 @@ def test_integer_weights_are_refused():
     layer.weight = nn.Parameter(torch.ones(2, 2, dtype=torch.int64), requires_grad=False)
     with pytest.raises(InputError, match="weight is int64"):
         network_lipschitz(layer, (2,))
+
+
+def diagonal(*entries):
+    layer = nn.Linear(len(entries), len(entries), dtype=torch.float64)
+    layer.weight.data = torch.diag(torch.tensor(entries, dtype=torch.float64))
+    return layer
+
+
+@pytest.mark.parametrize("between", [nn.Identity, nn.ReLU])
+@pytest.mark.parametrize(
+    "factors",
+    [
+        (1e-170, 1.0, 1e-170, 1.0, 1e300),
+        (1e200, 1e200, 1e-300),
+        (1e-200, 1e-200, 1e-200),
+        (1e300, 1e300),
+        (1e300, 0.0, 1e300),
+        (5e-324, 0.5),
+        (1e-320, 3.0),
+    ],
+)
+def test_a_product_of_constants_is_at_most_rounded_up(between, factors):
+    """One number after another is multiplied by: the constant is their product, whatever partial products leave float64."""
+    network = nn.Sequential(*(step for factor in factors for step in (diagonal(factor), between())))
+    found = network_lipschitz(network, (1,)).upper
+    truth = math.prod(map(Fraction, factors))
+    assert found == math.inf or Fraction(found) >= truth
+    assert (found == math.inf) == (truth > Fraction(1.7e308))
+    assert (found == 0) == (truth == 0)
+    if truth and 1e-300 < found < math.inf:
+        assert found <= truth * (1 + Fraction(1, 10**12))
+
+
+def test_linear_layers_multiplied_out_lose_nothing_to_underflow():
+    """diag(1, u) diag(u, 1) diag(1, u) diag(u, 1) = u² I with u = 1e-100; and with u² below the smallest float64, not 0."""
+    for small in (1e-100, 1e-200):
+        network = nn.Sequential(*(diagonal(*entries) for entries in [(1.0, small), (small, 1.0)] * 2))
+        found = network_lipschitz(network, (2,)).upper
+        assert Fraction(found) >= Fraction(small) ** 2
+        assert found <= max(small**2 * (1 + 1e-12), 1e-318)
+
+
+@pytest.mark.parametrize(("weight", "gamma"), [(1e200, 1e200), (1e-200, 1e-200), (1e-200, 1e200), (1e300, 1e-310)])
+def test_a_batch_norm_is_folded_only_where_that_loses_nothing(weight, gamma):
+    norm = nn.BatchNorm1d(2, eps=0.0, dtype=torch.float64).eval()
+    norm.weight.data[:] = gamma
+    found = network_lipschitz(nn.Sequential(diagonal(weight, weight), norm), (2,)).upper
+    truth = Fraction(weight) * Fraction(gamma)
+    assert found == math.inf or Fraction(found) >= truth
+    assert (found == math.inf) == (truth > Fraction(1.7e308))
+    if 1e-300 < found < math.inf:
+        assert found <= truth * (1 + Fraction(1, 10**6))
