@@ -92,7 +92,7 @@ def _measured(report: Report) -> Iterable[str]:
     level = percent(1 - report["delta"])
     if gap is not None and interval(gap)[0] < interval(gap)[1]:
         words = _interval(gap, 1.0, "nats")
-        yield f"With {level} confidence in all intervals together, its cross-entropy on the population is {words}."
+        yield f"With {level} confidence, its cross-entropy on the population is {words}."
     if "error_gap" in measured:
         errors = [number(100 * (1 - measured[f"accuracy_{who}"]["value"]), 3) for who in ("student", "teacher")]
         points = _interval(measured["error_gap"], 100.0, "percentage points")

@@ -1,7 +1,7 @@
 """A block of independent audits of one pair: how often each claim about the population was made, and how often it was wrong.
 
 Each claim is tried by itself at the whole of δ. Where all rows are asked for, everything guaranteed is also tried together,
-with δ divided among all that is printed, as in an audit.
+with δ divided among its limits, as in an audit.
 
 The truth is itself known to an interval. A claim is *certainly* wrong if it misses all of that interval, and *possibly* wrong
 if it does not cover all of it: the number of wrong claims lies between the two counts.
