@@ -119,8 +119,9 @@ def betting_limits(values: Any, low: float, high: float, tail: float, *, in_orde
         InputError: as `hoeffding`, but for a range that looks taken from the sample.
 
     Example:
-        >>> betting_limits([0.0] * 990 + [1.0] * 10, 0, 1, 0.025, in_order=False)[1]
-        0.02327823638916016
+        >>> values = [0.0] * 990 + [1.0] * 10
+        >>> betting_limits(values, 0, 1, 0.025, in_order=False)[1] == betting(values, 0, 1, 0.05).upper
+        True
     """
     values = bounded_sample(values, low, high, range_known=True)
     return _limits(values, float(low), float(high), check_delta(tail), in_order)
