@@ -237,3 +237,13 @@ def _finite(cost: CostMatrix) -> CostMatrix:
     if not (math.isfinite(cost.values.max()) and math.isfinite(cost.absolute_error)):
         raise InputError("the ground costs overflow float64; rescale the features (a common factor scales the distance)")
     return cost
+
+
+def by_coordinates(points: Float64, *others: Float64) -> tuple[Float64, ...]:
+    """Points and what belongs to each (weights, partners), in the order of the points' coordinates.
+
+    A local search, or a draw of some of the points, then ends alike for every order in which the points are given.
+    """
+    keys = [points, *(other[:, None] if other.ndim == 1 else other for other in others)]
+    order = np.lexsort(np.hstack(keys).T[::-1])
+    return points[order], *(other[order] for other in others)

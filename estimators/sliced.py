@@ -9,7 +9,7 @@ import numpy as np
 from kd2m_theory.arrays import Float64, cloud, probability_weights, same_dimension
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Confidence, Enclosure, Estimated
-from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.ground import EPS, by_coordinates
 from kd2m_theory.estimators.interval_inputs import check_delta
 from kd2m_theory.estimators.intervals import empirical_bernstein
 from kd2m_theory.estimators.transport import optimal_plan
@@ -133,6 +133,7 @@ def max_sliced_wasserstein(
         (5.0, 5.0)
     """
     x, y, a, b = _prepared(x, y, p, weights_x, weights_y)
+    (x, a), (y, b) = by_coordinates(x, a), by_coordinates(y, b)  # where the ascent ends depends on it
     scale = float(max(np.abs(x).max(), np.abs(y).max()))
     if scale == 0:
         return Enclosure(lower=0.0, upper=0.0, unit="distance", method="max-sliced")
