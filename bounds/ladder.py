@@ -84,6 +84,7 @@ class Ladder:
         delta: failure probability of everything guaranteed together.
         only: names of the rows to compute, which then share δ among themselves; all if None.
         settings: what else was decided before looking at the sample.
+        with_measured: whether guaranteed intervals of measured values share δ with the rows; where `only` is None, if None.
 
     Attributes:
         limits: names of the limits that share δ.
@@ -102,7 +103,15 @@ class Ladder:
         (('F3.T0, lower', 'F3.T0, upper'), 0.025, 0.95)
     """
 
-    def __init__(self, pair: Pair, delta: float, only: Sequence[str] | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        delta: float,
+        only: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        *,
+        with_measured: bool | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self.pair, like_chance = in_content_order(pair)
         pair = self.pair
@@ -119,7 +128,7 @@ class Ladder:
                 view.like_chance = like_chance
         self.rows = _chosen(only)
         self._measurements = self._list_measurements()
-        self._together = only is None
+        self._together = only is None if with_measured is None else with_measured
         read = [limit for row in self.rows if not self._lacks(row) for limit in row.limits]
         if self._together:
             read += [limit for name in self._measurements for limit in _GUARANTEED.get(name, ())]

@@ -46,7 +46,7 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
     whole = set(table["rows"]) == set(POPULATION_ROWS)
     for repeat in range(table["start"], table["stop"]):
         pair = networks.audited(table["n"] * 2**32 + repeat, table["n"], table["seed"])
-        ladder = Ladder(pair, table["deltas"][0], table["rows"])
+        ladder = Ladder(pair, table["deltas"][0], table["rows"], with_measured=whole)
         for delta in table["deltas"]:
             if whole:
                 ladder.spend(delta)
