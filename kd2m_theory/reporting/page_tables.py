@@ -80,7 +80,11 @@ def yardsticks_table(report: Report) -> Table:
         ("samples n", report["n"], "samples"),
         ("classes K", classes, "classes"),
         ("failure probability δ of everything guaranteed together", report["delta"], "probability"),
-        (f"its share for each of {limits} limits, of which an interval has two", report["share"], "probability"),
+        (
+            f"its share for {'one limit' if limits == 1 else f'each of {limits} limits'} (an interval has two)",
+            report["share"],
+            "probability",
+        ),
     ]
     return Table(
         name="yardsticks",
