@@ -29,12 +29,12 @@ from kd2m_theory.bounds.rows import (
     t9_predictions,
     t10_moments,
 )
-from kd2m_theory.bounds.rows.row import Row, Sides, Situation
+from kd2m_theory.bounds.rows.row import Requirement, Row, Sides, Situation, two_limits
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
 from kd2m_theory.bounds.view import View, features_view, logits_view
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators import Confidence, clopper_pearson, paired_difference, student_t
+from kd2m_theory.estimators import Confidence, clopper_pearson, student_t
 from kd2m_theory.estimators.interval_inputs import check_delta
 from kd2m_theory.estimators.intervals import difference
 from kd2m_theory.pair import Pair
@@ -60,21 +60,36 @@ ROWS: tuple[Row, ...] = (
 
 Measurement = Callable[[float], Confidence]
 
+# Limits that guaranteed intervals of measured values read.
+_GUARANTEED = {
+    "accuracy_teacher": two_limits("teacher error"),
+    "accuracy_student": two_limits("student error"),
+    "error_gap": two_limits("error gap"),
+    "disagreement": two_limits("disagreement"),
+}
+
 
 class Ladder:
     """A pair ready to be measured and bounded.
 
-    Everything that may fail by chance (the interval of each measured value, and the event behind each row about the
-    population) gets an equal share of δ, so that all of it holds together with probability 1 − δ.
+    What is guaranteed about the population is made of limits: statements on one side, each of which may be wrong by chance.
+    δ is divided equally among the different limits that are read, so that everything guaranteed holds together with
+    probability 1 − δ. An interval reads two limits, a row with one side one; what several rows read is paid for once; rows that
+    the pair has no arrays for cost nothing. Intervals of measured values that are guaranteed are read where `only` is None;
+    where it names rows, these alone share δ, and each measured value has an interval at 1 − δ by itself. So has, always, each
+    measured value whose interval is asymptotic. What is spent follows from the arrays that a pair has and from what
+    the audit is told, never from values.
 
     Args:
         pair: the pair.
-        delta: failure probability of everything together.
-        only: names of the rows to compute; all if None.
+        delta: failure probability of everything guaranteed together.
+        only: names of the rows to compute, which then share δ among themselves; all if None.
         settings: what else was decided before looking at the sample.
+        with_measured: whether guaranteed intervals of measured values share δ with the rows; where `only` is None, if None.
 
     Attributes:
-        share: failure probability of each probabilistic claim.
+        limits: names of the limits that share δ.
+        share: failure probability of each limit, δ over their number.
 
     Raises:
         InputError: the pair has neither logits nor a head, so there is no risk to speak of; an unknown row; a head constant
@@ -85,11 +100,19 @@ class Ladder:
         >>> ladder = Ladder(Pair(z, 1.1 * z, head_weight=np.eye(2)), delta=0.05, only=["T0", "F3.T0"])
         >>> [(row.name, row.level is None) for row in ladder.evaluate()]
         [('T0', True), ('F3.T0', False)]
-        >>> sorted(ladder.measure()), ladder.share
-        (['disagreement'], 0.025)
+        >>> ladder.limits, round(ladder.share, 6), ladder.measure()["disagreement"].level
+        (('F3.T0, lower', 'F3.T0, upper'), 0.025, 0.95)
     """
 
-    def __init__(self, pair: Pair, delta: float, only: Sequence[str] | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        delta: float,
+        only: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        *,
+        with_measured: bool | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self.pair, like_chance = in_content_order(pair)
         pair = self.pair
@@ -107,34 +130,38 @@ class Ladder:
                 view.like_chance = like_chance
         self.rows = _chosen(only)
         self._measurements = self._list_measurements()
-        # Rows that read an interval of a measured value add no event of their own.
-        events = {row.event for row in self.rows if row.event and not self._missing(row)}
-        self._claims = max(1, len(events | set(self._measurements)))
+        self._together = only is None if with_measured is None else with_measured
+        read = [limit for row in self.rows if not self._lacks(row) for limit in row.limits]
+        if self._together:
+            read += [limit for name in self._measurements for limit in _GUARANTEED.get(name, ())]
+        self.limits = tuple(dict.fromkeys(read))
         self.spend(delta)
 
     def spend(self, delta: float, *, each: bool = False) -> None:
         """Measure and evaluate at this δ from now on; distances that were computed at another one are kept.
 
         Args:
-            delta: failure probability of everything together.
-            each: give each probabilistic claim all of δ; then they hold one by one, not together.
+            delta: failure probability of everything guaranteed together.
+            each: give each row and each measured value all of δ; then they hold one by one, not together.
 
         Raises:
             InputError: δ is outside (0, 1).
         """
-        check_delta(delta)
-        self.share = delta if each else delta / self._claims
-        for view in self._views.values():
-            if view is not None:
-                view.delta = self.share
+        self._delta, self._each = check_delta(delta), each
+        self.share = delta / max(1, len(self.limits))
 
     def measure(self) -> dict[str, Confidence]:
-        """Risks, gaps, accuracies and disagreement of the sample, each with an interval at its share of δ.
+        """Risks, gaps, accuracies and disagreement of the sample, each with an interval for the population.
 
         Keys, as far as the pair has what they need: risk_teacher, risk_student, gap, risk_student_shared_head,
-        gap_shared_head, head_mismatch (nats); accuracy_teacher, accuracy_student, error_gap, disagreement (probability).
+        gap_shared_head, head_mismatch (nats; asymptotic); accuracy_teacher, accuracy_student, error_gap, disagreement
+        (probability; guaranteed, and for both limits together at their share of δ if all rows are computed).
         """
-        return {name: measurement(self.share) for name, measurement in self._measurements.items()}
+        shared = self._together and not self._each
+        return {
+            name: measurement(2 * self.share if shared and name in _GUARANTEED else self._delta)
+            for name, measurement in self._measurements.items()
+        }
 
     def clipping(self) -> Clipping | None:
         """What clipping does to the losses of the networks with their own heads; None without logits of both."""
@@ -162,11 +189,22 @@ class Ladder:
             result |= _accuracies(logits)
         return result
 
+    def _unmet(self, row: Row, needs: Iterable[Requirement]) -> str:
+        situation = Situation(self.pair, self.settings, self._views[row.space])
+        checked = (need.check(situation) for need in needs if need.blocking)
+        return "; ".join(found.evidence for found in checked if found is not None and found.state == "unmet")
+
     def _missing(self, row: Row) -> str:
         """Why there can be no number; empty if there can."""
-        situation = Situation(self.pair, self.settings, self._views[row.space])
-        checked = (need.check(situation) for need in row.requirements if need.blocking)
-        return "; ".join(found.evidence for found in checked if found is not None and found.state == "unmet")
+        return self._unmet(row, row.requirements)
+
+    def _lacks(self, row: Row) -> bool:
+        """Whether there can be no number whatever the values are."""
+        return bool(self._unmet(row, (need for need in row.requirements if not need.of_values)))
+
+    def _spent(self, row: Row) -> float:
+        """Failure probability of a row."""
+        return self._delta if self._each else len(row.limits) * self.share
 
     def _value(self, target: Target, values: dict[Target, Value]) -> Value:
         if target not in values:
@@ -193,6 +231,7 @@ class Ladder:
         missing = self._missing(row)
         sides, seconds = None, 0.0
         if not missing and view is not None:
+            view.tail = self._spent(row) / max(1, len(row.limits))
             sides, seconds, missing = _computed(row, view)
         if sides is None or view is None:
             return result(
@@ -216,7 +255,7 @@ class Ladder:
             status=status,
             why=why,
             seconds=seconds,
-            level=None if row.event is None else 1 - self.share,
+            level=1 - self._spent(row) if row.limits else None,
             distances=sides.distances,
             details=sides.details,
         )
@@ -296,8 +335,7 @@ def _accuracies(view: View) -> dict[str, Measurement]:
         result["accuracy_teacher"] = partial(clopper_pearson, int((~wrong_t).sum()), len(wrong_t))
         result["accuracy_student"] = partial(clopper_pearson, int((~wrong_s).sum()), len(wrong_s))
         if view.paired:
-            first, second = int((wrong_s & ~wrong_t).sum()), int((wrong_t & ~wrong_s).sum())
-            result["error_gap"] = partial(paired_difference, first, second, len(wrong_s))
+            result["error_gap"] = partial(f1_means.error_difference, view)
         else:
             result["error_gap"] = partial(_error_difference, wrong_s, wrong_t)
     if view.paired:

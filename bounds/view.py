@@ -46,7 +46,7 @@ class View:
         settings: what the audit was told.
         point_error: how far rounding moved a pair of points, root mean square of student plus that of teacher.
         bias: K, of a linear head on features.
-        delta: failure probability that each probabilistic claim may spend.
+        tail: failure probability that each limit of a row about the population may spend (see `Row.limits`).
         replay_error: how far rounding of Wz + b, where logits were computed from features, may have moved a mean loss of the
             student plus one of the teacher, in nats.
         like_chance: whether the order of the samples says nothing about them (see `content_order`).
@@ -64,7 +64,7 @@ class View:
     settings: Settings
     point_error: float = 0.0
     bias: Float64 | None = None
-    delta: float = math.nan
+    tail: float = math.nan
     like_chance: bool = False
     replay_error: float = 0.0
 

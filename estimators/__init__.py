@@ -25,7 +25,6 @@ from kd2m_theory.estimators.intervals import (
     empirical_bernstein,
     hoeffding,
     mean_interval,
-    paired_difference,
     percentile_bootstrap,
     student_t,
 )
@@ -33,6 +32,7 @@ from kd2m_theory.estimators.joint import joint_wasserstein
 from kd2m_theory.estimators.kernel_distances import conditional_mmd, energy_distance, mmd
 from kd2m_theory.estimators.mixture import mixture_wasserstein
 from kd2m_theory.estimators.number import Estimate, Number
+from kd2m_theory.estimators.paired import paired_difference
 from kd2m_theory.estimators.sliced import max_sliced_wasserstein, sliced_wasserstein
 from kd2m_theory.estimators.transport import Plan, optimal_cost, optimal_plan
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators.enclosure import Confidence, PopulationUnit
-from kd2m_theory.estimators.interval_inputs import bounded_sample, check_delta
+from kd2m_theory.estimators.interval_inputs import bounded_sample, check_delta, one_side
 from kd2m_theory.estimators.scale import mean_of, round_down, round_up
 
 # Ends lie on a grid of this many steps over the range.
@@ -69,7 +69,7 @@ def betting(
     if seed is not None:
         words = "seed of betting is deprecated and will be removed in kd2m-theory 0.3.0; the interval depends on no order"
         warnings.warn(words, DeprecationWarning, stacklevel=2)
-    return _interval(values, low, high, delta, unit, range_known, "betting", _ruled_out_by_mixture)
+    return _interval(values, low, high, delta, unit, range_known, "betting", in_order=False)
 
 
 def betting_in_order(
@@ -100,7 +100,32 @@ def betting_in_order(
         >>> betting_in_order(values, 0, 1, 0.05)
         Confidence(0.01 in [0.003603, 0.02368], nats, guaranteed at 95 %)
     """
-    return _interval(values, low, high, delta, unit, range_known, "betting in order", _ruled_out_in_order)
+    return _interval(values, low, high, delta, unit, range_known, "betting in order", in_order=True)
+
+
+def betting_limits(values: Any, low: float, high: float, tail: float, *, in_order: bool) -> tuple[float, float]:
+    """Lower and upper limit of a bounded mean, each of which is wrong with probability at most `tail`.
+
+    Both together are the interval at δ = 2 · tail; one alone is a statement on one side, at level 1 − tail. They hold the
+    sample mean.
+
+    Args:
+        values: n independent values in [low, high].
+        low: least value that the variable can take, known before the data.
+        high: largest value that it can take, known before the data.
+        tail: failure probability of each limit.
+        in_order: whether to bet as `betting_in_order`, whose order the values must have; else as `betting`.
+
+    Raises:
+        InputError: as `hoeffding`, but for a range that looks taken from the sample.
+
+    Example:
+        >>> values = [0.0] * 990 + [1.0] * 10
+        >>> betting_limits(values, 0, 1, 0.025, in_order=False)[1] == betting(values, 0, 1, 0.05).upper
+        True
+    """
+    values = bounded_sample(values, low, high, range_known=True)
+    return _limits(values, float(low), float(high), check_delta(tail), in_order)
 
 
 def _interval(
@@ -111,17 +136,15 @@ def _interval(
     unit: PopulationUnit,
     range_known: bool,
     method: str,
-    ruled_out: Callable[[Float64, float], float],
+    in_order: bool,
 ) -> Confidence:
     values, delta = bounded_sample(values, low, high, range_known), check_delta(delta)
     low, high = float(low), float(high)
-    mean = mean_of(values)
-    below = ruled_out((values - low) / (high - low), delta)
-    above = ruled_out((high - values) / (high - low), delta)
+    lower, upper = _limits(values, low, high, one_side(delta), in_order)
     return Confidence(
-        value=mean,
-        lower=min(mean, max(low, round_down(low + round_down(below * (high - low))))),
-        upper=max(mean, min(high, round_up(high - round_down(above * (high - low))))),
+        value=mean_of(values),
+        lower=lower,
+        upper=upper,
         level=1 - delta,
         unit=unit,
         method=method,
@@ -130,6 +153,16 @@ def _interval(
         least=low,
         most=high,
     )
+
+
+def _limits(values: Float64, low: float, high: float, tail: float, in_order: bool) -> tuple[float, float]:
+    ruled_out = _ruled_out_in_order if in_order else _ruled_out_by_mixture
+    mean = mean_of(values)
+    below = ruled_out((values - low) / (high - low), tail)
+    above = ruled_out((high - values) / (high - low), tail)
+    lower = max(low, round_down(low + round_down(below * (high - low))))
+    upper = min(high, round_up(high - round_down(above * (high - low))))
+    return min(mean, lower), max(mean, upper)
 
 
 def _largest(rejected: Callable[[float], bool]) -> float:
@@ -141,9 +174,9 @@ def _largest(rejected: Callable[[float], bool]) -> float:
     return best / _STEPS
 
 
-def stakes(n: int, delta: float) -> tuple[Float64, Float64]:
-    """Stakes θ of the mixture for one side at δ/2, and their weights, which add up to 1: a function of n and δ alone."""
-    target = math.log(2 / delta)
+def stakes(n: int, tail: float) -> tuple[Float64, Float64]:
+    """Stakes θ of the mixture for a limit at `tail`, and their weights, which add up to 1: a function of n and it alone."""
+    target = max(-math.log(tail), math.log(2))  # no stake is 0, however little is asked for
     first = min(2 * math.sqrt(2 * target / n), 2.0)
     usual = np.geomspace(first, _TOP, math.ceil(math.log(_TOP / first) / math.log(_RATIO)) + 1)
     steps = max(0, math.floor(math.log(max(n / (2 * target), 1.0) / _TOP) / math.log(_LEAP)))
@@ -154,10 +187,10 @@ def stakes(n: int, delta: float) -> tuple[Float64, Float64]:
     return np.concatenate((usual, far)), weights
 
 
-def _ruled_out_by_mixture(shares: Float64, delta: float) -> float:
-    """Largest m on the grid that the mixture rules out at δ/2 on [0, 1]-valued `shares`; 0 if there is none."""
-    n, target = len(shares), math.log(2 / delta)
-    theta, weights = stakes(n, delta)
+def _ruled_out_by_mixture(shares: Float64, tail: float) -> float:
+    """Largest m on the grid that the mixture rules out at `tail` on [0, 1]-valued `shares`; 0 if there is none."""
+    n, target = len(shares), -math.log(tail)
+    theta, weights = stakes(n, tail)
     shares = np.sort(shares)  # sums of floats depend on the order too
     # What rounding may have added: a few ulps for each logarithm, and those of the sums.
     fortunes = np.array([float(np.log1p(stake * shares).sum()) for stake in theta]) * (1 - 1e-13) - 1e-12
@@ -171,12 +204,12 @@ def _ruled_out_by_mixture(shares: Float64, delta: float) -> float:
     return _largest(rejected)
 
 
-def _ruled_out_in_order(shares: Float64, delta: float) -> float:
-    """Largest m on the grid such that every mean ≤ m of [0, 1]-valued `shares` is rejected at δ/2; 0 if there is none.
+def _ruled_out_in_order(shares: Float64, tail: float) -> float:
+    """Largest m on the grid such that every mean ≤ m of [0, 1]-valued `shares` is rejected at `tail`; 0 if there is none.
 
-    The stakes λ_i = √(2 ln(2/δ) / (n σ̂²_{i−1})), capped at c/m, depend on earlier values only.
+    The stakes λ_i = √(2 ln(1/tail) / (n σ̂²_{i−1})), capped at c/m, depend on earlier values only.
     """
-    n, target = len(shares), math.log(2 / delta)
+    n, target = len(shares), -math.log(tail)
     seen = np.arange(1, n + 1)
     means = (0.5 + np.cumsum(shares)) / (seen + 1)
     variances = (0.25 + np.cumsum((shares - means) ** 2)) / (seen + 1)

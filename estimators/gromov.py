@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from kd2m_theory.arrays import Float64, cloud, probability_weights
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
-from kd2m_theory.estimators.ground import EPS, CostMatrix
+from kd2m_theory.estimators.ground import EPS, CostMatrix, by_coordinates
 from kd2m_theory.estimators.scale import exponent_of, without_constants
 from kd2m_theory.estimators.sliced import line_plan
 from kd2m_theory.estimators.transport import optimal_cost, optimal_plan
@@ -49,6 +49,7 @@ def gromov_wasserstein(
         if len(points) > _LARGEST:
             raise InputError(f"{name} has {len(points)} points; Gromov–Wasserstein is cubic: pass at most {_LARGEST}")
     a, b = probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
+    (x, a), (y, b) = by_coordinates(x, a), by_coordinates(y, b)  # where the local search ends depends on it
     # Each cloud may be moved by itself, but both share one unit.
     (x,), (y,) = without_constants(x), without_constants(y)
     exponent = exponent_of(x, y)

@@ -255,3 +255,13 @@ def _underflows(square: Float64, x: Float64, y: Float64) -> bool:
 def _lost(result: Float64, operand: Float64) -> bool:
     """Whether some result of a positive operand is so small that underflow took digits from it."""
     return bool(((result < _UNDERFLOW) & (operand > 0)).any())
+
+
+def by_coordinates(points: Float64, *others: Float64) -> tuple[Float64, ...]:
+    """Points and what belongs to each (weights, partners), in the order of the points' coordinates.
+
+    A local search, or a draw of some of the points, then ends alike for every order in which the points are given.
+    """
+    keys = [points, *(other[:, None] if other.ndim == 1 else other for other in others)]
+    order = np.lexsort(np.hstack(keys).T[::-1])
+    return points[order], *(other[order] for other in others)

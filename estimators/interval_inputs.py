@@ -21,6 +21,11 @@ def check_delta(delta: float) -> float:
     return float(delta)
 
 
+def one_side(delta: float) -> float:
+    """δ/2, the failure probability of one of two limits; never 0, however small δ is."""
+    return max(delta / 2, math.ulp(0.0))
+
+
 def check_counts(n: int, **counts: int) -> None:
     """Refuse counts that n trials cannot have: their interval would be NaN, and would call itself guaranteed.
 

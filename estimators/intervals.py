@@ -17,7 +17,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.betting import betting
 from kd2m_theory.estimators.enclosure import Confidence, PopulationUnit
 from kd2m_theory.estimators.ground import EPS
-from kd2m_theory.estimators.interval_inputs import bounded_sample, check_counts, check_delta, sample_of
+from kd2m_theory.estimators.interval_inputs import bounded_sample, check_counts, check_delta, one_side, sample_of
 from kd2m_theory.estimators.scale import deviation_of, exponent_of, mean_of, round_down, round_up, shifted
 
 Method = Literal["betting", "empirical_bernstein", "hoeffding", "clopper_pearson", "student_t", "percentile_bootstrap"]
@@ -45,9 +45,7 @@ def clopper_pearson(successes: int, n: int, delta: float) -> Confidence:
     """
     delta = check_delta(delta)
     check_counts(n, successes=successes)
-    # Both ends from the small tail: 1 − δ/2 has lost what a small δ says.
-    lower = _outward(stats.beta.ppf(delta / 2, successes, n - successes + 1), -1) if successes > 0 else 0.0
-    upper = _outward(stats.beta.isf(delta / 2, successes + 1, n - successes), 1) if successes < n else 1.0
+    lower, upper = clopper_pearson_limits(successes, n, one_side(delta))
     return Confidence(
         value=int(successes) / int(n),
         lower=lower,
@@ -62,43 +60,28 @@ def clopper_pearson(successes: int, n: int, delta: float) -> Confidence:
     )
 
 
-def paired_difference(only_first: int, only_second: int, n: int, delta: float) -> Confidence:
-    """Interval for P(first event alone) − P(second event alone) from n paired trials.
+def clopper_pearson_limits(successes: int, n: int, tail: float) -> tuple[float, float]:
+    """Lower and upper limit of a probability, each of which is wrong with probability at most `tail`.
 
-    The difference of two error rates on the same inputs depends on the discordant inputs alone: one Clopper–Pearson
-    interval for each kind at δ/2, subtracted.
+    Both together are `clopper_pearson` at δ = 2 · tail; one alone is a statement on one side, at level 1 − tail.
 
     Args:
-        only_first: trials in which the first event happened and the second did not.
-        only_second: trials in which the second happened and the first did not.
+        successes: trials in which the event happened, a whole number from 0 to n.
         n: trials, at least 1.
-        delta: failure probability.
+        tail: failure probability of each limit.
 
     Raises:
-        InputError: no trial, counts that are no whole numbers ≥ 0 or exceed n together, or delta outside (0, 1).
+        InputError: no trial, or successes that are no whole number from 0 to n.
 
     Example:
-        >>> paired_difference(12, 5, 200, 0.05)
-        Confidence(0.035 in [−0.0342, 0.1022], probability, guaranteed at 95 %)
+        >>> clopper_pearson_limits(0, 100, 0.05)[1] < 0.0296  # 1 − 0.05^(1/100)
+        True
     """
-    delta = check_delta(delta)
-    check_counts(n, only_first=only_first, only_second=only_second)
-    if only_first + only_second > n:
-        raise InputError(f"{only_first} and {only_second} discordant trials are more than n = {n}; each trial is of one kind")
-    first = clopper_pearson(only_first, n, delta / 2)
-    second = clopper_pearson(only_second, n, delta / 2)
-    return Confidence(
-        value=first.value - second.value,
-        lower=first.lower - second.upper,
-        upper=first.upper - second.lower,
-        level=1 - delta,
-        unit="probability",
-        method="Clopper–Pearson on discordant pairs",
-        guaranteed=True,
-        assumptions="independent samples",
-        least=-1.0,
-        most=1.0,
-    )
+    check_counts(n, successes=successes)
+    # Both ends from the small tail: 1 − tail has lost what a small one says.
+    lower = _outward(stats.beta.ppf(tail, successes, n - successes + 1), -1) if successes > 0 else 0.0
+    upper = _outward(stats.beta.isf(tail, successes + 1, n - successes), 1) if successes < n else 1.0
+    return lower, upper
 
 
 def difference(first: Confidence, second: Confidence) -> Confidence:

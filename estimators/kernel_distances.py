@@ -13,6 +13,7 @@ from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.distances import common_shares, same_classes
 from kd2m_theory.estimators.enclosure import Confidence, Estimated
+from kd2m_theory.estimators.ground import by_coordinates
 from kd2m_theory.estimators.interval_inputs import check_delta
 from kd2m_theory.estimators.kernels import Energy, Kernel, Linear, kernel_of, pooled, squared_norms
 from kd2m_theory.estimators.number import Estimate
@@ -151,6 +152,10 @@ def mmd(
     if delta is not None:
         _check_interval(kernel, bandwidth, delta, chosen, weighted)
     kernel = kernel_of(kernel, bandwidth, x, y)
+    if permutations and paired:
+        x, y = by_coordinates(x, y)
+    elif permutations:  # which points a permutation takes must not depend on the order of the rows
+        (x,), (y,) = by_coordinates(x), by_coordinates(y)
     unit, exponent, degree = kernel.unit
     if kernel.shift_invariant:
         x, y = without_constants(x, y)

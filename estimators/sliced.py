@@ -10,7 +10,7 @@ import numpy as np
 from kd2m_theory.arrays import Float64, cloud, probability_weights, same_dimension
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Confidence, Enclosure, Estimated
-from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.ground import EPS, by_coordinates
 from kd2m_theory.estimators.interval_inputs import check_delta
 from kd2m_theory.estimators.intervals import empirical_bernstein
 from kd2m_theory.estimators.scale import centred, in_unit, round_down, round_up, shifted, shifted_down, shifted_up
@@ -144,6 +144,7 @@ def max_sliced_wasserstein(
         (5.0, 5.0)
     """
     x, y, a, b = _prepared(x, y, p, weights_x, weights_y)
+    (x, a), (y, b) = by_coordinates(x, a), by_coordinates(y, b)  # where the ascent ends depends on it
     (x, y), exponent = in_unit(x, y)
     x, y = centred(x, y)
     radius = float(np.linalg.norm(x, axis=1).max() + np.linalg.norm(y, axis=1).max())

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from kd2m_theory.bounds.losses import errors
 from kd2m_theory.bounds.rows import t0_label_free, t1_paired, t2_conditional, t5_convex, t8_accuracy
-from kd2m_theory.bounds.rows.f1_means import clipped_losses, student_error, student_risk
+from kd2m_theory.bounds.rows.f1_means import clipped_losses, share_limits, student_risk, student_wrong
 from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, RANDOM_ORDER, RANGE_FIXED, SAMPLED, Row, Sides
 from kd2m_theory.bounds.view import View
 
@@ -26,7 +26,7 @@ def _risk(gap: Callable[[View], float]) -> Callable[[View], Sides]:
     def compute(view: View) -> Sides:
         student, _ = clipped_losses(view)
         _, teacher = view.losses()
-        radius = student_risk(view).upper - math.fsum(student) / len(student)
+        radius = student_risk(view)[1] - math.fsum(student) / len(student)
         anchor, distance = math.fsum(teacher) / len(teacher), gap(view)
         upper = anchor + distance + radius + view.rounding
         return Sides(0.0, upper, details={"R̂_T": anchor, "D̂": distance, "r(δ)": radius, "B": view.loss_bound})
@@ -35,8 +35,8 @@ def _risk(gap: Callable[[View], float]) -> Callable[[View], Sides]:
 
 
 def _error(view: View, distance: float, anchor: float) -> Sides:
-    interval = student_error(view)
-    radius = interval.upper - interval.value
+    wrong = student_wrong(view)
+    radius = share_limits(view, wrong)[1] - float(wrong.mean())
     return Sides(0.0, min(1.0, anchor + distance + radius + 1e-15), details={"anchor": anchor, "D̂": distance, "r(δ)": radius})
 
 
@@ -87,7 +87,7 @@ def _row(name: str, base: Row, compute: Callable[[View], Sides], *, words: str, 
         needs=(*base.needs, *((RANGE_FIXED, RANDOM_ORDER) if losses else ()), *SAMPLED),
         structural={**base.structural, **_ANCHORED, **(CLIPPED if losses else COUNTED)},
         compute=compute,
-        event="student risk" if losses else "accuracy_student",
+        limits=("student risk, upper" if losses else "student error, upper",),
         never_beats="F1.risk" if losses else "F1.error",
         forms=(
             *(("F2.hoeffding", "F1.betting", "F1.mixture") if losses else ("F2.error", "F1.clopper_pearson")),

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from kd2m_theory.bounds.constants.heads import vertex_norm
 from kd2m_theory.bounds.losses import clipped, margin
-from kd2m_theory.bounds.rows.f1_means import mean_of
+from kd2m_theory.bounds.rows.f1_means import mean_limits, share_limits
 from kd2m_theory.bounds.rows.row import (
     CLIPPED,
     COUNTED,
@@ -25,9 +25,9 @@ from kd2m_theory.bounds.rows.row import (
     Row,
     Sides,
     both_sides,
+    two_limits,
 )
 from kd2m_theory.bounds.view import View
-from kd2m_theory.estimators import clopper_pearson
 from kd2m_theory.estimators.ground import EPS
 
 
@@ -35,21 +35,20 @@ def _label_free(view: View) -> Sides:
     bound = view.loss_bound
     student, teacher = (clipped(-log_softmax(a, axis=1), bound) for a in (view.logits_student, view.logits_teacher))
     change = student - teacher
-    # Each end is one side of a two-sided interval at δ, so both together fail with probability at most δ.
-    lower = mean_of(view, change.min(axis=1), -bound, 0.0).lower
-    upper = mean_of(view, change.max(axis=1), 0.0, bound).upper
+    lower, _ = mean_limits(view, change.min(axis=1), -bound, 0.0)
+    _, upper = mean_limits(view, change.max(axis=1), 0.0, bound)
     return Sides(lower, upper, details={"B": bound})
 
 
 def _disagreement(view: View) -> Sides:
     differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
-    return both_sides(clopper_pearson(int(differ.sum()), len(differ), view.delta).upper)
+    return both_sides(share_limits(view, differ)[1])
 
 
 def _head_aware(view: View) -> Sides:
     bound = view.loss_bound
     change = vertex_norm(view.logits_student - view.logits_teacher, view.labels) * (1 + 4 * EPS)
-    return both_sides(mean_of(view, clipped(change, bound), 0.0, bound).upper, details={"B": bound})
+    return both_sides(mean_limits(view, clipped(change, bound), 0.0, bound)[1], details={"B": bound})
 
 
 def _margin(view: View) -> Sides:
@@ -58,7 +57,7 @@ def _margin(view: View) -> Sides:
     np.put_along_axis(change, view.labels[:, None], -np.inf, axis=1)
     slack = 8 * EPS * np.maximum(np.abs(view.logits_student).max(axis=1), np.abs(view.logits_teacher).max(axis=1))
     near = margin(view.logits_teacher, view.labels) <= change.max(axis=1) + slack
-    return Sides(0.0, clopper_pearson(int(near.sum()), len(near), view.delta).upper)
+    return Sides(0.0, share_limits(view, near)[1])
 
 
 ROWS = (
@@ -75,7 +74,7 @@ ROWS = (
         needs=(SAME_INPUTS, RANGE_FIXED, RANDOM_ORDER, *SAMPLED),
         structural={**CLIPPED, "monotone loss": "clipped cross-entropy falls as p_y rises"},
         compute=_label_free,
-        event="F3.T0",
+        limits=two_limits("F3.T0"),
         forms=("F3.risk", "F1.betting", "F1.mixture"),
     ),
     Row(
@@ -90,7 +89,7 @@ ROWS = (
         needs=(SAME_INPUTS, RANGE_FIXED, RANDOM_ORDER, *SAMPLED),
         structural={**CLIPPED, "1-Lipschitz loss": "clipped cross-entropy changes by no more than cross-entropy"},
         compute=_head_aware,
-        event="F3.T1",
+        limits=("F3.T1, upper",),
         forms=("F3.paired", "F1.betting", "F1.mixture"),
     ),
     Row(
@@ -106,7 +105,7 @@ ROWS = (
         needs=(SAME_INPUTS, *SAMPLED),
         structural=COUNTED,
         compute=_disagreement,
-        event="disagreement",
+        limits=("disagreement, upper",),
         forms=("F3.error", "F1.clopper_pearson"),
     ),
     Row(
@@ -121,7 +120,7 @@ ROWS = (
         needs=(SAME_INPUTS, *SAMPLED),
         structural=COUNTED,
         compute=_margin,
-        event="F3.T8",
+        limits=("F3.T8, upper",),
         never_beats="F1.error",
         forms=("F3.margin", "F1.clopper_pearson"),
     ),

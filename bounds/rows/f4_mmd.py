@@ -64,7 +64,7 @@ def _brier(view: View) -> Sides:
     rounding = 8 * EPS * (n + m + size + depth) * (1 + c)
     plug_in = _mmd(view, c) + rounding
     steps = 4.0 / n if view.paired else 1.0 / n + 1.0 / m
-    radius = (1 - 1 / size + c) * math.sqrt(steps * math.log(1 / view.delta))
+    radius = (1 - 1 / size + c) * math.sqrt(steps * math.log(1 / view.tail))
     details = {"MMD": plug_in, "r(δ)": radius, "‖f‖_H": norm, "c": c}
     return both_sides(norm * (plug_in + radius) * (1 + 4 * EPS), details=details)
 
@@ -100,7 +100,7 @@ ROWS = (
         needs=(Requirement("samples independent of each other", _apart), *SAMPLED),
         structural=_KERNEL,
         compute=_brier,
-        event="F4.brier",
+        limits=("F4.brier, upper",),
         forms=("T6.rkhs", "F4.independent_upper", "F4.pairs_upper", "F1.hoeffding"),
     ),
 )

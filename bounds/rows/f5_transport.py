@@ -28,7 +28,7 @@ _STEEPNESS = 2.0 * math.sqrt(2.0)  # of Brier's score on it
 
 
 def _deviation(view: View, diameter: float) -> float:
-    return diameter * math.sqrt(2 * math.log(1 / view.delta) / len(view.logits_student)) * (1 + 8 * EPS)
+    return diameter * math.sqrt(2 * math.log(1 / view.tail) / len(view.logits_student)) * (1 + 8 * EPS)
 
 
 def _probabilities(student: Float64, teacher: Float64, _label: int) -> CostMatrix:
@@ -83,7 +83,7 @@ ROWS = (
             "ground cost fixed before the sample": "the cost is ν_y of the logits, clipped at B",
         },
         compute=_head_aware,
-        event="F5.T2",
+        limits=("F5.T2, upper",),
         forms=("T2.head_aware", "F5.classes", "F1.hoeffding"),
     ),
     Row(
@@ -105,7 +105,7 @@ ROWS = (
             "ground cost fixed before the sample": "the cost is the distance of two probability vectors",
         },
         compute=_brier,
-        event="F5.brier",
+        limits=("F5.brier, upper",),
         forms=("T2.lipschitz", "F5.classes", "F1.hoeffding"),
     ),
 )

@@ -45,6 +45,8 @@ class Requirement:
         find: how it stands in a situation: its state ("met", "vouched" or "unmet") and the evidence; None where the row does
             not need it in that situation.
         blocking: whether there is no number without it.
+        of_values: whether how it stands may depend on the values of the samples, and not only on what a pair has and what an
+            audit is told. What is spent of δ must not depend on it.
 
     Raises:
         InputError: no assumption has that key.
@@ -53,6 +55,7 @@ class Requirement:
     name: str
     find: Callable[[Situation], Found | None]
     blocking: bool = True
+    of_values: bool = False
 
     def __post_init__(self) -> None:
         sentence(self.name)
@@ -81,8 +84,9 @@ class Row:
         needs: its hypotheses that are checked on the data or vouched for.
         structural: its hypotheses that are true whatever the pair is, by key, and why.
         compute: the numbers, once every blocking input and hypothesis is met.
-        event: for a row that holds with probability 1 − δ, the name of the event that may fail; rows that rest on one event
-            spend its share of δ once. None for a deterministic row.
+        limits: for a row about the population, the limits that it reads, by name: each is a statement on one side that may be
+            wrong by chance, with probability at most its share of δ. A limit that several rows read is paid for once. Empty
+            for a deterministic row.
         forms: forms of the catalogue that it rests on; the one of its own name (without "logits") if empty.
         never_beats: a row that needs nothing more and whose upper bound is never larger, on any pair; None if there is none.
 
@@ -102,7 +106,7 @@ class Row:
     needs: tuple[Requirement, ...]
     structural: Mapping[str, str]
     compute: Callable[[View], Sides]
-    event: str | None = None
+    limits: tuple[str, ...] = ()
     forms: tuple[str, ...] = ()
     never_beats: str | None = None
 
@@ -126,6 +130,11 @@ class Row:
     def requirements(self) -> tuple[Requirement, ...]:
         """All that is looked at on a pair: inputs, then hypotheses."""
         return (*self.inputs, *self.needs)
+
+
+def two_limits(name: str) -> tuple[str, str]:
+    """Names of the limits of an interval, which has two."""
+    return f"{name}, lower", f"{name}, upper"
 
 
 def both_sides(
@@ -283,7 +292,7 @@ WHOLE_CLOUD_ASKED = Requirement("whole cloud", _whole_cloud)
 
 SHARED_HEAD = Requirement("shared head", _view)
 SAME_INPUTS = Requirement("same inputs", _same_inputs)
-CLASS_SHARES = Requirement("same class shares", _class_shares)
+CLASS_SHARES = Requirement("same class shares", _class_shares, of_values=True)
 RANGE_FIXED = Requirement("range fixed before the sample", _range_fixed)
 
 

@@ -13,7 +13,7 @@ from kd2m_theory.terminal import watched
 
 def audit(
     pair: Annotated[Path, typer.Argument(metavar="PAIR", help="A pair as .safetensors or .npz.", show_default=False)],
-    delta: Annotated[float, typer.Option(help="Failure probability of everything printed, together.")] = 0.05,
+    delta: Annotated[float, typer.Option(help="Failure probability of everything guaranteed, together.")] = 0.05,
     align: Annotated[
         Path | None,
         typer.Option(metavar="PAIR", help="Fit an affine map of student features on this other pair, for another dimension."),

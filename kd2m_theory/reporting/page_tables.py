@@ -30,6 +30,28 @@ def pairs_table(name: str, heads: tuple[str, str], items: Mapping[str, str]) -> 
     return Table(name=name, columns=(Column(left), Column(right, folds=True)), lines=lines, kind="pairs")
 
 
+def together(report: Report) -> str:
+    """What holds together at 1 − δ, and at which level each part of it, and each interval beside it, holds by itself."""
+    whole, measured = report["settings"]["only"] is None, report["measured"].values()
+    joint = [row["level"] for row in report["rows"] if row["level"] is not None]
+    joint += [value["level"] for value in measured if whole and value["guaranteed"]]
+    apart = [value["level"] for value in measured if not (whole and value["guaranteed"])]
+    words = []
+    if joint:
+        what = "Guaranteed intervals and rows" if whole else "Rows"
+        words += [f"{what} about the population hold together at {percent(1 - report['delta'])}, each at {_levels(joint)}"]
+    if apart:
+        words += [
+            f"{'asymptotic intervals' if whole else 'intervals of measured values'} are by themselves at {_levels(apart)}"
+        ]
+    return "; ".join(words)
+
+
+def _levels(levels: Sequence[float]) -> str:
+    least, most = percent(min(levels)), percent(max(levels))
+    return least if least == most else f"{least.removesuffix(' %')} to {most}"
+
+
 def measured_table(report: Report) -> Table:
     """Measured values with their intervals."""
     lines = []
@@ -37,10 +59,7 @@ def measured_table(report: Report) -> Table:
         method = value["method"] + ("" if value["guaranteed"] else " (asymptotic)")
         numbers = map(value_cell, (value["value"], *interval(value)))
         lines.append(Line((MEASURED[name], *numbers, value["unit"], method), key=f"measured.{name}"))
-    caption = (
-        f"Values of {report['n']:,} samples; intervals for the population, each at {percent(1 - report['share'])}, "
-        f"all together at {percent(1 - report['delta'])}"
-    )
+    caption = f"Values of {report['n']:,} samples, with intervals for the population. {together(report)}"
     heads = (*columns("Measured", "Value", "From", "To", numeric=3), Column("Unit"), Column("Interval", folds=True))
     return Table(name="measured values", columns=heads, lines=tuple(lines), caption=caption, kind="measured")
 
@@ -48,7 +67,7 @@ def measured_table(report: Report) -> Table:
 def yardsticks_table(report: Report) -> Table:
     """What to compare with: a student that guesses, the teacher, and what the certainty was spent on."""
     classes, measured = report["classes"], report["measured"]
-    shares = round(report["delta"] / report["share"])
+    limits = round(report["delta"] / report["share"])
     items = [
         ("cross-entropy of a student that guesses uniformly, ln K", math.log(classes), "nats"),
         ("error of a student that guesses uniformly, 1 − 1/K", 1 - 1 / classes, "probability"),
@@ -61,8 +80,12 @@ def yardsticks_table(report: Report) -> Table:
     items += [
         ("samples n", report["n"], "samples"),
         ("classes K", classes, "classes"),
-        ("failure probability δ of everything together", report["delta"], "probability"),
-        (f"its share for each of {shares} claims", report["share"], "probability"),
+        ("failure probability δ of everything guaranteed together", report["delta"], "probability"),
+        (
+            f"its share for {'one limit' if limits == 1 else f'each of {limits} limits'} (an interval has two)",
+            report["share"],
+            "probability",
+        ),
     ]
     return Table(
         name="yardsticks",

@@ -36,15 +36,16 @@ class AuditReport:
     message lists those that are), and `name in report` asks first.
 
     Attributes:
-        measured: values by name, each with its interval at its own level 1 − `share`: in nats of cross-entropy "risk_teacher",
+        measured: values by name, each with its interval at the level that it has: in nats of cross-entropy "risk_teacher",
             "risk_student", "gap" and, where features and the teacher's head are there, "risk_student_shared_head",
             "gap_shared_head", "head_mismatch"; as probabilities "accuracy_teacher", "accuracy_student", "error_gap",
             "disagreement". What the pair lacks (labels, the same inputs) is left out.
         rows: the ladder.
         clipping: how much of the losses the rows about clipped cross-entropy do not see; None without logits of both
             networks, and in reports of 0.1.0.
-        delta: failure probability of all intervals and rows about the population together.
-        share: failure probability of each of them.
+        delta: failure probability of everything guaranteed about the population together: of the rows that `only` named, or,
+            without it, of all rows and guaranteed intervals. Every other interval is at 1 − δ by itself.
+        share: failure probability of each limit, which is a statement on one side: δ over their number.
         n: samples.
         classes: classes K.
         provenance: where the pair came from.
@@ -252,13 +253,16 @@ def audit(
     """Measure a pair and evaluate every bound on it.
 
     Rows T0 to T10 are deterministic statements about this sample. Intervals of measured values and rows F1 to F5 are about the
-    population; they share `delta` equally, so that everything printed holds together with probability 1 − δ (asymptotic
-    intervals, which are marked, as far as they do).
+    population. They are made of limits, each a statement on one side that may be wrong by chance, and `delta` is divided
+    equally among the different limits that are read: two by an interval, one by a row with one side, each paid for once. So
+    everything guaranteed holds together with probability 1 − δ. Asymptotic intervals, which are marked, cost nothing and are at
+    1 − δ each. With `only`, the rows that it names share `delta` among themselves, and every measured value has an interval at
+    1 − δ by itself.
 
     Args:
         pair: the pair; what it lacks (labels, a shared head, the same inputs) makes rows not applicable.
-        delta: failure probability of everything together.
-        only: names of the rows to compute; all if None.
+        delta: failure probability of everything guaranteed together.
+        only: names of the rows to compute, which then share `delta` among themselves; all if None.
         align: a pair of the same two networks on *other* inputs; an affine map from student to teacher features is fitted
             on it, and with it the teacher's head fits student features of another dimension.
         loss_bound: B in nats, chosen before the sample was seen; rows about the population clip cross-entropy there. 2 ln K

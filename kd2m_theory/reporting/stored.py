@@ -341,7 +341,7 @@ def _check_words(rows: Sequence[BoundResult], share: float) -> None:
             other = next((each.name for each in row.assumptions if each.name not in requirements), None)
             if other is not None:
                 raise InputError(f"row {row.name} assumes {_short(other)}, which it does not need")
-            level = None if mine.event is None or not row.applicable else 1 - share
+            level = 1 - len(mine.limits) * share if mine.limits and row.applicable else None
             if row.level != level:
                 raise InputError(f"the level of row {row.name} is {_short(row.level)}, but {_short(level)} follows from share")
 

@@ -6,9 +6,9 @@ from typing import Any
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.clipped import beside
 from kd2m_theory.reporting.ladder_scale import interval
-from kd2m_theory.reporting.page_tables import compared, never_beating, sides, tone, value_cell
+from kd2m_theory.reporting.page_tables import compared, never_beating, sides, together, tone, value_cell
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Section, Table, paragraph
-from kd2m_theory.words import number, percent
+from kd2m_theory.words import number
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -32,8 +32,7 @@ _LADDER = (
 def summary_sections(report: Report) -> list[Section]:
     """What is printed of a report (`AuditReport.to_dict()`): verdict, measured values, ladder, notes, outcome."""
     notes = (
-        f"Intervals and rows about the population hold together at {percent(1 - report['delta'])}, each at "
-        f"{percent(1 - report['share'])}; * = asymptotic only.  ratio = bound / gap on the gap's side.",
+        f"{together(report)}; * = asymptotic only.  ratio = bound / gap on the gap's side.",
         "vacuous: says no more than is known without the row.  unmet: without that assumption the row has no guarantee.",
     )
     end = Section(title="", parts=(*(paragraph(note, tone="muted") for note in notes), _outcome(report)))

@@ -1,7 +1,7 @@
 """A block of independent audits of one pair: how often each claim about the population was made, and how often it was wrong.
 
 Each claim is tried by itself at the whole of δ. Where all rows are asked for, everything guaranteed is also tried together,
-with δ divided among all that is printed, as in an audit.
+with δ divided among its limits, as in an audit.
 
 The truth is itself known to an interval. A claim is *certainly* wrong if it misses all of that interval, and *possibly* wrong
 if it does not cover all of it: the number of wrong claims lies between the two counts.
@@ -46,7 +46,7 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
     whole = set(table["rows"]) == set(POPULATION_ROWS)
     for repeat in range(table["start"], table["stop"]):
         pair = networks.audited(table["n"] * 2**32 + repeat, table["n"], table["seed"])
-        ladder = Ladder(pair, table["deltas"][0], table["rows"])
+        ladder = Ladder(pair, table["deltas"][0], table["rows"], with_measured=whole)
         for delta in table["deltas"]:
             if whole:
                 ladder.spend(delta)

@@ -54,7 +54,7 @@ def _bounds(report: AuditReport) -> Iterator[dict[str, Any]]:
             "kind": "bound",
             "name": row.name,
             "target": row.target,
-            "share": None if row.level is None else report.share,
+            "share": None if row.level is None else 1 - row.level,
             "lower": _number(row.lower),
             "value": row.measured,
             "upper": _number(row.upper),
@@ -72,7 +72,7 @@ def _bounds(report: AuditReport) -> Iterator[dict[str, Any]]:
 def _measured(report: AuditReport) -> Iterator[dict[str, Any]]:
     for name, value in report.measured.items():
         ends = {"lower": value.lower, "value": value.value, "upper": value.upper}
-        yield {"kind": "measured", "name": name, "share": report.share, "guaranteed": value.guaranteed, **ends}
+        yield {"kind": "measured", "name": name, "share": 1 - value.level, "guaranteed": value.guaranteed, **ends}
 
 
 def _distances(kept: Pair) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from kd2m_theory.validation.evidence.row_truth import TARGETS, Truth
 from kd2m_theory.validation.evidence.suite import Case, Suite
 
 # Rows about the sample. The paper's theorem as stated is among them where its assumptions are met.
-NAMES = tuple(row.name for row in ROWS if row.event is None and row.target in TARGETS)
+NAMES = tuple(row.name for row in ROWS if not row.limits and row.target in TARGETS)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def shrunk_rows(factor: float, catalogue: Sequence[Theorem]) -> dict[str, tuple[
     for theorem in catalogue:
         own = {form.name for form in theorem.forms}
         mine = [row for row in ROWS if row.name.split(".")[0] == theorem.name or row.name in own]
-        names = [row.name for row in mine if row.event is None]
+        names = [row.name for row in mine if not row.limits]
         result |= {name: (0.0, False) for name in names if name not in result}
         for form in theorem.forms:
             instance = form.witness.make()

@@ -12,7 +12,7 @@ from kd2m_theory import InputError, Pair, audit
 from kd2m_theory.bounds import ROWS, Ladder, ladder
 from kd2m_theory.bounds.rows import f1_means
 
-POPULATION = [row.name for row in ROWS if row.event is not None]
+POPULATION = [row.name for row in ROWS if row.limits]
 CLASSES, ATOMS, BOUND = 3, 40, 2.0
 
 
@@ -74,22 +74,86 @@ def test_a_row_that_promises_too_much_is_caught(monkeypatch):
     assert misses(["F1.risk"], 60)["F1.risk"] > binom.ppf(0.999, 60, 0.3)
 
 
-def test_the_deltas_of_everything_printed_add_up():
+# How many limits each event reads, by hand: an interval has two, a statement on one side one.
+LIMITS = {"F1.gap": 2, "F1.risk": 2, "F1.error_gap": 2, "F1.error": 2, "F3.T0": 2, "F3.T1": 1, "F3.T8": 1, "F3.T0.error": 1}
+LIMITS |= dict.fromkeys(("F2.T0", "F2.T1", "F2.T2", "F2.T5", "F2.T0.error", "F2.T8", "F4.brier", "F5.T2", "F5.brier"), 1)
+
+
+def sample(n=ATOMS, **more):
     teacher, student, labels = law()
-    report = audit(Pair(logits_teacher=teacher, logits_student=student, labels=labels), 0.05)
-    events = {row.event for row in ROWS if row.event and report[row.name].applicable} | set(report.measured)
-    assert report.share * len(events) == pytest.approx(0.05)
-    for value in report.measured.values():
-        assert value.level == pytest.approx(1 - report.share)
-    assert {row.level for row in report.rows if row.level is not None} == {1 - report.share}
-    # Fewer claims, each at a larger share; rows on one event spend it once.
-    fewer = audit(Pair(logits_teacher=teacher, logits_student=student), 0.05, only=["F3.T0", "F3.T0.error"])
-    assert fewer.share == pytest.approx(0.05 / 2)
-    once = [
-        audit(Pair(logits_teacher=teacher, logits_student=student, labels=labels), only=names)
-        for names in (["F2.T0"], ["F2.T0", "F2.T2", "F1.risk"])
-    ]
-    assert once[0].share == once[1].share
+    return Pair(logits_teacher=teacher[:n], logits_student=student[:n], labels=labels[:n], **more)
+
+
+def test_every_row_spends_its_limits_and_each_limit_is_paid_for_once():
+    report = audit(sample(), 0.05)
+    # Rows F1 and F3 to F5, less F3.T0.error, whose limit is one of those of the measured disagreement; then the accuracy of the
+    # teacher and the disagreement. F2 and the other measured values read limits that are there.
+    alone = [name for name in LIMITS if not name.startswith("F2") and name != "F3.T0.error"]
+    count = sum(LIMITS[name] for name in alone) + 2 + 2
+    assert report.share == pytest.approx(0.05 / count)
+    assert {row.name for row in report.rows if row.level is not None} == set(LIMITS)
+    for name, limits in LIMITS.items():
+        assert report[name].level == pytest.approx(1 - limits * report.share, abs=1e-12)
+    for name, value in report.measured.items():
+        spent = 2 * report.share if value.guaranteed else 0.05  # what holds only as n grows costs the others nothing
+        assert value.level == pytest.approx(1 - spent, abs=1e-12), name
+    assert report["F1.error_gap"].lower == report.measured["error_gap"].lower
+    assert report["F1.error"].upper == pytest.approx(1 - report.measured["accuracy_student"].lower)
+    assert report["F3.T0.error"].upper == report.measured["disagreement"].upper
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_row_that_is_named_alone_has_all_of_delta(name):
+    report = audit(sample(), 0.05, only=[name])
+    assert report[name].level == pytest.approx(0.95)
+    assert report.share == pytest.approx(0.05 / LIMITS[name])
+    assert all(value.level == pytest.approx(0.95) for value in report.measured.values())
+
+
+@pytest.mark.parametrize(
+    ("names", "limits"),
+    [
+        (["F2.T0", "F2.T2"], 1),
+        (["F2.T0", "F2.T2", "F1.risk"], 2),
+        (["F2.T0.error", "F1.error", "F2.T8"], 2),
+        (["F3.T0", "F3.T0.error"], 3),
+        (["T0", "T5.logits", "F1.gap"], 2),
+        (["F1.gap", "F4.brier", "F5.T2"], 4),
+        (["T0"], 0),
+    ],
+)
+def test_only_pays_for_what_it_names(names, limits):
+    report = audit(sample(), 0.05, only=names)
+    assert report.share == pytest.approx(0.05 / max(1, limits))
+
+
+def test_rows_that_the_pair_has_no_arrays_for_cost_nothing():
+    teacher, student, _ = law()
+    report = audit(Pair(logits_teacher=teacher, logits_student=student), 0.05)
+    assert report.share == pytest.approx(0.05 / 4)  # F3.T0 and the disagreement
+    assert audit(Pair(logits_teacher=teacher, logits_student=student), only=["F3.T0", "F1.gap"]).share == pytest.approx(0.025)
+
+
+def test_what_is_spent_depends_on_no_value():
+    """F2.T2 on samples of different inputs needs equal class frequencies, which a draw has or has not."""
+    teacher, student, labels = law()
+    given = {"logits_teacher": teacher, "logits_student": student, "labels": labels, "inputs_paired": False}
+    other = np.where(np.arange(ATOMS) == 0, (labels + 1) % CLASSES, labels)
+    names = ["F2.T2", "F1.error"]
+    alike, apart = (audit(Pair(**given, labels_student=each), only=names) for each in (labels, other))
+    assert alike["F2.T2"].applicable
+    assert not apart["F2.T2"].applicable
+    assert alike.share == apart.share == pytest.approx(0.05 / 3)
+
+
+def test_statements_on_one_side_by_their_closed_forms():
+    """Nothing counted: (1 − p)ⁿ = δ for the limit alone, δ/2 for that of an interval."""
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, CLASSES, 50)
+    logits = 9.0 * np.eye(CLASSES)[labels] + rng.random((50, CLASSES))
+    pair = Pair(logits_teacher=logits, logits_student=logits, labels=labels)
+    for name, tail in (("F3.T0.error", 0.1), ("F2.T0.error", 0.1), ("F1.error", 0.05), ("F3.T8", 0.1)):
+        assert audit(pair, 0.1, only=[name])[name].upper == pytest.approx(1 - tail ** (1 / 50), rel=1e-9), name
 
 
 def test_a_ladder_at_another_delta_is_a_new_ladder_at_that_delta():
@@ -109,16 +173,13 @@ def test_a_ladder_at_another_delta_is_a_new_ladder_at_that_delta():
 
 
 def test_claims_one_by_one_have_all_of_delta_each():
-    teacher, student, labels = law()
-    pair = Pair(logits_teacher=teacher, logits_student=student, labels=labels)
-    apart = Ladder(pair, 0.5)
+    apart = Ladder(sample(), 0.5)
     apart.spend(0.05, each=True)
-    assert apart.share == 0.05
-    claims = round(0.05 / Ladder(pair, 0.05, ["F1.error"]).share)
-    assert claims > 5
-    (alone,) = Ladder(pair, claims * 0.05, ["F1.error"]).evaluate()
-    assert alone.level == pytest.approx(0.95)
-    assert next(row for row in apart.evaluate() if row.name == "F1.error").upper == pytest.approx(alone.upper)
+    for row in apart.evaluate():
+        if row.level is not None:
+            alone = audit(sample(), 0.05, only=[row.name])[row.name]
+            assert (row.level, row.lower, row.upper) == pytest.approx((0.95, alone.lower, alone.upper)), row.name
+    assert {value.level for value in apart.measure().values()} == {0.95}
 
 
 def test_anchored_rows_are_the_teacher_plus_a_distance_plus_a_radius():
