@@ -1,12 +1,13 @@
 """Every row that exists, evaluated on a pair."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
 import numpy as np
 
+from kd2m_theory.assumptions import About
 from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import BoundResult
@@ -214,6 +215,12 @@ class Ladder:
         )
 
 
+# Of what a gap that is not zero is a property.
+_WHERE: Mapping[About, str] = {
+    "sample": " on these samples",
+    "labels": " on average over labels drawn for these inputs",
+    "population": " on the population",
+}
 _FAILED, _NO_NUMBER = " failed on these samples", " has no number: its arithmetic left float64"
 
 
@@ -262,10 +269,11 @@ def _judge(
             f"excludes a student with {worst}" if sides.upper < value.vacuous_from else "excludes a perfect student",
         )
     if sides.lower > 0 or sides.upper < 0:
-        return "informative", f"shows that the student is {'worse' if sides.lower > 0 else 'better'} than the teacher"
+        direction = "worse" if sides.lower > 0 else "better"
+        return "informative", f"shows that the student is {direction} than the teacher{_WHERE[subject.about]}"
     if sides.upper >= value.vacuous_from:
         return "vacuous", f"allows a student with {worst}"
-    if value.measured is not None:
+    if value.measured is not None or subject.about == "labels":
         return "informative", f"excludes a student with {worst}"
     unknown = "without labels" if not labelled else "on the population"
     return "informative", f"the gap is less than {worst}; the teacher's own is unknown {unknown}"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from kd2m_theory.arrays import Float64
+from kd2m_theory.assumptions import About
 from kd2m_theory.bounds.losses import errors, squared_error, true_probability
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
@@ -24,6 +25,7 @@ Target = Literal[
     "squared_gap",
     "brier_gap",
     "class_w2",
+    "expected_gap",
     "population_gap",
     "population_risk",
     "population_error_gap",
@@ -37,7 +39,7 @@ class Value:
     """A target on one sample.
 
     Attributes:
-        measured: its value; None without labels, and for a population's.
+        measured: its value; None without labels, and for what one sample does not show (`Subject.about`).
         rounding: how far float64 may have moved it.
         vacuous_from: an upper bound of at least this says no more than that the student may be uniform guessing.
     """
@@ -57,6 +59,7 @@ class Subject:
         space: the view it is measured in.
         worst: what a vacuous upper bound allows.
         value: its value on a sample; labels are there if `labelled`.
+        about: "sample", "labels" (the mean over labels drawn given these inputs), or "population": only the first is measured.
     """
 
     words: str
@@ -64,6 +67,7 @@ class Subject:
     space: Space
     worst: str
     value: Callable[[View, bool], Value]
+    about: About = "sample"
 
 
 def _mean(values: Float64) -> float:
@@ -145,6 +149,13 @@ def _class_w2(view: View, _labelled: bool) -> Value:
     return Value(distance.upper, distance.gap, math.inf)
 
 
+def _expected_gap(view: View, _labelled: bool) -> Value:
+    """Labels come from the teacher, so its expected risk is the mean entropy of its predictions."""
+    logs = log_softmax(view.logits_teacher, axis=1)
+    entropy = -_mean((np.exp(logs) * logs).sum(axis=1))
+    return Value(None, 0.0, math.log(view.classes) - entropy)
+
+
 def _population(vacuous_from: Callable[[View], float]) -> Callable[[View, bool], Value]:
     return lambda view, _labelled: Value(None, 0.0, vacuous_from(view))
 
@@ -197,12 +208,21 @@ SUBJECTS: Mapping[Target, Subject] = {
         worst="any",
         value=_class_w2,
     ),
+    "expected_gap": Subject(
+        words=f"expected over labels drawn from the teacher given these inputs: R_S − R_T, {_OWN}, cross-entropy in nats",
+        unit="nats",
+        space="logits",
+        worst=_UNIFORM,
+        value=_expected_gap,
+        about="labels",
+    ),
     "population_gap": Subject(
         words=f"population: R_S − R_T, {_OWN}, clipped cross-entropy",
         unit="nats",
         space="logits",
         worst=_UNIFORM,
         value=_population(_guessing),
+        about="population",
     ),
     "population_risk": Subject(
         words="population: R_S, own head, clipped cross-entropy",
@@ -210,6 +230,7 @@ SUBJECTS: Mapping[Target, Subject] = {
         space="logits",
         worst=_UNIFORM,
         value=_population(_guessing),
+        about="population",
     ),
     "population_error_gap": Subject(
         words=f"population: err_S − err_T, {_OWN}",
@@ -217,6 +238,7 @@ SUBJECTS: Mapping[Target, Subject] = {
         space="logits",
         worst="an error of 1",
         value=_population(lambda _: 1.0),
+        about="population",
     ),
     "population_error": Subject(
         words="population: err_S, own head",
@@ -224,6 +246,7 @@ SUBJECTS: Mapping[Target, Subject] = {
         space="logits",
         worst="an error of 1",
         value=_population(lambda _: 1.0),
+        about="population",
     ),
     "population_brier_gap": Subject(
         words=f"population: gap of Brier's score, {_OWN}",
@@ -231,6 +254,7 @@ SUBJECTS: Mapping[Target, Subject] = {
         space="logits",
         worst=_UNIFORM,
         value=_population(lambda view: 1.0 - 1.0 / view.classes),
+        about="population",
     ),
 }
 

@@ -16,6 +16,7 @@ _ON = {
     "gap": "the gap",
     "gap_shared_head": "the gap through the teacher's head",
     "error_gap": "the difference of the error rates",
+    "expected_gap": "the gap to expect if labels are drawn from the teacher",
 }
 
 
