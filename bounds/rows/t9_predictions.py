@@ -9,8 +9,8 @@ p_T, the right side is the TTM term of the training loss. For the log loss itsel
 
     R_S − R_T = E KL(p_T‖p_S) + E Σ_c (1{Y = c} − p_T(c|X)) ln(p_T(c|X)/p_S(c|X)),
 
-and given the inputs the second term has mean zero if labels are drawn from p_T. It is zero for hardly any labels that are drawn, so
-without it this is a statement about the mean over labels, and no gap of a sample is compared with it.
+and given the inputs the second term has mean zero if labels are drawn from p_T. For hardly any labels that are drawn is it
+zero, so without it this is a statement about the mean over labels, and no gap of a sample is compared with it.
 """
 
 import math

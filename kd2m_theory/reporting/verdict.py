@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.words import number, percent
 
@@ -179,9 +180,22 @@ def _states(report: Report, state: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _exceptions(report: Report) -> str:
+    """Rows among T0 to T10 that say nothing about the samples themselves."""
+    words = {"labels": "about the mean over labels drawn for their inputs", "population": "about the population"}
+    found = [
+        f"{row['name']} is {words[about]}"
+        for row in report["rows"]
+        if row["status"] != "not applicable" and row["name"].startswith("T")
+        if (about := SUBJECTS[row["target"]].about) != "sample"
+    ]
+    return f" ({'; '.join(found)})" if found else ""
+
+
 def _caveats(report: Report) -> Iterable[str]:
     yield (
-        "Rows T0 to T10 are statements about these samples. The intervals and the rows F1 to F5 are about the population that "
+        f"Rows T0 to T10 are statements about these samples{_exceptions(report)}. "
+        "The intervals and the rows F1 to F5 are about the population that "
         f"the samples were drawn from, and hold together at {percent(1 - report['delta'])}; nothing is said about inputs from "
         "elsewhere."
     )

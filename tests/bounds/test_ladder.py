@@ -193,7 +193,7 @@ def test_a_one_sided_proof_is_informative():
     assert row.lower > 0
     assert row.upper > row.vacuous_from
     assert row.status == "informative"
-    assert row.why == "shows that the student is worse than the teacher"
+    assert row.why == "shows that the student is worse than the teacher on these samples"
 
 
 def test_a_label_permutation_keeps_the_marginals_and_not_the_risk():

@@ -83,7 +83,7 @@ def test_inputs_that_are_not_the_same():
     assert report.violations == ()
     for row in report.rows:
         paired_only = row.name.startswith(("T0", "T1.", "T9", "F2.T0", "F2.T1", "F3", "F5", "F1.gap", "F1.error_gap"))
-        assert row.applicable == (not paired_only), row.name
+        assert row.applicable == (not paired_only and row.name != "T7.gaussian"), row.name
     assert "inputs_paired=False" in report["T0"].why
     assert "disagreement" not in report.measured
     uneven = audit(Pair(**arguments, labels_student=np.repeat([0, 1, 2], [30, 20, 10])))
