@@ -24,7 +24,7 @@ LONG = np.longdouble
 _STEP = float(np.finfo(LONG).eps)
 _SINGLE_STEP = 2.0**-52
 
-# Targets that are measured on a sample.
+# Targets that a sample has: what is measured on it, and the mean over labels drawn from its teacher.
 TARGETS = frozenset(
     {
         "gap",
@@ -36,6 +36,7 @@ TARGETS = frozenset(
         "squared_gap",
         "brier_gap",
         "class_w2",
+        "expected_gap",
     }
 )
 
@@ -73,6 +74,14 @@ class Side:
         own = np.take_along_axis(logits, self.labels[:, None], axis=1)[:, 0]
         values = (largest - own) + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
         return values, 2 * error + _STEP * (logits.shape[1] + 16) * (2 + values)
+
+    @cached_property
+    def every_loss(self) -> tuple[Any, Any]:
+        """Cross-entropy of each row and class, n × K, and bounds on their errors."""
+        logits, error = self.logits
+        largest = logits.max(axis=1, keepdims=True)
+        values = (largest - logits) + np.log(np.exp(logits - largest).sum(axis=1, keepdims=True))
+        return values, 2 * error[:, None] + _STEP * (logits.shape[1] + 16) * (2 + values)
 
     def tempered(self, temperature: float) -> "Side":
         """The network with its logits divided by a power of two or by a number that rounds: see `Truth`."""
@@ -112,6 +121,7 @@ class Truth:
             raise InputError("the truth of a sample needs its labels")
         self.pair, self.temperature = pair, temperature
         self._labels = pair.labels if pair.inputs_paired else pair.labels_student, pair.labels
+        self._known: dict[str, tuple[Any, Any]] = {}
 
     @cached_property
     def own(self) -> tuple[Side, Side]:
@@ -147,6 +157,11 @@ class Truth:
 
     def exactly(self, target: str) -> tuple[Any, Any]:
         """An interval of rational numbers, or of mpmath's with far more digits than any float64 has, that has the target."""
+        if target not in self._known:  # many rows ask for one target
+            self._known[target] = self._exactly(target)
+        return self._known[target]
+
+    def _exactly(self, target: str) -> tuple[Any, Any]:
         if target == "class_w2":
             return self._distance()
         if target in ("error_gap", "error_student"):
@@ -169,6 +184,11 @@ class Truth:
         side = self._sides(target)[which]
         if target in ("gap", "gap_shared_head"):
             return side.losses
+        if target == "expected_gap":
+            (losses, error), (surprise, doubt) = side.every_loss, self.own[1].every_loss
+            chances = np.exp(-surprise)
+            weights = np.expm1(np.minimum(doubt, 1)) + _STEP
+            return (chances * losses).sum(axis=1), (chances * (error + weights * (losses + error))).sum(axis=1)
         if target in ("probability_gap", "tempered_gap"):
             if target == "tempered_gap" and which == 1:
                 side = side.tempered(self.temperature)
@@ -191,6 +211,9 @@ class Truth:
     def _exact_mean(self, target: str, which: int) -> Any:
         side = self._sides(target)[which]
         total = mpmath.mpf(0)
+        if target == "expected_gap":
+            rows = zip(_exact_logits(side), _exact_logits(self.own[1]), strict=True)
+            return mpmath.fsum(_expected_loss(row, teacher) for row, teacher in rows) / len(side.labels)
         for row, label in zip(_exact_logits(side), side.labels.tolist(), strict=True):
             if target == "tempered_gap" and which == 1:
                 row = [each / mpmath.mpf(self.temperature) for each in row]
@@ -242,6 +265,15 @@ def _exact_logits(side: Side) -> list[list[Any]]:
     weight = [[mpmath.mpf(each) for each in row] for row in side.weight.tolist()]
     bias = [mpmath.mpf(each) for each in side.bias.tolist()]
     return [[mpmath.fdot(row, point) + b for row, b in zip(weight, bias, strict=True)] for point in points]
+
+
+def _expected_loss(row: list[Any], teacher: list[Any]) -> Any:
+    """Mean loss of one row of logits over labels drawn from the softmax of another."""
+    largest = max(row), max(teacher)
+    raised = [mpmath.exp(each - largest[1]) for each in teacher]
+    normaliser = mpmath.log(mpmath.fsum(mpmath.exp(each - largest[0]) for each in row))
+    losses = [largest[0] - each + normaliser for each in row]
+    return mpmath.fdot(raised, losses) / mpmath.fsum(raised)
 
 
 def _mean(values: Any, errors: Any) -> tuple[Any, Any]:
