@@ -86,6 +86,12 @@ def _offset(offset: float) -> Family:
     return change
 
 
+def _far_away(rng: np.random.Generator, draw: Draw) -> Draw:
+    """Features far from the origin, all in one place: what distances and logits have in common cancels."""
+    place = 10.0 ** rng.uniform(3, 9) * rng.normal(size=draw.teacher.shape[1])
+    return _with(draw, teacher=draw.teacher + place, student=draw.student + place)
+
+
 def _features(low: float, high: float) -> Family:
     """Features so large that Wz is rounded coarsely, with a head of ordinary size."""
 
@@ -196,6 +202,7 @@ FAMILIES: Mapping[str, Family] = {
     "scale 1e8 to 1e148": _scaled(8, 148),
     "features 1e3 to 1e8": _features(3, 8),
     "features 1e8 to 1e148": _features(8, 148),
+    "features far from the origin": _far_away,
     "offset 1e3": _offset(1e3),
     "offset 1e6": _offset(1e6),
     "offset 1e9": _offset(1e9),

@@ -122,6 +122,7 @@ class Truth:
         self.pair, self.temperature = pair, temperature
         self._labels = pair.labels if pair.inputs_paired else pair.labels_student, pair.labels
         self._known: dict[str, tuple[Any, Any]] = {}
+        self._rows: dict[tuple[int, float], list[_Softmax]] = {}
 
     @cached_property
     def own(self) -> tuple[Side, Side]:
@@ -210,26 +211,30 @@ class Truth:
 
     def _exact_mean(self, target: str, which: int) -> Any:
         side = self._sides(target)[which]
-        total = mpmath.mpf(0)
+        tempered = target == "tempered_gap" and which == 1
+        rows, labels = self._softmaxes(side, self.temperature if tempered else 1.0), side.labels.tolist()
         if target == "expected_gap":
-            rows = zip(_exact_logits(side), _exact_logits(self.own[1]), strict=True)
-            return mpmath.fsum(_expected_loss(row, teacher) for row, teacher in rows) / len(side.labels)
-        for row, label in zip(_exact_logits(side), side.labels.tolist(), strict=True):
-            if target == "tempered_gap" and which == 1:
-                row = [each / mpmath.mpf(self.temperature) for each in row]
-            if target == "squared_gap":
-                total += mpmath.fsum((each - (c == label)) ** 2 for c, each in enumerate(row))
-                continue
-            largest = max(row)
-            raised = [mpmath.exp(each - largest) for each in row]
-            mass = mpmath.fsum(raised)
-            if target in ("gap", "gap_shared_head"):
-                total += largest - row[label] + mpmath.log(mass)
-            elif target == "brier_gap":
-                total += mpmath.fsum((each / mass - (c == label)) ** 2 for c, each in enumerate(raised))
-            else:
-                total += raised[label] / mass
-        return total / len(side.labels)
+            drawn = (row.chances for row in self._softmaxes(self.own[1], 1.0))
+            return mpmath.fsum(mpmath.fdot(p, row.losses) for p, row in zip(drawn, rows, strict=True)) / len(rows)
+        if target in ("gap", "gap_shared_head"):
+            values = [row.losses[label] for row, label in zip(rows, labels, strict=True)]
+        elif target in ("probability_gap", "tempered_gap"):
+            values = [row.chances[label] for row, label in zip(rows, labels, strict=True)]
+        else:
+            outputs = [row.logits if target == "squared_gap" else row.chances for row in rows]
+            values = [
+                mpmath.fsum((each - (c == label)) ** 2 for c, each in enumerate(output))
+                for output, label in zip(outputs, labels, strict=True)
+            ]
+        return mpmath.fsum(values) / len(values)
+
+    def _softmaxes(self, side: Side, temperature: float) -> "list[_Softmax]":
+        """Of each row; several targets read them."""
+        key = id(side), temperature  # sides live as long as this object
+        if key not in self._rows:
+            divisor = mpmath.mpf(temperature)
+            self._rows[key] = [_softmax([each / divisor for each in row]) for row in _exact_logits(side)]
+        return self._rows[key]
 
     def _precision(self) -> int:
         """Binary digits with which no product or difference of the inputs loses anything that matters."""
@@ -267,13 +272,23 @@ def _exact_logits(side: Side) -> list[list[Any]]:
     return [[mpmath.fdot(row, point) + b for row, b in zip(weight, bias, strict=True)] for point in points]
 
 
-def _expected_loss(row: list[Any], teacher: list[Any]) -> Any:
-    """Mean loss of one row of logits over labels drawn from the softmax of another."""
-    largest = max(row), max(teacher)
-    raised = [mpmath.exp(each - largest[1]) for each in teacher]
-    normaliser = mpmath.log(mpmath.fsum(mpmath.exp(each - largest[0]) for each in row))
-    losses = [largest[0] - each + normaliser for each in row]
-    return mpmath.fdot(raised, losses) / mpmath.fsum(raised)
+@dataclass(frozen=True)
+class _Softmax:
+    """A row of logits with its probabilities and the loss of every class, numbers of mpmath."""
+
+    logits: list[Any]
+    chances: list[Any]
+    losses: list[Any]
+
+
+def _softmax(row: list[Any]) -> _Softmax:
+    largest = max(row)
+    # Less than any digit that is kept, even times a loss.
+    least = -2 * mpmath.mp.prec
+    raised = [mpmath.exp(each - largest) if each - largest > least else mpmath.mpf(0) for each in row]
+    mass = mpmath.fsum(raised)
+    normaliser = mpmath.log(mass)
+    return _Softmax(logits=row, chances=[each / mass for each in raised], losses=[largest - each + normaliser for each in row])
 
 
 def _mean(values: Any, errors: Any) -> tuple[Any, Any]:
