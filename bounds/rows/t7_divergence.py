@@ -92,7 +92,7 @@ ROWS = (
     Row(
         name="T7.gaussian",
         sentence="If the logits of each class are Gaussian: how far the error rates on the population could differ, from the "
-        "divergence (KL) of the two Gaussians, and from how common each class may be.",
+        "divergence (KL) of the two Gaussians and how common a class may be.",
         statement="|err_S − err_T| ≤ max_π Σ_y π_y min(√(KL/2), √(1 − e^−KL)), Gaussian classes, π within Clopper–Pearson",
         latex=r"|err_S-err_T| \le \max_{\pi\in I_\delta}\sum_y\pi_y\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-e^{-\mathrm{KL}_y}})",
         source="T7, Pinsker and Bretagnolle–Huber",

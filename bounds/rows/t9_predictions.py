@@ -201,8 +201,8 @@ ROWS = (
     ),
     Row(
         name="T9.kl_teacher",
-        sentence="If labels are drawn from the teacher's predictions: the gap to expect, given these inputs, is the divergence "
-        "KL of teacher and student. The labels that were drawn may give another gap.",
+        sentence="If labels are drawn from the teacher's predictions: the gap to expect given these inputs, the divergence KL "
+        "of teacher and student. The labels of one sample may give another.",
         statement="E[R_S − R_T | inputs] = E KL(p_T‖p_S), labels drawn from p_T",
         latex=r"E[R_S-R_T\mid X] = E\,\mathrm{KL}(p_T\|p_S)",
         source="T9, predictive distributions",
