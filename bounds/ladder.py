@@ -309,15 +309,15 @@ def _judge(
             f"excludes a student with {worst}" if sides.upper < value.vacuous_from else "excludes a perfect student",
         )
     if sides.lower > 0 or sides.upper < 0:
-        return "informative", f"excludes 0: the student's {subject.about} is {'higher' if sides.lower > 0 else 'lower'}"
+        return "informative", f"excludes 0: the student's {subject.compared} is {'higher' if sides.lower > 0 else 'lower'}"
     if sides.upper < value.vacuous_from:
-        if value.measured is not None:
+        if value.measured is not None or subject.about == "labels":
             return "informative", f"excludes a student with {worst}"
         if labelled:
             return "informative", f"excludes a student with {worst}, if its teacher is as on these samples"
         return "informative", f"the gap is less than {worst}; the teacher's own is unknown without labels"
     if value.least is not None and sides.lower > value.least:
-        return "informative", f"excludes that the student's {subject.about} is as low as can be"
+        return "informative", f"excludes that the student's {subject.compared} is as low as can be"
     return "vacuous", f"allows a student with {worst}"
 
 

@@ -95,4 +95,5 @@ def ramp(margins: Float64, rho: float) -> Float64:
     """
     if not rho > 0:
         raise InputError(f"the ramp has width rho={rho!r}; give a positive number")
-    return np.clip(1.0 - margins / rho, 0.0, 1.0)
+    with np.errstate(over="ignore"):
+        return np.clip(1.0 - margins / rho, 0.0, 1.0)

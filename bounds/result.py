@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kd2m_theory.bounds.targets import Target
+from kd2m_theory.assumptions import About
+from kd2m_theory.bounds.targets import SUBJECTS, Target
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.words import number
 
@@ -44,7 +45,7 @@ class BoundResult:
         target: what it bounds, of `targets.SUBJECTS`: "gap", "gap_shared_head" (nats), "error_gap" (probability), …
         lower: lower bound on the target; nan if not applicable.
         upper: upper bound on the target; nan if not applicable.
-        measured: the target's value on the same sample; None without labels, and for targets of the population.
+        measured: the target's value on the same sample; None without labels, and for targets that one sample does not show.
         rounding: how far float64 rounding may have moved `measured`.
         vacuous_from: an upper bound of at least this says nothing new. For a difference of losses it allows a student no
             better than uniform guessing: ln K (at most B where losses are clipped; 1 − 1/K for squared losses) less the
@@ -56,7 +57,8 @@ class BoundResult:
             risk or an error, if the lower bound is above zero; for a distance, if either side is news. Else "vacuous"; or
             "not applicable".
         why: why the status is what it is.
-        level: confidence level 1 − δ of this row alone; None for a deterministic statement about the sample.
+        level: confidence level 1 − δ of this row alone; None for a deterministic statement, about the sample or about the mean
+            over labels (`about`).
         never_beats: name of a row that needs nothing more than this one and whose upper bound is never larger; None if there
             is no such row.
         seconds: time this row needs, shared distances included.
@@ -94,6 +96,11 @@ class BoundResult:
     def applicable(self) -> bool:
         """Whether there is a number at all."""
         return self.status != "not applicable"
+
+    @property
+    def about(self) -> About:
+        """What it is a statement about: "sample", "labels" (the mean over labels drawn given these inputs) or "population"."""
+        return SUBJECTS[self.target].about
 
     @property
     def direction(self) -> Direction:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from kd2m_theory.arrays import Float64
+from kd2m_theory.assumptions import About
 from kd2m_theory.bounds.losses import clipped, errors, squared_error, true_probability
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
@@ -24,6 +25,7 @@ Target = Literal[
     "squared_gap",
     "brier_gap",
     "class_w2",
+    "expected_gap",
     "population_gap",
     "population_risk",
     "population_error_gap",
@@ -37,7 +39,8 @@ class Value:
     """A target on one sample, and what is known of it without any row.
 
     Attributes:
-        measured: its value; None without labels, for a population's, and where float64 has no finite number for it.
+        measured: its value; None without labels, for what one sample does not show (`Subject.about`), and where float64 has no
+            finite number for it.
         rounding: how far float64 may have moved it.
         vacuous_from: an upper bound of at least this says nothing new. For a difference of losses: the student may be uniform
             guessing. For a difference of shares (error rates, probabilities): its largest value, which is 1 less the
@@ -71,19 +74,21 @@ class Subject:
 
     Attributes:
         words: for people.
-        about: what is compared, as in "the student's … is higher"; the student's own for a risk.
+        compared: what is compared, as in "the student's … is higher"; the student's own for a risk.
         unit: "nats", "probability", "squared" (squared loss), or "distance".
         space: the view it is measured in.
         worst: what a vacuous upper bound allows.
         value: its value on a sample; labels are there if `labelled`.
+        about: "sample", "labels" (the mean over labels drawn given these inputs), or "population": only the first is measured.
     """
 
     words: str
-    about: str
+    compared: str
     unit: Literal["nats", "probability", "squared", "distance"]
     space: Space
     worst: str
     value: Callable[[View, bool], Value]
+    about: About = "sample"
 
 
 def _mean(values: Float64) -> float:
@@ -165,6 +170,13 @@ def _class_w2(view: View, _labelled: bool) -> Value:
     return Value(distance.upper, distance.gap, math.inf)
 
 
+def _expected_gap(view: View, _labelled: bool) -> Value:
+    """Labels come from the teacher, so its expected risk is the mean entropy of its predictions."""
+    logs = log_softmax(view.logits_teacher, axis=1)
+    entropy = -_mean((np.exp(logs) * logs).sum(axis=1))
+    return Value(None, 0.0, math.log(view.classes) - entropy)
+
+
 def _population_gap(view: View, labelled: bool) -> Value:
     """The teacher's clipped risk of the sample stands for the population's: a yardstick, not a bound."""
     teacher = _mean(clipped(view.losses()[1], view.loss_bound)) if labelled else 0.0
@@ -188,7 +200,7 @@ _UNIFORM = "the risk of uniform guessing"
 SUBJECTS: Mapping[Target, Subject] = {
     "gap_shared_head": Subject(
         words=f"R_S − R_T {_SHARED}, cross-entropy in nats",
-        about="cross-entropy, through the teacher's head,",
+        compared="cross-entropy, through the teacher's head,",
         unit="nats",
         space="features",
         worst=_UNIFORM,
@@ -196,7 +208,7 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "gap": Subject(
         words=f"R_S − R_T, {_OWN}, cross-entropy in nats",
-        about="cross-entropy",
+        compared="cross-entropy",
         unit="nats",
         space="logits",
         worst=_UNIFORM,
@@ -204,7 +216,7 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "error_gap": Subject(
         words=f"err_S − err_T, {_OWN}, probability",
-        about="error rate",
+        compared="error rate",
         unit="probability",
         space="logits",
         worst="an error of 1",
@@ -212,7 +224,7 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "error_student": Subject(
         words="err_S, own head, probability",
-        about="error rate",
+        compared="error rate",
         unit="probability",
         space="logits",
         worst="an error of 1",
@@ -220,7 +232,7 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "probability_gap": Subject(
         words="E p_S(Y) − E p_T(Y), probability of the true class",
-        about="probability of the true class",
+        compared="probability of the true class",
         unit="probability",
         space="logits",
         worst="any change",
@@ -228,7 +240,7 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "tempered_gap": Subject(
         words="E p_S(Y) − E p̂_T(Y), teacher softened by the temperature",
-        about="probability of the true class",
+        compared="probability of the true class",
         unit="probability",
         space="logits",
         worst="any change",
@@ -236,7 +248,7 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "squared_gap": Subject(
         words=f"gap of the squared loss ‖Wz + b − e_y‖², {_SHARED}",
-        about="squared loss",
+        compared="squared loss",
         unit="squared",
         space="features",
         worst=_UNIFORM,
@@ -244,7 +256,7 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "brier_gap": Subject(
         words=f"gap of Brier's score ‖p − e_y‖², {_OWN}",
-        about="Brier's score",
+        compared="Brier's score",
         unit="squared",
         space="logits",
         worst=_UNIFORM,
@@ -252,51 +264,65 @@ SUBJECTS: Mapping[Target, Subject] = {
     ),
     "class_w2": Subject(
         words="W₂ between the features, root mean square over classes",
-        about="features",
+        compared="features",
         unit="distance",
         space="features",
         worst="any",
         value=_class_w2,
     ),
+    "expected_gap": Subject(
+        words=f"expected over labels drawn from the teacher given these inputs: R_S − R_T, {_OWN}, cross-entropy in nats",
+        compared="cross-entropy, on average over labels drawn for these inputs,",
+        unit="nats",
+        space="logits",
+        worst=_UNIFORM,
+        value=_expected_gap,
+        about="labels",
+    ),
     "population_gap": Subject(
         words=f"population: R_S − R_T, {_OWN}, clipped cross-entropy",
-        about="clipped cross-entropy on the population",
+        compared="clipped cross-entropy on the population",
         unit="nats",
         space="logits",
         worst=_UNIFORM,
         value=_population_gap,
+        about="population",
     ),
     "population_risk": Subject(
         words="population: R_S, own head, clipped cross-entropy",
-        about="clipped cross-entropy on the population",
+        compared="clipped cross-entropy on the population",
         unit="nats",
         space="logits",
         worst=_UNIFORM,
         value=lambda view, _labelled: Value(None, 0.0, _guessing(view)),
+        about="population",
     ),
     "population_error_gap": Subject(
         words=f"population: err_S − err_T, {_OWN}",
-        about="error rate on the population",
+        compared="error rate on the population",
         unit="probability",
         space="logits",
         worst="an error of 1",
         value=_population_error_gap,
+        about="population",
     ),
     "population_error": Subject(
         words="population: err_S, own head",
-        about="error rate on the population",
+        compared="error rate on the population",
         unit="probability",
         space="logits",
         worst="an error of 1",
         value=lambda _view, _labelled: Value(None, 0.0, 1.0),
+        about="population",
     ),
     "population_brier_gap": Subject(
         words=f"population: gap of Brier's score, {_OWN}",
-        about="Brier's score on the population",
+        compared="Brier's score on the population",
         unit="squared",
         space="logits",
         worst=_UNIFORM,
         value=_population_brier_gap,
+        about="population",
     ),
 }
 

@@ -300,7 +300,7 @@ def _replay_error(pair: Pair, features: Float64 | None, logits: Float64) -> floa
         return 0.0
     sums = np.abs(features) @ np.abs(pair.head_weight).T + np.abs(pair.head_bias)
     # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
-    sums = np.where(logits > logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
+    sums = np.where(logits >= logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
     dimension: int = features.shape[1]
     return 2 * (dimension + 3) * EPS * float(sums.max(axis=1).mean())
 

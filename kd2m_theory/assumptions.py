@@ -6,10 +6,20 @@ there is a number at all; it is part of no theorem. A key is a short standard te
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 
+# What a statement is about: a row's target says it, and the form of the row's name says the same.
+About = Literal["sample", "labels", "population"]
+ABOUT: Mapping[About, str] = MappingProxyType(
+    {
+        "sample": "The samples themselves, whatever their labels are: the statement holds for every sample.",
+        "labels": "The mean over labels drawn given these inputs; the labels of one sample may say otherwise.",
+        "population": "The population that the samples are drawn from.",
+    }
+)
 HYPOTHESES: Mapping[str, str] = MappingProxyType(
     {
         # How the two networks and their samples belong together.

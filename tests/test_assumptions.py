@@ -58,8 +58,8 @@ OF_THE_PAIR = {
 }
 
 
-# With labels, T9.kl computes what they contribute; of the same inputs, F4.brier uses the radius of pairs.
-NOT_ALWAYS = {"teacher labels", "samples independent of each other"}
+# Of the same inputs, F4.brier uses the radius of pairs.
+NOT_ALWAYS = {"samples independent of each other"}
 
 
 def required(row, catalogue=CATALOGUE):
@@ -202,7 +202,7 @@ def test_an_audit_says_what_every_row_needs():
 
 
 def test_what_only_the_user_knows_about_the_sample_is_vouched_for_and_never_met():
-    report = audit(pair())
+    report = audit(pair(), vouch=VOUCHABLE)
     for row in ROWS:
         if row.limits:
             states = stated(report, row.name)
@@ -227,9 +227,12 @@ def test_two_samples_of_different_inputs_must_be_independent_of_each_other():
     assert report["F4.brier"].applicable
 
 
-def test_labels_of_the_teacher_are_vouched_for_only_without_labels():
-    key = "teacher labels"
-    assert key not in stated(audit(pair(), only=["T9.kl"]), "T9.kl")
-    unlabelled = pair(labels=None)
-    assert stated(audit(unlabelled, only=["T9.kl"]), "T9.kl")[key] == "unmet"
-    assert stated(audit(unlabelled, only=["T9.kl"], vouch=[key]), "T9.kl")[key] == "vouched"
+@pytest.mark.parametrize(("name", "key"), [("T9.kl_teacher", "teacher labels"), ("T7.gaussian", "gaussian classes")])
+def test_a_row_that_rests_on_the_users_word_has_no_number_and_costs_nothing_without_it(name, key):
+    asked = audit(pair(), only=[name, "F1.error"])
+    assert (asked[name].applicable, asked[name].assumed) == (False, "unmet")
+    assert f"(vouch={key!r})" in asked[name].why
+    assert asked.share == audit(pair(), only=["F1.error"]).share
+    vouched = audit(pair(), only=[name, "F1.error"], vouch=key)
+    assert (vouched[name].applicable, stated(vouched, name)[key]) == (True, "vouched")
+    assert {row.name for row in ROWS if row.vouched_for} == {"T9.kl_teacher", "T7.gaussian"}

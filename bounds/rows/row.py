@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from kd2m_theory.assumptions import INPUTS, hypothesis, sentence
 from kd2m_theory.bounds.result import Assumption, State
-from kd2m_theory.bounds.settings import WHOLE_CLOUD, Settings
+from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
 from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.errors import InputError
@@ -125,6 +125,11 @@ class Row:
     def rests_on(self) -> tuple[str, ...]:
         """Names of the forms of the catalogue whose hypotheses are the row's."""
         return self.forms or (self.name.replace(".logits", ""),)
+
+    @property
+    def vouched_for(self) -> bool:
+        """Whether it has a number only if the user vouches for something."""
+        return any(need.name in VOUCHABLE for need in self.needs)
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:
@@ -273,15 +278,15 @@ def _by_design(key: str) -> Requirement:
     return Requirement(key, find)
 
 
-def vouched(key: str, *, blocking: bool = False) -> Requirement:
-    """A hypothesis that only the user can make, one of `settings.VOUCHABLE`."""
+def vouched(key: str) -> Requirement:
+    """A hypothesis that only the user can make, one of `settings.VOUCHABLE`; without it there is no number."""
 
     def find(situation: Situation) -> Found | None:
         if key in situation.settings.vouched:
             return "vouched", f"{_clause(key)}, says the user"
         return "unmet", f"nobody vouches for it: {_clause(key)} (vouch={key!r})"
 
-    return Requirement(key, find, blocking)
+    return Requirement(key, find)
 
 
 FEATURES = Requirement("features", _view)

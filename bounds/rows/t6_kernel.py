@@ -50,18 +50,27 @@ def _class_bound(x: Float64, y: Float64, weight: Float64, quadratic: float, targ
 
 def _sides(view: View, points: tuple[Float64, Float64], weight: Float64, targets: Float64) -> Sides:
     labels = view.both_labels()
+    # ‖Wz − t‖² grows by 4^k when W and t do by 2^k: no square leaves float64 before the sum is scaled back.
+    exponent = max(_exponent(weight), _exponent(targets))
+    weight, targets = np.ldexp(weight, -exponent), np.ldexp(targets, -exponent)
     total, slack, quadratic = 0.0, 0.0, float(np.linalg.norm(weight.T @ weight))
     for label, share in view.shares.items():
         student, teacher = (cloud[y == label] for cloud, y in zip(points, labels, strict=True))
         value, rounding = _class_bound(student, teacher, weight, quadratic, targets[label])
         total, slack = total + share * value, slack + share * rounding
-    return both_sides((total + slack) * (1 + 8 * EPS), details={"rounding": slack})
+    upper, slack = (float(np.ldexp(each, 2 * exponent)) for each in ((total + slack) * (1 + 8 * EPS), slack))
+    return both_sides(math.nextafter(upper, math.inf), details={"rounding": slack})
+
+
+def _exponent(*arrays: Float64) -> int:
+    """Of the largest number, base two."""
+    return int(np.frexp(max(float(np.abs(array).max()) for array in arrays))[1])
 
 
 def _features(view: View) -> Sides:
     assert view.bias is not None
     # Wz does not change when z is divided by a power of two and W multiplied; squares then stay within float64.
-    exponent = int(np.frexp(max(np.abs(view.student).max(), np.abs(view.teacher).max()))[1])
+    exponent = _exponent(view.student, view.teacher)
     clouds = np.ldexp(view.student, -exponent), np.ldexp(view.teacher, -exponent)
     return _sides(view, clouds, np.ldexp(view.linear, exponent), np.eye(view.classes) - view.bias)
 

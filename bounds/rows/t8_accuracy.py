@@ -28,6 +28,8 @@ from kd2m_theory.estimators.ground import EPS
 
 # Widths of the ramp, in medians of the teacher's positive margins.
 _WIDTHS = (0.5, 1.0, 2.0, 4.0)
+# Margins below it are taken as large as this: half of it is a width still, by which any cost can be divided.
+_LEAST = 2.0**-1000
 
 
 def _changes(student: Float64, teacher: Float64, label: int) -> Float64:
@@ -78,14 +80,15 @@ def _ramp(view: View) -> Sides:
     _, labels_t = view.both_labels()
     margins = margin(view.logits_teacher, labels_t)
     right = margins[margins > 0]
-    unit = float(np.median(right)) if len(right) else 1.0
+    unit = max(float(np.median(right)), _LEAST) if len(right) else 1.0
     sides = []
     for width in _WIDTHS:
         rho = width * unit
 
         def cost(student: Float64, teacher: Float64, label: int, rho: float = rho) -> CostMatrix:
             values = _changes(student, teacher, label)
-            values /= rho
+            with np.errstate(over="ignore"):  # a cost of more than 1 is 1
+                values /= rho
             np.minimum(values, 1.0, out=values)
             return CostMatrix(values, 8 * EPS, _slack(student, teacher) / rho, "nats")
 
@@ -123,7 +126,7 @@ ROWS = (
         space="logits",
         inputs=(LOGITS, LABELS),
         needs=(CLASS_SHARES,),
-        structural={**ERRORS, "positive width": "ρ is a multiple of the median of positive margins, or of 1"},
+        structural={**ERRORS, "positive width": "ρ is a multiple of the median of positive margins, of 1, or of a least width"},
         compute=_ramp,
     ),
 )

@@ -9,7 +9,8 @@ p_T, the right side is the TTM term of the training loss. For the log loss itsel
 
     R_S − R_T = E KL(p_T‖p_S) + E Σ_c (1{Y = c} − p_T(c|X)) ln(p_T(c|X)/p_S(c|X)),
 
-and the second term has mean zero if labels are drawn from p_T.
+and given the inputs the second term has mean zero if labels are drawn from p_T. For hardly any labels that are drawn is it
+zero, so without it this is a statement about the mean over labels, and no gap of a sample is compared with it.
 """
 
 import math
@@ -21,6 +22,7 @@ from scipy.special import log_softmax
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import (
     CROSS_ENTROPY,
+    LABELS,
     LOGITS,
     SAME_INPUTS,
     Found,
@@ -90,23 +92,26 @@ def _ttm(view: View) -> Sides:
     return both_sides(total_variation_bound(divergence) * (1 + 4 * EPS), details={"TTM term E KL(p̂_T‖p_S)": divergence})
 
 
-def _log_loss(view: View) -> Sides:
+def _expected(view: View) -> tuple[float, float]:
+    """E KL(p_T‖p_S), and how far rounding may have moved it as a mean loss."""
     divergence, error = _divergence(view)
-    slack = error + 4 * _rounding(view) * (1.0 + divergence)
-    residual = 0.0
-    if view.labels_student is not None:
-        change = log_softmax(view.logits_teacher, axis=1) - log_softmax(view.logits_student, axis=1)
-        seen = change[np.arange(len(change)), view.labels]
-        expected = np.exp(log_softmax(view.logits_teacher, axis=1)) * change
-        residual = _mean(seen - expected.sum(axis=1))
-        slack += 4 * _rounding(view) * (_mean(np.abs(seen)) + _mean(np.abs(expected).sum(axis=1)))
+    return divergence, error + 4 * _rounding(view) * (1.0 + divergence)
+
+
+def _log_loss(view: View) -> Sides:
+    divergence, slack = _expected(view)
+    change = log_softmax(view.logits_teacher, axis=1) - log_softmax(view.logits_student, axis=1)
+    seen = change[np.arange(len(change)), view.labels]
+    expected = np.exp(log_softmax(view.logits_teacher, axis=1)) * change
+    residual = _mean(seen - expected.sum(axis=1))
+    slack += 4 * _rounding(view) * (_mean(np.abs(seen)) + _mean(np.abs(expected).sum(axis=1)))
     details = {"E KL(p_T‖p_S)": divergence, "labels are not the teacher's": residual}
     return Sides(divergence + residual - slack, divergence + residual + slack, details=details)
 
 
-def _labels_of_the_teacher(situation: Situation) -> Found | None:
-    """Nothing to assume with real labels, which give the second term; without, the user's word that it has mean zero."""
-    return None if situation.pair.labels is not None else vouched("teacher labels").find(situation)
+def _expected_log_loss(view: View) -> Sides:
+    divergence, slack = _expected(view)
+    return Sides(divergence - slack, divergence + slack, details={"E KL(p_T‖p_S)": divergence})
 
 
 def _temperature(situation: Situation) -> Found:
@@ -189,10 +194,23 @@ ROWS = (
         source="T9, predictive distributions",
         target="gap",
         space="logits",
-        inputs=(LOGITS,),
-        needs=(SAME_INPUTS, Requirement("teacher labels", _labels_of_the_teacher)),
+        inputs=(LOGITS, LABELS),
+        needs=(SAME_INPUTS,),
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_log_loss,
-        forms=("T9.kl", "T9.kl_teacher"),
+    ),
+    Row(
+        name="T9.kl_teacher",
+        sentence="If labels are drawn from the teacher's predictions: the gap to expect given these inputs, the divergence KL "
+        "of teacher and student. The labels of one sample may give another.",
+        statement="E[R_S − R_T | inputs] = E KL(p_T‖p_S), labels drawn from p_T",
+        latex=r"E[R_S-R_T\mid X] = E\,\mathrm{KL}(p_T\|p_S)",
+        source="T9, predictive distributions",
+        target="expected_gap",
+        space="logits",
+        inputs=(LOGITS,),
+        needs=(SAME_INPUTS, vouched("teacher labels")),
+        structural={"cross-entropy": CROSS_ENTROPY},
+        compute=_expected_log_loss,
     ),
 )

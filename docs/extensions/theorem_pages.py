@@ -9,6 +9,7 @@ from typing import Any
 import ziamath
 from sphinx.application import Sphinx
 
+from kd2m_theory.assumptions import ABOUT
 from kd2m_theory.files import write_atomically
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
@@ -91,7 +92,7 @@ def _lines(theorem: Theorem) -> Iterator[str]:
     yield ""
     yield "Tightest first, each with the instance that comes closest to it."
     for form in theorem.forms:
-        yield from _form(form)
+        yield from _form(theorem, form)
     yield "## Hypotheses"
     yield ""
     yield "Each with an instance that lacks it alone." if theorem.hypotheses else "None."
@@ -108,11 +109,12 @@ def _lines(theorem: Theorem) -> Iterator[str]:
         yield f"| `{mutant.form}` | {plain(mutant.name)} |"
 
 
-def _form(form: Form) -> Iterator[str]:
+def _form(theorem: Theorem, form: Form) -> Iterator[str]:
     ratio = ratio_beyond_rounding(form.sides, form.witness.make(), form.free)
     yield ""
     yield f"### `{form.name}`"
     yield from formula(latex_of(form))
+    yield f"- **About:** {plain(ABOUT[theorem.about(form.name)])}"
     yield f"- **Constant:** {plain(form.constant)}"
     yield f"- **Witness:** gap / bound = {number(ratio)}: {plain(form.witness.words)}"
     if form.witness.reason:

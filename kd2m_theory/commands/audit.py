@@ -21,7 +21,9 @@ def audit(
     loss_bound: Annotated[float | None, typer.Option(help="Clip cross-entropy here in rows about the population.")] = None,
     head_lipschitz: Annotated[float | None, typer.Option(help="Lipschitz constant of a shared nonlinear head.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the transformed teacher in T9.ttm.")] = None,
-    vouch: Annotated[list[str] | None, typer.Option(help="'gaussian classes' or 'teacher labels'.")] = None,
+    vouch: Annotated[
+        list[str] | None, typer.Option(help="'gaussian classes' (T7.gaussian), 'teacher labels' (T9.kl_teacher).")
+    ] = None,
     whole_cloud: Annotated[
         bool | None,
         typer.Option(

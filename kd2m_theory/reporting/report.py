@@ -269,7 +269,7 @@ def audit(
             if None. The sample's own largest loss is refused.
         head_lipschitz: Lipschitz constant of a nonlinear head that both networks share, from features to logits.
         temperature: T of the transformed teacher in T9.ttm.
-        vouch: assumptions that you make: "gaussian classes" (T7.gaussian), "teacher labels" (T9.kl without labels).
+        vouch: assumptions that you make: "gaussian classes" (T7.gaussian), "teacher labels" (T9.kl_teacher).
         whole_cloud: whether to solve transport problems of all samples at once (T3, T4); up to 2,000 samples if None.
         watch: wraps the iteration over rows, for a progress display.
 

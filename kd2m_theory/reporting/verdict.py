@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.reporting.clipped import clipped_at, differs, gap_words, reaches, value_of
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.words import number, percent
@@ -24,6 +25,7 @@ _ON = {
     "gap": "the gap",
     "gap_shared_head": "the gap through the teacher's head",
     "error_gap": "the difference of the error rates",
+    "expected_gap": "the gap to expect if labels are drawn from the teacher",
 }
 
 
@@ -333,11 +335,23 @@ def _states(report: Report, state: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _exceptions(report: Report) -> str:
+    """Rows among T0 to T10 that say nothing about the samples themselves."""
+    words = {"labels": "about the mean over labels drawn for their inputs", "population": "about the population"}
+    found = [
+        f"{row['name']} is {words[about]}"
+        for row in report["rows"]
+        if row["status"] != "not applicable" and row["name"].startswith("T")
+        if (about := SUBJECTS[row["target"]].about) != "sample"
+    ]
+    return f" ({'; '.join(found)})" if found else ""
+
+
 def _caveats(report: Report) -> Iterable[str]:
     yield (
         "Intervals of measured values and rows whose heading says “population” are about the population that the samples were "
         f"drawn from; those that are guaranteed hold together at {percent(1 - report['delta'])}. All other rows are statements "
-        "about these samples. Nothing is said about inputs from elsewhere."
+        f"about these samples{_exceptions(report)}. Nothing is said about inputs from elsewhere."
     )
     if any(not value["guaranteed"] for value in report["measured"].values()):
         yield "Intervals marked asymptotic are right only as the number of samples grows; no comparison rests on one."

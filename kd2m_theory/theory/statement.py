@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from kd2m_theory.assumptions import hypothesis
+from kd2m_theory.assumptions import About, hypothesis
 from kd2m_theory.errors import InputError
 
 
@@ -130,6 +130,8 @@ class Form:
         start: a random instance for the falsifier from a seeded generator; None where chance is in the statement itself.
         free: attributes of an instance that the falsifier moves.
         latex: the inequality, of a form that no row of an audit computes; else empty, for the row has it.
+        about: what the inequality is about where it is not true of every sample: "labels" (the mean over labels drawn given the
+            inputs) or "population". Forms that hold with probability 1 − δ are about the population, all of them.
     """
 
     name: str
@@ -139,6 +141,7 @@ class Form:
     start: Callable[[torch.Generator], Any] | None = None
     free: tuple[str, ...] = ()
     latex: str = ""
+    about: About = "sample"
 
     @property
     def row(self) -> bool:
@@ -226,6 +229,14 @@ class Theorem:
     def needed_by(self, form: str) -> tuple[Hypothesis, ...]:
         """The hypotheses of the form of that name."""
         return tuple(h for h in self.hypotheses if not h.forms or form in h.forms)
+
+    def about(self, form: str) -> About:
+        """What the form of that name is about.
+
+        Raises:
+            InputError: there is no such form.
+        """
+        return self.form(form).about if self.level == "deterministic" else "population"
 
     def all_mutants(self) -> tuple[Mutant, ...]:
         """The general mutants of every form, and the theorem's own."""

@@ -302,8 +302,8 @@ THEOREM = Theorem(
         ),
         Form(
             name="T9.kl_teacher",
-            latex=r"R_S-R_T = E\,\mathrm{KL}(p_T\|p_S)",
             constant="an identity",
+            about="labels",
             sides=_drawn,
             witness=Witness(words="an identity", make=_teacher_labels),
             start=_drawn_start,

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.settings import VOUCHABLE, Settings
 from kd2m_theory.pair import Pair
 
 
@@ -41,12 +42,14 @@ class Problem:
     Attributes:
         arguments: of `Pair`.
         settings: of the audit.
+        labellings: classes of the same inputs, drawn afresh, of a pair without labels.
         strata: the level of everything that was varied.
     """
 
     arguments: Mapping[str, Any]
     strata: Mapping[str, str]
     settings: Settings = field(default_factory=Settings)
+    labellings: tuple[Int64, ...] = ()
 
     def pair(self) -> Pair:
         """The pair.
@@ -81,6 +84,12 @@ def _offset(offset: float) -> Family:
         return _with(draw, weight=draw.weight * scale, bias=bias, own=own)
 
     return change
+
+
+def _far_away(rng: np.random.Generator, draw: Draw) -> Draw:
+    """Features far from the origin, all in one place: what distances and logits have in common cancels."""
+    place = 10.0 ** rng.uniform(3, 9) * rng.normal(size=draw.teacher.shape[1])
+    return _with(draw, teacher=draw.teacher + place, student=draw.student + place)
 
 
 def _features(low: float, high: float) -> Family:
@@ -170,6 +179,17 @@ def _attained(rng: np.random.Generator, draw: Draw) -> Draw:
     return _with(draw, teacher=teacher, student=student, own=np.full_like(draw.own, offset))
 
 
+def _masked(rng: np.random.Generator, draw: Draw) -> Draw:
+    """Classes that a huge negative logit rules out, for both networks or for the student alone; now and then the true one."""
+    depth = -float(rng.choice([1e3, 1e9, 1e30, 1e100]))
+    classes = rng.random(len(draw.bias)) < 0.4
+    if rng.random() < 0.7:
+        classes[np.unique(draw.labels)] = False
+    if draw.own is not None and rng.random() < 0.3:
+        return _with(draw, own=np.where(classes, depth, draw.own))
+    return _with(draw, bias=np.where(classes, depth, draw.bias))
+
+
 def _as_drawn(_rng: np.random.Generator, draw: Draw) -> Draw:
     return draw
 
@@ -177,12 +197,17 @@ def _as_drawn(_rng: np.random.Generator, draw: Draw) -> Draw:
 FAMILIES: Mapping[str, Family] = {
     "ordinary": _as_drawn,
     "scale 1e-12 to 1e-3": _scaled(-12, -3),
+    "scale 1e-320 to 1e-12": _scaled(-320, -12),
     "scale 1e2 to 1e8": _scaled(2, 8),
+    "scale 1e8 to 1e148": _scaled(8, 148),
     "features 1e3 to 1e8": _features(3, 8),
+    "features 1e8 to 1e148": _features(8, 148),
+    "features far from the origin": _far_away,
     "offset 1e3": _offset(1e3),
     "offset 1e6": _offset(1e6),
     "offset 1e9": _offset(1e9),
     "saturated logits": _saturated,
+    "masked classes": _masked,
     "equal rows of the head": _equal_heads,
     "ties": _ties,
     "attained bounds": _attained,
@@ -200,7 +225,7 @@ def problem(rng: np.random.Generator) -> Problem:
     classes = int(rng.choice([2, 3, 4, 10, 50], p=[0.3, 0.3, 0.2, 0.17, 0.03]))
     dimension = int(rng.integers(1, 9)) if rng.random() < 0.85 else int(rng.choice([17, 64]))
     order = str(rng.choice(ORDERS, p=[0.5, 0.2, 0.15, 0.15]))
-    kind = str(rng.choice(LABELS, p=[0.6, 0.2, 0.1, 0.1]))
+    kind = str(rng.choice(LABELS, p=[0.55, 0.2, 0.1, 0.15]))
     form = str(rng.choice(FORMS))
     kept = str(rng.choice(["float64", "float32"], p=[0.75, 0.25]))
     copies = bool(rng.random() < 0.25)
@@ -222,7 +247,27 @@ def problem(rng: np.random.Generator) -> Problem:
         "d": "1 to 8" if dimension < 9 else "17 or 64",
         "n": "2 to 4" if n < 5 else "5 to 15" if n < 16 else "16 to 60",
     }
-    return Problem(arguments, strata, Settings(temperature=temperature))
+    settings = Settings(temperature=temperature, vouched=frozenset(VOUCHABLE))
+    labellings = _labellings(rng, arguments) if kind == "none" and arguments["inputs_paired"] else ()
+    return Problem(arguments, strata, settings, labellings)
+
+
+def _labellings(rng: np.random.Generator, arguments: Mapping[str, Any]) -> tuple[Int64, ...]:
+    """Labels from the teacher's predictions twice, any labels, and those that raise and that lower the loss most."""
+    student, teacher = (_logits_of(arguments, who) for who in ("student", "teacher"))
+    chances = softmax(teacher, axis=1).cumsum(axis=1)[:, :-1]
+    drawn = [(rng.random((len(teacher), 1)) > chances).sum(axis=1) for _ in range(2)]
+    change = student - teacher
+    found = (change.argmin(axis=1), drawn[0], change.argmax(axis=1), drawn[1], rng.integers(0, teacher.shape[1], len(teacher)))
+    return found if len(teacher) < 16 else found[:2]  # with numbers of any size, each costs seconds
+
+
+def _logits_of(arguments: Mapping[str, Any], who: str) -> Float64:
+    given = arguments.get(f"logits_{who}")
+    if given is None:
+        given = arguments[f"features_{who}"] @ arguments["head_weight"].T + arguments["head_bias"]
+    result: Float64 = np.asarray(given, dtype=np.float64)
+    return result
 
 
 def _labels(rng: np.random.Generator, n: int, classes: int, order: str, kind: str) -> tuple[Int64, Int64]:

@@ -24,7 +24,7 @@ LONG = np.longdouble
 _STEP = float(np.finfo(LONG).eps)
 _SINGLE_STEP = 2.0**-52
 
-# Targets that are measured on a sample.
+# Targets that a sample has: what is measured on it, and the mean over labels drawn from its teacher.
 TARGETS = frozenset(
     {
         "gap",
@@ -36,6 +36,7 @@ TARGETS = frozenset(
         "squared_gap",
         "brier_gap",
         "class_w2",
+        "expected_gap",
     }
 )
 
@@ -73,6 +74,14 @@ class Side:
         own = np.take_along_axis(logits, self.labels[:, None], axis=1)[:, 0]
         values = (largest - own) + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
         return values, 2 * error + _STEP * (logits.shape[1] + 16) * (2 + values)
+
+    @cached_property
+    def every_loss(self) -> tuple[Any, Any]:
+        """Cross-entropy of each row and class, n × K, and bounds on their errors."""
+        logits, error = self.logits
+        largest = logits.max(axis=1, keepdims=True)
+        values = (largest - logits) + np.log(np.exp(logits - largest).sum(axis=1, keepdims=True))
+        return values, 2 * error[:, None] + _STEP * (logits.shape[1] + 16) * (2 + values)
 
     def tempered(self, temperature: float) -> "Side":
         """The network with its logits divided by a power of two or by a number that rounds: see `Truth`."""
@@ -112,6 +121,8 @@ class Truth:
             raise InputError("the truth of a sample needs its labels")
         self.pair, self.temperature = pair, temperature
         self._labels = pair.labels if pair.inputs_paired else pair.labels_student, pair.labels
+        self._known: dict[str, tuple[Any, Any]] = {}
+        self._rows: dict[tuple[int, float], list[_Softmax]] = {}
 
     @cached_property
     def own(self) -> tuple[Side, Side]:
@@ -147,6 +158,11 @@ class Truth:
 
     def exactly(self, target: str) -> tuple[Any, Any]:
         """An interval of rational numbers, or of mpmath's with far more digits than any float64 has, that has the target."""
+        if target not in self._known:  # many rows ask for one target
+            self._known[target] = self._exactly(target)
+        return self._known[target]
+
+    def _exactly(self, target: str) -> tuple[Any, Any]:
         if target == "class_w2":
             return self._distance()
         if target in ("error_gap", "error_student"):
@@ -169,6 +185,11 @@ class Truth:
         side = self._sides(target)[which]
         if target in ("gap", "gap_shared_head"):
             return side.losses
+        if target == "expected_gap":
+            (losses, error), (surprise, doubt) = side.every_loss, self.own[1].every_loss
+            chances = np.exp(-surprise)
+            weights = np.expm1(np.minimum(doubt, 1)) + _STEP
+            return (chances * losses).sum(axis=1), (chances * (error + weights * (losses + error))).sum(axis=1)
         if target in ("probability_gap", "tempered_gap"):
             if target == "tempered_gap" and which == 1:
                 side = side.tempered(self.temperature)
@@ -190,23 +211,30 @@ class Truth:
 
     def _exact_mean(self, target: str, which: int) -> Any:
         side = self._sides(target)[which]
-        total = mpmath.mpf(0)
-        for row, label in zip(_exact_logits(side), side.labels.tolist(), strict=True):
-            if target == "tempered_gap" and which == 1:
-                row = [each / mpmath.mpf(self.temperature) for each in row]
-            if target == "squared_gap":
-                total += mpmath.fsum((each - (c == label)) ** 2 for c, each in enumerate(row))
-                continue
-            largest = max(row)
-            raised = [mpmath.exp(each - largest) for each in row]
-            mass = mpmath.fsum(raised)
-            if target in ("gap", "gap_shared_head"):
-                total += largest - row[label] + mpmath.log(mass)
-            elif target == "brier_gap":
-                total += mpmath.fsum((each / mass - (c == label)) ** 2 for c, each in enumerate(raised))
-            else:
-                total += raised[label] / mass
-        return total / len(side.labels)
+        tempered = target == "tempered_gap" and which == 1
+        rows, labels = self._softmaxes(side, self.temperature if tempered else 1.0), side.labels.tolist()
+        if target == "expected_gap":
+            drawn = (row.chances for row in self._softmaxes(self.own[1], 1.0))
+            return mpmath.fsum(mpmath.fdot(p, row.losses) for p, row in zip(drawn, rows, strict=True)) / len(rows)
+        if target in ("gap", "gap_shared_head"):
+            values = [row.losses[label] for row, label in zip(rows, labels, strict=True)]
+        elif target in ("probability_gap", "tempered_gap"):
+            values = [row.chances[label] for row, label in zip(rows, labels, strict=True)]
+        else:
+            outputs = [row.logits if target == "squared_gap" else row.chances for row in rows]
+            values = [
+                mpmath.fsum((each - (c == label)) ** 2 for c, each in enumerate(output))
+                for output, label in zip(outputs, labels, strict=True)
+            ]
+        return mpmath.fsum(values) / len(values)
+
+    def _softmaxes(self, side: Side, temperature: float) -> "list[_Softmax]":
+        """Of each row; several targets read them."""
+        key = id(side), temperature  # sides live as long as this object
+        if key not in self._rows:
+            divisor = mpmath.mpf(temperature)
+            self._rows[key] = [_softmax([each / divisor for each in row]) for row in _exact_logits(side)]
+        return self._rows[key]
 
     def _precision(self) -> int:
         """Binary digits with which no product or difference of the inputs loses anything that matters."""
@@ -242,6 +270,25 @@ def _exact_logits(side: Side) -> list[list[Any]]:
     weight = [[mpmath.mpf(each) for each in row] for row in side.weight.tolist()]
     bias = [mpmath.mpf(each) for each in side.bias.tolist()]
     return [[mpmath.fdot(row, point) + b for row, b in zip(weight, bias, strict=True)] for point in points]
+
+
+@dataclass(frozen=True)
+class _Softmax:
+    """A row of logits with its probabilities and the loss of every class, numbers of mpmath."""
+
+    logits: list[Any]
+    chances: list[Any]
+    losses: list[Any]
+
+
+def _softmax(row: list[Any]) -> _Softmax:
+    largest = max(row)
+    # Less than any digit that is kept, even times a loss.
+    least = -2 * mpmath.mp.prec
+    raised = [mpmath.exp(each - largest) if each - largest > least else mpmath.mpf(0) for each in row]
+    mass = mpmath.fsum(raised)
+    normaliser = mpmath.log(mass)
+    return _Softmax(logits=row, chances=[each / mass for each in raised], losses=[largest - each + normaliser for each in row])
 
 
 def _mean(values: Any, errors: Any) -> tuple[Any, Any]:

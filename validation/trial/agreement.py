@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.bounds import ROWS, BoundResult
+from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.pair import Pair
 from kd2m_theory.reporting.report import audit
 from kd2m_theory.theory.instance import Instance
@@ -106,7 +107,7 @@ def shrunk_rows(factor: float, catalogue: Sequence[Theorem]) -> dict[str, tuple[
     for theorem in catalogue:
         own = {form.name for form in theorem.forms}
         mine = [row for row in ROWS if row.name.split(".")[0] == theorem.name or row.name in own]
-        names = [row.name for row in mine if not row.limits]
+        names = [row.name for row in mine if SUBJECTS[row.target].about == "sample"]
         result |= {name: (0.0, False) for name in names if name not in result}
         for form in theorem.forms:
             instance = form.witness.make()

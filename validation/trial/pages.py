@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from kd2m_theory.assumptions import ABOUT
 from kd2m_theory.bounds import ROWS
 from kd2m_theory.reporting.sections import Code, Column, Line, Paragraph, Section, Table, columns, paragraph
 from kd2m_theory.theory.catalogue import theorems
@@ -41,7 +42,7 @@ def page(theorem: Theorem) -> list[Section]:
     forms = Table(
         name="forms",
         columns=(Column("form"), Column("gap / bound", numeric=True), Column("")),
-        lines=tuple(map(_form, theorem.forms)),
+        lines=tuple(_form(theorem, form) for form in theorem.forms),
         caption="The ratio is the one on the witness.",
     )
     mutants = Table(
@@ -69,9 +70,10 @@ def latex_of(form: Form) -> str:
     return form.latex or next((row.latex for row in ROWS if row.name == form.name), "")
 
 
-def _form(form: Form) -> Line:
+def _form(theorem: Theorem, form: Form) -> Line:
     ratio = ratio_beyond_rounding(form.sides, form.witness.make(), form.free)
-    words = [f"constant: {form.constant}", f"witness: {form.witness.words}"]
+    about = ABOUT[theorem.about(form.name)]
+    words = [f"about: {about[0].lower()}{about[1:]}", f"constant: {form.constant}", f"witness: {form.witness.words}"]
     if form.witness.reason:
         words.append(f"not 0.99: {form.witness.reason}")
     return Line(

@@ -6,15 +6,12 @@ from scipy.optimize import minimize
 
 from kd2m_theory import Pair
 from kd2m_theory.bounds import ROWS, Ladder
+from kd2m_theory.bounds.targets import SUBJECTS
 
 SAMPLES, DIMENSION, CLASSES = 3, 2, 3
 SIZES = (SAMPLES * DIMENSION, SAMPLES * DIMENSION, CLASSES * DIMENSION, CLASSES)
 # Rows that a sample can break: about the sample, guaranteed, and without a setting of the user's.
-GUARANTEED = [
-    row
-    for row in ROWS
-    if not row.limits and not row.target.startswith("population") and row.name not in ("T1.literal", "T9.ttm")
-]
+GUARANTEED = [row for row in ROWS if SUBJECTS[row.target].about == "sample" and row.name not in ("T1.literal", "T9.ttm")]
 # Rows that some tiny instance attains: the adversary must come this close, or it is too weak to mean anything.
 ATTAINED = {
     "T0": 0.99,

@@ -13,7 +13,8 @@ from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.instance import Instance
 from kd2m_theory.validation.trial.agreement import compare
 
-FORMS = [form for theorem in theorems() for form in theorem.forms if form.row and form.start and form.name != "T7.gaussian"]
+# Others are not about a pair of point clouds: `test_about` has their laws.
+FORMS = [form for theorem in theorems() for form in theorem.forms if form.row and form.start and form.about == "sample"]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])
@@ -68,25 +69,6 @@ def test_t7_prediction_is_the_distance_of_two_confusion_matrices():
         np.add.at(counts[side], (labels, logits.argmax(1)), 1.0 / 80)
     assert row.upper == pytest.approx(0.5 * np.abs(counts[0] - counts[1]).sum(), rel=1e-12)
     assert row.holds
-
-
-def test_t7_gaussian_is_vouched_for_or_unmet_and_never_about_the_sample():
-    rng = np.random.default_rng(1)
-    labels = np.repeat([0, 1], 200)
-    teacher = rng.normal(size=(400, 2)) + 2 * np.eye(2)[labels]
-    pair = Pair(logits_teacher=teacher, logits_student=teacher + np.array([0.3, 0.0]), labels=labels)
-    row = audit(pair, only=["T7.gaussian"])["T7.gaussian"]
-    assert (row.assumed, row.guaranteed, row.holds) == ("unmet", False, None)
-    assert "vouch='gaussian classes'" in row.assumptions[-1].evidence
-    vouched = audit(pair, only=["T7.gaussian"], vouch="gaussian classes")["T7.gaussian"]
-    assert (vouched.assumed, vouched.guaranteed) == ("vouched", True)
-    # Two logits are one dimension; a shift of 0.3 between Gaussians of one variance has KL = shift² / (2 variance).
-    expected = 0.0
-    for label in (0, 1):
-        line = (teacher[labels == label] - teacher[labels == label].mean(1, keepdims=True))[:, 1]
-        divergence = 0.15**2 / (2 * line.var())
-        expected += 0.5 * min(math.sqrt(divergence / 2), math.sqrt(1 - math.exp(-divergence)))
-    assert vouched.upper == pytest.approx(expected, rel=1e-6)
 
 
 def test_t4_prints_how_false_a_common_labelling_is():
@@ -150,10 +132,7 @@ def test_t9_kl_splits_the_gap_into_divergence_and_labels():
     assert row.details["E KL(p_T‖p_S)"] == pytest.approx(divergence, rel=1e-10)
     assert row.measured == pytest.approx(divergence + row.details["labels are not the teacher's"], rel=1e-10)
     unlabelled = Pair(logits_teacher=teacher, logits_student=student)
-    assert "nobody vouches" in audit(unlabelled, only=["T9.kl"])["T9.kl"].why
-    vouched = audit(unlabelled, only=["T9.kl"], vouch=["teacher labels"])["T9.kl"]
-    assert vouched.upper == pytest.approx(divergence, rel=1e-9)
-    assert vouched.holds is None
+    assert "unlabelled" in audit(unlabelled, only=["T9.kl"], vouch=["teacher labels"])["T9.kl"].why
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 300.0, 1e5])
