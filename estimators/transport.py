@@ -9,7 +9,6 @@ what rounding may have done. A capped solver therefore widens the interval and n
 """
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +19,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.assignment import c_transform, c_transform_rows, extended_potentials, sparse_assignment, subsample
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix
+from kd2m_theory.shared_state import without_warnings
 
 MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
@@ -129,8 +129,7 @@ def _network_simplex(costs: Float64, a: Float64, b: Float64, max_pivots: int) ->
     largest = max(abs(float(costs.max())), abs(float(costs.min())))
     exponent = math.frexp(largest)[1] if largest > 0 else 0
     scaled = costs if abs(exponent) < 60 else np.ldexp(costs, -exponent)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # its warnings come back in the log; the certificate judges
+    with without_warnings:  # they come back in the log; the certificate judges
         matrix, log = emd(a, b, scaled, numItermax=max_pivots, log=True)
     rows, columns = np.nonzero(matrix > 0)
     potential = log["v"] if scaled is costs else np.ldexp(log["v"], exponent)
