@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 

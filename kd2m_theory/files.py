@@ -3,11 +3,12 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -74,16 +75,27 @@ def read_json(data: bytes | Path, what: str, error: type[InputError] = InputErro
         error: class of the exception.
 
     Raises:
-        InputError: the file cannot be read, is not JSON, or is not a table; the message begins with `what`.
+        InputError: the file cannot be read, is not JSON, is not a table, or has a number that is not finite or a whole one of
+            more than 64 bits; the message begins with `what`.
     """
     text = read_bytes(data, what, error) if isinstance(data, Path) else data
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as reason:
         raise error(f"{what} ({_reason(reason)})") from None
     if not isinstance(found, dict):
         raise error(f"{what} (it is not a table)")
     return found
+
+
+def json_bytes(data: Mapping[str, Any], indent: int = 1) -> bytes:
+    """Plain data as JSON in UTF-8; half of a surrogate pair, which UTF-8 does not have, is the escape that JSON has for it.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode(errors="backslashreplace")
 
 
 def check_writable(path: str | Path) -> Path:
@@ -156,10 +168,8 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         with open(beside, "xb") as file:
             file.write(data)
             file.flush()
-            try:
+            with suppress(FileNotFoundError):
                 os.chmod(beside, stat.S_IMODE(path.stat().st_mode))
-            except FileNotFoundError:
-                pass
             os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
@@ -178,6 +188,20 @@ def content_digest(path: str | Path) -> str:
 
 # Systems without FIFOs lack the first, and translate line ends without the second.
 _WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def _whole(digits: str) -> int:
+    value = int(digits)
+    if not -(2**63) <= value < 2**64:
+        raise ValueError(f"it has a whole number of {len(digits)} digits")
+    return value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"it has the number {digits[:20]}")
+    return value
 
 
 def _reason(error: BaseException) -> str:

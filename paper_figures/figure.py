@@ -1,6 +1,5 @@
 """What a figure is: a table of plain numbers, and a function from it to a picture."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from kd2m_theory.files import json_bytes
 from kd2m_theory.reporting.style import look, render
 from kd2m_theory.shared_state import one_thread
 from kd2m_theory.validation.stored_tables import StoredTable
@@ -65,5 +65,5 @@ class PaperFigure:
         pictures = [word for word in formats if word in PICTURES]
         made = render(self.picture(table), pictures) if pictures else {}
         if "json" in formats:
-            made["json"] = (json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+            made["json"] = json_bytes(table)
         return {word: made[word] for word in formats}

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 from torch import nn
 
 from kd2m_theory.checks import did_you_mean
@@ -72,6 +71,7 @@ def objective(
             objective refuses.
 
     Example:
+        >>> import torch
         >>> import torch
         >>> from kd2m_theory.validation.training.networks import network
         >>> from kd2m_theory.validation.training.outputs import Outputs

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from contextlib import nullcontext
 
-import torch
 from torch import nn
 
 from kd2m_theory.checks import did_you_mean, whole
@@ -42,6 +41,7 @@ def network(name: str, classes: int, image_shape: ImageShape, seed: int | None =
         MissingDependencyError: timm is not installed.
 
     Example:
+        >>> import torch
         >>> made = network("cnn-8-16", classes=10, image_shape=(1, 8, 8), seed=0)
         >>> made(torch.zeros(2, 1, 8, 8)).logits.shape, made.feature_size
         (torch.Size([2, 10]), 16)

@@ -1,0 +1,41 @@
+"""Tables in Parquet that somebody else may have written: what a file says of itself is looked at before its data are read."""
+
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+
+from kd2m_theory.errors import InputError
+from kd2m_theory.files import read_bytes
+
+# A file of a kilobyte can declare billions of equal rows.
+_CELLS = 2**26
+
+
+def read_parquet(
+    path: Path, what: str, columns: pyarrow.Schema | None = None, error: type[InputError] = InputError
+) -> pyarrow.Table:
+    """The table in a file.
+
+    Args:
+        path: where it is.
+        what: begins the message: "runs/a/history.parquet is not the history of a run".
+        columns: that it has to have; None takes any.
+        error: class of the exception.
+
+    Raises:
+        InputError: the file cannot be read, is not Parquet, has other columns, or declares more than 2²⁶ cells.
+    """
+    data = pyarrow.BufferReader(read_bytes(path, what, error))
+    try:
+        file = pyarrow.parquet.ParquetFile(data)
+        if columns is not None and not file.schema_arrow.equals(columns):
+            raise error(f"{what} (its columns are others)")
+        rows, width = file.metadata.num_rows, file.metadata.num_columns
+        if rows * max(width, 1) > _CELLS:
+            raise error(f"{what} (it declares {rows:,} rows of {width:,} columns)")
+        return file.read()
+    except (pyarrow.ArrowException, OSError, ValueError) as reason:
+        if isinstance(reason, InputError):
+            raise
+        raise error(f"{what} ({type(reason).__name__}: {' '.join(str(reason).split())[:200]})") from None
