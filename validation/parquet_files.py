@@ -10,6 +10,7 @@ from kd2m_theory.files import read_bytes
 
 # A file of a kilobyte can declare billions of equal rows.
 _CELLS = 2**26
+_BYTES = 2**30
 
 
 def read_parquet(
@@ -24,9 +25,10 @@ def read_parquet(
         error: class of the exception.
 
     Raises:
-        InputError: the file cannot be read, is not Parquet, has other columns, or declares more than 2²⁶ cells.
+        InputError: the file cannot be read, is not Parquet, has other columns, is larger than 1 GiB, or
+            declares more than 2²⁶ cells.
     """
-    data = pyarrow.BufferReader(read_bytes(path, what, error))
+    data = pyarrow.BufferReader(read_bytes(path, what, error, _BYTES))
     try:
         file = pyarrow.parquet.ParquetFile(data)
         if columns is not None and not file.schema_arrow.equals(columns):

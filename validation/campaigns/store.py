@@ -121,15 +121,17 @@ class Store:
         Raises:
             StoreError: they are not those that a task made.
         """
-        data, seal = (
-            read_bytes(self.path / each, f"{self.path / each} cannot be read", StoreError) for each in (name, name + _SEAL)
-        )
-        if seal != _seal(data):
+        data = self._bytes(name)
+        if self._bytes(name + _SEAL) != _seal(data):
             raise StoreError(
                 f"{self.path / name} is not what a task made: numbers of two teachers or networks would mix; put it back, or "
                 "begin another store"
             )
         return data
+
+    def _bytes(self, name: str) -> bytes:
+        path = self.path / name
+        return read_bytes(path, f"{path} cannot be read", StoreError, path.stat().st_size)  # weights may be of any size
 
     def made(self) -> dict[str, bytes]:
         """Seals of the files that tasks handed to others, by name.
@@ -142,7 +144,7 @@ class Store:
             name = seal.relative_to(self.path).as_posix().removesuffix(_SEAL)
             if self.has(name):
                 self.read(name)
-                found[name] = read_bytes(seal, f"{seal} cannot be read", StoreError)
+                found[name] = self._bytes(name + _SEAL)
         return found
 
     def keep(self, digest: str, outcome: Outcome) -> None:
@@ -220,7 +222,7 @@ class Store:
             for kept in sorted(other.path.glob("*/[!.]*")):  # not what a killed write left
                 name = kept.relative_to(other.path).as_posix()
                 if name.split("/")[0] in _KEPT and not (self.path / name).exists():
-                    self._write(name, read_bytes(kept, f"{kept} cannot be read", StoreError))
+                    self._write(name, other._bytes(name))
         self.write_table()
 
     def _begin(self, campaigns: Mapping[str, Any], inputs: Mapping[str, str], held: bytes) -> None:
@@ -266,9 +268,8 @@ class Store:
     def _part(self, digest: str) -> pyarrow.Table:
         self._about(digest)
         path = self._path(digest)
-        table = read_parquet(
-            path, f"{path} is not a part in the form {SCHEMA}; delete it and continue with --resume", COLUMNS, StoreError
-        )
+        what = f"{path} is not a part in the form {SCHEMA}; delete it and continue with --resume"
+        table = read_parquet(path, what, COLUMNS, StoreError)
         if table.schema.metadata.get(b"rows") != rows_digest(table).encode():
             raise StoreError(f"{path} has other rows than its task returned; delete it and continue with --resume")
         return table

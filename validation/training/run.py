@@ -226,8 +226,8 @@ class Run:
                 if checkpoint is None or recorder.started or isinstance(error, InputError | OSError | MemoryError):
                     raise
                 raise InputError(
-                    f"{checkpoint} does not fit this run ({type(error).__name__}: {' '.join(str(error).split())[:200]}); delete "
-                    "it to start again"
+                    f"{checkpoint} does not fit this run ({type(error).__name__}: {' '.join(str(error).split())[:200]}); "
+                    "delete it to start again"
                 ) from error
         if len(recorder.rows) != recipe.epochs:
             raise InputError(
