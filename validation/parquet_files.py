@@ -1,12 +1,15 @@
 """Tables in Parquet that somebody else may have written: what a file says of itself is looked at before its data are read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.files import read_bytes
+from kd2m_theory.files import opened, read_bytes
 
 # A file of a kilobyte can declare billions of equal rows.
 _CELLS = 2**26
@@ -29,14 +32,35 @@ def read_parquet(
             declares more than 2²⁶ cells.
     """
     data = pyarrow.BufferReader(read_bytes(path, what, error, _BYTES))
-    try:
-        file = pyarrow.parquet.ParquetFile(data)
+    with _refused(what, error):
+        file = _checked(data, what, error)
         if columns is not None and not file.schema_arrow.equals(columns):
             raise error(f"{what} (its columns are others)")
-        rows, width = file.metadata.num_rows, file.metadata.num_columns
-        if rows * max(width, 1) > _CELLS:
-            raise error(f"{what} (it declares {rows:,} rows of {width:,} columns)")
         return file.read()
+
+
+def check_parquet(path: Path, what: str) -> None:
+    """Refuse, by what it says of itself, a file that a library is to read.
+
+    Raises:
+        InputError: it is not a regular file, is not Parquet, or declares more than 2²⁶ cells.
+    """
+    with opened(path, what) as file, _refused(what, InputError):
+        _checked(file, what, InputError)
+
+
+def _checked(data: Any, what: str, error: type[InputError]) -> pyarrow.parquet.ParquetFile:
+    file = pyarrow.parquet.ParquetFile(data)
+    rows, width = file.metadata.num_rows, file.metadata.num_columns
+    if rows * max(width, 1) > _CELLS:
+        raise error(f"{what} (it declares {rows:,} rows of {width:,} columns)")
+    return file
+
+
+@contextmanager
+def _refused(what: str, error: type[InputError]) -> Iterator[None]:
+    try:
+        yield
     except (pyarrow.ArrowException, OSError, ValueError) as reason:
         if isinstance(reason, InputError):
             raise

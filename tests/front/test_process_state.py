@@ -51,7 +51,7 @@ def state():
         "decimals": (decimal.getcontext().prec, decimal.getcontext().rounding),
         "loggers": {name: logging.getLogger(name).level for name in ("", "lightning.pytorch", "matplotlib", "torch")},
         "random": random.getstate(),
-        "numpy random": repr(np.random.get_state()),
+        "numpy random": repr(np.random.get_state()),  # noqa: NPY002 (the global one is looked at, not used)
         "numpy errors": (np.geterr(), np.geterrcall()),
         "numpy printing": repr(np.get_printoptions()),
         "torch random": torch.get_rng_state().tolist(),
