@@ -97,7 +97,7 @@ def _table(table: Table) -> RichTable:
 def _detailed(table: Table) -> Iterator[RenderableType]:
     """Rows with something below them, for which rich has no table: columns as wide as their widest cell."""
     rows = [
-        [column.heading for column in table.columns],
+        [harmless(column.heading) for column in table.columns],
         *([harmless(cell(each).words) for each in line.cells] for line in table.lines),
     ]
     widths = [max(cell_len(each) for each in column) for column in zip(*rows, strict=True)]

@@ -1,5 +1,6 @@
 """Tables of runs and campaigns: a TOML file, or a shipped one by its name, with changes from the command line."""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -33,8 +34,9 @@ def read_table(source: str | Path, what: str, shipped: Traversable, changes: Ite
         InputError: no such file or name (the message has the nearest), no TOML, no such variant, or a change that does not fit.
     """
     known = _named(shipped)
-    if (path := Path(source)).exists() and not (path.is_dir() and str(source) in known):
-        table, variant = _parsed(path, str(source)), None
+    # A link to nothing and a loop of links are refused as what they are.
+    if Path(source).is_file() or (os.path.lexists(source) and str(source) not in known):
+        table, variant = _parsed(Path(source), str(source)), None
     elif str(source) in known:
         file, variant = known[str(source)]
         table = _parsed(file, str(source))
