@@ -9,9 +9,10 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import Any
 
 from kd2m_theory.errors import InputError
 
@@ -20,7 +21,7 @@ LARGEST = 2**26
 
 
 @contextmanager
-def opened(path: str | Path, what: str, error: type[InputError] = InputError) -> Iterator[BinaryIO]:
+def opened(path: str | Path, what: str, error: type[InputError] = InputError) -> Iterator[BufferedReader]:
     """A regular file, open for reading. Opening waits for nobody: a FIFO without a writer is refused like a device.
 
     Args:
