@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal, TypeVar
 
@@ -23,6 +23,14 @@ _MASKED = 800.0
 
 T = TypeVar("T")
 Space = Literal["features", "logits"]
+
+
+def _read_only(value: T) -> T:
+    """An array as one that cannot be written; anything else as it is."""
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.setflags(write=False)
+    return value
 
 
 @dataclass(eq=False)
@@ -69,6 +77,9 @@ class View:
     replay_error: float = 0.0
 
     def __post_init__(self) -> None:
+        """Rows read arrays, those that several share among them, and cannot write them."""
+        for item in fields(self):
+            setattr(self, item.name, _read_only(getattr(self, item.name)))
         self._memory: dict[str, object] = {}
         self._seconds: dict[str, float] = {}
         self._used: set[str] = set()
@@ -105,7 +116,7 @@ class View:
         self._used.add(key)
         if key not in self._memory:
             start = time.perf_counter()
-            self._memory[key] = compute()
+            self._memory[key] = _read_only(compute())
             self._seconds[key] = time.perf_counter() - start
             self._new.add(key)
         return self._memory[key]  # type: ignore[return-value]
@@ -123,7 +134,7 @@ class View:
     @cached_property
     def class_lipschitz(self) -> Float64:
         """L_y of the head for each class."""
-        return class_lipschitz(self.linear)
+        return _read_only(class_lipschitz(self.linear))
 
     @cached_property
     def spectral(self) -> float:

@@ -1,7 +1,6 @@
 """Gromov–Wasserstein: how far two clouds are as metric spaces, whatever space each of them lies in."""
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from kd2m_theory.estimators.ground import EPS, CostMatrix, by_coordinates
 from kd2m_theory.estimators.scale import exponent_of, without_constants
 from kd2m_theory.estimators.sliced import line_plan
 from kd2m_theory.estimators.transport import optimal_cost, optimal_plan
+from kd2m_theory.shared_state import without_warnings
 
 _LARGEST = 3000
 
@@ -105,8 +105,7 @@ def _local_minimum(
         plans.append(_scaled(rng.random((len(a), len(b))) ** 4, a, b))
     values = []
     for start in plans[: max(1, starts)]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # non-convergence leaves a worse upper bound, still a valid one
+        with without_warnings:  # non-convergence leaves a worse upper bound, still a valid one
             plan = np.asarray(solve(distances_x, distances_y, a, b, "square_loss", G0=start, max_iter=500))
         values += [_objective(distances_x, distances_y, _scaled(plan, a, b)), _objective(distances_x, distances_y, start)]
     return min(values)

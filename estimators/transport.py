@@ -9,7 +9,6 @@ what rounding may have done. A capped solver therefore widens the interval and n
 """
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +20,7 @@ from kd2m_theory.estimators.assignment import c_transform, c_transform_rows, ext
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix
 from kd2m_theory.estimators.scale import exponent_of, rescaled, shifted_up
+from kd2m_theory.shared_state import without_warnings
 
 MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
@@ -135,8 +135,7 @@ def _assignment(columns: Int64, potential: Float64) -> Plan:
 def _network_simplex(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
     from ot.lp import emd  # deferred: POT loads every array library it finds, torch among them
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # its warnings come back in the log; the certificate judges
+    with without_warnings:  # they come back in the log; the certificate judges
         matrix, log = emd(a, b, costs, numItermax=max_pivots, log=True)
     rows, columns = np.nonzero(matrix > 0)
     return Plan(

@@ -67,8 +67,11 @@ def above_zero(value: object, name: str) -> float:
 
 
 def real_number(value: object) -> float:
-    """A real number as a float; NaN for anything else, a bool too."""
-    return math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    """A real number as a float, infinite beyond float64; NaN for anything else, a bool too."""
+    try:
+        return math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
 def _plain(name: str) -> str:

@@ -1,20 +1,18 @@
 """A teacher and a student as the theory sees them: features, logits, labels, and the head that both are measured with."""
 
-import io
 import json
-import lzma
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kd2m_theory.arrays import Float64, Int64, class_labels, real_array
 from kd2m_theory.errors import InputError, PairFileError
-from kd2m_theory.files import check_writable, write_atomically
+from kd2m_theory.files import check_writable, opened, write_atomically
 from kd2m_theory.version import __version__
 
 if TYPE_CHECKING:
@@ -106,15 +104,27 @@ class Pair:
         labels_t = _check_labels(labels, n_teacher, classes, "labels")
         labels_s = _check_labels(labels_student, n_student, classes, "labels_student")
         _check_teacher_logits(arrays, bias)
-        for name, value in {
-            **arrays,
-            "head_bias": bias,
-            "labels": labels_t,
-            "labels_student": labels_s,
-            "inputs_paired": bool(inputs_paired),
-            "provenance": {str(key): str(value) for key, value in (provenance or {}).items()},
-        }.items():
-            object.__setattr__(self, name, value)
+        self.__setstate__(
+            {
+                **arrays,
+                "head_bias": bias,
+                "labels": labels_t,
+                "labels_student": labels_s,
+                "inputs_paired": bool(inputs_paired),
+                "provenance": {str(key): str(value) for key, value in (provenance or {}).items()},
+            }
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which know no read-only mapping."""
+        return {**vars(self), "provenance": dict(self.provenance)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Hold these values, read-only to the last array: a copy or an unpickled array would be writable."""
+        for name, value in state.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, MappingProxyType(value) if name == "provenance" else value)
 
     @property
     def n(self) -> int:
@@ -146,13 +156,14 @@ class Pair:
 
     def taken(self, teacher: Int64, student: Int64) -> "Pair":
         """The pair of these rows of each side, in this order; the same rows where the inputs are the same."""
-        made = object.__new__(Pair)
+        state: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
             if value is not None and item.name in _ROWS:
                 value = value[student if item.name in _STUDENT else teacher]
-                value.setflags(write=False)
-            object.__setattr__(made, item.name, value)
+            state[item.name] = dict(value) if item.name == "provenance" else value
+        made = object.__new__(Pair)
+        made.__setstate__(state)
         return made
 
     def __repr__(self) -> str:
@@ -218,7 +229,7 @@ class Pair:
             "provenance": json.dumps({"kd2m_theory": __version__, **self.provenance}, sort_keys=True),
         }
         tensors = {name: _compact(getattr(self, name)) for name in _ARRAYS if getattr(self, name) is not None}
-        write_atomically(path, save(tensors, metadata))
+        write_atomically(path, _in_order(save(tensors, metadata)))
 
     @classmethod
     def load(cls, path: str | Path) -> "Pair":
@@ -232,12 +243,8 @@ class Pair:
         readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
         if path.suffix not in readers:
             raise PairFileError(f"{path.name} is neither .safetensors nor .npz, the two formats pairs are read from")
-        if not path.is_file():
-            raise PairFileError(f"there is no file {path}" if not path.exists() else f"{path} is a folder, not a pair file")
-        arrays, paired, provenance = readers[path.suffix](path)
-        unknown = sorted(set(arrays) - set(_ARRAYS))
-        if unknown:
-            raise PairFileError(f"{path.name} holds {', '.join(unknown)}, which no pair has; names are {', '.join(_ARRAYS)}")
+        with opened(path, f"{path} is not a pair file", PairFileError):  # a library would wait for a FIFO
+            arrays, paired, provenance = readers[path.suffix](path)
         return cls(**arrays, inputs_paired=paired, provenance=provenance)
 
 
@@ -340,11 +347,10 @@ def _check_teacher_logits(arrays: Mapping[str, Float64 | None], bias: Float64 | 
 
 
 def _owned(value: Any, name: str, ndim: int) -> Float64:
-    """The pair's own read-only copy."""
+    """The pair's own copy."""
     array = np.array(real_array(value, name, ndim))
     if array.size and np.abs(array).max() > _LARGEST:
         raise InputError(f"{name} has values up to {np.abs(array).max():.3g}, beyond {_LARGEST:g}; rescale the features")
-    array.setflags(write=False)
     return array
 
 
@@ -368,6 +374,7 @@ def _read_safetensors(path: Path) -> _Contents:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_format(path, metadata.get("format"), metadata.get("format_version"))
+            _check_names(path, file.keys())
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError as error:
         raise PairFileError(f"{path.name} is not a whole safetensors file ({error}); write it again") from None
@@ -375,22 +382,32 @@ def _read_safetensors(path: Path) -> _Contents:
         raise PairFileError(f"{path.name} holds a number format coarser than float32 (bfloat16?); write float32") from None
     try:
         return arrays, json.loads(metadata["inputs_paired"]), dict(json.loads(metadata["provenance"]))
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise PairFileError(f"{path.name} lacks its metadata; write it again with Pair.save") from None
 
 
 def _read_npz(path: Path) -> _Contents:
-    try:
-        file = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-        arrays = {name: file[name] for name in file.files} if isinstance(file, np.lib.npyio.NpzFile) else None
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError) as error:
-        raise PairFileError(f"{path.name} is not a whole .npz of plain arrays ({error}); write it again") from None
-    if arrays is None:
-        raise PairFileError(f"{path.name} is a single array, not an .npz; write it with numpy.savez")
+    from kd2m_theory.archives import read_arrays
+
+    arrays = read_arrays(path, lambda names: _check_names(path, names - {"format_version", "inputs_paired"}), PairFileError)
     written = str(arrays.pop("format_version", FORMAT_VERSION))
     _check_format(path, FORMAT, written)
     paired: Any = arrays.pop("inputs_paired", None)
     return arrays, True if paired is None else paired[()], {"source": path.name}
+
+
+def _check_names(path: Path, names: Iterable[str]) -> None:
+    unknown = sorted(set(names) - set(_ARRAYS))
+    if unknown:
+        raise PairFileError(f"{path.name} holds {', '.join(unknown[:5])}, which no pair has; names are {', '.join(_ARRAYS)}")
+
+
+def _in_order(file: bytes) -> bytes:
+    """A safetensors file whose header is sorted: the library writes metadata in an order that differs from call to call."""
+    (size,) = struct.unpack_from("<Q", file)
+    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + file[8 + size :]
 
 
 def _check_format(path: Path, kind: str | None, written: str | None) -> None:

@@ -1,6 +1,7 @@
-"""Numbers in words: how tables, pages and messages print them."""
+"""Numbers and foreign text in words: how tables, pages and messages print them."""
 
 import math
+import re
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -15,6 +16,22 @@ def number(value: float | None, digits: int = 4) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return f"{value + 0.0:.{digits}g}".replace("-", "−")  # + 0.0 turns −0 into 0
+
+
+# Controls, halves of surrogate pairs, noncharacters, and what reorders the text around it.
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def harmless(words: str) -> str:
+    """Words of a file, a path or somebody else's code, with U+FFFD for what a terminal obeys or no page may contain.
+
+    Example:
+        >>> print(harmless("\\x1b[31mred\\x1b[0m"))
+        \ufffd[31mred\ufffd[0m
+    """
+    return _HARMFUL.sub("\ufffd", words)
 
 
 def percent(share: float) -> str:

@@ -1,15 +1,15 @@
 """What a figure is: a table of plain numbers, and a function from it to a picture."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from threadpoolctl import threadpool_limits
 
+from kd2m_theory.files import json_bytes
 from kd2m_theory.reporting.style import look, render
+from kd2m_theory.shared_state import one_thread
 from kd2m_theory.validation.stored_tables import StoredTable
 
 # Names to plain numbers, words, and lists of them: nothing that JSON could not hold.
@@ -51,7 +51,7 @@ class PaperFigure:
             torch_threads,  # torch, which a report that draws its ladder may not need
         )
 
-        with torch_threads(1), threadpool_limits(1):
+        with torch_threads(1), one_thread():
             return self.table(*(stored.read(stored.path(folder)) for stored in self.reads))
 
     def picture(self, table: Table) -> Figure:
@@ -65,5 +65,5 @@ class PaperFigure:
         pictures = [word for word in formats if word in PICTURES]
         made = render(self.picture(table), pictures) if pictures else {}
         if "json" in formats:
-            made["json"] = (json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+            made["json"] = json_bytes(table)
         return {word: made[word] for word in formats}

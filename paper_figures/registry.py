@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
@@ -75,7 +75,7 @@ def listing() -> RenderableType:
         table.add_column(heading, no_wrap=heading == "name")
     for figure in figures():
         reads = ", ".join(" or ".join(stored.names) for stored in figure.reads)
-        table.add_row(*map(escape, (figure.name, figure.sentence, figure.source, reads)))
+        table.add_row(*map(Text, (figure.name, figure.sentence, figure.source, reads)))
     return table
 
 
@@ -91,6 +91,10 @@ def file_formats(words: Sequence[str] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words)) or PICTURES
 
 
+# What a table that somebody else wrote may raise where a figure takes it for one of ours.
+_FOREIGN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
 def write(figure: PaperFigure, folder: Path, formats: Iterable[str], tables: Path | None = None) -> list[Path]:
     """Draw one figure and write its files, after all of them have been made.
 
@@ -101,10 +105,19 @@ def write(figure: PaperFigure, folder: Path, formats: Iterable[str], tables: Pat
         tables: folder of stored tables; those of the package if None.
 
     Raises:
-        InputError: as `PaperFigure.numbers`, or a file cannot be written.
+        InputError: as `PaperFigure.numbers`, a file cannot be written, or a table in that folder cannot be drawn.
     """
     paths = {kind: check_writable(folder / f"{figure.name}.{kind}") for kind in formats}
-    table = figure.numbers(tables)
-    for kind, data in figure.rendered(table, paths).items():
+    try:
+        made = figure.rendered(figure.numbers(tables), paths)
+    except _FOREIGN as error:
+        if tables is None or not figure.reads or isinstance(error, InputError):
+            raise
+        files = " or ".join(str(stored.path(tables)) for stored in figure.reads)
+        commands = " and ".join(dict.fromkeys(f"`{stored.command}`" for stored in figure.reads))
+        raise InputError(
+            f"{files} is not what {commands} writes ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from error
+    for kind, data in made.items():
         write_atomically(paths[kind], data)
     return list(paths.values())

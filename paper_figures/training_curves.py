@@ -1,6 +1,5 @@
 """The stored table of trained students, read: which objectives it has, and their numbers over the seeds."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from kd2m_theory.errors import InputError
+from kd2m_theory.files import read_json
 from kd2m_theory.paper_figures.figure import Table
 from kd2m_theory.validation.stored_tables import StoredTable
 
@@ -102,12 +102,9 @@ def read_curves(path: Path) -> TrainingCurves:
     """The file.
 
     Raises:
-        InputError: it is not valid JSON.
+        InputError: it cannot be read, or is not JSON.
     """
-    try:
-        return TrainingCurves(path, json.loads(path.read_text(encoding="utf-8")))
-    except ValueError:
-        raise InputError(f"{path} is not valid JSON; write it again with `{STORED.command}`") from None
+    return TrainingCurves(path, read_json(path, f"{path} is not valid JSON; write it again with `{STORED.command}`"))
 
 
 STORED = StoredTable(

@@ -5,7 +5,6 @@ To have a number noticed, add it to the part that it belongs to. A new name is n
 
 import math
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from kd2m_theory.estimators import Enclosure, Number
+from kd2m_theory.shared_state import one_thread, without_warnings
+from kd2m_theory.validation.torch_random import kept_random
 
 Panel = Mapping[str, Mapping[str, float]]
 _Numbers = Iterator[tuple[str, str, float]]
@@ -32,8 +32,7 @@ def panel() -> Panel:
     from kd2m_theory.validation.torch_threads import torch_threads
 
     groups: dict[str, dict[str, float]] = {"double": {}, "width": {}, "log": {}, "single": {}}
-    with torch.random.fork_rng(devices=[]), torch_threads(1), threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with kept_random(), torch_threads(1), one_thread(), without_warnings:
         for part in (_rows, _distances, _intervals, _constants, _training, _populations, _run, _coverage):
             for group, name, value in part():
                 assert name not in groups[group], name
@@ -174,8 +173,7 @@ def _intervals() -> _Numbers:
 def _constants() -> _Numbers:
     from kd2m_theory.bounds.constants.layers import network_lipschitz
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with kept_random(0):
         made = torch.nn.Sequential(
             torch.nn.Conv2d(2, 3, 3, padding=1),
             torch.nn.ReLU(),

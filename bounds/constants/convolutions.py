@@ -13,11 +13,8 @@ Every route adds its rounding error. Eigenvalues of LAPACK are taken to be withi
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -30,6 +27,7 @@ from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.scale import exponent_of, round_up, shifted_up
+from kd2m_theory.shared_state import one_blas_thread
 
 _DENSE = 400  # unknowns up to which all eigenvalues cost less than Lanczos and a certificate
 _ENTRIES = 5e6  # stored entries of a sparse operator
@@ -144,7 +142,7 @@ def convolution_norm(
         return ConvolutionNorm(0.0, True, "nothing reaches the output", shape)
     exponent = exponent_of(blocks)
     blocks = np.ldexp(blocks, -exponent)
-    with _one_thread():
+    with one_blas_thread:
         bounds, exact = _transfer_norms(blocks, axes)
         upper, how = float(bounds.max()), "transfer matrices" if exact else "torus embedding"
         if not exact:
@@ -178,19 +176,11 @@ def matrix_norm(matrix: Float64) -> tuple[float, bool, str]:
     wide = scaled if scaled.shape[0] <= scaled.shape[1] else scaled.T
     # Gram: |fl(G) − G| ≤ γ |A||A|ᵀ, and ‖|A||A|ᵀ‖ ≤ ‖A‖_F²; four more units for weights that are rounded themselves.
     slack = EPS * (wide.shape[1] + 8) * float((wide**2).sum())
-    with _one_thread():
+    with one_blas_thread:
         value = float(np.linalg.eigvalsh(wide @ wide.T)[-1])
     upper = math.sqrt(max(value, 0.0) * (1 + 8 * len(wide) * EPS) + slack) * (1 + EPS)
     exact = upper <= (1 + _SAME) * math.sqrt(max(value - slack, 0.0))
     return shifted_up(round_up(upper), exponent), exact, "largest singular value"
-
-
-def _one_thread() -> AbstractContextManager[object]:
-    """Many small eigenproblems: where cores are shared, BLAS threads that wait for one another cost a factor of 100."""
-    if find_spec("threadpoolctl") is None:  # comes with scikit-learn; without it the same numbers take longer
-        return nullcontext()
-    limit: AbstractContextManager[object] = import_module("threadpoolctl").threadpool_limits(1, "blas")
-    return limit
 
 
 def _geometry(

@@ -1,11 +1,12 @@
 """`kd2m demo`: train on handwritten digits, audit, draw."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import console
+from kd2m_theory.terminal import console, say
 
 
 def demo(
@@ -30,10 +31,10 @@ def demo(
     result = demonstration.run(seed, device)
     paths = result.write(out)
     terminal.print(result.table())
-    terminal.print(f"written: {', '.join(map(str, paths))}", soft_wrap=True)
-    terminal.print(f"every row, with assumptions: kd2m audit {paths[0]}", soft_wrap=True)
+    say(f"written: {', '.join(map(str, paths))}")
+    say(f"every row, with assumptions: kd2m audit {shlex.quote(str(paths[0]))}")
     violated = [row.name for report in result.reports.values() for row in report.violations]
     if violated:
-        terminal.print(f"VIOLATED: {', '.join(violated)}", style="bold red")
+        say(f"VIOLATED: {', '.join(violated)}", "bold red")
         raise typer.Exit(1)
-    terminal.print("no guaranteed bound is violated", style="bold")
+    say("no guaranteed bound is violated", "bold")

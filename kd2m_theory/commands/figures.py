@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import console, watched
+from kd2m_theory.terminal import complain, console, say, watched
 
 
 def figures(
@@ -36,12 +36,11 @@ def figures(
     from kd2m_theory.files import make_folder
     from kd2m_theory.paper_figures import registry
 
-    terminal = console()
     if listed:
-        terminal.print(registry.listing())
+        console().print(registry.listing())
         return
     if tables is not None:
-        typer.echo("kd2m: --tables is deprecated and goes in 0.3; use --from", err=True)
+        complain("kd2m: --tables is deprecated and goes in 0.3; use --from")
         if source is not None and source != tables:
             raise InputError(f"--from is {source} and --tables {tables}; give --from alone")
     folder = source or tables
@@ -54,4 +53,4 @@ def figures(
     make_folder(out)
     for figure in watched(asked, "drawing"):
         written = registry.write(figure, out, kinds, folder)
-        terminal.print(f"written: {', '.join(map(str, written))}", soft_wrap=True, highlight=False)
+        say(f"written: {', '.join(map(str, written))}")

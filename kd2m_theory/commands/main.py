@@ -19,6 +19,7 @@ from kd2m_theory.commands.report import report
 from kd2m_theory.commands.theory import theory
 from kd2m_theory.commands.train import train
 from kd2m_theory.commands.validate import validate
+from kd2m_theory.terminal import complain
 from kd2m_theory.version import __version__
 
 _FAULT = 70  # EX_SOFTWARE of sysexits.h; 1 is a violated bound
@@ -75,12 +76,11 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except (InputError, OSError, MemoryError) as error:
-        words = " ".join(str(error).split()) or "there is not enough memory"
-        print(f"kd2m: {words}", file=sys.stderr)
+        complain(f"kd2m: {' '.join(str(error).split()) or 'there is not enough memory'}")
         raise SystemExit(2) from None
     except Exception:
-        traceback.print_exc()
-        print(f"kd2m: this is a fault of kd2m-theory {__version__}; please report it with the lines above", file=sys.stderr)
+        complain(traceback.format_exc().rstrip())
+        complain(f"kd2m: this is a fault of kd2m-theory {__version__}; please report it with the lines above")
         raise SystemExit(_FAULT) from None
     finally:
         sys.stdout = whole

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from kd2m_theory.terminal import say
+
 metric = typer.Typer(no_args_is_help=True, help="Test a distance of your own.")
 
 
@@ -39,6 +41,6 @@ def metric_check(
         paired=paired,
         labels=labels,
     )
-    typer.echo(str(report))
+    say(str(report))
     if not report.passed:
         raise typer.Exit(1)

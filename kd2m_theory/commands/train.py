@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import console
+from kd2m_theory.terminal import complain, console, say
 
 
 def _shipped(incomplete: str) -> list[tuple[str, str]]:
@@ -62,10 +62,10 @@ def train(
     try:
         trained = run_training(chosen, folder, resume=resume, device=device, teachers=teachers, threads=threads)
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command with --resume continues after the last whole epoch", err=True)
+        complain("stopped; the same command with --resume continues after the last whole epoch")
         raise typer.Exit(130) from None
     if started_by_torchrun().writes:
         console().print(printed(results(trained)))
-        typer.echo(f"run: {folder}")
+        say(f"run: {folder}")
     if any(trained.violations.values()):
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from kd2m_theory.errors import InputError, require
-from kd2m_theory.terminal import console
+from kd2m_theory.terminal import complain, console, say
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.engine import Progress
@@ -74,7 +74,7 @@ def run(
     from kd2m_theory.validation.campaigns.engine import CampaignError
 
     if store is not None:
-        typer.echo("kd2m: --store is deprecated and goes in 0.3; use --out", err=True)
+        complain("kd2m: --store is deprecated and goes in 0.3; use --out")
         if out is not None and out != store:
             raise InputError(f"--out is {out} and --store {store}; give --out alone")
     chosen = read_campaign(campaign, change or ())
@@ -84,7 +84,7 @@ def run(
             run_campaign(chosen, folder, resume=resume, workers=workers, scheduler=scheduler, timeout=timeout, watch=watch)
     except CampaignError as error:
         if _report(folder, None).judgement.failed:  # worse than a task that failed
-            typer.echo(f"kd2m: {error}", err=True)
+            complain(f"kd2m: {error}")
             raise typer.Exit(1) from None
         raise
     _end(_report(folder, None))
@@ -116,7 +116,7 @@ def merge(
 
     joined = Store(out)
     joined.merge([Store(each) for each in stores])
-    typer.echo(f"{out}: {len(joined.finished())} tasks of {len(joined.campaigns())} campaigns")
+    say(f"{out}: {len(joined.finished())} tasks of {len(joined.campaigns())} campaigns")
 
 
 def _report(folder: Path, out: Path | None) -> "Findings":
@@ -139,7 +139,7 @@ def _report(folder: Path, out: Path | None) -> "Findings":
     for name, data in pictures(found, ("png", "json")).items():
         write_atomically(out / name, data)
     console().print(printed(page), crop=False)
-    typer.echo(f"written: {folder / 'table.parquet'}, {out}")
+    say(f"written: {folder / 'table.parquet'}, {out}")
     return found
 
 
@@ -182,6 +182,6 @@ def _lines() -> Callable[["Progress"], None]:
         if (tenth := 10 * ended // max(progress.total, 1)) > said:
             said = tenth
             failed = f", {len(progress.failed)} failed" if progress.failed else ""
-            print(f"{progress.done} of {progress.total} tasks{failed}", file=sys.stderr, flush=True)
+            complain(f"{progress.done} of {progress.total} tasks{failed}")
 
     return watch

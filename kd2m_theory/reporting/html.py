@@ -1,12 +1,11 @@
 """HTML that is escaped by construction: text becomes markup only by way of `element`."""
 
-import re
 from html import escape
+
+from kd2m_theory.words import harmless
 
 # An element that may contain nothing has no end tag.
 _VOID = {"meta", "br", "rect", "line", "circle", "path"}
-# What no HTML document may contain (controls, halves of surrogate pairs, noncharacters), and what reorders the text around it.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
 
 
 class Html(str):
@@ -15,14 +14,9 @@ class Html(str):
     __slots__ = ()
 
 
-def clean(text: str) -> str:
-    """The text with characters that a page may not contain replaced by U+FFFD."""
-    return _FORBIDDEN.sub("\ufffd", text)
-
-
 def text(value: str) -> Html:
     """The value as markup: itself if it is markup already, escaped if it is text."""
-    return value if isinstance(value, Html) else Html(escape(clean(value), quote=False))
+    return value if isinstance(value, Html) else Html(escape(harmless(value), quote=False))
 
 
 def join(parts: "list[Html] | tuple[Html, ...]", between: str = "") -> Html:
@@ -36,7 +30,7 @@ def element(name: str, /, *children: str, **attributes: str | float) -> Html:
     In attribute names `_` stands for `-`, and a trailing `_` is dropped (`class_`).
     """
     shown = "".join(
-        f' {key.removesuffix("_").replace("_", "-")}="{escape(clean(str(value)))}"' for key, value in attributes.items()
+        f' {key.removesuffix("_").replace("_", "-")}="{escape(harmless(str(value)))}"' for key, value in attributes.items()
     )
     if name in _VOID:
         # A slash closes elements of SVG and means nothing elsewhere.

@@ -14,6 +14,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.reporting import style
 from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, interval, limits, look, short, sign_of
 from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.words import harmless
 
 # Targets of the picture, in its order.
 TITLES = {
@@ -63,7 +64,7 @@ def _panel(axes: Axes, target: str, rows: Sequence[Record], measured: Record | N
     axes.set_xscale("log")
     axes.set_xlim(left, right)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+    axes.set_yticks(range(len(rows)), [harmless(row["name"]) for row in rows], parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_minor_formatter(NullFormatter())
     if right < 100 * left:
@@ -98,7 +99,8 @@ def _band(axes: Axes, interval: Sequence[float], gap: float) -> None:
 def _row(axes: Axes, k: int, row: Record, sign: float, span: tuple[float, float], gap: float | None) -> None:
     left, _ = span
     if row["status"] == "not applicable":
-        axes.text(left * 1.05, k, f"not applicable: {row['why']}", color=MUTED, style="italic", va="center", fontsize=7)
+        words = harmless(f"not applicable: {row['why']}")
+        axes.text(left * 1.05, k, words, color=MUTED, style="italic", va="center", fontsize=7, parse_math=False)
         return
     lower, upper = ends(row, sign)
     colour, dashes, face = _style(row)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from kd2m_theory.reporting.sections import Code, Drawing, Line, Link, Paragraph, Part, Section, Strong, Table, Words, cell
+from kd2m_theory.words import harmless
 
 # What would be markup in running text; `|` would end a cell. An underscore inside a name and brackets alone are text.
 _MARKUP = re.compile(r"[\\`*<|]|&(?=[#\w])|(?<!\w)_|_(?!\w)|\](?=[(:\[])")
@@ -14,7 +15,7 @@ def markdown(sections: Iterable[Section], title: str = "") -> str:
     lines = [f"# {_text(title)}", ""] if title else []
     for section in sections:
         lines += _section(section, 2)
-    return "\n".join(lines)
+    return harmless("\n".join(lines))
 
 
 def _section(section: Section, level: int) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """The audit of a pair: measured differences, the ladder of bounds on them, and ways to show both."""
 
-import json
 import math
 import platform
 import time
@@ -19,7 +18,7 @@ from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
-from kd2m_theory.files import check_writable, write_atomically
+from kd2m_theory.files import check_writable, json_bytes, write_atomically
 from kd2m_theory.pair import Pair
 from kd2m_theory.reporting import html_view, terminal_view
 from kd2m_theory.reporting.stored import SCHEMA, check_derived, fields_of, read_audit
@@ -145,9 +144,7 @@ class AuditReport:
         Raises:
             InputError: nothing can be written there.
         """
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        # Half of a surrogate pair, which UTF-8 does not have, is written as the escape that JSON has for it.
-        write_atomically(path, (text + "\n").encode(errors="backslashreplace"))
+        write_atomically(path, json_bytes(self.to_dict(), indent=2))
 
     @classmethod
     def from_json(cls, path: str | Path) -> "AuditReport":

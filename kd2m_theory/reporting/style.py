@@ -6,6 +6,7 @@ Every figure is as wide as one column or as a page, so it is printed at its own 
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any, Literal
 
 import numpy as np
@@ -63,10 +64,18 @@ RC: Any = {
 }
 
 
+# matplotlib has one set of settings, and letters that it shares between figures: one thread draws at a time.
+_ALONE = RLock()
+
+
 @contextmanager
 def look() -> Iterator[None]:
-    """Draw in this look, whatever the user's own matplotlib settings say."""
-    with style.context(["default", RC]):
+    """Draw in this look, whatever the user's own matplotlib settings say; they are the same afterwards.
+
+    Threads that draw in this look take turns. One that draws in another at the same time sees this one: matplotlib knows no
+    settings of a thread.
+    """
+    with _ALONE, style.context(["default", RC]):
         yield
 
 

@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from kd2m_theory.reporting.sections import Cell, Code, Drawing, Link, Paragraph, Part, Section, Table, Tone, cell
+from kd2m_theory.reporting.sections import Code, Drawing, Link, Paragraph, Part, Section, Table, Tone, cell
+from kd2m_theory.words import harmless
 
 _STYLES: dict[Tone, str] = {
     "plain": "",
@@ -36,13 +37,6 @@ def printed(sections: Iterable[Section]) -> RenderableType:
     return Group(*shown)
 
 
-def _visible(words: str) -> str:
-    """Words of files with what a terminal would obey (escape sequences, other controls) replaced by U+FFFD."""
-    return "".join(
-        "\ufffd" if (ord(letter) < 32 and letter != "\n") or 127 <= ord(letter) < 160 else letter for letter in words
-    )
-
-
 def plain(sections: Iterable[Section], width: int = _WIDTH) -> str:
     """The same as text without colours, `width` characters wide; no line ends in a space."""
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
@@ -53,7 +47,7 @@ def plain(sections: Iterable[Section], width: int = _WIDTH) -> str:
 
 def _section(section: Section) -> Iterator[RenderableType]:
     if section.title:
-        yield Text(_visible(section.title), style=_STYLES[section.tone])
+        yield Text(harmless(section.title), style=_STYLES[section.tone])
     for k, part in enumerate(section.parts):
         if isinstance(part, Section):
             if k or section.title:
@@ -68,12 +62,12 @@ def _part(part: Part) -> Iterator[RenderableType]:
         case Paragraph():
             yield _paragraph(part)
         case Code():
-            yield Text(_visible(part.text), no_wrap=True, overflow="ignore")
+            yield Text(harmless(part.text), no_wrap=True, overflow="ignore")
         case Drawing():
-            yield Text(_visible(part.words), style=_STYLES["muted"])
+            yield Text(harmless(part.words), style=_STYLES["muted"])
         case Table():
             if part.caption:
-                yield Text(_visible(part.caption), style=_STYLES["muted"])
+                yield Text(harmless(part.caption), style=_STYLES["muted"])
             yield from _detailed(part) if any(line.details for line in part.lines) else [_Fitted(part)]
 
 
@@ -81,11 +75,11 @@ def _paragraph(part: Paragraph) -> Text:
     text = Text(style=_STYLES[part.tone])
     for words in part.words:
         if isinstance(words, str):
-            text.append(_visible(words))
+            text.append(harmless(words))
         elif isinstance(words, Link):
-            text.append(_visible(f"{words.words} <{words.address}>"))
+            text.append(harmless(f"{words.words} <{words.address}>"))
         else:
-            text.append(_visible(words.words), style=_STYLES["strong"])
+            text.append(harmless(words.words), style=_STYLES["strong"])
     return text
 
 
@@ -125,7 +119,7 @@ def _widths(table: Table, aligned: bool, width: int) -> list[int] | None:
         width: of the terminal.
     """
     wanted = [
-        max(cell_len(words) for words in (column.heading, *(_visible(cell(line.cells[k]).words) for line in table.lines)))
+        max(cell_len(words) for words in (column.heading, *(harmless(cell(line.cells[k]).words) for line in table.lines)))
         for k, column in enumerate(table.columns)
     ]
     widths = [
@@ -146,21 +140,21 @@ def _table(table: Table, widths: list[int]) -> RichTable:
     made = RichTable(box=None, pad_edge=False)
     for column, width in zip(table.columns, widths, strict=True):
         made.add_column(
-            Text(column.heading),
+            Text(harmless(column.heading)),
             justify="right" if column.numeric else "left",
             no_wrap=not column.folds,
             overflow="fold" if column.folds else "ellipsis",
             width=width,
         )
     for line in table.lines:
-        made.add_row(*(Text(_visible(cell(each).words)) for each in line.cells), style=_STYLES[line.tone])
+        made.add_row(*(Text(harmless(cell(each).words)) for each in line.cells), style=_STYLES[line.tone])
     return made
 
 
 def _stacked(table: Table, width: int) -> Iterator[Text]:
     """Each row as lines of its own: its name, and below it the heading and the cell of every other column."""
     for line in table.lines:
-        first, *others = (_visible(cell(each).words) for each in line.cells)
+        first, *others = (harmless(cell(each).words) for each in line.cells)
         yield Text(first, style=_STYLES[line.tone], overflow="fold")
         for column, words in zip(table.columns[1:], others, strict=True):
             indented = f"  {column.heading} {words}"
@@ -169,15 +163,18 @@ def _stacked(table: Table, width: int) -> Iterator[Text]:
 
 def _detailed(table: Table) -> Iterator[RenderableType]:
     """Rows with something below them, for which rich has no table: columns as wide as their widest cell."""
-    rows = [[Cell(column.heading) for column in table.columns], *([cell(each) for each in line.cells] for line in table.lines)]
-    widths = [max(cell_len(each.words) for each in column) for column in zip(*rows, strict=True)]
+    rows = [
+        [harmless(column.heading) for column in table.columns],
+        *([harmless(cell(each).words) for each in line.cells] for line in table.lines),
+    ]
+    widths = [max(cell_len(each) for each in column) for column in zip(*rows, strict=True)]
     numeric = [column.numeric for column in table.columns]
 
-    def aligned(cells: list[Cell], style: str) -> Text:
+    def aligned(cells: list[str], style: str) -> Text:
         parts = []
         for each, width, right in zip(cells, widths, numeric, strict=True):
-            space = " " * (width - cell_len(each.words))
-            parts.append(space + each.words if right else each.words + space)
+            space = " " * (width - cell_len(each))
+            parts.append(space + each if right else each + space)
         return Text("  ".join(parts).rstrip(), style=style)
 
     yield aligned(rows[0], _STYLES["strong"])

@@ -61,7 +61,7 @@ def test_an_audit_without_its_violations_is_refused(command):
     ("arguments", "words"),
     [
         (["absent.json"], "there is no file absent.json"),
-        (["."], "there is no file ."),
+        (["."], ". is not an audit (it is a folder)"),
         (["pair.safetensors"], "pair.safetensors is not an audit ("),
         (["r.json", "--report", "r.json"], "FILE and report are both r.json"),
         (["r.json", "--report", "p.htm"], "p.htm ends in .htm; a report for the browser ends in .html"),

@@ -215,7 +215,7 @@ FILES = {
     "a word for true": ("p.safetensors", write_safetensors(KIND | {"inputs_paired": '"false"'}, **GOOD), "inputs_paired is 'false'"),
     "a number for true": ("p.npz", write_npz(**GOOD, inputs_paired=np.nan), "inputs_paired is nan|inputs_paired is np.float64"),
     "bfloat16": ("p.safetensors", lambda path: safetensors.torch.save_file({"features_teacher": torch.ones(2, 2, dtype=torch.bfloat16)}, path, KIND), "coarser than float32"),
-    "a folder": ("p.safetensors", lambda path: path.mkdir(), "is a folder, not a pair file"),
+    "a folder": ("p.safetensors", lambda path: path.mkdir(), r"is not a pair file \(it is a folder\)"),
 }  # fmt: skip
 
 

@@ -409,8 +409,8 @@ HOSTILE = {
     "schema as a list": (b'{"schema": [1]}', "its schema is [1]"),
     "no rows": (edited("plain", lambda record: record.pop("rows")), "rows is missing"),
     "row twice": (edited("one row", _twice), 'row "T5" is there twice'),
-    "NaN": (edited("plain", lambda record: record.update(seconds=math.nan)), "seconds is NaN, not a finite number"),
-    "too large": (edited("plain", lambda record: record.update(delta=10**400)), "delta is 1000"),
+    "NaN": (edited("plain", lambda record: record.update(seconds=math.nan)), "it has the number NaN"),
+    "too large": (edited("plain", lambda record: record.update(delta=10**400)), "it has a whole number of 401 digits"),
     "text for a number": (edited("plain", lambda record: record.update(n="60")), 'n is "60", not a whole number'),
     "truth for a number": (edited("plain", lambda record: record.update(share=True)), "share is true"),
     "share above delta": (edited("plain", lambda record: record.update(share=0.5)), "share exceeds delta"),
@@ -434,12 +434,12 @@ def test_what_is_no_audit_is_one_line_that_names_file_and_field(case, tmp_path):
 
 
 def test_files_that_are_none_and_files_too_large_are_not_read(tmp_path):
-    for path in (tmp_path, tmp_path / "absent.json"):
-        with pytest.raises(InputError, match="there is no file"):
+    for path, words in ((tmp_path, "it is a folder"), (tmp_path / "absent.json", "there is no file")):
+        with pytest.raises(InputError, match=words):
             AuditReport.from_json(path)
     with open(tmp_path / "large.json", "wb") as file:
         file.truncate(2**30)
-    with pytest.raises(InputError, match="it has more than 64 MiB"):
+    with pytest.raises(InputError, match="it has 1,024 MiB, more than 64"):
         AuditReport.from_json(tmp_path / "large.json")
 
 

@@ -9,7 +9,6 @@ table.parquet    all parts in the order of their names; made of them, so it can 
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,12 @@ import pyarrow
 import pyarrow.parquet
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.files import read_json, write_atomically
+from kd2m_theory.files import json_bytes, opened, read_bytes, read_json, write_atomically
 from kd2m_theory.validation import numbers
 from kd2m_theory.validation.campaigns.table import COLUMNS, SCHEMA, joined, rows_digest, to_bytes
 from kd2m_theory.validation.campaigns.task import Outcome
 from kd2m_theory.validation.origin import refuse_other
+from kd2m_theory.validation.parquet_files import read_parquet
 from kd2m_theory.version import __version__
 
 
@@ -121,13 +121,17 @@ class Store:
         Raises:
             StoreError: they are not those that a task made.
         """
-        data = (self.path / name).read_bytes()
-        if (self.path / (name + _SEAL)).read_bytes() != _seal(data):
+        data = self._bytes(name)
+        if self._bytes(name + _SEAL) != _seal(data):
             raise StoreError(
                 f"{self.path / name} is not what a task made: numbers of two teachers or networks would mix; put it back, or "
                 "begin another store"
             )
         return data
+
+    def _bytes(self, name: str) -> bytes:
+        path = self.path / name
+        return read_bytes(path, f"{path} cannot be read", StoreError, path.stat().st_size)  # weights may be of any size
 
     def made(self) -> dict[str, bytes]:
         """Seals of the files that tasks handed to others, by name.
@@ -140,7 +144,7 @@ class Store:
             name = seal.relative_to(self.path).as_posix().removesuffix(_SEAL)
             if self.has(name):
                 self.read(name)
-                found[name] = seal.read_bytes()
+                found[name] = self._bytes(name + _SEAL)
         return found
 
     def keep(self, digest: str, outcome: Outcome) -> None:
@@ -218,7 +222,7 @@ class Store:
             for kept in sorted(other.path.glob("*/[!.]*")):  # not what a killed write left
                 name = kept.relative_to(other.path).as_posix()
                 if name.split("/")[0] in _KEPT and not (self.path / name).exists():
-                    self._write(name, kept.read_bytes())
+                    self._write(name, other._bytes(name))
         self.write_table()
 
     def _begin(self, campaigns: Mapping[str, Any], inputs: Mapping[str, str], held: bytes) -> None:
@@ -229,7 +233,7 @@ class Store:
         record = {"schema": SCHEMA, "version": _here(), "inputs": dict(inputs), "campaigns": dict(campaigns)}
         self._write(_NUMBERS, held)
         # Last: a folder with this record has the other.
-        self._write("store.json", (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+        self._write("store.json", json_bytes(record))
 
     def numbers(self) -> bytes:
         """The record of the numbers that it holds.
@@ -237,10 +241,7 @@ class Store:
         Raises:
             StoreError: it cannot be read.
         """
-        try:
-            return (self.path / _NUMBERS).read_bytes()
-        except OSError as error:
-            raise StoreError(f"{self.path / _NUMBERS} cannot be read ({error.strerror}); name another folder") from None
+        return read_bytes(self.path / _NUMBERS, f"{self.path / _NUMBERS} cannot be read; name another folder", StoreError)
 
     def _contents(self) -> list[str]:
         """Names in the folder, without the hidden ones of writes that were killed."""
@@ -250,8 +251,9 @@ class Store:
         """What a part says beside its rows."""
         path = self._path(digest)
         try:
-            found = pyarrow.parquet.read_metadata(path)
-        except (pyarrow.ArrowInvalid, OSError) as error:
+            with opened(path, f"{path} is not a part of a campaign; delete it and continue with --resume", StoreError) as file:
+                found = pyarrow.parquet.read_metadata(file)
+        except (pyarrow.ArrowException, OSError) as error:
             raise StoreError(f"{path} is not a part of a campaign ({error}); delete it and continue with --resume") from None
         said = found.metadata or {}
         if said.get(b"schema") != SCHEMA.encode():
@@ -266,12 +268,8 @@ class Store:
     def _part(self, digest: str) -> pyarrow.Table:
         self._about(digest)
         path = self._path(digest)
-        try:
-            table = pyarrow.parquet.read_table(path)
-        except (pyarrow.ArrowInvalid, OSError) as error:
-            raise StoreError(f"{path} is not a part of a campaign ({error}); delete it and continue with --resume") from None
-        if not table.schema.equals(COLUMNS):
-            raise StoreError(f"{path} is a part of another form than {SCHEMA}; delete it and continue with --resume")
+        what = f"{path} is not a part in the form {SCHEMA}; delete it and continue with --resume"
+        table = read_parquet(path, what, COLUMNS, StoreError)
         if table.schema.metadata.get(b"rows") != rows_digest(table).encode():
             raise StoreError(f"{path} has other rows than its task returned; delete it and continue with --resume")
         return table
@@ -296,13 +294,7 @@ def read_table(file: Path) -> pyarrow.Table:
     Raises:
         StoreError: it cannot be read, or has other columns.
     """
-    try:
-        table = pyarrow.parquet.read_table(file)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{file} is not a table of a campaign ({error})") from None
-    if not table.schema.equals(COLUMNS):
-        raise StoreError(f"{file} is not a table of a campaign: its columns are not those of {SCHEMA}")
-    return table
+    return read_parquet(file, f"{file} is not a table of a campaign in the form {SCHEMA}", COLUMNS, StoreError)
 
 
 _NUMBERS, _SEAL = "numbers.json", ".sha256"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from kd2m_theory.shared_state import one_thread
 from kd2m_theory.validation.campaigns.task import Outcome, Task, Work
 
 
@@ -14,19 +15,17 @@ def work(task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome:
     Raises:
         InputError: what the training or the audit refuses.
     """
-    from threadpoolctl import threadpool_limits
-
     # Libraries have to be loaded before their threads can be limited.
     from kd2m_theory.validation.campaigns.audits_task import audits
 
     if task.table["kind"] == "audits":
-        with threadpool_limits(1):
+        with one_thread():
             return audits(task, files)
     from kd2m_theory.validation.campaigns.network_task import network
     from kd2m_theory.validation.campaigns.pair_task import pair
 
     kinds = {"pair": pair, "network": network}
-    with threadpool_limits(1):
+    with one_thread():
         return kinds[task.table["kind"]](task, files, scratch)
 
 

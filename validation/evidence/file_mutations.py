@@ -147,6 +147,68 @@ TEXT: Mapping[str, Mutation] = {
     "a table of no name": _line(b"[]"),
     "a line less": _without_a_line,
     "a very long line": _line(b"# " + b"x" * 5_000_000),
+    "a key of 20,000 parts": _line(b"a" + b".a" * 20_000 + b" = 1"),
+    "a number of 6,000 hexadecimal digits": _number("0x" + "f" * 6000),
+    "a number of 400 digits": _number("9" * 400),
+    "a text with a zero": _value('"a\\u0000b"'),
+    "right to left": _value('"\u202egnp.\u2066x"'),
+    "an empty text": _value('""'),
+    "a path elsewhere": _value('"../../../../dev/zero"'),
+    "code that is loaded": _value('"os:abort"'),
+}
+
+
+@cache
+def _many_rows() -> bytes:
+    """Some kilobytes that declare a billion numbers."""
+    import pyarrow
+    import pyarrow.parquet
+
+    buffer, rows = io.BytesIO(), pyarrow.nulls(2**22, pyarrow.float64())
+    piece = pyarrow.table({"epoch": rows})
+    with pyarrow.parquet.ParquetWriter(buffer, piece.schema) as file:
+        for _ in range(256):
+            file.write_table(piece)
+    return buffer.getvalue()
+
+
+def _columns(change: Callable[[np.random.Generator, Any], Any]) -> Mutation:
+    """The table of a Parquet file is changed."""
+
+    def mutate(rng: np.random.Generator, data: bytes) -> bytes:
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(io.BytesIO(data))
+        buffer = io.BytesIO()
+        pyarrow.parquet.write_table(change(rng, table).replace_schema_metadata(table.schema.metadata), buffer)
+        return buffer.getvalue()
+
+    return mutate
+
+
+def _another_type(rng: np.random.Generator, table: Any) -> Any:
+    import pyarrow
+
+    k = int(rng.integers(table.num_columns))
+    kinds = (pyarrow.string(), pyarrow.float16(), pyarrow.int8(), pyarrow.list_(pyarrow.float64()), pyarrow.null())
+    return table.set_column(k, table.column_names[k], pyarrow.nulls(len(table), kinds[int(rng.integers(len(kinds)))]))
+
+
+def _without_values(rng: np.random.Generator, table: Any) -> Any:
+    import pyarrow
+
+    k = int(rng.integers(table.num_columns))
+    return table.set_column(k, table.schema.field(k), pyarrow.nulls(len(table), table.schema.field(k).type))
+
+
+PARQUET: Mapping[str, Mutation] = {
+    "a billion rows declared": lambda _rng, _data: _many_rows(),
+    "no rows": _columns(lambda _rng, table: table.slice(0, 0)),
+    "one row": _columns(lambda _rng, table: table.slice(0, 1)),
+    "rows twice": _columns(lambda _rng, table: table.take([*range(len(table)), *range(len(table))])),
+    "a column less": _columns(lambda rng, table: table.remove_column(int(rng.integers(table.num_columns)))),
+    "another type of a column": _columns(_another_type),
+    "a column without values": _columns(_without_values),
 }
 
 

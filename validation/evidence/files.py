@@ -19,7 +19,7 @@ from types import FrameType
 import numpy as np
 
 from kd2m_theory.validation.evidence import file_material as material
-from kd2m_theory.validation.evidence.file_mutations import BYTES, HEADER, NPZ, TEXT, Mutation
+from kd2m_theory.validation.evidence.file_mutations import BYTES, HEADER, NPZ, PARQUET, TEXT, Mutation
 from kd2m_theory.validation.evidence.suite import Case, Suite
 from kd2m_theory.validation.evidence.workers import limit_memory
 
@@ -173,10 +173,14 @@ def _npz_pair(rng: np.random.Generator) -> Attempt:
 
 def _audit(rng: np.random.Generator, path: Path) -> tuple[str, ...]:
     if rng.random() < 0.15:
-        whole = path.with_name("whole.safetensors")
-        whole.write_bytes(material.safetensors())
-        return ("audit", str(whole), "--align", str(path))
+        return ("audit", str(_whole_pair(path.parent)), "--align", str(path))
     return ("audit", str(path))
+
+
+def _whole_pair(folder: Path) -> Path:
+    whole = folder / "whole.safetensors"
+    whole.write_bytes(material.safetensors())
+    return whole
 
 
 def _run_configuration(rng: np.random.Generator) -> Attempt:
@@ -207,14 +211,15 @@ _TABLES = {
     "embedding": ("training_curves.json",),
     "coverage": ("standard.parquet",),
     "tightness": ("standard.parquet",),
+    "framework": ("framework.json",),
+    "ladder": ("report.json",),
 }
 
 
 def _stored_table(rng: np.random.Generator) -> Attempt:
     figure = str(rng.choice(list(_TABLES)))
     name = str(rng.choice(_TABLES[figure]))
-    ways = {**BYTES, **({} if name.endswith(".parquet") else TEXT)}
-    way, data = _mutated(rng, material.stored(name), ways)
+    way, data = _mutated(rng, material.stored(name), {**BYTES, **_BY_ENDING[Path(name).suffix]})
     path = _place(name)
     for each in _TABLES[figure]:
         path.with_name(each).write_bytes(data if each == name else material.stored(each))
@@ -222,15 +227,23 @@ def _stored_table(rng: np.random.Generator) -> Attempt:
     return Attempt(words, {"file": f"stored table, {path.suffix}", "damage": way})
 
 
-def _damaged_part(rng: np.random.Generator, root: Path) -> tuple[str, str]:
-    """Damage one file of a folder; its name and how."""
+def _damaged_part(rng: np.random.Generator, root: Path, most: str = "") -> tuple[str, str]:
+    """Damage one file of a folder; its name and how. One file out of three is of the ending that matters most, if any is."""
     names = material.owned_files(root)
+    likely = [name for name in names if name.suffix == most]
+    if likely and rng.random() < 1 / 3:
+        names = likely
     path = root / names[int(rng.integers(len(names)))]
-    kind = path.suffix or path.name
-    if rng.random() < 0.1:
+    kind, chance = path.suffix or path.name, rng.random()
+    if chance < 0.1:
         path.unlink()
         return kind, "deleted"
-    way, data = _mutated(rng, path.read_bytes(), {**BYTES, **(TEXT if path.suffix == ".json" else {})})
+    if chance < 0.3:
+        what = str(rng.choice(list(_PATHS)))
+        path.unlink()
+        _PATHS[what](path)
+        return kind, what
+    way, data = _mutated(rng, path.read_bytes(), {**BYTES, **_BY_ENDING.get(path.suffix, {})})
     path.write_bytes(data)
     return kind, way
 
@@ -238,16 +251,36 @@ def _damaged_part(rng: np.random.Generator, root: Path) -> tuple[str, str]:
 def _run_folder(rng: np.random.Generator) -> Attempt:
     source, whole = material.run()
     copy = material.copied(whole, "run-copy")
-    kind, way = _damaged_part(rng, copy)
+    if unfinished := rng.random() < 0.5:  # as if it was stopped: what is restored is the checkpoint
+        (copy / "student.safetensors").unlink()
+    kind, way = _damaged_part(rng, copy, ".ckpt" if unfinished else "")
     words = ("train", str(source), "--out", str(copy), "--resume")
-    return Attempt(words, {"file": f"run folder, {kind}", "damage": way})
+    return Attempt(words, {"file": f"{'unfinished run' if unfinished else 'run'} folder, {kind}", "damage": way})
 
 
 def _store(rng: np.random.Generator) -> Attempt:
-    _, whole = material.store()
+    source, whole = material.store()
     copy = material.copied(whole, "store-copy")
     kind, way = _damaged_part(rng, copy)
-    return Attempt(("validate", "report", str(copy)), {"file": f"store, {kind}", "damage": way})
+    verb = str(rng.choice(["report", "merge", "resume"]))
+    words = {
+        "report": ("validate", "report", str(copy)),
+        "merge": ("validate", "merge", str(_place("union")), str(whole), str(copy)),
+        # No worker is refused after the store is read and checked: nothing is computed.
+        "resume": ("validate", str(source), "--out", str(copy), "--resume", "--workers", "0"),
+    }[verb]
+    return Attempt(words, {"file": f"store, {kind}, {verb}", "damage": way})
+
+
+def _stored_audit(rng: np.random.Generator) -> Attempt:
+    way, data = _mutated(rng, material.stored("report.json"), {**BYTES, **TEXT})
+    path = _place("report.json")
+    path.write_bytes(data)
+    words = ("report", str(path), *(("--report", str(path.with_name("r.html"))) if rng.random() < 0.3 else ()))
+    return Attempt(words, {"file": "stored audit", "damage": way})
+
+
+_BY_ENDING: Mapping[str, Mapping[str, Mutation]] = {".json": TEXT, ".parquet": PARQUET}
 
 
 def _fifo(path: Path) -> None:
@@ -282,6 +315,7 @@ _STEMS = {
     "a line break": "a\nb",
     "an escape": "\x1b[31mred",
     "a dash": "-x",
+    "a C1 control": "\x9b31m",
     "300 letters": "x" * 300,
     "right to left": "\u202egnp",
 }
@@ -289,20 +323,26 @@ _STEMS = {
 
 def _path(rng: np.random.Generator) -> Attempt:
     what, name = str(rng.choice(list(_PATHS))), str(rng.choice(list(_STEMS)))
-    verb = str(rng.choice(["audit", "audit", "train", "validate", "report", "figures"]))
-    ending = {"audit": str(rng.choice([".npz", ".safetensors"])), "train": ".toml", "validate": ".toml"}.get(verb, "")
+    verb = str(rng.choice(["audit", "audit", "align", "show", "train", "teachers", "validate", "report", "merge", "figures"]))
+    pairs = str(rng.choice([".npz", ".safetensors"]))
+    ending = {"audit": pairs, "align": pairs, "show": ".json", "train": ".toml", "validate": ".toml"}.get(verb, "")
     path = _place(_STEMS[name] + ending)
+    path.parent.mkdir(parents=True, exist_ok=True)  # a slash in the name
     with contextlib.suppress(OSError):  # a name that the system refuses is still a name that can be typed
         _PATHS[what](path)
     typed = str(path)
     words = {
         "audit": ("audit", typed),
+        "align": ("audit", str(_whole_pair(path.parent)), "--align", typed, "--json", str(path.parent / "a.json")),
+        "show": ("report", typed),
+        "teachers": ("train", "mixture-cw2", "--out", str(path.parent / "run"), "--teachers", typed, "--threads", "0"),
+        "merge": ("validate", "merge", str(path.parent / "union"), typed),
         "train": ("train", typed, "--out", str(path.parent / "run"), "--threads", "0"),
         "validate": ("validate", typed, "--out", str(path.parent / "store"), "--workers", "0"),
         "report": ("validate", "report", typed),
         "figures": ("figures", "--only", "accuracy", "--format", "json", "--from", typed, "--out", str(path.parent / "out")),
     }[verb]
-    return Attempt(words, {"file": f"path of {words[0]}", "damage": what, "name": name})
+    return Attempt(words, {"file": f"path, {verb}", "damage": what, "name": name})
 
 
 KINDS: Mapping[str, tuple[float, Callable[[np.random.Generator], Attempt]]] = {
@@ -312,8 +352,9 @@ KINDS: Mapping[str, tuple[float, Callable[[np.random.Generator], Attempt]]] = {
     "campaign": (0.12, _campaign),
     "stored table": (0.05, _stored_table),
     "path": (0.12, _path),
+    "stored audit": (0.08, _stored_audit),
     "run folder": (0.04, _run_folder),
-    "store": (0.02, _store),
+    "store": (0.03, _store),
 }
 
 

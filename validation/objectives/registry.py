@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 from torch import nn
 
 from kd2m_theory.checks import did_you_mean
@@ -27,6 +26,7 @@ from kd2m_theory.validation.objectives.unikd import UniKDReconstruction
 from kd2m_theory.validation.objectives.w2 import W2
 from kd2m_theory.validation.objectives.weighted_sum import WeightedSum
 from kd2m_theory.validation.objectives.wttm import WTTM
+from kd2m_theory.validation.torch_random import kept_random
 
 SINGLE: dict[str, Callable[..., Objective]] = {
     "none": CrossEntropy,
@@ -72,6 +72,7 @@ def objective(
 
     Example:
         >>> import torch
+        >>> import torch
         >>> from kd2m_theory.validation.training.networks import network
         >>> from kd2m_theory.validation.training.outputs import Outputs
         >>> teacher, student = (network(name, 3, (1, 2, 2)) for name in ("mlp-8", "mlp-4-8"))
@@ -81,9 +82,7 @@ def objective(
         >>> {name: round(float(part), 4) for name, part in loss.parts.items()}, round(float(loss.total), 4)
         ({'cross_entropy': 1.0986, 'cw2': 8.0}, 1.8986)
     """
-    with nullcontext() if init_seed is None else torch.random.fork_rng(devices=[]):
-        if init_seed is not None:
-            torch.default_generator.manual_seed(init_seed)  # torch.manual_seed would also reach CUDA's states
+    with nullcontext() if init_seed is None else kept_random(init_seed):
         if name != "sum":
             return _single(name, student, teacher, options)
         _check_options("sum", options, {"terms", "cross_entropy"})

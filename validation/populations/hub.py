@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError, require
+from kd2m_theory.validation.parquet_files import check_parquet
 from kd2m_theory.validation.populations.population import FinitePopulation, stratified
 from kd2m_theory.validation.populations.stream import Stream
 
@@ -171,6 +172,8 @@ def _load(name: str, source: Source, split: str, root: str | Path | None) -> tup
     files = [str(path) for path in sorted(Path(root).rglob(f"{split}-*.parquet")) if _belongs(path, source, Path(root))]
     if not files:
         raise InputError(f"there is no {split}-*.parquet of {name} under {root}; fetch it with: {source.fetch(root)}")
+    for each in files:
+        check_parquet(Path(each), f"{each} cannot be read as parquet; fetch the files again with: {source.fetch(root)}")
     bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -193,6 +196,7 @@ def _belongs(path: Path, source: Source, root: Path) -> bool:
 
 
 def _decoded(name: str, source: Source, split: str, table: Any) -> tuple[Tensor, Tensor]:
+    import pyarrow
     from PIL import Image
 
     column = next((each for each in _IMAGE_COLUMNS if each in table.column_names), None)
@@ -201,7 +205,12 @@ def _decoded(name: str, source: Source, split: str, table: Any) -> tuple[Tensor,
             f"the {split} files of {name} have columns {', '.join(table.column_names)}; "
             f"expected {' or '.join(_IMAGE_COLUMNS)}, and {source.labels}: are these {source.repository}?"
         )
-    labels = torch.tensor(table.with_format("numpy")[source.labels][:], dtype=torch.int64)
+    if not pyarrow.types.is_integer(table.data.schema.field(source.labels).type):
+        raise InputError(f"{source.labels} of the {split} files of {name} is not a column of whole numbers; fetch them again")
+    held = table.with_format("arrow")[source.labels][:]
+    if held.null_count:
+        raise InputError(f"{source.labels} of the {split} files of {name} has rows without a value; fetch them again")
+    labels = torch.tensor(held.to_numpy(), dtype=torch.int64)
     if len(labels) == 0:
         raise InputError(f"the {split} files of {name} are empty; fetch them again")
     if not 0 <= int(labels.min()) <= int(labels.max()) < source.classes:
@@ -212,8 +221,10 @@ def _decoded(name: str, source: Source, split: str, table: Any) -> tuple[Tensor,
         for cell in batch[column]:
             try:
                 picture = Image.open(io.BytesIO(cell["bytes"].as_py()))
+                if picture.size != (_SIDE, _SIDE):  # before its pixels are unpacked
+                    raise ValueError(f"it has {picture.width} × {picture.height}")
                 images[row] = np.asarray(picture.convert("RGB"))
-            except (OSError, ValueError, TypeError, KeyError) as error:
+            except (OSError, ValueError, TypeError, KeyError, SyntaxError, Image.DecompressionBombError) as error:
                 raise InputError(
                     f"image {row} of the {split} split of {name} is not a picture of {_SIDE} × {_SIDE} pixels ({error}); "
                     "fetch the files again"

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kd2m_theory.bounds.targets import MEASURED
 from kd2m_theory.errors import InputError
@@ -82,7 +83,7 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
         cells = (cell for each in values for cell in (number(each["value"]), _interval(each["lower"], each["upper"])))
         table.add_row(MEASURED[name], *cells)
     table.add_section()
-    table.add_row("[bold]upper bound on the gap", *["", "[bold]× gap  holds"] * 2)
+    table.add_row(Text("upper bound on the gap", style="bold"), *["", Text("× gap  holds", style="bold")] * 2)
     by_name = [{row["name"]: row for row in report["rows"]} for report in chosen]
     for name in _SHOWN:
         rows = [each[name] for each in by_name]

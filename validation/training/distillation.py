@@ -10,6 +10,7 @@ from kd2m_theory.extraction import choose_device
 from kd2m_theory.files import make_folder
 from kd2m_theory.validation import numbers
 from kd2m_theory.validation.populations.registry import population
+from kd2m_theory.validation.torch_random import kept_random
 from kd2m_theory.validation.torch_threads import torch_threads
 from kd2m_theory.validation.training.configuration import Configuration
 from kd2m_theory.validation.training.processes import Processes, started_by_torchrun
@@ -57,7 +58,7 @@ def train(
     place = _place(device, processes)
     source = population(**dict(configuration.population))
     folder = RunFolder(Path(out))
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch_threads(whole(threads, "threads", 1)):
+    with kept_random(devices=range(torch.cuda.device_count())), torch_threads(whole(threads, "threads", 1)):
         shared = Path(teachers) if teachers else folder.path / "teacher"
         run = Run(configuration, folder, shared, source, place, processes, numbers)
         if teacher is None:

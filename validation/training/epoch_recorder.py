@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
+from kd2m_theory.archives import check_archive
 from kd2m_theory.errors import InputError
-from kd2m_theory.files import write_atomically
+from kd2m_theory.files import opened, write_atomically
 from kd2m_theory.validation.training.configuration import Recipe
 from kd2m_theory.validation.training.evaluation import evaluate, predict
 from kd2m_theory.validation.training.optimisers import learning_rate
@@ -36,6 +38,9 @@ class EpochRecorder(Callback):
         pairs_at: epochs, from 1, after which `keep_pair` is called.
         keep_pair: with the student and the number of epochs it has seen.
         processes: of which one writes.
+
+    Attributes:
+        started: whether training began, after what is kept was restored.
     """
 
     def __init__(
@@ -54,9 +59,11 @@ class EpochRecorder(Callback):
         self.pairs_at, self.keep_pair, self.processes = pairs_at, keep_pair, processes
         self.rows: list[dict[str, float]] = []
         self._began = 0.0
+        self.started = False
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Keep the untrained pair."""
+        self.started = True
         if trainer.current_epoch == 0 and 0 in self.pairs_at and self.processes.writes:
             self.keep_pair(pl_module.student, 0)
 
@@ -100,8 +107,15 @@ class EpochRecorder(Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue a history."""
-        self.rows = state_dict["rows"]
+        """Continue a history.
+
+        Raises:
+            TypeError: it is not one.
+        """
+        rows = state_dict.get("rows")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise TypeError("it has no history")
+        self.rows = rows
 
 
 class AtomicCheckpoints(CheckpointIO):
@@ -119,12 +133,19 @@ class AtomicCheckpoints(CheckpointIO):
         Raises:
             InputError: no checkpoint, or a damaged one.
         """
-        try:
-            read: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch.load raises many kinds for a damaged file
-            raise InputError(
-                f"{path} is not a checkpoint of a run ({type(error).__name__}); delete it to start again"
-            ) from None
+        complaint = f"{path} is not a checkpoint of a run; delete it to start again"
+        with opened(path, complaint) as file:
+            try:
+                with zipfile.ZipFile(file) as archive:
+                    check_archive(archive, file)
+                    if (damaged := archive.testzip()) is not None:
+                        raise ValueError(f"{damaged} is damaged")
+                file.seek(0)
+                read: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            except Exception as error:  # torch.load raises many kinds for a damaged file
+                raise InputError(f"{complaint} ({type(error).__name__})") from None
+        if not isinstance(read, dict):
+            raise InputError(f"{complaint} (it is not a table)")
         return read
 
     def remove_checkpoint(self, path: str | Path) -> None:

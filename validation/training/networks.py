@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 from contextlib import nullcontext
 
-import torch
 from torch import nn
 
 from kd2m_theory.checks import did_you_mean, whole
 from kd2m_theory.errors import InputError
+from kd2m_theory.validation.torch_random import kept_random
 from kd2m_theory.validation.training.foreign_networks import from_factory, from_timm
 from kd2m_theory.validation.training.resnets import ResNet, WideResNet
 from kd2m_theory.validation.training.small_networks import Perceptron, PlainConvolutional, digits_student, digits_teacher
@@ -41,6 +41,7 @@ def network(name: str, classes: int, image_shape: ImageShape, seed: int | None =
         MissingDependencyError: timm is not installed.
 
     Example:
+        >>> import torch
         >>> made = network("cnn-8-16", classes=10, image_shape=(1, 8, 8), seed=0)
         >>> made(torch.zeros(2, 1, 8, 8)).logits.shape, made.feature_size
         (torch.Size([2, 10]), 16)
@@ -49,9 +50,7 @@ def network(name: str, classes: int, image_shape: ImageShape, seed: int | None =
     if len(image_shape) != 3 or not all(isinstance(side, int) and side >= 1 for side in image_shape):
         raise InputError(f"the shape of the images is {image_shape!r}; give channels, height, width, for example (1, 32, 32)")
     image_shape = (image_shape[0], image_shape[1], image_shape[2])
-    with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
-        if seed is not None:
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reach CUDA's states
+    with nullcontext() if seed is None else kept_random(seed):
         return _made(name, classes, image_shape)
 
 

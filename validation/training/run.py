@@ -220,7 +220,15 @@ class Run:
         checkpoint = str(folder.checkpoint) if folder.checkpoint.exists() else None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
-            _fitted(trainer, module, batches, checkpoint)
+            try:
+                _fitted(trainer, module, batches, checkpoint)
+            except Exception as error:  # Lightning raises many kinds where a checkpoint is not what it expects
+                if checkpoint is None or recorder.started or isinstance(error, InputError | OSError | MemoryError):
+                    raise
+                raise InputError(
+                    f"{checkpoint} does not fit this run ({type(error).__name__}: {' '.join(str(error).split())[:200]}); "
+                    "delete it to start again"
+                ) from error
         if len(recorder.rows) != recipe.epochs:
             raise InputError(
                 f"{folder.checkpoint} has {len(recorder.rows)} of {recipe.epochs} epochs; delete it to start again"
@@ -297,13 +305,15 @@ def _keep_nothing(_student: nn.Module, _epoch: int) -> None:
 
 
 def _read_history(folder: RunFolder) -> tuple[Mapping[str, float], ...]:
-    import pyarrow
-    import pyarrow.parquet
+    from kd2m_theory.validation.parquet_files import read_parquet
 
-    try:
-        return tuple(pyarrow.parquet.read_table(folder.history).to_pylist())
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InputError(f"{folder.history} is not the history of a run ({error}); name another folder") from None
+    rows = read_parquet(folder.history, f"{folder.history} is not the history of a run; name another folder").to_pylist()
+    # A number, or nothing where an epoch lacks it.
+    if not all(value is None or type(value) in (float, int) for row in rows for value in row.values()):
+        raise InputError(
+            f"{folder.history} is not the history of a run; name another folder (it holds other things than numbers)"
+        )
+    return tuple(rows)
 
 
 def _violations(path: Path) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ teacher/             the same of the teacher, unless a folder of teachers is sha
 """
 
 import io
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.files import read_json, write_atomically
+from kd2m_theory.files import json_bytes, opened, read_bytes, read_json, write_atomically
 from kd2m_theory.validation.origin import Origin, weights_digest
 from kd2m_theory.validation.training.configuration import digest
 from kd2m_theory.version import __version__
@@ -131,10 +130,7 @@ class RunFolder:
         return self.path / "numbers.json"
 
     def _held_numbers(self) -> bytes:
-        try:
-            return self._numbers.read_bytes()
-        except OSError as error:
-            raise InputError(f"{self._numbers} cannot be read ({error.strerror}); name another folder") from None
+        return read_bytes(self._numbers, f"{self._numbers} cannot be read; name another folder")
 
     def _holds_it(self, resume: bool) -> bool:
         """Whether a run is there, which has to be continued."""
@@ -202,7 +198,7 @@ def environment() -> dict[str, Any]:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write plain data, atomically."""
-    write_atomically(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, json_bytes(data, indent=2))
 
 
 def write_history(folder: RunFolder, rows: list[dict[str, float]]) -> None:
@@ -239,12 +235,12 @@ def read_weights(path: Path, model: nn.Module, whose: str) -> None:
     Raises:
         InputError: no such file, no safetensors, or weights of another network; the message names the first difference.
     """
+    complaint = f"{path} is not a .safetensors file with weights of the {whose}"
     try:
-        state: dict[str, Tensor] = load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path} with weights of the {whose}") from None
+        with opened(path, complaint):  # a library would wait for a FIFO
+            state: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is no .safetensors file ({error})") from None
+        raise InputError(f"{complaint} ({error})") from None
     expected = model.state_dict()
     for name in [*expected, *state]:
         here, there = (None if name not in each else tuple(each[name].shape) for each in (expected, state))

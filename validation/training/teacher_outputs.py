@@ -7,7 +7,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from kd2m_theory.files import write_atomically
+from kd2m_theory.errors import InputError
+from kd2m_theory.files import opened, write_atomically
 from kd2m_theory.validation.training.outputs import Outputs
 
 
@@ -30,10 +31,17 @@ class TeacherOutputs:
         """Open what is kept of the epoch, or begin to keep it."""
         self._kept = self._new = None
         if self.folder is not None:
-            try:
-                self._kept = load_file(self._file(epoch))
-            except (FileNotFoundError, SafetensorError):
-                self._new = []
+            self._kept = self._read(self._file(epoch))
+            self._new = [] if self._kept is None else None
+
+    def _read(self, path: Path) -> dict[str, Tensor] | None:
+        """What is kept in a file; None where there is none, or a damaged one, which is written again."""
+        try:
+            with opened(path, f"{path} does not hold outputs of a teacher"):  # a library would wait for a FIFO
+                kept = load_file(path)
+        except (InputError, SafetensorError, OSError):
+            return None
+        return kept if kept.keys() == {"logits", "features"} else None
 
     def batch(self, step: int, images: Tensor) -> Outputs:
         """Outputs for the batch of that step of the epoch, without gradient."""

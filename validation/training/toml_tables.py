@@ -1,5 +1,7 @@
 """Tables of runs and campaigns: a TOML file, or a shipped one by its name, with changes from the command line."""
 
+import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources.abc import Traversable
@@ -8,9 +10,14 @@ from typing import Any
 
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
+from kd2m_theory.files import read_bytes
 
 # The key of a file under which it names variants of itself, and the one that chooses among them.
 _VARIANTS, _CHOSEN = "variants", "variant"
+# Bytes; configurations have some thousand.
+_LARGEST = 2**18
+# A key of more than fifty parts.
+_DEEP = re.compile(r"""(?:\.[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+){50}""")
 
 
 def read_table(source: str | Path, what: str, shipped: Traversable, changes: Iterable[str] = ()) -> dict[str, Any]:
@@ -28,7 +35,8 @@ def read_table(source: str | Path, what: str, shipped: Traversable, changes: Ite
         InputError: no such file or name (the message has the nearest), no TOML, no such variant, or a change that does not fit.
     """
     known = _named(shipped)
-    if Path(source).is_file():
+    # A link to nothing and a loop of links are refused as what they are.
+    if Path(source).is_file() or (os.path.lexists(source) and str(source) not in known):
         table, variant = _parsed(Path(source), str(source)), None
     elif str(source) in known:
         file, variant = known[str(source)]
@@ -67,12 +75,37 @@ def _named(shipped: Traversable) -> dict[str, tuple[Traversable, str | None]]:
 
 
 def _parsed(file: Traversable, name: str) -> dict[str, Any]:
+    data = read_bytes(file, f"{name} cannot be read", largest=_LARGEST) if isinstance(file, Path) else file.read_bytes()
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return toml(data.decode("utf-8-sig"))  # editors of Windows put a byte order mark before the first letter
     except UnicodeDecodeError:
         raise InputError(f"{name} is not TOML: it is not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise InputError(f"{name} is not TOML: {error}") from None
+
+
+def toml(text: str) -> dict[str, Any]:
+    """What a text of TOML says.
+
+    Raises:
+        ValueError: it is not TOML, is nested too deep, or has a whole number of more than 64 bits.
+    """
+    if _DEEP.search(text):  # the parser's time grows with the square of the depth
+        raise ValueError("it is nested too deep")
+    try:
+        found = tomllib.loads(text)
+        _check_numbers(found)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    return found
+
+
+def _check_numbers(value: Any) -> None:
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,):
+        if isinstance(each, dict | list):
+            _check_numbers(each)
+        elif isinstance(each, int) and not -(2**63) <= each < 2**63:
+            raise ValueError("it has a whole number of more than 64 bits")
 
 
 def _varied(table: dict[str, Any], variant: Any, name: str) -> dict[str, Any]:
@@ -103,8 +136,8 @@ def _change(words: str) -> tuple[list[str], Any, str]:
     if not equals or not all(path) or not text.strip():
         raise InputError(f"{words!r} is not key=value; write for example objective.weight=1e-3")
     try:
-        return path, tomllib.loads(f"value = {text}")["value"], words
-    except tomllib.TOMLDecodeError as error:
+        return path, toml(f"value = {text}")["value"], words
+    except ValueError as error:
         if text.strip()[0] in "\"'[{":  # meant as TOML
             raise InputError(f"the value of {words!r} is not TOML ({error}); write for example objective.weight=1e-3") from None
         return path, text.strip(), words

@@ -12,13 +12,14 @@ from torch.nn import functional
 from kd2m_theory import InputError
 from kd2m_theory.bounds.constants import convolutions
 from kd2m_theory.bounds.constants.convolutions import convolution_matrix, convolution_norm, matrix_norm
+from kd2m_theory.shared_state import one_blas_thread
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread(one_thread):
-    with convolutions._one_thread():
+    with one_blas_thread:
         yield
 
 

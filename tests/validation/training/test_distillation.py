@@ -278,7 +278,7 @@ def test_weights_of_ones_own_teacher(once, tmp_path):
     with pytest.raises(InputError, match="there is no file"):
         train(tiny(teacher={"network": "mlp-16-8", "weights": "none.safetensors"}), tmp_path / "other")
     path.write_bytes(b"no weights")
-    with pytest.raises(InputError, match=r"is no \.safetensors file"):
+    with pytest.raises(InputError, match=r"is not a \.safetensors file"):
         train(own, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
