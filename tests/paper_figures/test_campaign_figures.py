@@ -129,8 +129,8 @@ def test_settings_of_one_name_are_told_apart():
     }
     # A violation says what its run was, once.
     assert [each.run for each in found.judgement.violations] == [
-        "glyphs (classes 10), s, cw2 λ = 0.1, seed 0",
-        "glyphs (classes 62), resnet8x4, cw2 λ = 0.1, seed 0",
+        "glyphs (classes 10), big to s, cw2 λ = 0.1, seed 0",
+        "glyphs (classes 62), resnet32x4 to resnet8x4, cw2 λ = 0.1, seed 0",
     ]
 
 
@@ -152,7 +152,7 @@ def test_coverage_has_a_panel_for_each_delta_and_marks_what_is_invalid(found):
 def test_pairs_that_were_studied_apart_are_drawn_apart():
     rows = [count("F1.gap", 0.2, 200, wrong=wrong) | {"configuration": str(wrong), "seed": wrong} for wrong in (3, 30)]
     panels = campaign_coverage.draw(campaign_coverage.numbers(found_in(rows))).axes
-    assert [axes.get_ylabel() for axes in panels] == [f"mixture, s, cw2 λ = 0.1, seed {wrong}" for wrong in (3, 30)]
+    assert [axes.get_ylabel() for axes in panels] == [f"mixture, big to s, cw2 λ = 0.1, seed {wrong}" for wrong in (3, 30)]
     assert [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"] for axes in panels] == [[0.003], [0.03]]
 
 
