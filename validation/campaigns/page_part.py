@@ -70,7 +70,9 @@ def _power(cells: "Sequence[Cell]") -> str:
     """What the counts would have noticed."""
     seen = Counter(cell.power for cell in cells)
     if seen["not tried"] == len(cells):
-        return "Its claims were not tried without their radius, so the counts do not show that a missing radius would be seen."
+        return (
+            "The claims were not tried without their radius, so these counts do not show that a missing radius would be seen."
+        )
     return (
         f"Of these {len(cells)} counts, {seen['half the radius']} would have noticed that half of a radius is missing, "
         f"{seen['no radius']} more that all of it is, and {seen['nothing']} neither: these prove nothing about the radius."

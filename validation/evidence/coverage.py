@@ -27,7 +27,7 @@ _LEAST_TRIALS = 60
 # one pair alone, without repeated atoms, on which transport takes minutes.
 _WITH_TRANSPORT = ("F2.T2", "F2.T5", "F2.T8", "F5.T2", "F5.brier")
 _LARGE, _LARGEST, _OF_THE_LARGEST = 1000, 5000, ("continuous", "as made")
-_CELL = "cell"
+_CELL, _MISSED = "cell", "missed"
 _SOUND = "claim"
 # Parts of the name of a cell.
 _PARTS = ("law", "pair", "order", "n", "delta", "kind", "form", "claim")
@@ -59,7 +59,9 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
 def _case(about: Mapping[str, str], claim: Claim, failure: str) -> Case:
     kind = "guaranteed" if claim.guaranteed else "asymptotic"
     cell = " | ".join((*about.values(), kind, claim.control or _SOUND, claim.name))
-    return Case({_CELL: cell, **({} if claim.control else about)}, failure)
+    if claim.control:  # that one is wrong is no failure
+        return Case({_CELL: cell, **({_MISSED: cell} if failure else {})})
+    return Case({_CELL: cell, **about}, failure)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Cell:
 
 def judge(tally: Tally) -> Judgement:
     """Cells in which a guaranteed claim is wrong more often than δ, and what each cell would have noticed."""
-    cells = list(_cells(tally.strata.get(_CELL, {})))
+    cells = list(_cells(tally.strata.get(_CELL, {}), tally.strata.get(_MISSED, {})))
     many = [cell for cell in cells if cell.trials >= _LEAST_TRIALS]
     tried = [cell for cell in many if cell.guaranteed]
     wrong = holm(tried, FALSE_ALARM)
@@ -128,12 +130,12 @@ def holm(cells: Iterable[Cell], alpha: float) -> list[Cell]:
     return wrong
 
 
-def _cells(counts: Mapping[str, Sequence[int]]) -> Iterator[Cell]:
-    grouped: defaultdict[tuple[tuple[str, str], ...], dict[str, Sequence[int]]] = defaultdict(dict)
-    for name, counted in sorted(counts.items()):
+def _cells(counts: Mapping[str, Sequence[int]], missed: Mapping[str, Sequence[int]]) -> Iterator[Cell]:
+    grouped: defaultdict[tuple[tuple[str, str], ...], dict[str, tuple[int, int]]] = defaultdict(dict)
+    for name, (cases, failed) in sorted(counts.items()):
         about = dict(zip(_PARTS, name.split(" | "), strict=True))
         form = about.pop("form")
-        grouped[tuple(about.items())][form] = counted
+        grouped[tuple(about.items())][form] = cases, failed + missed.get(name, (0, 0))[0]
     for key, forms in grouped.items():
         trials, misses = forms[_SOUND]
         controls = {name: forms[name][1] for name in CONTROLS if name in forms}
@@ -159,7 +161,7 @@ def _more(tried: Sequence[Cell], wrong: Sequence[Cell], loose: Sequence[Cell], p
     invalid = {cell.name for cell in wrong}
     strata: dict[str, dict[str, dict[str, int]]] = {}
     noticed: dict[str, dict[str, dict[str, int]]] = {}
-    counts: dict[str, dict[str, str]] = {}
+    groups: defaultdict[str, dict[str, list[Cell]]] = defaultdict(dict)
     for cell in tried:
         for key in ("order", "law", "pair", "n", "delta", "claim"):
             levels = strata.setdefault(key, {}).setdefault(cell.about[key], {"cases": 0, "failed": 0})
@@ -167,9 +169,8 @@ def _more(tried: Sequence[Cell], wrong: Sequence[Cell], loose: Sequence[Cell], p
             levels["failed"] += cell.name in invalid
         of_claim = noticed.setdefault(cell.about["claim"], {})
         of_claim.setdefault(cell.about["n"], dict.fromkeys((*CONTROLS, "nothing"), 0))[power[cell.name]] += 1
-        place = " | ".join(cell.about[key] for key in ("law", "pair", "order", "n", "delta"))
-        numbers = (cell.trials, cell.misses, *cell.controls.values())
-        counts.setdefault(place, {})[cell.about["claim"]] = " ".join(map(str, numbers))
+        place = " | ".join(cell.about[key] for key in ("n", "delta", "order"))
+        groups[cell.about["claim"]].setdefault(place, []).append(cell)
     return {
         "strata": strata,
         "false_alarm": FALSE_ALARM,
@@ -177,9 +178,16 @@ def _more(tried: Sequence[Cell], wrong: Sequence[Cell], loose: Sequence[Cell], p
         "wrong_cells": sorted(f"{cell.name}: {cell.misses} of {cell.trials}" for cell in wrong),
         "asymptotic_too_often": sorted(f"{cell.name}: {cell.misses} of {cell.trials}" for cell in loose),
         "noticed": noticed,
-        "counts_are": f"samples, misses, misses with {', with '.join(CONTROLS)}",
-        "counts": counts,
+        "counts_are": f"over populations and pairs: samples, misses, misses with {', with '.join(CONTROLS)}; the worst of them",
+        "counts": {claim: {place: _counted(each) for place, each in of.items()} for claim, of in groups.items()},
     }
+
+
+def _counted(cells: Sequence[Cell]) -> str:
+    numbers = [sum(each.trials for each in cells), sum(each.misses for each in cells)]
+    numbers += [sum(each.controls.get(name, 0) for each in cells) for name in CONTROLS]
+    worst = max(cells, key=lambda each: each.misses / each.trials)
+    return f"{' '.join(map(str, numbers))}; {worst.misses} of {worst.trials} {worst.about['law']}, {worst.about['pair']}"
 
 
 def warm_up() -> None:
@@ -202,8 +210,8 @@ SUITE = Suite(
         "only as drawn; of 5,000 only as drawn on the population “continuous”, as made."
     ),
     case="one claim on one sample",
-    blocks=200,
-    items=50,
+    blocks=500,
+    items=20,
     seconds=1200.0,
     memory=2**31,
     modules=tuple(f"kd2m_theory.validation.evidence.{name}" for name in ("coverage", "coverage_laws")),

@@ -91,9 +91,9 @@ def _controls(table: Mapping[str, Any]) -> Iterator[str]:
     cells = [each for of_claim in noticed.values() for each in of_claim.values()]
     half, whole, nothing = (sum(each[name] for each in cells) for name in ("half the radius", "no radius", "nothing"))
     yield (
-        f"Of {half + whole + nothing:,} cells, each of at least {table['fewest_trials']:,} samples, {half:,} would have noticed "
-        f"that half of a radius is missing, {whole:,} more that all of it is, and {nothing:,} neither: these prove nothing about "
-        "the radius."
+        f"Of {half + whole + nothing:,} cells, each of at least {table['fewest_trials']:,} samples, {half:,} would have "
+        f"noticed that half of a radius is missing, {whole:,} more that all of it is, and {nothing:,} neither: these prove "
+        "nothing about the radius."
     )
     yield ""
     sizes = sorted({n for of_claim in noticed.values() for n in of_claim}, key=int)

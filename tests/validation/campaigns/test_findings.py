@@ -6,6 +6,7 @@ from scipy import stats
 
 from kd2m_theory.validation.campaigns import correlation
 from kd2m_theory.validation.campaigns.claims import BROKEN
+from kd2m_theory.validation.campaigns.controls import CONTROLS
 from kd2m_theory.validation.campaigns.correlation import explained
 from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms, spreads, tightest
 from kd2m_theory.validation.campaigns.verdict import judge
@@ -85,6 +86,30 @@ def test_a_campaign_passes_only_if_nothing_is_wrong_and_the_broken_interval_is_c
     assert not judge([bound(holds=False)], good).passed
     assert not judge([bound()], [*good, count("F3.T0", wrong=60)]).passed
     assert not judge([bound()], [count(BROKEN, wrong=20, guaranteed=False)]).passed
+
+
+@pytest.mark.parametrize(
+    ("controls", "power"),
+    [
+        ({}, "not tried"),
+        ({"half the radius": 60, "no radius": 900}, "half the radius"),
+        ({"half the radius": 20, "no radius": 900}, "no radius"),
+        ({"half the radius": 0, "no radius": 3}, "nothing"),
+        ({"no radius": 900}, "no radius"),
+    ],
+)
+def test_a_cell_says_what_it_would_have_noticed(controls, power):
+    broken = [count(f"F1.gap, {control}", wrong=wrong, guaranteed=False) for control, wrong in controls.items()]
+    (cell,) = judge([], [count(wrong=2), *broken]).cells
+    assert (cell.power, cell.verdict, cell.trials) == (power, "compatible", 1000)
+
+
+def test_controls_neither_fail_a_campaign_nor_widen_the_intervals_of_its_claims():
+    alone = judge([], [count(wrong=2), BROKEN_AND_CAUGHT])
+    controls = [count(f"F1.gap, {control}", wrong=900, guaranteed=False) for control in CONTROLS]
+    among = judge([], [count(wrong=2), BROKEN_AND_CAUGHT, *controls])
+    assert among.passed
+    assert [(cell.lower, cell.upper) for cell in among.cells] == [(cell.lower, cell.upper) for cell in alone.cells]
 
 
 def test_a_violation_names_the_pair():
