@@ -50,19 +50,21 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
                 if claim.name != BROKEN:  # it is one of the controls
                     wrong, _ = judged(claim, true)
                     words = f"[{claim.lower:.6g}, {claim.upper:.6g}] misses {true[claim.target][0]:.6g}"
-                    yield _case(about, claim, words if wrong else "")
+                    yield from _case(about, claim, words if wrong else "")
             if delta == DELTAS[0]:
                 ladder.spend(delta)
                 for claim, (wrong, _) in together(ladder, true):
-                    yield _case(about, claim, "something in it misses" if wrong else "")
+                    yield from _case(about, claim, "something in it misses" if wrong else "")
 
 
-def _case(about: Mapping[str, str], claim: Claim, failure: str) -> Case:
+def _case(about: Mapping[str, str], claim: Claim, failure: str) -> Iterator[Case]:
+    """A claim; of a control only that it misses, which is no failure."""
     kind = "guaranteed" if claim.guaranteed else "asymptotic"
     cell = " | ".join((*about.values(), kind, claim.control or _SOUND, claim.name))
-    if claim.control:  # that one is wrong is no failure
-        return Case({_CELL: cell, **({_MISSED: cell} if failure else {})})
-    return Case({_CELL: cell, **about}, failure)
+    if not claim.control:
+        yield Case({_CELL: cell, **about}, failure)
+    elif failure:
+        yield Case({_MISSED: cell})
 
 
 @dataclass(frozen=True)
@@ -132,15 +134,11 @@ def holm(cells: Iterable[Cell], alpha: float) -> list[Cell]:
 
 
 def _cells(counts: Mapping[str, Sequence[int]], missed: Mapping[str, Sequence[int]]) -> Iterator[Cell]:
-    grouped: defaultdict[tuple[tuple[str, str], ...], dict[str, tuple[int, int]]] = defaultdict(dict)
-    for name, (cases, failed) in sorted(counts.items()):
+    for name, (trials, misses) in sorted(counts.items()):
         about = dict(zip(_PARTS, name.split(" | "), strict=True))
-        form = about.pop("form")
-        grouped[tuple(about.items())][form] = cases, failed + missed.get(name, (0, 0))[0]
-    for key, forms in grouped.items():
-        trials, misses = forms[_SOUND]
-        controls = {name: forms[name][1] for name in CONTROLS if name in forms}
-        yield Cell(about=dict(key), trials=trials, misses=misses, controls=controls)
+        controls = {each: missed.get(" | ".join((about | {"form": each}).values()), (0, 0))[0] for each in CONTROLS}
+        del about["form"]
+        yield Cell(about=about, trials=trials, misses=misses, controls=controls)
 
 
 def _described(cell: Cell, examples: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -72,12 +72,11 @@ def planted(cells):
         for form, wrong in zip(("claim", *CONTROLS), misses, strict=False):
             for k in range(trials):
                 place, kind, claim = name
-                about = {"cell": " | ".join((place, kind, form, claim))}
-                missed = k < wrong
+                cell = " | ".join((place, kind, form, claim))
                 if form == "claim":
-                    tally.add(Case(about, "missed" if missed else ""), "0:0")
-                else:
-                    tally.add(Case({**about, **({"missed": about["cell"]} if missed else {})}), "0:0")
+                    tally.add(Case({"cell": cell}, "missed" if k < wrong else ""), "0:0")
+                elif k < wrong:
+                    tally.add(Case({"missed": cell}), "0:0")
     return tally
 
 
