@@ -1,7 +1,9 @@
-"""Rank correlation of every distance with the gap: the mean over populations with its interval, and each population."""
+"""Rank correlation of every distance with the gap in each population, and the mean over populations that agree."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -18,8 +20,14 @@ _TITLES = {"gap": "own heads", "gap_shared_head": "teacher's head"}
 
 def numbers(found: "Findings") -> Table:
     """Every correlation."""
-    keys = ("distance", "gap", "last", "value", "lower", "upper")
-    return {"rows": [{key: getattr(each, key) for key in keys} | {"within": dict(each.within)} for each in found.explained]}
+    return {
+        "rows": [
+            {"distance": each.distance, "gap": each.gap, "last": each.last}
+            | {"within": {name: asdict(one) for name, one in each.within.items()}}
+            | {"pooled": None if each.pooled is None else asdict(each.pooled)}
+            for each in found.explained
+        ]
+    }
 
 
 def draw(table: Table) -> Figure:
@@ -27,9 +35,9 @@ def draw(table: Table) -> Figure:
     rows = table["rows"]
     columns = list(dict.fromkeys((row["gap"], row["last"]) for row in rows))
     first = [row for row in rows if (row["gap"], row["last"]) == columns[0]]
-    names = [row["distance"] for row in sorted(first, key=lambda row: -row["value"])]
+    names = [row["distance"] for row in first]
     populations = sorted({name for row in rows for name in row["within"]})
-    figure = sheet(PAGE, 0.2 * len(names) + 1.1)
+    figure = sheet(PAGE, 0.26 * len(names) + 1.1)
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axes, (gap, last) in zip(panels, columns, strict=True):
         axes.set(xlim=(-1.05, 1.05), ylim=(len(names) - 0.4, -0.6))
@@ -39,20 +47,27 @@ def draw(table: Table) -> Figure:
         for row in rows:
             if (row["gap"], row["last"]) == (gap, last):
                 y = names.index(row["distance"])
-                axes.plot([row["lower"], row["upper"]], [y, y], color=INK, lw=1.6)
-                axes.plot([row["value"]], [y], marker="|", ms=7, color=INK)
+                if row["pooled"] is not None:
+                    axes.plot([row["pooled"]["lower"], row["pooled"]["upper"]], [y, y], color=INK, lw=1.6)
+                    axes.plot([row["pooled"]["value"]], [y], marker="|", ms=7, color=INK)
                 for k, name in enumerate(populations):
-                    marker, colour = _MARKERS[k % len(_MARKERS)], _COLOURS[k % len(_COLOURS)]
-                    axes.plot([row["within"][name]], [y], marker=marker, ms=3, color=colour, mfc="none")
+                    if name in row["within"]:
+                        _population(axes, y + 0.6 * ((k + 1) / (len(populations) + 1) - 0.5), k, row["within"][name])
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylabel("distance between teacher and student")
     handles = [
         Line2D([], [], ls="none", marker=marker, ms=3, color=colour, mfc="none", label=name)
         for name, marker, colour in zip(populations, _MARKERS, _COLOURS, strict=False)
     ]
-    handles.append(Line2D([], [], color=INK, lw=1.6, marker="|", ms=7, label="mean and its interval"))
+    handles.append(Line2D([], [], color=INK, lw=1.6, marker="|", ms=7, label="mean where they agree"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def _population(axes: Axes, y: float, k: int, row: Table) -> None:
+    colour = _COLOURS[k % len(_COLOURS)]
+    axes.plot([row["lower"], row["upper"]], [y, y], color=colour, lw=0.6)
+    axes.plot([row["value"]], [y], marker=_MARKERS[k % len(_MARKERS)], ms=3, color=colour, mfc="none")
 
 
 FIGURE = PaperFigure(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
 
 _COLOURS, _MARKERS = (BLUE, GREEN, MUTED, INK), ("o", "s", "^", "D")
+_WITHOUT_POWER = ("nothing", "not tried")
 _FLOOR = 1e-4  # a rate of zero is drawn here
 
 
@@ -25,12 +26,15 @@ def numbers(found: "Findings") -> Table:
 
     order = [*(row.name for row in ROWS), *MEASURED, TOGETHER, BROKEN]
     cells = sorted(found.judgement.cells, key=lambda cell: (order.index(cell.name), cell.delta, cell.n))
-    keys = ("run", "name", "n", "delta", "guaranteed", "trials", "possible", "lower", "upper", "verdict")
+    keys = ("run", "name", "n", "delta", "guaranteed", "trials", "possible", "lower", "upper", "power", "verdict")
     return {"rows": [{key: getattr(cell, key) for key in keys} for cell in cells]}
 
 
 def draw(table: Table) -> Figure:
-    """For each pair that was studied a panel for each δ: intervals of the failure rate on a logarithmic axis, δ as a line."""
+    """For each pair that was studied a panel for each δ: intervals of the failure rate on a logarithmic axis, δ as a line.
+
+    A hollow mark is a count that would not have noticed a missing radius, or has no controls.
+    """
     deltas = sorted({row["delta"] for row in table["rows"]})
     runs = list(dict.fromkeys(row["run"] for row in table["rows"]))
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
@@ -45,10 +49,10 @@ def draw(table: Table) -> Figure:
                 if (row["run"], row["delta"]) == (run, delta):
                     _row(axes, names.index(row["name"]), sizes.index(row["n"]), len(sizes), row)
         panels[0].set_yticks(range(len(names)), names)
-        panels[0].set_ylabel("claim about the population" if len(runs) == 1 else run)
+        panels[0].set_ylabel(run)
     for axes in grid[-1]:
         axes.set_xlabel("rate of failure")
-    figure.legend(handles=_legend(sizes), loc="outside lower center", ncols=len(sizes) + 2)
+    figure.legend(handles=_legend(sizes), loc="outside lower center", ncols=len(sizes) + 3)
     return figure
 
 
@@ -57,7 +61,8 @@ def _row(axes: Axes, name: int, size: int, count: int, row: Table) -> None:
     colour = ORANGE if row["verdict"] == "invalid" else _COLOURS[size % len(_COLOURS)]
     axes.plot([max(row["lower"], _FLOOR), row["upper"]], [y, y], color=colour, lw=1, ls="-" if row["guaranteed"] else ":")
     rate = max(row["possible"] / row["trials"], _FLOOR)
-    axes.plot([rate], [y], marker=_MARKERS[size % len(_MARKERS)], ms=3, color=colour, clip_on=False)
+    face = "none" if row["power"] in _WITHOUT_POWER else colour
+    axes.plot([rate], [y], marker=_MARKERS[size % len(_MARKERS)], ms=3, color=colour, mfc=face, clip_on=False)
 
 
 def _legend(sizes: list[int]) -> list[Line2D]:
@@ -67,6 +72,7 @@ def _legend(sizes: list[int]) -> list[Line2D]:
     ]
     handles.append(Line2D([], [], color=ORANGE, lw=1, label="invalid"))
     handles.append(Line2D([], [], color=INK, lw=0.8, label="δ"))
+    handles.append(Line2D([], [], ls="none", marker="o", ms=3, color=MUTED, mfc="none", label="would miss a missing radius"))
     return handles
 
 

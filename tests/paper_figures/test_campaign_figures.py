@@ -53,6 +53,7 @@ def found_in(rows):
 ROWS = [
     *(count(name, delta, n) for name in ("F1.gap", "F3.T0") for delta in (0.05, 0.2) for n in (200, 1000)),
     count("F4.brier", 0.2, 200, wrong=300),
+    *(count(f"F1.gap, {name}", 0.2, 200, wrong, False) for name, wrong in (("half the radius", 0), ("no radius", 700))),
     count("gap", 0.2, 200, wrong=300, guaranteed=False),
     *(count(BROKEN, delta, 200, wrong=300, guaranteed=False) for delta in (0.05, 0.2)),
     *(
@@ -129,8 +130,8 @@ def test_settings_of_one_name_are_told_apart():
     }
     # A violation says what its run was, once.
     assert [each.run for each in found.judgement.violations] == [
-        "glyphs (classes 10), s, cw2 λ = 0.1, seed 0",
-        "glyphs (classes 62), resnet8x4, cw2 λ = 0.1, seed 0",
+        "glyphs (classes 10), big to s, cw2 λ = 0.1, seed 0",
+        "glyphs (classes 62), resnet32x4 to resnet8x4, cw2 λ = 0.1, seed 0",
     ]
 
 
@@ -144,6 +145,9 @@ def test_an_infinite_median_is_a_gap_in_the_line():
 def test_coverage_has_a_panel_for_each_delta_and_marks_what_is_invalid(found):
     panels = campaign_coverage.draw(campaign_coverage.numbers(found)).axes
     assert [axes.get_title() for axes in panels] == ["δ = 0.05", "δ = 0.2"]
+    hollow = [line for line in panels[1].lines if line.get_marker() in ("o", "s") and line.get_markerfacecolor() == "none"]
+    assert len(hollow) == 6  # of seven claims the one that would notice a missing radius is filled
+    assert panels[0].get_ylabel() == "mixture, big to s, cw2 λ = 0.1, seed 0"
     orange = [line for line in panels[1].lines if line.get_color() == campaign_coverage.ORANGE]
     assert len(orange) == 6  # an interval and a point of each of three claims
     assert len([line for line in panels[0].lines if line.get_color() == campaign_coverage.ORANGE]) == 2  # the broken one
@@ -152,7 +156,7 @@ def test_coverage_has_a_panel_for_each_delta_and_marks_what_is_invalid(found):
 def test_pairs_that_were_studied_apart_are_drawn_apart():
     rows = [count("F1.gap", 0.2, 200, wrong=wrong) | {"configuration": str(wrong), "seed": wrong} for wrong in (3, 30)]
     panels = campaign_coverage.draw(campaign_coverage.numbers(found_in(rows))).axes
-    assert [axes.get_ylabel() for axes in panels] == [f"mixture, s, cw2 λ = 0.1, seed {wrong}" for wrong in (3, 30)]
+    assert [axes.get_ylabel() for axes in panels] == [f"mixture, big to s, cw2 λ = 0.1, seed {wrong}" for wrong in (3, 30)]
     assert [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"] for axes in panels] == [[0.003], [0.03]]
 
 
@@ -192,11 +196,22 @@ def test_readme_reports_what_the_table_says(found):
     assert "of 9 guaranteed ones **1 are wrong more often than δ**" in text
     assert "Asymptotic ones: 1 of 1 are wrong too often" in text
     assert "width was caught 2 times of 2" in text
+    assert "Pairs of the claims about the population: mixture, big to s, cw2 λ = 0.1, seed 0." in " ".join(text.split())
+    # One of the nine counts has controls.
+    assert "Of these 9 counts, 0 would have noticed that half of a radius is missing, 1 more" in " ".join(text.split())
     # The last epoch alone: 2, 3 and 5, and no number between two of them.
     assert "| `T1.l2`, the same with its constants | 3 (3–5) | 3 (3–5) |" in text
+    assert "| digits | W2 " in text
     w2 = np.corrcoef(range(8), [1, 0, 3, 2, 5, 4, 7, 6])[0, 1]
     assert f"W2 +{w2:.2f} [" in text
     assert "| MMD −1.00 [−1.00, −1.00] |" in text
+
+
+def test_readme_says_where_counts_have_no_controls_and_where_seeds_are_too_few():
+    rows = [row for row in ROWS if ", " not in row["name"] and row.get("seed", 0) < 2]
+    text = " ".join(page_part.written(found_in(rows)).split())
+    assert "The claims were not tried without their radius" in text
+    assert "it needs at least three seeds of digits (has 2), glyphs (has 2)." in text
 
 
 def test_a_number_in_readme_that_is_not_the_tables_is_found(found, tmp_path, capsys):

@@ -1,7 +1,8 @@
 """A block of independent audits of one pair: how often each claim about the population was made, and how often it was wrong.
 
 Each claim is tried by itself at the whole of δ. Where all rows are asked for, everything guaranteed is also tried together,
-with δ divided among its limits, as in an audit.
+with δ divided among its limits, as in an audit. Each claim is tried again with half of its radius and with none of it, which
+shows whether the count would have noticed that a radius is missing.
 
 The truth is itself known to an interval. A claim is *certainly* wrong if it misses all of that interval, and *possibly* wrong
 if it does not cover all of it: the number of wrong claims lies between the two counts.
@@ -14,7 +15,7 @@ from typing import Any
 
 from kd2m_theory.bounds import Ladder
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS
-from kd2m_theory.validation.campaigns.claims import TOGETHER, claims, judged
+from kd2m_theory.validation.campaigns.claims import claims, judged, together
 from kd2m_theory.validation.campaigns.network_task import read_networks
 from kd2m_theory.validation.campaigns.table import part
 from kd2m_theory.validation.campaigns.task import Outcome, Task
@@ -50,12 +51,11 @@ def audits(task: Task, files: Mapping[str, bytes]) -> Outcome:
         for delta in table["deltas"]:
             if whole:
                 ladder.spend(delta)
-                verdicts = [judged(claim, truth) for claim in claims(ladder) if claim.guaranteed]
-                wrong = [any(each) for each in zip(*verdicts, strict=True)]
-                counts.setdefault((delta, TOGETHER, "audit", True), Count()).add(*wrong)
+                for claim, wrong in together(ladder, truth):
+                    counts.setdefault((delta, claim.words, "audit", not claim.control), Count()).add(*wrong)
             ladder.spend(delta, each=True)
             for claim in claims(ladder):
-                key = delta, claim.name, claim.target, claim.guaranteed
+                key = delta, claim.words, claim.target, claim.guaranteed and not claim.control
                 counts.setdefault(key, Count()).add(*judged(claim, truth))
     rows = [
         {

@@ -1,63 +1,96 @@
-"""Which distance explains the gap best: rank correlation over pairs, with an interval from resampled seeds.
+"""Which distance explains the gap best: rank correlation over pairs of a population, with an interval over seeds.
 
-Epochs of one run resemble each other, and runs of one seed begin with the same weights and see the same images, so seeds are
-resampled, with everything that was computed from them; teachers, objectives and λ are as the campaign has them. Distances of
-two populations have different scales, so the correlation is taken within each population and the mean over them reported.
+Epochs of one run resemble each other, and runs of one seed begin with the same weights and see the same images. So seeds are
+the sample: each is left out in turn, with everything that was computed from it, and the interval is the jackknife's with
+Student's t [Tukey 1958]; teachers, objectives and λ are as the campaign has them. Resampling three to five seeds with
+replacement gives intervals that miss two to four times as often as they say. Under three seeds there is no interval, and no
+correlation is reported.
+
+Distances of two populations have different scales, so the correlation is taken within each population. The mean over
+populations is reported only where they agree, by Welch's test of equal means [Welch 1951].
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy import stats
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.validation.campaigns.table import Row
 
-_RESAMPLES = 500
 _LEVEL = 0.95
+# Populations disagree if so large a difference between them has a smaller chance than this where there is none.
+_DISAGREEMENT = 0.05
 _FEWEST = 5  # runs of a population, below which no correlation is taken
-_FEWEST_SEEDS = 2
+FEWEST_SEEDS = 3
+# Of a variance, below which it is rounding.
+_EXACT = 1e-24
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's correlation with its 95 % interval.
+
+    Attributes:
+        value: the correlation.
+        lower: lower end.
+        upper: upper end.
+        seeds: that it comes from, each with all its runs.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    seeds: int
 
 
 @dataclass(frozen=True)
 class Explained:
-    """Spearman's correlation of a distance with a gap.
+    """How a distance correlates with a gap.
 
     Attributes:
         distance: its name.
         gap: name of the measured value.
         last: whether only pairs after the last epoch count; else all of trained students.
-        seeds: of all populations, each with all its runs.
-        value: mean over populations.
-        lower: 2.5 % quantile over resampled seeds.
-        upper: 97.5 % quantile.
-        within: of each population.
+        within: the correlation in each population.
+        pooled: the mean over populations; None where they disagree.
     """
 
     distance: str
     gap: str
     last: bool
-    seeds: int
-    value: float
-    lower: float
-    upper: float
-    within: Mapping[str, float]
+    within: Mapping[str, Correlation]
+    pooled: Correlation | None
+
+    @property
+    def mean(self) -> float:
+        """The mean over populations, to rank distances by; where populations disagree it describes none of them."""
+        return float(np.mean([each.value for each in self.within.values()]))
+
+
+def short_of_seeds(measured: Iterable[Row]) -> dict[str, int]:
+    """The seeds of every population that has trained pairs of fewer than three."""
+    seeds: defaultdict[str, set[int]] = defaultdict(set)
+    for row in measured:
+        if row["epoch"]:
+            seeds[row["population"]].add(row["seed"])
+    return {population: len(each) for population, each in sorted(seeds.items()) if len(each) < FEWEST_SEEDS}
 
 
 def explained(
-    measured: Iterable[Row], distances: Iterable[Row], gaps: Sequence[str] = ("gap", "gap_shared_head"), seed: int = 0
+    measured: Iterable[Row], distances: Iterable[Row], gaps: Sequence[str] = ("gap", "gap_shared_head")
 ) -> list[Explained]:
     """Every distance against every gap, over all trained pairs and after the last epoch, the best first.
 
-    Untrained students are left out: each is the start of many runs, and all of them are far from their teacher.
+    Untrained students are left out: each is the start of many runs, and all of them are far from their teacher. So are
+    populations of fewer than three seeds or five runs.
 
     Args:
         measured: rows of kind "measured".
         distances: rows of kind "distance".
         gaps: names of measured values.
-        seed: of the resampling.
     """
     values: defaultdict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
     for row in (*measured, *distances):
@@ -70,8 +103,8 @@ def explained(
             series = [values["measured", gap], *(values["distance", name] for name in names)]
             clouds = _clouds(series, origin, last)
             if clouds:
-                found += _correlations(names, gap, last, clouds, seed)
-    return sorted(found, key=lambda each: (each.gap, each.last, -each.value))
+                found += _correlations(names, gap, last, clouds)
+    return sorted(found, key=lambda each: (each.gap, each.last, -each.mean))
 
 
 def _clouds(
@@ -92,39 +125,58 @@ def _clouds(
     return {
         population: [np.concatenate(arrays, axis=1) for arrays in seeds.values()]
         for population, seeds in clouds.items()
-        if len(seeds) >= _FEWEST_SEEDS and sum(map(len, seeds.values())) >= _FEWEST
+        if len(seeds) >= FEWEST_SEEDS and sum(map(len, seeds.values())) >= _FEWEST
     }
 
 
-def _correlations(
-    names: Sequence[str], gap: str, last: bool, clouds: Mapping[str, Sequence[Float64]], seed: int
-) -> list[Explained]:
-    generator = np.random.default_rng(seed)
-    within = {population: _spearman([np.concatenate(arrays, axis=1)])[0] for population, arrays in clouds.items()}
-    samples: dict[str, list[Float64]] = {population: [] for population in clouds}
-    for _ in range(_RESAMPLES):
-        for population, arrays in clouds.items():
-            chosen = generator.integers(len(arrays), size=len(arrays))
-            samples[population].append(np.concatenate([arrays[k] for k in chosen], axis=1))
-    drawn = np.mean([_spearman(each) for each in samples.values()], axis=0)
-    tail = (1 - _LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-    value = np.mean(list(within.values()), axis=0)
-    seeds = sum(map(len, clouds.values()))
-    each = {name: {population: float(values[k]) for population, values in within.items()} for k, name in enumerate(names)}
-    return [
-        Explained(
-            distance=name,
-            gap=gap,
-            last=last,
-            seeds=seeds,
-            value=float(value[k]),
-            lower=float(low[k]),
-            upper=float(high[k]),
-            within=each[name],
-        )
-        for k, name in enumerate(names)
-    ]
+def _correlations(names: Sequence[str], gap: str, last: bool, clouds: Mapping[str, Sequence[Float64]]) -> Iterator[Explained]:
+    within = {population: _within(arrays) for population, arrays in clouds.items()}
+    for k, name in enumerate(names):
+        values = np.array([value[k] for value, _ in within.values()])
+        variances = np.array([variance[k] for _, variance in within.values()])
+        seeds = [len(arrays) for arrays in clouds.values()]
+        each = {
+            population: _interval(value, variance, count - 1, count)
+            for population, value, variance, count in zip(clouds, values, variances, seeds, strict=True)
+        }
+        yield Explained(distance=name, gap=gap, last=last, within=each, pooled=_pooled(values, variances, seeds))
+
+
+def _within(arrays: Sequence[Float64]) -> tuple[Float64, Float64]:
+    """Of a population's seeds: the correlations of the distances, and the jackknife's variances of them."""
+    count = len(arrays)
+    without = [np.concatenate([each for j, each in enumerate(arrays) if j != k], axis=1) for k in range(count)]
+    whole, *rest = _spearman([np.concatenate(arrays, axis=1), *without])
+    return whole, (count - 1) * np.var(rest, axis=0)
+
+
+def _interval(value: float, variance: float, freedom: float, seeds: int) -> Correlation:
+    radius = float(stats.t.ppf((1 + _LEVEL) / 2, freedom)) * float(np.sqrt(variance))
+    value = float(value)
+    return Correlation(value=value, lower=max(value - radius, -1.0), upper=min(value + radius, 1.0), seeds=seeds)
+
+
+def _pooled(values: Float64, variances: Float64, seeds: Sequence[int]) -> Correlation | None:
+    """The mean over populations, unless they disagree."""
+    if _disagreement(values, variances, seeds) < _DISAGREEMENT:
+        return None
+    parts = np.maximum(variances, _EXACT)
+    # Of a sum of independent parts [Satterthwaite 1946].
+    freedom = float(parts.sum() ** 2 / (parts**2 / (np.array(seeds) - 1)).sum())
+    return _interval(float(values.mean()), float(variances.sum()) / len(values) ** 2, freedom, sum(seeds))
+
+
+def _disagreement(values: Float64, variances: Float64, seeds: Sequence[int]) -> float:
+    """The level at which Welch's test of equal means would find that populations differ; 1 for one population."""
+    count = len(values)
+    if count == 1:
+        return 1.0
+    weights = 1 / np.maximum(variances, _EXACT)
+    shares = weights / weights.sum()
+    between = (weights * (values - (shares * values).sum()) ** 2).sum() / (count - 1)
+    unsure = ((1 - shares) ** 2 / (np.array(seeds) - 1)).sum()
+    statistic = between / (1 + 2 * (count - 2) / (count**2 - 1) * unsure)
+    return float(stats.f.sf(statistic, count - 1, (count**2 - 1) / (3 * unsure)))
 
 
 def _spearman(samples: Sequence[Float64]) -> Float64:
@@ -134,7 +186,7 @@ def _spearman(samples: Sequence[Float64]) -> Float64:
     sizes = np.array([sample.shape[1] for sample in samples])
     for size in np.unique(sizes):
         members = np.flatnonzero(sizes == size).tolist()
-        together: Float64 = np.asarray(rankdata(np.array([samples[k] for k in members]), axis=2))
+        together: Float64 = np.asarray(stats.rankdata(np.array([samples[k] for k in members]), axis=2))
         together -= together.mean(axis=2, keepdims=True)
         for k, ranks in zip(members, together, strict=True):
             lengths = np.sqrt((ranks**2).sum(axis=1))

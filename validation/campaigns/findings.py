@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow
 
 from kd2m_theory.validation.campaigns.campaign import campaign
-from kd2m_theory.validation.campaigns.correlation import Explained, explained
+from kd2m_theory.validation.campaigns.correlation import Explained, explained, short_of_seeds
 from kd2m_theory.validation.campaigns.plan import tasks
 from kd2m_theory.validation.campaigns.store import Store, StoreError, read_table
 from kd2m_theory.validation.campaigns.table import Row, rows_of
@@ -50,8 +50,12 @@ class Findings:
     @cached_property
     def explained(self) -> Sequence[Explained]:
         """Correlations of distances with gaps."""
-        measured, distances = (self._told_apart(rows_of(self.table, kind)) for kind in ("measured", "distance"))
-        return explained(measured, distances)
+        return explained(self._measured, self._told_apart(rows_of(self.table, "distance")))
+
+    @property
+    def short_of_seeds(self) -> Mapping[str, int]:
+        """The seeds of populations that have too few for a correlation."""
+        return short_of_seeds(self._measured)
 
     @property
     def points(self) -> int:
@@ -73,6 +77,10 @@ class Findings:
         """Versions and machines, in words."""
         seen = {json.dumps(_short(json.loads(each))) for each in set(self.table["environment"].to_pylist())}
         return "; ".join(sorted(", ".join(json.loads(each)) for each in seen)) or "nothing computed yet"
+
+    @cached_property
+    def _measured(self) -> Sequence[Row]:
+        return self._told_apart(rows_of(self.table, "measured"))
 
     @cached_property
     def _bounds(self) -> Sequence[dict[str, Any]]:

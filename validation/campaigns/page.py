@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kd2m_theory.reporting.sections import Code, Line, Paragraph, Section, Table, columns, paragraph
-from kd2m_theory.validation.campaigns.correlation import Explained
+from kd2m_theory.validation.campaigns.correlation import Correlation
 from kd2m_theory.validation.campaigns.findings import Findings
 from kd2m_theory.validation.campaigns.table import Row
 from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms, spreads, tightest
@@ -69,13 +69,14 @@ def _coverage(found: Findings) -> Iterator[Section]:
     for run in dict.fromkeys(cell.run for cell in cells):
         mine = sorted((cell for cell in cells if cell.run == run), key=lambda cell: (cell.delta, cell.n))
         bad = (*found.judgement.invalid, *found.judgement.missed)
-        heads = columns("claim", "δ", "n", "wrong", "audits", "rate in", "verdict", numeric=6)
+        heads = columns("claim", "δ", "n", "wrong", "audits", "rate in", "verdict", "would notice", numeric=7)
         lines = tuple(Line(_claim(cell), tone="alarm" if cell in bad else "plain") for cell in mine)
         note = (
             "δ is how often a claim may be wrong: each by itself, and everything guaranteed in one audit together. All "
             "intervals of the rate hold together at 95 %. conservative: wrong less than a fifth as often as allowed; too few: "
             "not even audits without failure would show a rate below δ. * = only asymptotic, or broken on purpose. Two counts: "
-            "the truth itself is known to an interval."
+            "the truth itself is known to an interval. would notice: claims with half the radius, or with none of it, are "
+            "wrong more often than δ; nothing: a missing radius would not have been seen, so the cell proves nothing about it."
         )
         title = f"coverage: {run}"
         yield Section(title=title, parts=(Table(name=title, columns=heads, lines=lines), _note(note)))
@@ -90,6 +91,7 @@ def _claim(cell: Cell) -> tuple[str, ...]:
         f"{cell.trials:,}",
         f"[{100 * cell.lower:.2g}, {100 * cell.upper:.2g}] %",
         cell.verdict,
+        cell.power,
     )
 
 
@@ -145,20 +147,33 @@ def _medians(rows: Sequence[Row], gap: str, words: str, key: Callable[[Row], str
 
 
 def _correlation(found: Findings) -> Iterator[Section]:
-    for gap in dict.fromkeys(each.gap for each in found.explained):
-        cells = {(each.distance, each.last): each for each in found.explained if each.gap == gap}
-        names = sorted({name for name, _ in cells}, key=lambda name: -cells[name, False].value)
-        lines = tuple((name, _interval(cells[name, False]), _interval(cells[name, True])) for name in names)
-        note = (
-            "Spearman's correlation with the measured gap within a population, mean over populations, with the 95 % interval "
-            "of 500 resamples of the seeds; teachers, objectives and λ are as they are."
+    for gap, last in dict.fromkeys((each.gap, each.last) for each in found.explained):
+        mine = [each for each in found.explained if (each.gap, each.last) == (gap, last)]
+        populations = sorted({name for each in mine for name in each.within})
+        lines = tuple(
+            (each.distance, *(in_words(each.within.get(name)) for name in populations), in_words(each.pooled, "they disagree"))
+            for each in mine
         )
-        title = f"which distance explains the gap {_GAP_WORDS[gap]}"
-        yield _table_section(title, ("distance", "all trained pairs", "last epoch"), lines, note)
+        note = (
+            "Spearman's correlation with the measured gap within each population, with a 95 % interval over seeds (jackknife, "
+            "Student's t); teachers, objectives and λ are as they are. All: the mean over populations, where they do not "
+            "differ by Welch's test at 5 %."
+        )
+        title = f"which distance explains the gap {_GAP_WORDS[gap]}, {'last epoch' if last else 'all trained pairs'}"
+        yield _table_section(title, ("distance", *populations, "all"), lines, note)
+    if found.short_of_seeds:
+        yield Section(title="", parts=(_note(without_correlation(found)),))
+
+
+def without_correlation(found: Findings) -> str:
+    """Which populations have too few seeds for a correlation, in a sentence."""
+    named = ", ".join(f"{name} (has {count})" for name, count in found.short_of_seeds.items())
+    return f"No correlation of distances with gaps: it needs at least three seeds of {named}."
+
+
+def in_words(each: Correlation | None, missing: str = "–") -> str:
+    """A correlation with its interval."""
+    return missing if each is None else f"{each.value:+.2f} [{each.lower:+.2f}, {each.upper:+.2f}]".replace("-", "−")
 
 
 _GAP_WORDS = {"gap": "with each network's own head", "gap_shared_head": "through the teacher's head"}
-
-
-def _interval(each: Explained) -> str:
-    return f"{each.value:+.2f} [{each.lower:+.2f}, {each.upper:+.2f}]".replace("-", "−")

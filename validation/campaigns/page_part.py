@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,8 @@ from kd2m_theory.validation.campaigns.standard import STANDARD, findings_in
 from kd2m_theory.words import number
 
 if TYPE_CHECKING:
-    from kd2m_theory.validation.campaigns.correlation import Explained
     from kd2m_theory.validation.campaigns.findings import Findings
+    from kd2m_theory.validation.campaigns.verdict import Cell
 
 BEGIN, END = "<!-- campaign: made of its table -->", "<!-- end of campaign -->"
 # Rows of the ladder that README shows, all about one gap, and what it calls them.
@@ -52,18 +52,31 @@ def _verdict(found: "Findings") -> list[str]:
     return [
         f"- Bounds on the sample: {found.runs:,} runs, {found.points:,} audited pairs, {judged.checked:,} comparisons of a",
         f"  guaranteed bound with what was measured, **{len(judged.violations)} violated**.",
-        *textwrap.wrap(
-            f"Objectives of these runs: {', '.join(f'`{name}`' for name in found.objectives)}.",
-            88,
-            initial_indent="- ",
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-        ),
+        *_wrapped(f"Objectives of these runs: {', '.join(f'`{name}`' for name in found.objectives)}."),
+        *_wrapped(f"Pairs of the claims about the population: {'; '.join(dict.fromkeys(cell.run for cell in judged.cells))}."),
         f"- Claims about the population, each tried on {trials[0]:,} to {trials[-1]:,} fresh samples at each n and δ:",
         f"  of {guaranteed.total()} guaranteed ones **{wrong} are wrong more often than δ**; {rare} are wrong less than a",
         f"  fifth as often. Asymptotic ones: {loose} of {len(asymptotic)} are wrong too often. An interval of half the",
         f"  width was caught {broken.count('invalid')} times of {len(broken)}.",
+        *_wrapped(_power([cell for cell in judged.cells if cell.guaranteed])),
     ]
+
+
+def _wrapped(words: str) -> list[str]:
+    return textwrap.wrap(words, 88, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _power(cells: "Sequence[Cell]") -> str:
+    """What the counts would have noticed."""
+    seen = Counter(cell.power for cell in cells)
+    if seen["not tried"] == len(cells):
+        return (
+            "The claims were not tried without their radius, so these counts do not show that a missing radius would be seen."
+        )
+    return (
+        f"Of these {len(cells)} counts, {seen['half the radius']} would have noticed that half of a radius is missing, "
+        f"{seen['no radius']} more that all of it is, and {seen['nothing']} neither: these prove nothing about the radius."
+    )
 
 
 def _table(found: "Findings") -> list[str]:
@@ -96,14 +109,18 @@ def _table(found: "Findings") -> list[str]:
 
 
 def _explained(found: "Findings") -> Iterator[str]:
-    yield "| which distance explains the gap after training: rank correlation | the three best | the last |"
-    yield "|---|---|---|"
+    from kd2m_theory.validation.campaigns.page import in_words, without_correlation
+
+    yield "| which distance explains the gap after training: rank correlation | population | the three best | the last |"
+    yield "|---|---|---|---|"
+    populations = sorted({name for each in found.explained for name in each.within})
     for gap, words in _GAPS.items():
-        ranked = [each for each in found.explained if each.gap == gap and each.last]
-        ranked.sort(key=lambda each: each.value, reverse=True)
-        if ranked:
-            yield f"| {words} | {', '.join(map(_correlation, ranked[:3]))} | {_correlation(ranked[-1])} |"
-
-
-def _correlation(each: "Explained") -> str:
-    return f"{each.distance} {each.value:+.2f} [{each.lower:+.2f}, {each.upper:+.2f}]".replace("-", "−")
+        for population in populations:
+            mine = [each for each in found.explained if each.gap == gap and each.last and population in each.within]
+            ranked = sorted(mine, key=lambda each: -each.within[population].value)
+            cells = [f"{each.distance} {in_words(each.within[population])}" for each in ranked]
+            if cells:
+                yield f"| {words} | {population} | {', '.join(cells[:3])} | {cells[-1]} |"
+    if found.short_of_seeds:
+        yield ""
+        yield without_correlation(found)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kd2m_theory.estimators import clopper_pearson
-from kd2m_theory.validation.campaigns.claims import BROKEN
+from kd2m_theory.validation.campaigns.claims import BROKEN, OF
+from kd2m_theory.validation.campaigns.controls import CONTROLS
 from kd2m_theory.validation.campaigns.pair_task import violation_file
 from kd2m_theory.validation.campaigns.table import Row
 
@@ -56,6 +57,8 @@ class Cell:
         possible: audits in which it may have been wrong.
         lower: lower end of the interval of the rate at which it is wrong.
         upper: upper end.
+        power: what the count would have noticed: "half the radius" or "no radius" if that control of the claim is wrong more
+            often than δ, "nothing" if neither is, "not tried" if the claim has no controls.
         verdict: "invalid" if the rate is above δ, "conservative" if it is below a fifth of it, "too few" if not even an audit
             without failure would have shown that it is below δ, else "compatible".
     """
@@ -70,6 +73,7 @@ class Cell:
     possible: int
     lower: float
     upper: float
+    power: str
     verdict: Verdict
 
 
@@ -124,7 +128,8 @@ def run_in_words(row: Row) -> str:
     """The run that a row is about."""
     weight = "" if row["weight"] is None else f" λ = {row['weight']:g}"
     population = f"{row['population']}{in_words(row['law'])}"
-    return f"{population}, {row['student']}, {row['objective']}{weight}{in_words(row['options'])}, seed {row['seed']}"
+    networks = f"{row['teacher']} to {row['student']}"
+    return f"{population}, {networks}, {row['objective']}{weight}{in_words(row['options'])}, seed {row['seed']}"
 
 
 def in_words(options: str) -> str:
@@ -148,9 +153,26 @@ def _violation(row: Row) -> Violation:
 
 def _cells(counts: Iterable[Row]) -> tuple[Cell, ...]:
     blocks: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    controls: defaultdict[tuple[Any, ...], dict[str, list[Row]]] = defaultdict(dict)
     for row in counts:
-        blocks[row["configuration"], row["name"], row["n"], row["delta"]].append(row)
-    return tuple(_cell(_disjoint(rows), DELTA / len(blocks)) for rows in blocks.values())
+        name, _, control = row["name"].partition(OF)
+        key = row["configuration"], name, row["n"], row["delta"]
+        (controls[key].setdefault(control, []) if control else blocks[key]).append(row)
+    share = DELTA / max(len(blocks), 1)
+    return tuple(_cell(_disjoint(rows), share, _power(controls[key], share)) for key, rows in blocks.items())
+
+
+def _power(controls: dict[str, list[Row]], delta: float) -> str:
+    if not controls:
+        return "not tried"
+    caught = (control for control in CONTROLS if control in controls and _caught(_disjoint(controls[control]), delta))
+    return next(caught, "nothing")
+
+
+def _caught(rows: Sequence[Row], delta: float) -> bool:
+    trials, certain = (sum(row[name] for row in rows) for name in ("trials", "certain"))
+    lower: float = clopper_pearson(certain, trials, delta).lower
+    return lower > float(rows[0]["delta"])
 
 
 def _disjoint(rows: Iterable[Row]) -> list[Row]:
@@ -162,7 +184,7 @@ def _disjoint(rows: Iterable[Row]) -> list[Row]:
     return kept
 
 
-def _cell(rows: Sequence[Row], delta: float) -> Cell:
+def _cell(rows: Sequence[Row], delta: float, power: str) -> Cell:
     first = rows[0]
     trials, certain, possible = (sum(row[name] for row in rows) for name in ("trials", "certain", "possible"))
     lower, upper = clopper_pearson(certain, trials, delta).lower, clopper_pearson(possible, trials, delta).upper
@@ -173,5 +195,17 @@ def _cell(rows: Sequence[Row], delta: float) -> Cell:
         verdict = "too few"
     elif upper < first["delta"] / _WIDE_MARGIN:
         verdict = "conservative"
-    what = run_in_words(first), first["name"], first["n"], first["delta"], first["guaranteed"]
-    return Cell(*what, trials, certain, possible, lower, upper, verdict)
+    return Cell(
+        run=run_in_words(first),
+        name=first["name"],
+        n=first["n"],
+        delta=first["delta"],
+        guaranteed=first["guaranteed"],
+        trials=trials,
+        certain=certain,
+        possible=possible,
+        lower=lower,
+        upper=upper,
+        power=power,
+        verdict=verdict,
+    )

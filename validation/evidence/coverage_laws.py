@@ -1,7 +1,7 @@
 """Populations whose risks are known exactly: finite laws of (logits of both networks, label), and their samples."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -151,18 +151,25 @@ _MADE: Mapping[str, Callable[[], Law]] = {
     "continuous": _continuous,
 }
 LAWS = tuple(_MADE)
+# What stands against what on a population: the networks that the law has, the same two exchanged, and a student that says what
+# the teacher says with three times its margin.
+PAIRS: Mapping[str, Callable[[Law], Law]] = {
+    "as made": lambda law: law,
+    "exchanged": lambda law: replace(law, student=law.teacher, teacher=law.student),
+    "overconfident": lambda law: replace(law, student=3 * law.teacher),
+}
 
 
 @cache
-def law(name: str) -> Law:
-    """A law by name."""
-    return _MADE[name]()
+def law(name: str, pair: str = "as made") -> Law:
+    """A law by name, with the pair of that name."""
+    return PAIRS[pair](_MADE[name]())
 
 
 @cache
-def truth(name: str) -> dict[str, tuple[float, float]]:
+def truth(name: str, pair: str = "as made") -> dict[str, tuple[float, float]]:
     """The means of a law, each between two float64 that are 1e-12 apart."""
-    return {target: (value - 5e-13, value + 5e-13) for target, value in law(name).means().items()}
+    return {target: (value - 5e-13, value + 5e-13) for target, value in law(name, pair).means().items()}
 
 
 ORDERS: Mapping[str, Callable[[Law, Int64], Int64]] = {

@@ -15,9 +15,9 @@ _LISTED = {
     "rows": ("family", "family of pairs", ("row",)),
     "transport": ("kind", "kind of problem", ("geometry", "weights")),
     "files": ("file", "file", ("damage",)),
-    "coverage": ("order", "order of the sample in its file", ("claim", "law")),
+    "coverage": ("order", "order of the sample in its file", ("claim", "law", "pair", "n", "delta")),
 }
-_UNITS = {"coverage": "cells, each a claim on one population at one n"}
+_UNITS = {"coverage": "cells, each a claim on one population and pair at one n and δ"}
 
 
 def block(tables: Path | None) -> str:
@@ -84,15 +84,38 @@ def _allowance(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _controls(table: Mapping[str, Any]) -> Iterator[str]:
-    if "halved_claims" in table:
-        halved = table["halved_claims"]
-        seen = [claim for claim, caught in halved["caught_by_claim"].items() if caught]
-        unseen = [claim for claim, caught in halved["caught_by_claim"].items() if not caught]
-        yield (
-            f"Of {halved['cells']:,} cells of a claim of half the width, {halved['caught']:,} were caught, at least one of "
-            f"each of {', '.join(seen) or 'no claim'}."
-        )
+    """What each cell would have noticed, by claim and n."""
+    if "noticed" not in table:
+        return
+    noticed = table["noticed"]
+    cells = [each for of_claim in noticed.values() for each in of_claim.values()]
+    half, whole, nothing = (sum(each[name] for each in cells) for name in ("half the radius", "no radius", "nothing"))
+    yield (
+        f"Of {half + whole + nothing:,} cells, each of at least {table['fewest_trials']:,} samples, {half:,} would have "
+        f"noticed that half of a radius is missing, {whole:,} more that all of it is, and {nothing:,} neither: these prove "
+        "nothing about the radius."
+    )
+    yield ""
+    sizes = sorted({n for of_claim in noticed.values() for n in of_claim}, key=int)
+    heads = " | ".join(f"n = {int(n):,}" for n in sizes)
+    yield f"| cells that notice half a radius missing, or all of it, of how many | {heads} |"
+    yield "|---" + "|--:" * len(sizes) + "|"
+    for claim, of_claim in noticed.items():
+        words = (_noticed(of_claim[n]) if n in of_claim else "–" for n in sizes)
+        yield f"| {claim} | {' | '.join(words)} |"
+    yield ""
+    blind = [claim for claim, of_claim in noticed.items() if not any(_sum(each) for each in of_claim.values())]
+    if blind:
+        yield f"A missing radius would be seen in no cell of {', '.join(blind)}."
         yield ""
-        if unseen:
-            yield f"Never caught, so that their cells prove nothing about their radius: {', '.join(unseen)}."
-            yield ""
+    if table["asymptotic_too_often"]:
+        yield f"Asymptotic claims, which promise less, are wrong too often in {len(table['asymptotic_too_often']):,} cells."
+        yield ""
+
+
+def _sum(each: Mapping[str, int]) -> int:
+    return each["half the radius"] + each["no radius"]
+
+
+def _noticed(each: Mapping[str, int]) -> str:
+    return f"{each['half the radius']}, {_sum(each)} of {sum(each.values())}"

@@ -14,8 +14,8 @@ from kd2m_theory.theory.identity import Identity, Proof
 from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
 from kd2m_theory.validation.torch_threads import torch_threads
 from kd2m_theory.validation.trial.agreement import compare
-from kd2m_theory.validation.trial.falsifier import TOLERANCE, Finding, falsify, ratio_beyond_rounding
-from kd2m_theory.validation.trial.power import Kill, Watch, kills, weakened_rows
+from kd2m_theory.validation.trial.falsifier import TOLERANCE, Finding, ratio_beyond_rounding
+from kd2m_theory.validation.trial.power import Kill, Watch, attacked, kills, weakened_rows
 from kd2m_theory.words import number
 
 VIOLATION = 1.05  # a counterexample breaks the inequality by at least this factor
@@ -31,7 +31,7 @@ class Line:
         witnesses: ratio of each form on its witness.
         violations: ratio of each hypothesis' counterexample.
         kills: its mutants and who killed them.
-        findings: worst instances of its forms, where the falsifier was given time.
+        findings: the worst instance of each form, of those that kill mutants, random ones, and what the falsifier found.
         faults: what is wrong, in words; empty if nothing is.
     """
 
@@ -85,8 +85,7 @@ class CheckReport:
         return plain(self.sections(), 120)
 
     def _theorems(self) -> Section:
-        searched = any(line.findings for line in self.lines)
-        heads = ("witnesses", "dropped", "mutants", *(["falsifier"] if searched else []))
+        heads = ("witnesses", "dropped", "mutants", "worst")
         table = Table(
             name="theorems",
             columns=(
@@ -94,11 +93,11 @@ class CheckReport:
                 *(Column(heading, numeric=True) for heading in heads),
                 Column("verdict"),
             ),
-            lines=tuple(_line(line, searched) for line in self.lines),
+            lines=tuple(_line(line) for line in self.lines),
         )
         note = (
             "witnesses: gap / bound of each form on its own; dropped: the least violation once a hypothesis is; mutants: "
-            "how many of the wrong versions were refuted"
+            "how many of the wrong versions were refuted; worst: the largest ratio of its forms on any instance tried"
         )
         return Section(title="theorems", parts=(table, paragraph(note, tone="muted")))
 
@@ -127,9 +126,8 @@ class CheckReport:
             yield paragraph("nothing is wrong", tone="strong")
 
 
-def _line(line: Line, searched: bool) -> sections.Line:
+def _line(line: Line) -> sections.Line:
     killed = sum(bool(kill.killer) for kill in line.kills)
-    worst = [number(max((finding.ratio for finding in line.findings), default=None))] if searched else []
     return sections.Line(
         cells=(
             line.theorem.name,
@@ -137,7 +135,7 @@ def _line(line: Line, searched: bool) -> sections.Line:
             _span(line.witnesses),
             f"≥ {number(min(line.violations))}" if line.violations else "none",
             f"{killed}/{len(line.kills)}",
-            *worst,
+            number(max((finding.ratio for finding in line.findings), default=None)),
             "FAILS" if line.faults else line.theorem.verdict,
         ),
         tone="alarm" if line.faults else "plain",
@@ -156,7 +154,7 @@ def check(
     """Check theorems and identities.
 
     Args:
-        seconds_for_falsifier: shared by all forms that it can search; 0 leaves it out.
+        seconds_for_falsifier: shared by all forms that it can search; 0 leaves the search to `hunt`.
         catalogue: the theorems; all if None.
         identities: the identities; all if None.
         steps: evaluations that may be spent on a mutant that neither a witness nor a random instance kills.
@@ -172,12 +170,14 @@ def check(
 
 
 @torch_threads(1)
-def check_theorem(theorem: Theorem, seconds: float = 0.0, steps: int = _STEPS, seed: int = 0) -> Line:
-    """Check one theorem: its witnesses are sharp, each hypothesis is needed, every mutant dies.
+def check_theorem(theorem: Theorem, seconds: float | None = None, steps: int = _STEPS, seed: int = 0) -> Line:
+    """Check one theorem: its witnesses are sharp, each hypothesis is needed, every mutant dies, and no form does.
+
+    A form is tried on every instance that kills a mutant of the theorem, on random instances, and by the falsifier.
 
     Args:
         theorem: of the catalogue or of your own.
-        seconds: for the falsifier on each form that it can search; 0 leaves it out.
+        seconds: for the falsifier on each form that it can search; 600 evaluations for each if None, no search if 0.
         steps: evaluations that may be spent on a mutant that neither a witness nor a random instance kills.
         seed: of every search.
 
@@ -199,18 +199,18 @@ def check_theorem(theorem: Theorem, seconds: float = 0.0, steps: int = _STEPS, s
         faults += found
     hunted = kills(theorem, steps, seed)
     faults += [f"the mutant {kill.mutant!r} of {kill.form} survives ({kill.ratio:.6g})" for kill in hunted if not kill.killer]
-    findings = tuple(
-        falsify(form, seconds, seed, hypotheses=theorem.needed_by(form.name))
-        for form in theorem.forms
-        if seconds > 0 and form.start is not None
-    )
-    faults += [f"{finding.form} is violated, ratio {finding.ratio:.9g}" for finding in findings if finding.violated]
+    findings = []
+    for form in theorem.forms:
+        finding, where = attacked(theorem, form, hunted, seconds, seed)
+        findings.append(finding)
+        if finding.violated:
+            faults.append(f"{form.name} is violated, ratio {finding.ratio:.9g} ({where})")
     return Line(
         theorem=theorem,
         witnesses=tuple(witnesses),
         violations=tuple(violations),
         kills=hunted,
-        findings=findings,
+        findings=tuple(findings),
         faults=tuple(faults),
     )
 

@@ -4,8 +4,8 @@ A mutant is killed by an instance that meets all hypotheses and violates it. Onl
 an instance that does not meet that hypothesis.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,14 +14,16 @@ from rich.console import RenderableType
 from kd2m_theory.reporting.sections import Column, Line, Section, Table
 from kd2m_theory.reporting.terminal_view import plain, printed
 from kd2m_theory.theory.catalogue import theorems
-from kd2m_theory.theory.statement import Mutant, Theorem
+from kd2m_theory.theory.statement import Form, Mutant, Theorem
 from kd2m_theory.validation.torch_threads import torch_threads
 from kd2m_theory.validation.trial.agreement import shrunk_rows
-from kd2m_theory.validation.trial.falsifier import TOLERANCE, escape, ratio_beyond_rounding
+from kd2m_theory.validation.trial.falsifier import TOLERANCE, Finding, escape, falsify, ratio_beyond_rounding
 from kd2m_theory.words import number
 
 FACTOR = 0.9
-_RANDOM = 200
+# Evaluations that the falsifier spends on each form unless it is told otherwise.
+SEARCH = 600
+_RANDOM, _RANDOM_FOR_A_FORM = 200, 30
 _STEPS = 4000
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -36,6 +38,7 @@ class Kill:
         mutant: what was done to it.
         killer: what showed that it is wrong; empty for a survivor.
         ratio: by how much it was violated there; the best that was reached for a survivor.
+        instance: the instance that killed it; None for a survivor and for a row of the audit.
     """
 
     theorem: str
@@ -43,6 +46,7 @@ class Kill:
     mutant: str
     killer: str
     ratio: float
+    instance: Any = None
 
 
 @dataclass(frozen=True)
@@ -123,16 +127,64 @@ def kills(theorem: Theorem, steps: int = _STEPS, seed: int = 0) -> tuple[Kill, .
         >>> [kill.mutant for kill in kills(theorem("T0")) if not kill.killer]  # none survives
         []
     """
-    found = []
-    for mutant in theorem.all_mutants():
-        killer, ratio = _hunt(theorem, mutant, steps, seed)
-        found.append(Kill(theorem=theorem.name, form=mutant.form, mutant=mutant.name, killer=killer, ratio=ratio))
+    found = [_hunt(theorem, mutant, steps, seed) for mutant in theorem.all_mutants()]
     for mutant, hypothesis in zip(dropped(theorem), theorem.hypotheses, strict=True):
         form = theorem.form(mutant.form)
-        ratio = ratio_beyond_rounding(mutant.sides, hypothesis.counterexample.make(), form.free)
+        instance = hypothesis.counterexample.make()
+        ratio = ratio_beyond_rounding(mutant.sides, instance, form.free)
         killer = "its counterexample" if ratio > 1 + TOLERANCE else ""
-        found.append(Kill(theorem=theorem.name, form=mutant.form, mutant=mutant.name, killer=killer, ratio=ratio))
+        found.append(_kill(theorem, mutant, killer, ratio, instance))
     return tuple(found)
+
+
+@torch_threads(1)
+def attacked(
+    theorem: Theorem, form: Form, killed: Sequence[Kill], seconds: float | None = None, seed: int = 0
+) -> tuple[Finding, str]:
+    """Try to break a form itself with everything that breaks its mutants, with random instances, and with the falsifier.
+
+    Args:
+        theorem: the form's theorem.
+        form: the form.
+        killed: what became of the theorem's mutants; the instances that killed them are tried on the form.
+        seconds: for the falsifier; `SEARCH` evaluations if None, none if 0.
+        seed: of random instances and of the search.
+
+    Returns:
+        The worst instance, and where it came from in words. The search ends as soon as the form is refuted.
+
+    Raises:
+        InputError: `seconds` is negative or infinite.
+    """
+    # Where chance takes part, the size of an instance decides what can be enumerated: a form gets only instances of its own.
+    names = {each.name for each in theorem.forms} if form.start is not None else {form.name}
+    unmet = {mutant.name for mutant in dropped(theorem)}
+    owned = [
+        (f"the instance that kills {kill.mutant!r} of {kill.form}", kill.instance)
+        for kill in killed
+        if kill.instance is not None and kill.form in names and kill.mutant not in unmet
+    ]
+    owned += [
+        (f"the instance given for {mutant.name!r} of {mutant.form}", mutant.killer())
+        for mutant in theorem.mutants
+        if mutant.killer is not None and mutant.form in names
+    ]
+    worst, where, tried = Finding(form=form.name, ratio=0.0, instance=None, starts=0, steps=0), "", 0
+    for words, instance in _instances(theorem, form, owned, _RANDOM_FOR_A_FORM, seed):
+        tried += 1
+        ratio = ratio_beyond_rounding(form.sides, instance, form.free)
+        if ratio > worst.ratio:
+            worst, where = replace(worst, ratio=ratio, instance=instance), words
+        if worst.violated:
+            return replace(worst, steps=tried), where
+    worst = replace(worst, steps=tried)
+    if form.start is None or seconds == 0:
+        return worst, where
+    budget = {"steps": SEARCH} if seconds is None else {"seconds": seconds}
+    found = falsify(form, seed=seed, hypotheses=theorem.needed_by(form.name), **budget)
+    if found.ratio > worst.ratio:
+        worst, where = found, "the falsifier"
+    return replace(worst, starts=found.starts, steps=tried + found.steps), where
 
 
 def power(catalogue: Sequence[Theorem] | None = None, steps: int = _STEPS, seed: int = 0, watch: Watch = iter) -> PowerReport:
@@ -162,31 +214,47 @@ def weakened_rows(catalogue: Sequence[Theorem]) -> tuple[tuple[Kill, ...], tuple
     return tuple(rows), tuple(loose)
 
 
-def _hunt(theorem: Theorem, mutant: Mutant, steps: int, seed: int) -> tuple[str, float]:
+def _hunt(theorem: Theorem, mutant: Mutant, steps: int, seed: int) -> Kill:
     """The first killer and its ratio; no killer and the largest ratio, if none was found."""
-    form = theorem.form(mutant.form)
-    own, best = form.witness.make(), 0.0
-    candidates = [("its witness", own)]
-    if mutant.killer is not None:
-        candidates.append(("its own instance", mutant.killer()))
-    if form.start is not None:  # where chance takes part, the size of an instance decides what can be enumerated
-        others = ((other.name, other.witness.make()) for other in theorem.forms if other.name != form.name)
-        candidates += [(f"witness of {name}", instance) for name, instance in others if type(instance) is type(own)]
-    checks = [h.check for h in theorem.needed_by(form.name) if h.check is not None]
-    for words, instance in candidates:
-        if not all(check(instance) for check in checks):
-            continue
-        best = max(best, ratio_beyond_rounding(mutant.sides, instance, form.free))
+    form, best = theorem.form(mutant.form), 0.0
+    owned = [] if mutant.killer is None else [("its own instance", mutant.killer())]
+    for words, instance in _instances(theorem, form, owned, _RANDOM, seed):
+        ratio = ratio_beyond_rounding(mutant.sides, instance, form.free)
+        best = max(best, ratio)
         if best > 1 + TOLERANCE:
-            return words, best
+            return _kill(theorem, mutant, words, best, instance)
     if form.start is None:
-        return "", best
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(_RANDOM):
-        instance = form.start(generator)
-        if all(check(instance) for check in checks):
-            best = max(best, ratio_beyond_rounding(mutant.sides, instance, form.free))
-        if best > 1 + TOLERANCE:
-            return "a random instance", best
+        return _kill(theorem, mutant, "", best, None)
     finding = escape(mutant, theorem, seed=seed, steps=steps)
-    return ("the falsifier" if finding.violated else "", max(best, finding.ratio))
+    return _kill(theorem, mutant, "the falsifier" if finding.violated else "", max(best, finding.ratio), finding.instance)
+
+
+def _instances(
+    theorem: Theorem, form: Form, owned: Sequence[tuple[str, Any]], count: int, seed: int
+) -> Iterator[tuple[str, Any]]:
+    """Instances that meet all checked hypotheses of a form, and where each comes from: its witness, those that are given,
+    witnesses of other forms, and random ones.
+    """
+    checks = [h.check for h in theorem.needed_by(form.name) if h.check is not None]
+    witness = form.witness.make()
+    candidates = [("its witness", witness)]
+    candidates += [(words, each) for words, each in owned if type(each) is type(witness)]
+    if form.start is not None:  # see `attacked`
+        others = ((other.name, other.witness.make()) for other in theorem.forms if other.name != form.name)
+        candidates += [(f"witness of {name}", each) for name, each in others if type(each) is type(witness)]
+    yield from ((words, each) for words, each in candidates if all(check(each) for check in checks))
+    if form.start is not None:
+        generator = torch.Generator().manual_seed(seed)
+        drawn = (form.start(generator) for _ in range(count))
+        yield from (("a random instance", each) for each in drawn if all(check(each) for check in checks))
+
+
+def _kill(theorem: Theorem, mutant: Mutant, killer: str, ratio: float, instance: Any) -> Kill:
+    return Kill(
+        theorem=theorem.name,
+        form=mutant.form,
+        mutant=mutant.name,
+        killer=killer,
+        ratio=ratio,
+        instance=instance if killer else None,
+    )

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kd2m_theory.validation.campaigns import correlation
 from kd2m_theory.validation.campaigns.claims import BROKEN
+from kd2m_theory.validation.campaigns.controls import CONTROLS
 from kd2m_theory.validation.campaigns.correlation import explained
 from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms, spreads, tightest
 from kd2m_theory.validation.campaigns.verdict import judge
@@ -86,15 +88,39 @@ def test_a_campaign_passes_only_if_nothing_is_wrong_and_the_broken_interval_is_c
     assert not judge([bound()], [count(BROKEN, wrong=20, guaranteed=False)]).passed
 
 
+@pytest.mark.parametrize(
+    ("controls", "power"),
+    [
+        ({}, "not tried"),
+        ({"half the radius": 60, "no radius": 900}, "half the radius"),
+        ({"half the radius": 20, "no radius": 900}, "no radius"),
+        ({"half the radius": 0, "no radius": 3}, "nothing"),
+        ({"no radius": 900}, "no radius"),
+    ],
+)
+def test_a_cell_says_what_it_would_have_noticed(controls, power):
+    broken = [count(f"F1.gap, {control}", wrong=wrong, guaranteed=False) for control, wrong in controls.items()]
+    (cell,) = judge([], [count(wrong=2), *broken]).cells
+    assert (cell.power, cell.verdict, cell.trials) == (power, "compatible", 1000)
+
+
+def test_controls_neither_fail_a_campaign_nor_widen_the_intervals_of_its_claims():
+    alone = judge([], [count(wrong=2), BROKEN_AND_CAUGHT])
+    controls = [count(f"F1.gap, {control}", wrong=900, guaranteed=False) for control in CONTROLS]
+    among = judge([], [count(wrong=2), BROKEN_AND_CAUGHT, *controls])
+    assert among.passed
+    assert [(cell.lower, cell.upper) for cell in among.cells] == [(cell.lower, cell.upper) for cell in alone.cells]
+
+
 def test_a_violation_names_the_pair():
     (found,) = judge([bound(holds=False), bound(holds=False, guaranteed=False), bound(holds=None)], []).violations
     assert (found.name, found.epoch, found.file) == ("T1.l2", 3, "violations/t-epoch-0003.safetensors")
-    assert found.run == "digits, s, cw2 λ = 0.1, seed 0"
+    assert found.run == "digits, big to s, cw2 λ = 0.1, seed 0"
 
 
 def test_a_run_in_words_has_the_options_of_population_and_objective():
     (found,) = judge([bound(holds=False, law='{"side": 12}', options='{"temperature": 2.0}')], []).violations
-    assert found.run == "digits (side 12), s, cw2 λ = 0.1 (temperature 2.0), seed 0"
+    assert found.run == "digits (side 12), big to s, cw2 λ = 0.1 (temperature 2.0), seed 0"
 
 
 def test_quartiles_of_the_rows_that_can_be_compared():
@@ -137,17 +163,63 @@ def test_correlation_is_spearmans_within_populations():
     distances = [*points(np.exp(gaps / 50), "distance", "monotone"), *points(-gaps, "distance", "opposite")]
     distances += [*points(noisy, "distance", "noisy"), *points(np.ones_like(gaps), "distance", "constant")]
     found = {(each.distance, each.last): each for each in explained(list(points(gaps, "measured", "gap")), distances, ("gap",))}
-    assert found["monotone", False].value == pytest.approx(1)
-    assert found["monotone", True].lower == pytest.approx(1)
-    assert found["opposite", False].upper == pytest.approx(-1)
-    assert found["constant", False].value == 0
+    assert found["monotone", False].pooled.value == pytest.approx(1)
+    assert found["monotone", True].within["p0"].lower == pytest.approx(1)
+    assert found["opposite", False].pooled.upper == pytest.approx(-1)
+    assert found["constant", False].pooled.value == 0
     for last, chosen in ((False, slice(None)), (True, slice(-1, None))):
         expected = [stats.spearmanr(gaps[p][:, chosen].ravel(), noisy[p][:, chosen].ravel()).statistic for p in (0, 1)]
         each = found["noisy", last]
-        assert list(each.within.values()) == pytest.approx(expected)
-        assert each.value == pytest.approx(np.mean(expected))
-        assert each.lower < each.value < each.upper
-        assert each.seeds == 24
+        assert [one.value for one in each.within.values()] == pytest.approx(expected)
+        assert each.mean == each.pooled.value == pytest.approx(np.mean(expected))
+        assert all(one.lower < one.value < one.upper and one.seeds == 12 for one in each.within.values())
+        assert each.pooled.lower < each.pooled.value < each.pooled.upper
+        assert each.pooled.seeds == 24
+
+
+@pytest.mark.parametrize(("signs", "agree"), [((1, 1, 1), True), ((1, -1, 1), False), ((1, 0, 1), False)])
+def test_populations_that_disagree_are_not_pooled(signs, agree):
+    rng = np.random.default_rng(5)
+    gaps = rng.normal(size=(3, 5, 6))
+    other = gaps * np.array(signs)[:, None, None] + 0.7 * rng.normal(size=gaps.shape)
+    each, _ = explained(list(points(gaps, "measured", "gap")), list(points(other, "distance", "d")), ("gap",))
+    assert set(each.within) == {"p0", "p1", "p2"}
+    assert (each.pooled is not None) == agree
+
+
+def test_intervals_over_few_seeds_miss_as_often_as_they_say():
+    """Of seeds that shift both: the truth is what 20,000 of them have. A percentile bootstrap of three misses in 0.2."""
+    rng = np.random.default_rng(0)
+
+    def seeds(count):
+        shift = rng.normal(size=count) * 0.7
+        other = 0.5 * shift + rng.normal(size=count) * 0.6
+        x = rng.normal(size=(count, 10))
+        return x + shift[:, None], 0.4 * x + rng.normal(size=x.shape) + other[:, None]
+
+    truth = stats.spearmanr(*(each.ravel() for each in seeds(20_000))).statistic
+    for count in (3, 5):
+        missed = 0
+        for _ in range(300):
+            x, y = seeds(count)
+            variables = [np.array(pair) for pair in zip(x, y, strict=True)]
+            ((value,), (variance,)) = correlation._within(variables)
+            each = correlation._interval(value, variance, count - 1, count)
+            missed += not each.lower <= truth <= each.upper
+        assert stats.binom.sf(missed - 1, 300, 0.05) > 0.001, (count, missed)
+
+
+def test_under_three_seeds_there_is_no_correlation_and_the_population_is_named():
+    rng = np.random.default_rng(6)
+    gaps, other = rng.normal(size=(2, 1, 12, 2))
+    for runs_of_a_seed, seeds in ((12, 1), (6, 2)):
+        measured, distances = (
+            list(points(values, kind, name, runs_of_a_seed))
+            for values, kind, name in ((gaps, "measured", "gap"), (other, "distance", "d"))
+        )
+        assert explained(measured, distances, ("gap",)) == []
+        assert correlation.short_of_seeds(measured) == {"p0": seeds}
+    assert correlation.short_of_seeds(list(points(gaps, "measured", "gap", 4))) == {}
 
 
 def test_a_run_counts_once_however_many_epochs_it_has():
@@ -159,7 +231,7 @@ def test_a_run_counts_once_however_many_epochs_it_has():
         (each, _) = explained(
             list(points(repeated[0], "measured", "gap")), list(points(repeated[1], "distance", "d")), ("gap",)
         )
-        widths.append(each.upper - each.lower)
+        widths.append(each.within["p0"].upper - each.within["p0"].lower)
     assert widths[0] == pytest.approx(widths[1], rel=1e-12)
 
 
@@ -169,10 +241,9 @@ def test_runs_of_one_seed_are_drawn_together():
     alone = explained(list(points(gaps, "measured", "gap")), list(points(other, "distance", "d")), ("gap",))
     copied = [np.repeat(values, 5, axis=1) for values in (gaps, other)]
     together = explained(list(points(copied[0], "measured", "gap", 5)), list(points(copied[1], "distance", "d", 5)), ("gap",))
-    assert [each.seeds for each in together] == [6, 6]
-    assert (together[0].value, together[0].lower, together[0].upper) == pytest.approx(
-        (alone[0].value, alone[0].lower, alone[0].upper), rel=1e-12
-    )
+    assert [each.within["p0"].seeds for each in together] == [6, 6]
+    mine, theirs = together[0].within["p0"], alone[0].within["p0"]
+    assert (mine.value, mine.lower, mine.upper) == pytest.approx((theirs.value, theirs.lower, theirs.upper), rel=1e-12)
     one_seed = explained(list(points(gaps, "measured", "gap", 9)), list(points(other, "distance", "d", 9)), ("gap",))
     assert one_seed == []
 

@@ -65,6 +65,11 @@ def test_the_broken_interval_is_caught_and_all_claims_were_tried(found):
     assert {cell.delta for cell in cells} == {0.05, 0.2}
     assert all(cell.trials == 60 for cell in cells)
     assert {cell.verdict for cell in cells if cell.name == BROKEN} == {"invalid"}
+    # Of 60 audits; of n = 200 a mean without its radius is wrong in all.
+    power = {(cell.name, cell.delta): cell.power for cell in cells if cell.name != BROKEN}
+    assert "not tried" not in power.values()
+    assert power["F1.error", 0.05] != "nothing"
+    assert power["F4.brier", 0.05] == "nothing"
     names = {cell.name for cell in cells}
     assert {"F1.gap", "F1.error", "F2.T0", "F3.T0", "F4.brier", "gap", "accuracy_student", "disagreement", TOGETHER} <= names
 
@@ -140,6 +145,7 @@ def test_the_page_has_every_part(found, store):
         "## coverage: gaussian-mixture",
         "## bound / gap, by row",
         "by objective",
+        "it needs at least three seeds of digits (has 1).",
     ):
         assert words in page
     assert "| T5.curved | 3 |" in page

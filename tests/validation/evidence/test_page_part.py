@@ -11,6 +11,7 @@ from kd2m_theory.validation.evidence.registry import suites
 from kd2m_theory.validation.evidence.tables import SCHEMA, file_name
 
 PAGE = Path(__file__).parents[3] / "docs" / "evidence.md"
+POWERS = ("half the radius", "no radius", "nothing")
 STRATA = {"rows": "family", "transport": "kind", "files": "file", "coverage": "order"}
 
 
@@ -52,16 +53,23 @@ def test_counts_failures_and_lost_blocks_are_shown(folder):
     }
     rows["ends"] = {"need the allowance": {"cases": 3, "failed": 2}}
     (folder / file_name("rows")).write_text(json.dumps(table("rows", strata=rows, failed=2)))
-    halved = {"cells": 40, "caught": 30, "caught_by_claim": {"F1.risk": 3, "F2.T0": 0}}
-    (folder / file_name("coverage")).write_text(json.dumps(table("coverage", halved_claims=halved, doubts=["few trials"])))
+    noticed = {
+        "F1.risk": {"30": {"half the radius": 3, "no radius": 1, "nothing": 1}, "5000": dict.fromkeys(POWERS, 2)},
+        "F2.T0": {"30": {"half the radius": 0, "no radius": 0, "nothing": 4}},
+    }
+    more = {"noticed": noticed, "fewest_trials": 61, "asymptotic_too_often": ["a", "b"]}
+    (folder / file_name("coverage")).write_text(json.dumps(table("coverage", doubts=["few trials"], **more)))
     text = page_part.block(folder)
     assert "| [rows](#rows) | a case | 1,234 | **2** | 2 of 5, 1 lost | 1.2.3, 7 | 2026-01-02 |" in text
     assert "| offset | 9 | 2 |" in text
     assert "Failures by row: T5 (2 of 4)." in text
     assert "Of the cases that held, 1 needed" in text
     assert "In doubt: few trials." in text
-    assert "at least one of each of F1.risk." in text
-    assert "Never caught, so that their cells prove nothing about their radius: F2.T0." in text
+    assert "Of 15 cells, each of at least 61 samples, 5 would have noticed that half of a radius is missing, 3 more" in text
+    assert "| F1.risk | 3, 4 of 5 | 2, 4 of 6 |" in text
+    assert "| F2.T0 | 0, 0 of 4 | – |" in text
+    assert "A missing radius would be seen in no cell of F2.T0." in text
+    assert "are wrong too often in 2 cells." in text
     assert "For example case 3:4 (family x): `lower \\| 2 exceeds '1'`." in text
 
 
