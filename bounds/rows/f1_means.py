@@ -29,6 +29,10 @@ from kd2m_theory.estimators.betting import betting_limits
 from kd2m_theory.estimators.intervals import clopper_pearson_limits
 
 
+# Part of a limit's failure probability that betting in order has; without repeated samples it is the only way taken.
+IN_ORDER = 0.9
+
+
 def clipped_losses(view: View) -> tuple[Float64, Float64]:
     """min(cross-entropy, B) of student and teacher for each sample."""
     student, teacher = view.losses()
@@ -36,9 +40,13 @@ def clipped_losses(view: View) -> tuple[Float64, Float64]:
 
 
 def mean_limits(view: View, values: Float64, low: float, high: float) -> tuple[float, float]:
-    """Limits of the population's mean of a variable in [low, high], each at the share of δ that a limit has."""
-    # Betting in order is narrower, and for samples in an order that says nothing about them.
-    return betting_limits(np.clip(values, low, high), low, high, view.tail, in_order=view.like_chance)
+    """Limits of the population's mean of a variable in [low, high], each at the share of δ that a limit has.
+
+    Betting in order is narrower, and for samples in an order that says nothing about them. Whether they are is seen on the
+    samples themselves, so the two ways divide the share: whichever is taken, a limit is wrong with no more probability than both.
+    """
+    part = IN_ORDER if view.like_chance else 1 - IN_ORDER
+    return betting_limits(np.clip(values, low, high), low, high, part * view.tail, in_order=view.like_chance)
 
 
 def share_limits(view: View, events: NDArray[np.bool_]) -> tuple[float, float]:

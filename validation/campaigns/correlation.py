@@ -97,7 +97,7 @@ def explained(
         values[row["kind"], row["name"]][row["configuration"], row["epoch"]] = row["value"]
     origin = {row["configuration"]: (row["population"], row["seed"]) for row in measured}
     names = [name for kind, name in values if kind == "distance"]
-    found = []
+    found: list[Explained] = []
     for gap in gaps:
         for last in (False, True):
             series = [values["measured", gap], *(values["distance", name] for name in names)]

@@ -83,7 +83,8 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
         cells = (cell for each in values for cell in (number(each["value"]), _interval(each["lower"], each["upper"])))
         table.add_row(MEASURED[name], *cells)
     table.add_section()
-    table.add_row(Text("upper bound on the gap", style="bold"), *["", Text("× gap  holds", style="bold")] * 2)
+    heads = [Text(words, style="bold") for words in ("", "× gap  holds")]
+    table.add_row(Text("upper bound on the gap", style="bold"), *heads, *heads)
     by_name = [{row["name"]: row for row in report["rows"]} for report in chosen]
     for name in _SHOWN:
         rows = [each[name] for each in by_name]
