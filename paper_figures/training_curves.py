@@ -104,7 +104,9 @@ def read_curves(path: Path) -> TrainingCurves:
     Raises:
         InputError: it cannot be read, or is not JSON.
     """
-    return TrainingCurves(path, read_json(path, f"{path} is not valid JSON; write it again with `{STORED.command}`"))
+    return TrainingCurves(
+        path, read_json(path, f"{path} is not the table of training curves; write it again with `{STORED.command}`")
+    )
 
 
 STORED = StoredTable(

@@ -28,7 +28,6 @@ from kd2m_theory.estimators import Confidence, paired_difference
 from kd2m_theory.estimators.betting import betting_limits
 from kd2m_theory.estimators.intervals import clopper_pearson_limits
 
-
 # Part of a limit's failure probability that betting in order has; without repeated samples it is the only way taken.
 IN_ORDER = 0.9
 
@@ -43,7 +42,7 @@ def mean_limits(view: View, values: Float64, low: float, high: float) -> tuple[f
     """Limits of the population's mean of a variable in [low, high], each at the share of δ that a limit has.
 
     Betting in order is narrower, and for samples in an order that says nothing about them. Whether they are is seen on the
-    samples themselves, so the two ways divide the share: whichever is taken, a limit is wrong with no more probability than both.
+    samples themselves, so the two ways divide the share: together they are wrong with no more probability than it.
     """
     part = IN_ORDER if view.like_chance else 1 - IN_ORDER
     return betting_limits(np.clip(values, low, high), low, high, part * view.tail, in_order=view.like_chance)

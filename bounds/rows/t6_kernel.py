@@ -109,7 +109,7 @@ ROWS = (
         space="logits",
         inputs=(LOGITS, LABELS),
         needs=(CLASS_SHARES,),
-        structural={"squared loss": "the row bounds the gap of Brier's score"},
+        structural={"Brier's score": "the row bounds the gap of Brier's score"},
         compute=_brier,
     ),
 )

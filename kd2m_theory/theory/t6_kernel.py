@@ -207,11 +207,20 @@ THEOREM = Theorem(
         same_class_shares("T6", forms=("T6", "T6.kernel", "T6.brier"), make=lambda: shares_differ(squared_loss)),
         Hypothesis(
             name="squared loss",
-            forms=("T6", "T6.kernel", "T6.brier"),
-            detail="So it is a polynomial of degree two in the points; for T6.brier these are the probabilities p.",
-            check=lambda x: x.loss is squared_loss or x.loss is brier,
+            forms=("T6", "T6.kernel"),
+            detail="So it is a polynomial of degree two in the points.",
+            check=lambda x: x.loss is squared_loss,
             counterexample=Counterexample(
                 words="its square is of degree four, outside the space of the kernel", form="T6", make=_degree_four
+            ),
+        ),
+        Hypothesis(
+            name="Brier's score",
+            forms=("T6.brier",),
+            detail="So it is a polynomial of degree two in the probabilities p, which lie in the simplex.",
+            check=lambda x: x.loss is brier,
+            counterexample=Counterexample(
+                words="squared loss of the logits, which lie anywhere", form="T6.brier", make=_along_gradient
             ),
         ),
         Hypothesis(

@@ -16,5 +16,5 @@ def reduced():
     sweep |= {"seeds": [0], "epochs": [0, 1], "images": 150, "objectives": {"none": {}, "w2": {"weight": [1e-3]}}}
     sweep["training"]["epochs"] = sweep["teacher"]["training"]["epochs"] = 1
     study["draws"] = 50_000
-    study["audits"] = [{"sizes": [80], "repeats": [60], "block": 30}]
+    study["audits"] = [{"sizes": [80], "repeats": [120], "block": 60}]
     return campaign(table)

@@ -168,8 +168,8 @@ class TestUniKD:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not valid JSON"),
-        ("[]", "has no '(runs|embeddings)'"),
+        ("{", "is not the table of training curves"),
+        ("[]", "is not the table of training curves"),
         ('{"runs": [{}], "embeddings": [{}]}', "has no '(objective|weight)'"),
         ('{"runs": [], "embeddings": []}', "has no (student of (cw2|unikd-reconstruction)|'setting.population')"),
         (json.dumps({**FILE, "setting": {}}), "has no 'setting.(population|gamma)'"),

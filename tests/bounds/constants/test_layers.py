@@ -12,13 +12,14 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from kd2m_theory import InputError
-from kd2m_theory.bounds.constants import convolutions, layer_rules
+from kd2m_theory.bounds.constants import layer_rules
 from kd2m_theory.bounds.constants.layers import LayerConstant, network_lipschitz
+from kd2m_theory.shared_state import one_blas_thread
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread(one_thread):
-    with convolutions._one_thread():
+    with one_blas_thread:
         yield
 
 

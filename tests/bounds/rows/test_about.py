@@ -135,7 +135,7 @@ def test_labels_that_the_teacher_happened_to_draw_do_not_refute_the_mean_over_la
         report = audit(Pair(logits_teacher=teacher, logits_student=student, labels=given), vouch="teacher labels")
         row = report["T9.kl_teacher"]
         assert (row.target, row.measured, row.holds, row.level) == ("expected_gap", None, None, None)
-        assert row.why.endswith("on average over labels drawn for these inputs")
+        assert "on average over labels drawn for these inputs" in row.why
         assert report.violations == ()
         assert "T9.kl_teacher is about the mean over labels" in " ".join(report.verdict.caveats)
         assert (report["T9.kl"].holds is True) == (given is not None)

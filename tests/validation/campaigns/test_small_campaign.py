@@ -63,7 +63,7 @@ def test_every_distance_is_measured_and_finite(store):
 def test_the_broken_interval_is_caught_and_all_claims_were_tried(found):
     cells = found.judgement.cells
     assert {cell.delta for cell in cells} == {0.05, 0.2}
-    assert all(cell.trials == 60 for cell in cells)
+    assert all(cell.trials == 120 for cell in cells)
     assert {cell.verdict for cell in cells if cell.name == BROKEN} == {"invalid"}
     # Of 60 audits; of n = 200 a mean without its radius is wrong in all.
     power = {(cell.name, cell.delta): cell.power for cell in cells if cell.name != BROKEN}
