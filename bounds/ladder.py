@@ -22,6 +22,7 @@ from kd2m_theory.bounds.rows import (
     t3_joint,
     t4_marginal,
     t5_convex,
+    t5_two_ends,
     t6_kernel,
     t7_divergence,
     t8_accuracy,
@@ -45,6 +46,7 @@ ROWS: tuple[Row, ...] = (
     *t3_joint.ROWS,
     *t4_marginal.ROWS,
     *t5_convex.ROWS,
+    *t5_two_ends.ROWS,
     *t6_kernel.ROWS,
     *t7_divergence.ROWS,
     *t8_accuracy.ROWS,
@@ -99,6 +101,8 @@ class Ladder:
             raise InputError(
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks"
             )
+        if features is not None and logits is not None:
+            logits.coincide(features)
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
         for view in (features, logits):
             if view is not None:

@@ -20,6 +20,7 @@ Each pair of points takes the best of these, and each side is tightened over γ:
 gives a valid side, so the primal cost is the one reported.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,10 @@ from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS, TINY
+
+
+# Class by class, the least transport cost of minus the lower side and of the upper side.
+BothSides = Callable[[View], tuple[dict[int, Enclosure], dict[int, Enclosure]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +174,23 @@ def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosur
     return Sides(-sums["minus lower"].upper, sums["upper"].upper, sums)
 
 
+def slope_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
+    """The transport of T5 in each class: of minus the lower side, and of the upper side."""
+    return view.class_costs("t5_lower", _negative_lower), view.class_costs("t5_upper", _upper)
+
+
+def curvature_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
+    """The transport of T5.curved in each class: of minus the lower side, and of the upper side."""
+    lower = view.class_costs("t5_curved_lower", _negative_curved_lower)
+    return lower, view.class_costs("t5_curved_upper", _curved_upper)
+
+
 def _slopes(view: View) -> Sides:
-    return _sides(view, view.class_costs("t5_lower", _negative_lower), view.class_costs("t5_upper", _upper))
+    return _sides(view, *slope_costs(view))
 
 
 def _curvatures(view: View) -> Sides:
-    lower = view.class_costs("t5_curved_lower", _negative_curved_lower)
-    return _sides(view, lower, view.class_costs("t5_curved_upper", _curved_upper))
+    return _sides(view, *curvature_costs(view))
 
 
 def curved_upper(view: View) -> float:

@@ -1,0 +1,160 @@
+"""Transport along few pairs: a good plan, not a certified optimum, for costs that are too dear to compute for every pair.
+
+Masses are uniform on both sides and are counted in whole units, m for each of n rows and n for each of m columns (less their common
+divisor), so a plan has exactly the right marginals or it is refused. Any plan gives a valid bound; how good it is depends on
+the pairs that were offered.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.estimators.assignment import sparse_matching
+
+# Pairs that a dense solver takes; of a block of rows against all columns.
+_DENSE, _UNEQUAL, _BLOCK = 1_000_000, 4_000_000, 2_000_000
+# The finest step of costs, of the mean cost of the plan that is to be beaten.
+_STEP = 1.0 / 512
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPlan:
+    """A plan between uniform masses: `units[k]` move from `rows[k]` to `columns[k]`.
+
+    Attributes:
+        rows: indices of rows.
+        columns: indices of columns.
+        units: whole units of mass.
+        total: units in all.
+    """
+
+    rows: Int64
+    columns: Int64
+    units: Int64
+    total: int
+
+    def mean(self, values: Float64) -> float:
+        """Mean of the values of the plan's pairs, rounded up."""
+        terms = self.units * values
+        # Each product and the last division are right to a rounding.
+        return (math.fsum(terms) + 4 * np.finfo(np.float64).eps * math.fsum(np.abs(terms))) / self.total
+
+
+def monotone_plan(rows: Int64, columns: Int64) -> UnitPlan:
+    """The plan that fills columns from rows in the given orders: it moves a k-th row to a k-th column if they are as many.
+
+    Args:
+        rows: a permutation of the n rows.
+        columns: a permutation of the m columns.
+
+    Example:
+        >>> plan = monotone_plan(np.array([1, 0]), np.array([0, 1, 2]))
+        >>> plan.rows.tolist(), plan.columns.tolist(), plan.units.tolist(), plan.total
+        ([1, 1, 0, 0], [0, 1, 1, 2], [2, 1, 1, 2], 6)
+    """
+    n, m = len(rows), len(columns)
+    common = math.gcd(n, m)
+    of_row, of_column = m // common, n // common
+    total = n * of_row
+    cuts = np.union1d(np.arange(0, total, of_row), np.arange(0, total, of_column))
+    return UnitPlan(
+        rows=rows[cuts // of_row], columns=columns[cuts // of_column], units=np.diff(np.append(cuts, total)), total=total
+    )
+
+
+def cheapest_pairs(left: Float64, right: Float64, row_terms: Float64, column_terms: Float64, count: int) -> Int64:
+    """Keys i·m + j, increasing, of the `count` pairs of every row and every column with the least r_i + c_j − ⟨left_i, right_j⟩.
+
+    Args:
+        left: n × k.
+        right: m × k.
+        row_terms: n.
+        column_terms: m.
+        count: how many; all pairs where a side has no more than twice as many points.
+    """
+    n, m = len(left), len(right)
+    if min(n, m) <= 2 * count:
+        return np.arange(n * m)
+    keys = [
+        _cheapest_of_rows(left, right, column_terms, count) @ np.array([m, 1]),
+        _cheapest_of_rows(right, left, row_terms, count) @ np.array([1, m]),
+    ]
+    return np.unique(np.concatenate(keys))
+
+
+def _cheapest_of_rows(left: Float64, right: Float64, column_terms: Float64, count: int) -> Int64:
+    """Row and column (n·count × 2) of each row's cheapest pairs; a term of the row itself does not matter."""
+    found, step = [], max(1, _BLOCK // len(right))
+    for start in range(0, len(left), step):
+        costs = column_terms - left[start : start + step] @ right.T
+        nearest = np.argpartition(costs, count, axis=1)[:, :count]
+        found.append(np.column_stack((np.repeat(np.arange(start, start + len(costs)), count), nearest.ravel())))
+    return np.concatenate(found)
+
+
+def cheap_plan(keys: Int64, costs: Float64, shape: tuple[int, int], start: UnitPlan) -> UnitPlan:
+    """A plan of low cost along the pairs with these keys i·m + j, which hold all of those of the plan `start`.
+
+    Args:
+        keys: of the pairs, increasing.
+        costs: of the pairs, at least 0; infinite where a pair is not to be used.
+        shape: n and m.
+        start: the plan to beat.
+
+    Returns:
+        The better of the plan found and `start`.
+    """
+    n, m = shape
+    known = costs[np.searchsorted(keys, start.rows * m + start.columns)]
+    goal = float(start.units @ known) / start.total
+    if not 0 < goal < math.inf:
+        return start
+    # Whole numbers of steps: ties and roundings of near-ties are what the solvers lose their time with.
+    kept = costs <= goal * start.total  # a dearer pair is in no plan that beats `start`
+    steps = np.minimum(np.rint(costs[kept] / (goal * _STEP)), 2.0**40)
+    rows, columns = np.divmod(keys[kept], m)
+    found = _solved(rows, columns, steps, shape)
+    if found is None:
+        return start
+    value = float(found.units @ costs[np.searchsorted(keys, found.rows * m + found.columns)]) / found.total
+    return found if value < goal else start
+
+
+def _solved(rows: Int64, columns: Int64, steps: Float64, shape: tuple[int, int]) -> UnitPlan | None:
+    n, m = shape
+    if n != m:
+        return _unequal(rows, columns, steps, shape) if n * m <= _UNEQUAL else None
+    if n * n <= _DENSE:
+        _, matched = linear_sum_assignment(_dense(rows, columns, steps, shape))
+    else:
+        matched = sparse_matching(steps, rows, columns, n)
+    everyone = np.arange(n)
+    used = np.isin(everyone * m + matched, rows * m + columns)
+    return UnitPlan(everyone, matched, np.ones(n, dtype=np.int64), n) if used.all() else None
+
+
+def _dense(rows: Int64, columns: Int64, steps: Float64, shape: tuple[int, int]) -> Float64:
+    """All costs, where a pair that is not offered costs more than a whole plan of others."""
+    costs = np.full(shape, float(steps.max() + 1) * max(shape))
+    costs[rows, columns] = steps
+    return costs
+
+
+def _unequal(rows: Int64, columns: Int64, steps: Float64, shape: tuple[int, int]) -> UnitPlan | None:
+    """The network simplex on whole masses, whose flows are whole."""
+    from ot.lp import emd  # deferred: POT loads every array library it finds, torch among them
+
+    n, m = shape
+    common = math.gcd(n, m)
+    of_row, of_column = m // common, n // common
+    flow = np.rint(emd(np.full(n, float(of_row)), np.full(m, float(of_column)), _dense(rows, columns, steps, shape)))
+    offered = np.zeros(shape, dtype=bool)
+    offered[rows, columns] = True
+    whole = (flow.sum(axis=1) == of_row).all() and (flow.sum(axis=0) == of_column).all()
+    if not whole or (flow[~offered] > 0).any():
+        return None
+    used = np.nonzero(flow)
+    return UnitPlan(used[0], used[1], flow[used].astype(np.int64), n * of_row)
