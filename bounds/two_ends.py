@@ -4,13 +4,13 @@ Along Δ = a_S − a_T let p_t be the softmax of a_T + tΔ, m = min Δ, M = max 
 P = μ − m, Q = M − μ and κ = Var Δ, the loss φ(t) = ℓ(a_T + tΔ, y) has φ' = μ − Δ_y and φ'' = μ' = κ, and κ' is the third
 central moment. Index 0 is the teacher, 1 the student, and s = μ₁ − μ₀ is how far the slope rises.
 
-*Slopes (S2).* κ ≤ PQ (Bhatia and Davis 2000), so ln(P/Q) rises at a rate of at most r. The latest and the earliest rise that this
-allows have closed integrals: with a = ln(P₁/P₀) and b = ln(Q₀/Q₁),
+*Slopes (S2).* κ ≤ PQ (Bhatia and Davis 2000), so ln(P/Q) rises at a rate of at most r. The latest and the earliest rise that
+this allows have closed integrals: with a = ln(P₁/P₀) and b = ln(Q₀/Q₁),
 
     φ'(0) + (b Q₀ − a P₀)/r ≤ φ(1) − φ(0) ≤ φ'(1) − (a P₁ − b Q₁)/r.
 
-*Slopes and curvatures (S3).* From E[(Δ − m)(Δ − μ − κ/P)²] ≥ 0 and its mirror image, κ/P − P ≤ dκ/dμ ≤ Q − κ/Q. Every law on two
-values attains one of them, so extremal curves κ(x), x = μ − μ₀, are products of two linear factors:
+*Slopes and curvatures (S3).* From E[(Δ − m)(Δ − μ − κ/P)²] ≥ 0 and its mirror image, κ/P − P ≤ dκ/dμ ≤ Q − κ/Q. Every law on
+two values attains one of them, so extremal curves κ(x), x = μ − μ₀, are products of two linear factors:
 
     C1  (Q₀ − x)(x + κ₀/Q₀)       the steepest rise from the start,
     C2  (P₀ + x)(β − x)           the steepest fall,

@@ -120,7 +120,7 @@ class View:
         return memory[key]  # type: ignore[return-value]
 
     def coincide(self, other: "View") -> None:
-        """Share what is a function of the logits with another view, if its logits are the same (a head that both networks use)."""
+        """Share what is a function of the logits with another view, if its logits are the same: one head, replayed."""
         mine, theirs = (self.logits_student, self.logits_teacher), (other.logits_student, other.logits_teacher)
         if all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True)):
             self._of_logits = other._of_logits

@@ -1,8 +1,8 @@
 """Transport along few pairs: a good plan, not a certified optimum, for costs that are too dear to compute for every pair.
 
-Masses are uniform on both sides and are counted in whole units, m for each of n rows and n for each of m columns (less their common
-divisor), so a plan has exactly the right marginals or it is refused. Any plan gives a valid bound; how good it is depends on
-the pairs that were offered.
+Masses are uniform on both sides and are counted in whole units, m for each of n rows and n for each of m columns (less their
+common divisor), so a plan has exactly the right marginals or it is refused. Any plan gives a valid bound; how good it is
+depends on the pairs that were offered.
 """
 
 import math
@@ -13,10 +13,11 @@ from scipy.optimize import linear_sum_assignment
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.assignment import sparse_matching
+from kd2m_theory.estimators.ground import EPS
 
 # Pairs that a dense solver takes; of a block of rows against all columns.
 _DENSE, _UNEQUAL, _BLOCK = 1_000_000, 4_000_000, 2_000_000
-# The finest step of costs, of the mean cost of the plan that is to be beaten.
+# A step of costs for the sparse solver, as a share of the mean cost of the plan that is to be beaten.
 _STEP = 1.0 / 512
 
 
@@ -36,11 +37,15 @@ class UnitPlan:
     units: Int64
     total: int
 
+    def keys(self, columns: int) -> Int64:
+        """i·m + j of its pairs, for m columns."""
+        return self.rows * columns + self.columns
+
     def mean(self, values: Float64) -> float:
         """Mean of the values of the plan's pairs, rounded up."""
         terms = self.units * values
         # Each product and the last division are right to a rounding.
-        return (math.fsum(terms) + 4 * np.finfo(np.float64).eps * math.fsum(np.abs(terms))) / self.total
+        return (math.fsum(terms) + 4 * EPS * math.fsum(np.abs(terms))) / self.total
 
 
 def monotone_plan(rows: Int64, columns: Int64) -> UnitPlan:
@@ -66,23 +71,29 @@ def monotone_plan(rows: Int64, columns: Int64) -> UnitPlan:
 
 
 def cheapest_pairs(left: Float64, right: Float64, row_terms: Float64, column_terms: Float64, count: int) -> Int64:
-    """Keys i·m + j, increasing, of the `count` pairs of every row and every column with the least r_i + c_j − ⟨left_i, right_j⟩.
+    """Keys i·m + j, increasing, of every row's and column's `count` pairs of least r_i + c_j − ⟨left_i, right_j⟩.
 
     Args:
         left: n × k.
         right: m × k.
         row_terms: n.
         column_terms: m.
-        count: how many; all pairs where a side has no more than twice as many points.
+        count: how many; all pairs where a side has no more than three times as many points.
     """
     n, m = len(left), len(right)
-    if min(n, m) <= 2 * count:
+    if min(n, m) <= 3 * count:
         return np.arange(n * m)
     keys = [
         _cheapest_of_rows(left, right, column_terms, count) @ np.array([m, 1]),
         _cheapest_of_rows(right, left, row_terms, count) @ np.array([1, m]),
     ]
-    return np.unique(np.concatenate(keys))
+    return merged(*keys)
+
+
+def merged(*keys: Int64) -> Int64:
+    """All keys once, increasing."""
+    every = np.sort(np.concatenate(keys))
+    return every[np.append(True, every[1:] > every[:-1])]
 
 
 def _cheapest_of_rows(left: Float64, right: Float64, column_terms: Float64, count: int) -> Int64:
@@ -107,50 +118,54 @@ def cheap_plan(keys: Int64, costs: Float64, shape: tuple[int, int], start: UnitP
     Returns:
         The better of the plan found and `start`.
     """
-    n, m = shape
-    known = costs[np.searchsorted(keys, start.rows * m + start.columns)]
-    goal = float(start.units @ known) / start.total
-    if not 0 < goal < math.inf:
-        return start
-    # Whole numbers of steps: ties and roundings of near-ties are what the solvers lose their time with.
-    kept = costs <= goal * start.total  # a dearer pair is in no plan that beats `start`
-    steps = np.minimum(np.rint(costs[kept] / (goal * _STEP)), 2.0**40)
-    rows, columns = np.divmod(keys[kept], m)
-    found = _solved(rows, columns, steps, shape)
-    if found is None:
-        return start
-    value = float(found.units @ costs[np.searchsorted(keys, found.rows * m + found.columns)]) / found.total
-    return found if value < goal else start
+    best, value = start, _value(start, keys, costs, shape)
+    while 0 < value < math.inf:
+        kept = costs <= value * start.total  # a dearer pair is in no plan that beats the best one
+        found = _solved(*np.divmod(keys[kept], shape[1]), costs[kept], value, shape)
+        before = value
+        value = math.inf if found is None else _value(found, keys, costs, shape)
+        if found is None or not value < before:
+            break
+        best = found
+        if value > before / 4:
+            break
+    return best
 
 
-def _solved(rows: Int64, columns: Int64, steps: Float64, shape: tuple[int, int]) -> UnitPlan | None:
+def _value(plan: UnitPlan, keys: Int64, costs: Float64, shape: tuple[int, int]) -> float:
+    return float(plan.units @ costs[np.searchsorted(keys, plan.keys(shape[1]))]) / plan.total
+
+
+def _solved(rows: Int64, columns: Int64, costs: Float64, goal: float, shape: tuple[int, int]) -> UnitPlan | None:
+    """The plan of a solver, or None where it has none that uses only these pairs."""
     n, m = shape
     if n != m:
-        return _unequal(rows, columns, steps, shape) if n * m <= _UNEQUAL else None
+        return _unequal(rows, columns, costs, shape) if n * m <= _UNEQUAL else None
     if n * n <= _DENSE:
-        _, matched = linear_sum_assignment(_dense(rows, columns, steps, shape))
+        _, matched = linear_sum_assignment(_dense(rows, columns, costs, shape))
     else:
-        matched = sparse_matching(steps, rows, columns, n)
+        # In whole steps: ties and roundings of near-ties are what the solver loses its time with.
+        matched = sparse_matching(np.minimum(np.rint(costs / (goal * _STEP)), 2.0**40), rows, columns, n)
     everyone = np.arange(n)
     used = np.isin(everyone * m + matched, rows * m + columns)
     return UnitPlan(everyone, matched, np.ones(n, dtype=np.int64), n) if used.all() else None
 
 
-def _dense(rows: Int64, columns: Int64, steps: Float64, shape: tuple[int, int]) -> Float64:
+def _dense(rows: Int64, columns: Int64, costs: Float64, shape: tuple[int, int]) -> Float64:
     """All costs, where a pair that is not offered costs more than a whole plan of others."""
-    costs = np.full(shape, float(steps.max() + 1) * max(shape))
-    costs[rows, columns] = steps
-    return costs
+    result = np.full(shape, 2 * float(costs.max()) * max(shape))
+    result[rows, columns] = costs
+    return result
 
 
-def _unequal(rows: Int64, columns: Int64, steps: Float64, shape: tuple[int, int]) -> UnitPlan | None:
+def _unequal(rows: Int64, columns: Int64, costs: Float64, shape: tuple[int, int]) -> UnitPlan | None:
     """The network simplex on whole masses, whose flows are whole."""
     from ot.lp import emd  # deferred: POT loads every array library it finds, torch among them
 
     n, m = shape
     common = math.gcd(n, m)
     of_row, of_column = m // common, n // common
-    flow = np.rint(emd(np.full(n, float(of_row)), np.full(m, float(of_column)), _dense(rows, columns, steps, shape)))
+    flow = np.rint(emd(np.full(n, float(of_row)), np.full(m, float(of_column)), _dense(rows, columns, costs, shape)))
     offered = np.zeros(shape, dtype=bool)
     offered[rows, columns] = True
     whole = (flow.sum(axis=1) == of_row).all() and (flow.sum(axis=0) == of_column).all()

@@ -33,7 +33,6 @@ from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS, TINY
 
-
 # Class by class, the least transport cost of minus the lower side and of the upper side.
 BothSides = Callable[[View], tuple[dict[int, Enclosure], dict[int, Enclosure]]]
 

@@ -1,4 +1,4 @@
-"""T5 from two ends: how much of the gap is determined by slope and curvature of the loss at both ends of the way between points.
+"""T5 from two ends: how much of the gap slope and curvature of the loss at both ends determine.
 
 The change of the loss of a pair of points can be computed. These rows ask another question: what is left of it if only slopes
 (T5.envelope), or slopes and curvatures (T5.sharp), at the teacher's and the student's point are known, and the coupling of the
@@ -19,11 +19,12 @@ from kd2m_theory.bounds.two_ends import Cloud, cloud_of, enclosures
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.estimators.distances import combine_classes
-from kd2m_theory.estimators.sparse_transport import UnitPlan, cheap_plan, cheapest_pairs, monotone_plan
+from kd2m_theory.estimators.sparse_transport import UnitPlan, cheap_plan, cheapest_pairs, merged, monotone_plan
 
-# Pairs that are tried for each point; all where a class has no more than twice as many points.
+# Pairs that are tried for each point; all where a class has no more than three times as many points.
 _NEAREST = 32
-# The older rows need every pair. Where no class has more pairs than this they are computed, and the better side is kept.
+# Pair by pair these rows are never worse than the older ones. Along a plan of few pairs they might be; where no class has more
+# pairs than this, the older rows are computed too and the better side is kept.
 _EVERY_PAIR = 2**18
 
 
@@ -35,11 +36,13 @@ class _ClassSides:
         envelope: from the slopes.
         sharp: from slopes and curvatures.
         pairs: pairs of points that were tried.
+        every: whether these are all.
     """
 
     envelope: tuple[float, float]
     sharp: tuple[float, float]
     pairs: int
+    every: bool
 
 
 def _candidates(student: Cloud, teacher: Cloud) -> Int64:
@@ -60,7 +63,7 @@ def _start(student: Cloud, teacher: Cloud, paired: bool) -> UnitPlan:
 def _class_sides(student: Cloud, teacher: Cloud, paired: bool) -> _ClassSides:
     shape = len(student.logits), len(teacher.logits)
     start = _start(student, teacher, paired)
-    keys = np.union1d(_candidates(student, teacher), start.rows * shape[1] + start.columns)
+    keys = merged(_candidates(student, teacher), start.keys(shape[1]))
     rows, columns = np.divmod(keys, shape[1])
     found = enclosures(student, teacher, rows, columns)
     change = student.losses[rows] - teacher.losses[columns]
@@ -69,12 +72,14 @@ def _class_sides(student: Cloud, teacher: Cloud, paired: bool) -> _ClassSides:
         """The mean of the side along a plan that keeps its excess over the change of the loss small."""
         excess = np.where(np.isfinite(side), np.maximum(side - change, 0.0), np.inf)
         plan = cheap_plan(keys, excess, shape, start)
-        return plan.mean(side[np.searchsorted(keys, plan.rows * shape[1] + plan.columns)])
+        return plan.mean(side[np.searchsorted(keys, plan.keys(shape[1]))])
 
     envelope = least(-found.envelope_lower, -change), least(found.envelope_upper, change)
     sharp = least(-found.sharp_lower, -change), least(found.sharp_upper, change)
     # In exact arithmetic curvatures never hurt; along another plan they might.
-    return _ClassSides(envelope, (min(sharp[0], envelope[0]), min(sharp[1], envelope[1])), len(keys))
+    return _ClassSides(
+        envelope, (min(sharp[0], envelope[0]), min(sharp[1], envelope[1])), len(keys), len(keys) == shape[0] * shape[1]
+    )
 
 
 def _all_classes(view: View) -> dict[int, _ClassSides]:
@@ -92,7 +97,7 @@ def _all_classes(view: View) -> dict[int, _ClassSides]:
 def _older(view: View, costs: t5_convex.BothSides) -> Mapping[int, tuple[float, float]]:
     """The sides of an older row, where its transport problems are small."""
     counts = [np.bincount(labels, minlength=view.classes) for labels in view.both_labels()]
-    if (counts[0] * counts[1]).max() > _EVERY_PAIR:
+    if all(each.every for each in _all_classes(view).values()) or (counts[0] * counts[1]).max() > _EVERY_PAIR:
         return {}
     lower, upper = costs(view)
     return {label: (lower[label].upper, upper[label].upper) for label in view.shares}
