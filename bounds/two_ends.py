@@ -51,7 +51,7 @@ _DEEPEST = 750.0
 # Numbers in an array over pairs and classes, of which a few are held at once; and pairs in an array over pairs.
 _BLOCK, _PAIRS = 2**19, 2**13
 # A search for T = 1 ends when T is this near, for a rise of a thousandth of a nat and more, or after so many steps.
-_TIME, _STEPS = 1e-4, 24
+_TIME, _STEPS = 1e-8, 32
 # No logarithm of a ratio of two positive float64 numbers is larger.
 _LARGEST_LOG = 1500.0
 

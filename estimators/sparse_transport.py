@@ -16,7 +16,7 @@ from kd2m_theory.estimators.assignment import sparse_matching
 from kd2m_theory.estimators.ground import EPS
 
 # Pairs that a dense solver takes; of a block of rows against all columns.
-_DENSE, _UNEQUAL, _BLOCK = 1_000_000, 4_000_000, 2_000_000
+_DENSE, _UNEQUAL, _BLOCK = 250_000, 4_000_000, 2_000_000
 # A step of costs for the sparse solver, as a share of the mean cost of the plan that is to be beaten.
 _STEP = 1.0 / 512
 
@@ -127,9 +127,14 @@ def cheap_plan(keys: Int64, costs: Float64, shape: tuple[int, int], start: UnitP
         if found is None or not value < before:
             break
         best = found
-        if value > before / 4:
+        if _exact(shape) or value > before / 4:
             break
     return best
+
+
+def _exact(shape: tuple[int, int]) -> bool:
+    """Whether the solver takes the costs as they are, and not in steps."""
+    return shape[0] != shape[1] or shape[0] ** 2 <= _DENSE
 
 
 def _value(plan: UnitPlan, keys: Int64, costs: Float64, shape: tuple[int, int]) -> float:
@@ -141,7 +146,7 @@ def _solved(rows: Int64, columns: Int64, costs: Float64, goal: float, shape: tup
     n, m = shape
     if n != m:
         return _unequal(rows, columns, costs, shape) if n * m <= _UNEQUAL else None
-    if n * n <= _DENSE:
+    if _exact(shape):
         _, matched = linear_sum_assignment(_dense(rows, columns, costs, shape))
     else:
         # In whole steps: ties and roundings of near-ties are what the solver loses its time with.
