@@ -244,8 +244,34 @@ def _envelope(segments: Segments) -> tuple[Float64, Float64]:
     return np.fmax(least, lower), np.fmin(most, upper)
 
 
+def growth(reach: Float64, sign: float) -> Float64:
+    """g(r) = (e^r − 1 − r)/r² for sign 1, rounded up; h(r) = g(−r) for sign −1, rounded down. Infinite where e^r overflows."""
+    small = reach < 1e-2
+    series = 0.5 + sign * reach / 6 + reach**2 / 24 + sign * reach**3 / 120 + (reach**4 / 700 if sign > 0 else 0.0)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        ratio = (np.expm1(sign * reach) - sign * reach) / reach**2
+    result: Float64 = np.where(small, series, ratio) * (1.0 + sign * 1e-11)
+    return result
+
+
+def _curved(
+    segments: Segments, start_most: Float64, start_least: Float64, end_most: Float64, end_least: Float64
+) -> tuple[Float64, Float64]:
+    """T5.curved: from one slope and one curvature, each between its least and its most."""
+    start, end = segments.teacher, segments.student
+    grows, falls = growth(segments.reach, 1.0), growth(segments.reach, -1.0)
+    from_start, from_end = start.slope_error + segments.loss_error, end.slope_error + segments.loss_error
+    lower = np.fmax(start.slope + falls * start_least - from_start, end.slope - grows * end_most - from_end)
+    upper = np.fmin(start.slope + grows * start_most + from_start, end.slope - falls * end_least + from_end)
+    return lower, upper
+
+
 def _sharp(segments: Segments, lower: Float64, upper: Float64) -> tuple[Float64, Float64]:
-    """S3: from slopes and curvatures, and never worse than the given sides."""
+    """S3: from slopes and curvatures, and never worse than the given sides, nor than T5.curved.
+
+    Where a curvature is within its rounding of the largest that the slope allows, the curves are not known well enough to be
+    better than the older ones.
+    """
     start, end = segments.teacher, segments.student
     error = _formula_error(segments, *_logarithms(segments)) + segments.loss_error
     # The rise is wrong by no more than both slopes, and moves the area by no more than itself.
@@ -253,14 +279,14 @@ def _sharp(segments: Segments, lower: Float64, upper: Float64) -> tuple[Float64,
     grow, tiny = 1 + segments.relative, segments.least
     tiny_square = tiny * np.maximum(segments.reach, 1.0)
     low, high = start.low * grow + tiny, end.high * grow + tiny
-    curvatures = [(each * grow + tiny_square, np.maximum(each * (2 - grow) - tiny_square, 0.0)) for each in
-                  (start.curvature, end.curvature)]  # fmt: skip
-    (most_0, least_0), (most_1, least_1) = curvatures
-    late = _largest_area(low, high, most_0, least_1, segments.rise)
-    early = _largest_area(high, low, most_1, least_0, segments.rise)
+    start_most, end_most = (each.curvature * grow + tiny_square for each in (start, end))
+    start_least, end_least = (np.maximum(each.curvature * (2 - grow) - tiny_square, 0.0) for each in (start, end))
+    early = _largest_area(low, high, start_most, end_least, segments.rise)
+    late = _largest_area(high, low, end_most, start_least, segments.rise)
+    older = _curved(segments, start_most, start_least, end_most, end_least)
     return (
-        np.fmax(lower, end.slope - early - end.slope_error - error),
-        np.fmin(upper, start.slope + late + start.slope_error + error),
+        np.fmax(np.fmax(lower, older[0]), end.slope - late - end.slope_error - error),
+        np.fmin(np.fmin(upper, older[1]), start.slope + early + start.slope_error + error),
     )
 
 

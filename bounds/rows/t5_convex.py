@@ -28,6 +28,7 @@ from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
+from kd2m_theory.bounds.two_ends import growth
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
@@ -130,16 +131,6 @@ def _variance(at: Float64, there: Float64, label: int) -> tuple[Float64, float]:
     return square - mean**2, 32 * EPS * (own.shape[1] + 8 + depth) * size
 
 
-def _growth(reach: Float64, sign: float) -> Float64:
-    """g(r) for sign 1, rounded up; h(r) for sign −1, rounded down."""
-    small = reach < 1e-2
-    series = 0.5 + sign * reach / 6 + reach**2 / 24 + sign * reach**3 / 120 + (reach**4 / 700 if sign > 0 else 0.0)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        ratio = (np.expm1(sign * reach) - sign * reach) / reach**2
-    result: Float64 = np.where(small, series, ratio) * (1.0 + sign * 1e-11)
-    return result
-
-
 def _curved(student: Float64, teacher: Float64, label: int, upper: bool) -> CostMatrix:
     """The upper side, or minus the lower one. Curvatures are moved outward by their error, so they add none."""
     segments = _segments(student, teacher, label)
@@ -152,7 +143,7 @@ def _curved(student: Float64, teacher: Float64, label: int, upper: bool) -> Cost
         (segments.end, -1.0, at_student, error_s),
     ):
         growing = upper == (sign > 0)
-        rate = _growth(segments.reach, 1.0 if growing else -1.0)
+        rate = growth(segments.reach, 1.0 if growing else -1.0)
         with np.errstate(over="ignore", invalid="ignore"):
             candidate = base + sign * rate * (curvature + error if growing else np.maximum(curvature - error, 0.0))
         # Where e^r overflows there is no candidate.
