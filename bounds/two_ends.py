@@ -299,6 +299,7 @@ class _Curves:
         rise: s.
         u_0: κ₀/Q₀.
         u_1: κ₁/Q₁, at most P₁.
+        most: the largest z, u₁r/P₁.
     """
 
     low_0: Float64
@@ -308,6 +309,7 @@ class _Curves:
     rise: Float64
     u_0: Float64
     u_1: Float64
+    most: Float64
 
     def some(self, chosen: Int64) -> "_Curves":
         """Those of the chosen pairs."""
@@ -324,8 +326,10 @@ class _Curves:
         gap = reach - u_0 - beta
         x_a = np.where(gap > 0, (low_0 * beta - u_0 * high_0) / gap, rise)
         x_a = np.clip(np.where(np.isfinite(x_a), x_a, rise), 0.0, rise)
-        g = np.where(u_1 > 0, z * (high_1 + u_1 - z) / (reach - z), z)
-        d = np.minimum(z * (low_1 - u_1) / (reach - z), u_1)
+        # d = z(P₁ − u₁)/(r − z) and g = z(Q₁ + u₁ − z)/(r − z), without a difference that can cancel to less than nothing.
+        spare, left = (low_1 - u_1) / low_1, self.most - z
+        share = reach * spare + left
+        g, d = z * (high_1 * spare + left) / share, np.minimum(z * low_1 * spare / share, u_1)
         v = np.maximum(u_1 - d, 0.0)
         met = v >= rise - x_a  # C1 meets C3 first
         v = np.where(met, rise - x_a, v)
@@ -365,7 +369,9 @@ def _largest_area(low_0: Float64, high_1: Float64, curvature_0: Float64, curvatu
     u_1 = np.minimum(curvature_1 / high_1, low_1)
     highest = np.maximum(u_1 * (reach / low_1), reach * 1e-300)
     lowest = np.minimum(np.maximum(curvature_0 / low_0 - rise + u_1, 1e-307), highest)
-    curves = _Curves(low_0=low_0, high_0=high_0, low_1=low_1, high_1=high_1, rise=rise, u_0=curvature_0 / high_0, u_1=u_1)
+    curves = _Curves(
+        low_0=low_0, high_0=high_0, low_1=low_1, high_1=high_1, rise=rise, u_0=curvature_0 / high_0, u_1=u_1, most=highest
+    )
     left, right = np.log(lowest), np.log(highest)
     (area, slow), (other, fast) = curves.area(lowest), curves.area(highest)
     best = np.fmin(np.fmin(area, other), rise)

@@ -33,6 +33,10 @@ def _apart(rng: np.random.Generator, classes: int, _label: int) -> Logits:
     return _normal(rng, classes), _normal(rng, classes)
 
 
+def _decided(rng: np.random.Generator, classes: int, _label: int) -> Logits:
+    return _normal(rng, classes, 1.0, 3.0), _normal(rng, classes, 1.0, 3.0)
+
+
 def _large(rng: np.random.Generator, classes: int, _label: int) -> Logits:
     teacher = _normal(rng, classes, 3.0, 6.0)
     return (teacher + _normal(rng, classes) if rng.random() < 0.5 else _normal(rng, classes, 3.0, 6.0)), teacher
@@ -84,6 +88,7 @@ def _sharpened(rng: np.random.Generator, classes: int, _label: int) -> Logits:
 FAMILIES: Mapping[str, Family] = {
     "student near the teacher": _near,
     "unrelated": _apart,
+    "unrelated, logits 10 to 1e3": _decided,
     "logits 1e3 to 1e6": _large,
     "Δ constant": _shifted,
     "ties": _tied,
@@ -142,7 +147,7 @@ def verdict(lower: float, upper: float, truth: Any) -> str:
 
 SUITE = Suite(
     name="segments",
-    claim="The change of cross-entropy between two points lies between what slopes, and slopes and curvatures, at both ends say.",
+    claim="The change of cross-entropy between two points lies within what slopes, and slopes and curvatures, at its ends say.",
     oracle=f"The two losses from their definition, with mpmath and {_DIGITS} digits.",
     case="one enclosure of one pair of points",
     blocks=50,
