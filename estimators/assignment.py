@@ -76,7 +76,7 @@ def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Fl
     tolerance = 4 * EPS * float(max(abs(costs.max()), abs(costs.min())))
     for _ in range(_ROUNDS):
         i, j = np.divmod(keys, n)
-        permutation = sparse_matching(costs[i, j] - f[i] - g[j], i, j, n)
+        permutation = _matching(costs[i, j] - f[i] - g[j], i, j, n)
         g = _potential(costs, keys, permutation, g, tolerance)
         f = costs[everyone, permutation] - g[permutation]
         overcharged = _overcharged(costs, f, g, tolerance)
@@ -86,7 +86,7 @@ def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Fl
     return None
 
 
-def sparse_matching(weights: Float64, i: Int64, j: Int64, n: int) -> Int64:
+def _matching(weights: Float64, i: Int64, j: Int64, n: int) -> Int64:
     """Optimal permutation for weights of the pairs (i, j), in rounds of integer problems.
 
     On float64 weights the solver's bids can differ by one rounding and go on for ever. So weights are rounded to 2²⁰ steps

@@ -6,19 +6,20 @@ depends on the pairs that were offered.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
 
 from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.estimators.assignment import sparse_matching
 from kd2m_theory.estimators.ground import EPS
 
 # Pairs that a dense solver takes; of a block of rows against all columns.
 _DENSE, _UNEQUAL, _BLOCK = 250_000, 4_000_000, 2_000_000
-# A step of costs for the sparse solver, as a share of the mean cost of the plan that is to be beaten.
-_STEP = 1.0 / 512
+# Rows of a part that is solved at a time.
+_PART = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,54 +107,69 @@ def _cheapest_of_rows(left: Float64, right: Float64, column_terms: Float64, coun
     return np.concatenate(found)
 
 
-def cheap_plan(keys: Int64, costs: Float64, shape: tuple[int, int], start: UnitPlan) -> UnitPlan:
+def cheap_plan(
+    keys: Int64,
+    costs: Float64,
+    shape: tuple[int, int],
+    start: UnitPlan,
+    orders: Sequence[Int64] = (),
+    enough: float = 0.0,
+) -> UnitPlan:
     """A plan of low cost along the pairs with these keys i·m + j, which hold all of those of the plan `start`.
+
+    Small problems are solved. As many columns as rows, and many of them, are matched anew part by part: rows that are near each
+    other in one of the orders, with the columns that they have.
 
     Args:
         keys: of the pairs, increasing.
         costs: of the pairs, at least 0; infinite where a pair is not to be used.
         shape: n and m.
         start: the plan to beat.
+        orders: permutations of the rows.
+        enough: a mean cost that is not worth reducing.
 
     Returns:
         The better of the plan found and `start`.
     """
-    best, value = start, _value(start, keys, costs, shape)
-    while 0 < value < math.inf:
-        kept = costs <= value * start.total  # a dearer pair is in no plan that beats the best one
-        found = _solved(*np.divmod(keys[kept], shape[1]), costs[kept], value, shape)
-        before = value
-        value = math.inf if found is None else _value(found, keys, costs, shape)
-        if found is None or not value < before:
-            break
-        best = found
-        if _exact(shape) or value > before / 4:
-            break
-    return best
-
-
-def _exact(shape: tuple[int, int]) -> bool:
-    """Whether the solver takes the costs as they are, and not in steps."""
-    return shape[0] != shape[1] or shape[0] ** 2 <= _DENSE
-
-
-def _value(plan: UnitPlan, keys: Int64, costs: Float64, shape: tuple[int, int]) -> float:
-    return float(plan.units @ costs[np.searchsorted(keys, plan.keys(shape[1]))]) / plan.total
-
-
-def _solved(rows: Int64, columns: Int64, costs: Float64, goal: float, shape: tuple[int, int]) -> UnitPlan | None:
-    """The plan of a solver, or None where it has none that uses only these pairs."""
     n, m = shape
+    known = costs[np.searchsorted(keys, start.keys(m))]
+    goal = float(start.units @ known) / start.total
+    if not enough < goal < math.inf:
+        return start
+    kept = costs <= goal * start.total  # a dearer pair is in no plan that beats the start
+    keys, costs = keys[kept], costs[kept]
+    rows, columns = np.divmod(keys, m)
     if n != m:
-        return _unequal(rows, columns, costs, shape) if n * m <= _UNEQUAL else None
-    if _exact(shape):
-        _, matched = linear_sum_assignment(_dense(rows, columns, costs, shape))
+        found = _unequal(rows, columns, costs, shape) if n * m <= _UNEQUAL else None
+    elif n * n <= _DENSE:
+        found = _matched(linear_sum_assignment(_dense(rows, columns, costs, shape))[1], keys)
     else:
-        # In whole steps: ties and roundings of near-ties are what the solver loses its time with.
-        matched = sparse_matching(np.minimum(np.rint(costs / (goal * _STEP)), 2.0**40), rows, columns, n)
-    everyone = np.arange(n)
-    used = np.isin(everyone * m + matched, rows * m + columns)
-    return UnitPlan(everyone, matched, np.ones(n, dtype=np.int64), n) if used.all() else None
+        found = _matched(_part_by_part(rows, columns, costs, start.columns[np.argsort(start.rows)], orders), keys)
+    if found is None:
+        return start
+    return found if float(found.units @ costs[np.searchsorted(keys, found.keys(m))]) / found.total < goal else start
+
+
+def _matched(columns: Int64, keys: Int64) -> UnitPlan | None:
+    """The plan of a permutation, if all of its pairs are offered."""
+    n = len(columns)
+    plan = UnitPlan(np.arange(n), columns.astype(np.int64), np.ones(n, dtype=np.int64), n)
+    wanted = plan.keys(n)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return plan if (keys[place] == wanted).all() else None
+
+
+def _part_by_part(rows: Int64, columns: Int64, costs: Float64, matched: Int64, orders: Sequence[Int64]) -> Int64:
+    """A permutation that no part of the rows, in the orders, improves much; it begins with `matched`."""
+    n, matched = len(matched), matched.copy()
+    number = csr_array((np.arange(1, len(costs) + 1), (rows, columns)), shape=(n, n))
+    padded = np.append(2 * float(costs.max()) * n, costs)  # a pair that is not offered costs more than a whole plan of others
+    for order in orders:
+        for part in np.split(order, np.arange(_PART, n, _PART)):
+            mine = matched[part]
+            _, best = linear_sum_assignment(padded[number[part][:, mine].toarray()])
+            matched[part] = mine[best]
+    return matched
 
 
 def _dense(rows: Int64, columns: Int64, costs: Float64, shape: tuple[int, int]) -> Float64:

@@ -23,6 +23,10 @@ from kd2m_theory.estimators.sparse_transport import UnitPlan, cheap_plan, cheape
 
 # Pairs that are tried for each point; all where a class has no more than three times as many points.
 _NEAREST = 32
+# An excess over the change of the loss, as a share of its size, that is not worth a better plan; two classes have no other.
+_ENOUGH = 1e-7
+# Classes by whose probabilities the points of a large class are ordered, to match neighbours anew.
+_ORDERS = 3
 # Pair by pair these rows are never worse than the older ones. Along a plan of few pairs they might be; where no class has more
 # pairs than this, the older rows are computed too and the better side is kept.
 _EVERY_PAIR = 2**18
@@ -53,25 +57,34 @@ def _candidates(student: Cloud, teacher: Cloud) -> Int64:
     return cheapest_pairs(np.hstack((p_s, a_s)), np.hstack((a_t, p_t)), *own, _NEAREST)
 
 
-def _start(student: Cloud, teacher: Cloud, paired: bool) -> UnitPlan:
-    """A plan from the start: each input with itself, or else the points in the order of their losses."""
-    if paired:
-        return monotone_plan(np.arange(len(student.logits)), np.arange(len(teacher.logits)))
-    return monotone_plan(np.argsort(student.losses, kind="stable"), np.argsort(teacher.losses, kind="stable"))
+def _starts(student: Cloud, teacher: Cloud, paired: bool) -> tuple[UnitPlan, ...]:
+    """Plans from the start: the points in the order of their losses, and each input with itself."""
+    by_loss = monotone_plan(np.argsort(student.losses, kind="stable"), np.argsort(teacher.losses, kind="stable"))
+    return (by_loss, monotone_plan(*(np.arange(len(student.losses)),) * 2)) if paired else (by_loss,)
+
+
+def _orders(cloud: Cloud) -> tuple[Int64, ...]:
+    """The points by their loss, and by the probabilities that vary most."""
+    spread = np.argsort(-cloud.probability.std(axis=0), kind="stable")[:_ORDERS]
+    values = (cloud.losses, *(cloud.probability[:, c] for c in spread))
+    return tuple(np.argsort(each, kind="stable") for each in values)
 
 
 def _class_sides(student: Cloud, teacher: Cloud, paired: bool) -> _ClassSides:
     shape = len(student.logits), len(teacher.logits)
-    start = _start(student, teacher, paired)
-    keys = merged(_candidates(student, teacher), start.keys(shape[1]))
+    starts = _starts(student, teacher, paired)
+    keys = merged(_candidates(student, teacher), *(start.keys(shape[1]) for start in starts))
     rows, columns = np.divmod(keys, shape[1])
     found = enclosures(student, teacher, rows, columns)
     change = student.losses[rows] - teacher.losses[columns]
+    orders = _orders(student) * (1 if paired else 3)  # without a plan that is near the best one from the start
+    enough = _ENOUGH * (float(np.abs(change).mean()) + _ENOUGH)
 
     def least(side: Float64, change: Float64) -> float:
         """The mean of the side along a plan that keeps its excess over the change of the loss small."""
         excess = np.where(np.isfinite(side), np.maximum(side - change, 0.0), np.inf)
-        plan = cheap_plan(keys, excess, shape, start)
+        start = min(starts, key=lambda start: start.mean(excess[np.searchsorted(keys, start.keys(shape[1]))]))
+        plan = cheap_plan(keys, excess, shape, start, orders, enough)
         return plan.mean(side[np.searchsorted(keys, plan.keys(shape[1]))])
 
     envelope = least(-found.envelope_lower, -change), least(found.envelope_upper, change)

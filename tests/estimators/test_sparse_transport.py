@@ -40,16 +40,19 @@ def test_the_cheapest_pairs_of_rows_and_columns():
 
 @pytest.mark.parametrize("dense", [0, 10**6])
 @pytest.mark.parametrize("scale", [1.0, 1e-12])
-def test_as_many_rows_as_columns_get_the_best_permutation(dense, scale, monkeypatch):
+def test_as_many_rows_as_columns_get_the_best_permutation_or_one_near_it(dense, scale, monkeypatch):
     monkeypatch.setattr(sparse_transport, "_DENSE", dense)
     rng = np.random.default_rng(1)
     x = rng.normal(size=(80, 3))
     costs = scale * ((x[:, None] - x[rng.permutation(80)] - 0.1 * rng.normal(size=3)) ** 2).sum(2)
     keys = np.arange(costs.size)
     start = monotone_plan(np.arange(80), np.arange(80))
-    found = cheap_plan(keys, costs.ravel(), costs.shape, start)
+    monkeypatch.setattr(sparse_transport, "_PART", 40)
+    found = cheap_plan(keys, costs.ravel(), costs.shape, start, [np.argsort(x[:, c]) for c in range(3)] * 3)
     best = costs[linear_sum_assignment(costs)].mean()
-    assert best * (1 - 1e-12) <= value(found, costs) <= best * 1.01
+    assert (
+        best * (1 - 1e-12) <= value(found, costs) <= (best * (1 + 1e-12) if dense else value(start, costs) / 50)
+    )  # in parts it is near, and not best
     assert all((each == 1).all() for each in marginals(found, 80, 80))
 
 
@@ -73,7 +76,7 @@ def test_pairs_that_are_not_offered_are_not_used(dense, monkeypatch):
     keys = merged(few, start.keys(30))
     costs = rng.random(len(keys))
     costs[~np.isin(keys, start.keys(30)) & (rng.random(len(keys)) < 0.2)] = np.inf
-    found = cheap_plan(keys, costs, (30, 30), start)
+    found = cheap_plan(keys, costs, (30, 30), start, [np.arange(30)])
     used = costs[np.searchsorted(keys, found.keys(30))]
     assert np.isin(found.keys(30), keys).all()
     assert used.mean() < costs[np.searchsorted(keys, start.keys(30))].mean()
