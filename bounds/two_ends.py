@@ -80,7 +80,8 @@ class Cloud:
     def losses(self) -> Float64:
         """Cross-entropy of each point (n), nats."""
         with np.errstate(under="ignore"):
-            return np.log(np.exp(self.logits).sum(axis=1)) - self.logits[:, self.label]
+            result: Float64 = np.log(np.exp(self.logits).sum(axis=1)) - self.logits[:, self.label]
+        return result
 
 
 def cloud_of(logits: Float64, label: int) -> Cloud:
@@ -230,7 +231,8 @@ def _logarithms(segments: Segments) -> tuple[Float64, Float64]:
 
 def _formula_error(segments: Segments, a: Float64, b: Float64) -> Float64:
     """How far relative errors of P and Q may move a P/r or b Q/r."""
-    return 4 * segments.relative * (6 + np.minimum(a + b, _LARGEST_LOG))
+    result: Float64 = 4 * segments.relative * (6 + np.minimum(a + b, _LARGEST_LOG))
+    return result
 
 
 def _envelope(segments: Segments) -> tuple[Float64, Float64]:

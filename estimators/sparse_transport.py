@@ -94,7 +94,8 @@ def cheapest_pairs(left: Float64, right: Float64, row_terms: Float64, column_ter
 def merged(*keys: Int64) -> Int64:
     """All keys once, increasing."""
     every = np.sort(np.concatenate(keys))
-    return every[np.append(True, every[1:] > every[:-1])]
+    result: Int64 = every[np.append(True, every[1:] > every[:-1])]
+    return result
 
 
 def _cheapest_of_rows(left: Float64, right: Float64, column_terms: Float64, count: int) -> Int64:

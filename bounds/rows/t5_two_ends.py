@@ -51,10 +51,9 @@ class _ClassSides:
 
 def _candidates(student: Cloud, teacher: Cloud) -> Int64:
     """Keys of each point's pairs of least Jeffreys divergence Σ (p_S − p_T)(a_S − a_T)."""
-    sides = [(each.probability, np.maximum(each.logits, -1e3)) for each in (student, teacher)]
-    (p_s, a_s), (p_t, a_t) = sides
-    own = [np.einsum("ij,ij->i", p, a) for p, a in sides]
-    return cheapest_pairs(np.hstack((p_s, a_s)), np.hstack((a_t, p_t)), *own, _NEAREST)
+    (p_s, a_s), (p_t, a_t) = ((each.probability, np.maximum(each.logits, -1e3)) for each in (student, teacher))
+    own_s, own_t = np.einsum("ij,ij->i", p_s, a_s), np.einsum("ij,ij->i", p_t, a_t)
+    return cheapest_pairs(np.hstack((p_s, a_s)), np.hstack((a_t, p_t)), own_s, own_t, _NEAREST)
 
 
 def _starts(student: Cloud, teacher: Cloud, paired: bool) -> tuple[UnitPlan, ...]:
