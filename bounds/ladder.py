@@ -23,6 +23,7 @@ from kd2m_theory.bounds.rows import (
     t3_joint,
     t4_marginal,
     t5_convex,
+    t5_two_ends,
     t6_kernel,
     t7_divergence,
     t8_accuracy,
@@ -46,6 +47,7 @@ ROWS: tuple[Row, ...] = (
     *t3_joint.ROWS,
     *t4_marginal.ROWS,
     *t5_convex.ROWS,
+    *t5_two_ends.ROWS,
     *t6_kernel.ROWS,
     *t7_divergence.ROWS,
     *t8_accuracy.ROWS,
@@ -124,6 +126,8 @@ class Ladder:
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks"
             )
         refuse_bound_of_the_sample(self.settings.loss_bound, (logits, features))
+        if features is not None and logits is not None:
+            logits.coincide(features)
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
         for view in (features, logits):
             if view is not None:

@@ -82,6 +82,7 @@ class View:
             setattr(self, item.name, _read_only(getattr(self, item.name)))
         self._memory: dict[str, object] = {}
         self._seconds: dict[str, float] = {}
+        self._of_logits = self._memory, self._seconds
         self._used: set[str] = set()
         self._new: set[str] = set()
 
@@ -111,15 +112,29 @@ class View:
         own = time.perf_counter() - start - sum(self._seconds[key] for key in self._new)
         return result, own + sum(self._seconds[key] for key in self._used)
 
-    def shared(self, key: str, compute: Callable[[], T]) -> T:
-        """A value that several rows read: computed once, its time counted for each row that reads it."""
-        self._used.add(key)
-        if key not in self._memory:
+    def shared(self, key: str, compute: Callable[[], T], *, of_logits: bool = False) -> T:
+        """A value that several rows read: computed once, its time counted for each row that reads it.
+
+        Args:
+            key: its name; one name for one value.
+            compute: the value.
+            of_logits: whether it is a function of logits, labels and settings; a view that coincides has it too then.
+        """
+        memory, seconds = self._of_logits if of_logits else (self._memory, self._seconds)
+        if key not in memory:
             start = time.perf_counter()
-            self._memory[key] = _read_only(compute())
-            self._seconds[key] = time.perf_counter() - start
+            memory[key] = _read_only(compute())
+            seconds[key] = time.perf_counter() - start
             self._new.add(key)
-        return self._memory[key]  # type: ignore[return-value]
+        self._used.add(key)
+        self._seconds[key] = seconds[key]
+        return memory[key]  # type: ignore[return-value]
+
+    def coincide(self, other: "View") -> None:
+        """Share what is a function of the logits with another view, if its logits are the same: one head, replayed."""
+        mine, theirs = (self.logits_student, self.logits_teacher), (other.logits_student, other.logits_teacher)
+        if all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True)):
+            self._of_logits = other._of_logits
 
     @cached_property
     def lipschitz(self) -> float:
@@ -209,7 +224,7 @@ class View:
                 result[label] = optimal_cost(cost(a, b, label), *uniform, max_pivots=self.settings.max_pivots)
             return result
 
-        return self.shared(key, compute)
+        return self.shared(key, compute, of_logits=True)
 
     @cached_property
     def change_error(self) -> float:

@@ -38,6 +38,8 @@ HYPOTHESES: Mapping[str, str] = MappingProxyType(
         "convex loss": "The loss is convex in the logits.",
         "½-smooth loss": "The loss's second derivative along a change Δ of the logits is at most ½‖Δ‖².",
         "self-concordant loss": "The loss's third derivative along Δ is at most max_c Δ_c − min_c Δ_c times the second.",
+        "log-sum-exp loss": "The loss is ln Σ_c exp(a_c) plus a linear function of the logits: its derivatives along Δ are the "
+        "mean, the variance and the third central moment of Δ_c under one law.",
         "squared loss": "The loss is the squared distance of the logits from the one-hot label, ‖Wz + b − e_y‖².",
         "Brier's score": "The loss is the squared distance of the probabilities from the one-hot label, ‖p − e_y‖².",
         "0–1 loss": "The loss is 1 where the predicted class is wrong and 0 where it is right.",

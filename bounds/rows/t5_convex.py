@@ -20,6 +20,7 @@ Each pair of points takes the best of these, and each side is tightened over γ:
 gives a valid side, so the primal cost is the one reported.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,10 +28,14 @@ from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
+from kd2m_theory.bounds.two_ends import growth
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS, TINY
+
+# Class by class, the least transport cost of minus the lower side and of the upper side.
+BothSides = Callable[[View], tuple[dict[int, Enclosure], dict[int, Enclosure]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +131,6 @@ def _variance(at: Float64, there: Float64, label: int) -> tuple[Float64, float]:
     return square - mean**2, 32 * EPS * (own.shape[1] + 8 + depth) * size
 
 
-def _growth(reach: Float64, sign: float) -> Float64:
-    """g(r) for sign 1, rounded up; h(r) for sign −1, rounded down."""
-    small = reach < 1e-2
-    series = 0.5 + sign * reach / 6 + reach**2 / 24 + sign * reach**3 / 120 + (reach**4 / 700 if sign > 0 else 0.0)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        ratio = (np.expm1(sign * reach) - sign * reach) / reach**2
-    result: Float64 = np.where(small, series, ratio) * (1.0 + sign * 1e-11)
-    return result
-
-
 def _curved(student: Float64, teacher: Float64, label: int, upper: bool) -> CostMatrix:
     """The upper side, or minus the lower one. Curvatures are moved outward by their error, so they add none."""
     segments = _segments(student, teacher, label)
@@ -148,7 +143,7 @@ def _curved(student: Float64, teacher: Float64, label: int, upper: bool) -> Cost
         (segments.end, -1.0, at_student, error_s),
     ):
         growing = upper == (sign > 0)
-        rate = _growth(segments.reach, 1.0 if growing else -1.0)
+        rate = growth(segments.reach, 1.0 if growing else -1.0)
         with np.errstate(over="ignore", invalid="ignore"):
             candidate = base + sign * rate * (curvature + error if growing else np.maximum(curvature - error, 0.0))
         # Where e^r overflows there is no candidate.
@@ -169,13 +164,23 @@ def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosur
     return Sides(-sums["minus lower"].upper, sums["upper"].upper, sums)
 
 
+def slope_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
+    """The transport of T5 in each class: of minus the lower side, and of the upper side."""
+    return view.class_costs("t5_lower", _negative_lower), view.class_costs("t5_upper", _upper)
+
+
+def curvature_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
+    """The transport of T5.curved in each class: of minus the lower side, and of the upper side."""
+    lower = view.class_costs("t5_curved_lower", _negative_curved_lower)
+    return lower, view.class_costs("t5_curved_upper", _curved_upper)
+
+
 def _slopes(view: View) -> Sides:
-    return _sides(view, view.class_costs("t5_lower", _negative_lower), view.class_costs("t5_upper", _upper))
+    return _sides(view, *slope_costs(view))
 
 
 def _curvatures(view: View) -> Sides:
-    lower = view.class_costs("t5_curved_lower", _negative_curved_lower)
-    return _sides(view, lower, view.class_costs("t5_curved_upper", _curved_upper))
+    return _sides(view, *curvature_costs(view))
 
 
 def curved_upper(view: View) -> float:

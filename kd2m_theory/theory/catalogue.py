@@ -15,6 +15,7 @@ MODULES = (
     "t4_marginal",
     "t5_convex",
     "t5_curved",
+    "t5_two_ends",
     "t6_kernel",
     "t7_divergence",
     "t8_accuracy",

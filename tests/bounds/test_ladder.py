@@ -68,6 +68,10 @@ LADDERS = (
     ("T2.logits.head_aware", "T1.logits.head_aware"),
     # the label-free maximum covers the true label
     ("T5", "T2.head_aware"),
+    ("T5.sharp", "T5.envelope", "T5"),
+    ("T5.sharp", "T5.curved"),
+    ("T5.logits.sharp", "T5.logits.envelope", "T5.logits"),
+    ("T5.logits.sharp", "T5.logits.curved"),
 )
 
 

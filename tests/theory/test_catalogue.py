@@ -12,6 +12,7 @@ CATALOGUE = theorems()
 ORDER = [
     *(f"T{i}" for i in range(6)),
     "T5.curved",
+    "T5.sharp",
     *(f"T{i}" for i in range(6, 11)),
     *(f"F{i}" for i in range(1, 7)),
     "KD2M.lemma",

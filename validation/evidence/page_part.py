@@ -14,6 +14,7 @@ TABLES = tuple(StoredTable(file=file_name(name), command="make evidence", read=r
 _LISTED = {
     "rows": ("family", "family of pairs", ("row",)),
     "transport": ("kind", "kind of problem", ("geometry", "weights")),
+    "segments": ("family", "family of pairs of points", ("from", "classes")),
     "files": ("file", "file", ("damage",)),
     "coverage": ("order", "order of the sample in its file", ("claim", "law", "pair", "n", "delta")),
 }
