@@ -87,7 +87,7 @@ def test_zeros_of_either_sign_are_one_content():
 @pytest.mark.parametrize("distinct", [True, False])
 def test_rows_cover_on_files_sorted_by_class_and_by_loss(key, distinct):
     """The yardsticks on a population of two kinds of input, the file sorted; δ each, judged at one in a million."""
-    rng, delta, n, trials = np.random.default_rng(7), 0.2, 120, 250
+    rng, delta, n, trials = np.random.default_rng(7), 0.2, 120, 150
     margin, wrong = 1.5, 0.475
     misses = dict.fromkeys(["F1.risk", "F1.gap"], 0)
     bound = 2 * np.log(2)

@@ -72,15 +72,14 @@ def test_paired_distances_keep_their_pairs():
     def paired(x, y):
         return np.sqrt(((x - y) ** 2).sum(axis=1).mean())
 
-    check_metric(paired, paired=True, examples=40, **SMALL).assert_ok()
+    check_metric(paired, paired=True, examples=20, **SMALL).assert_ok()
     assert [failure.name for failure in check_metric(paired, equal_sizes=True, examples=60, **SMALL).failures] == [
         "permutation"
     ]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_squared_distance_breaks_the_triangle_inequality_and_the_code_shows_it(seed):
-    result = caught(squared, "triangle", seed=seed, **SMALL)
+def test_a_squared_distance_breaks_the_triangle_inequality_and_the_code_shows_it():
+    result = caught(squared, "triangle", **SMALL)
     (_, direct), (_, detour) = result.measured
     assert direct > detour
     names = {"distance": squared}
@@ -215,7 +214,7 @@ def test_a_callable_that_takes_no_tensors_is_not_blamed():
 
 def test_equal_seeds_give_equal_reports():
     for distance, axioms in ((nan_on_duplicates, ("finite", "triangle")), (gaussian_kl, ("finite", "symmetry"))):
-        first, second = (check_metric(distance, axioms=axioms, seed=3, examples=40, **SMALL) for _ in range(2))
+        first, second = (check_metric(distance, axioms=axioms, seed=3, examples=15, **SMALL) for _ in range(2))
         assert first == second
         assert str(first) == str(second)
 
@@ -230,7 +229,7 @@ def test_nothing_is_printed_and_no_folder_written(tmp_path):
 
 
 def test_the_table_names_every_axiom():
-    words = str(check_metric(squared, examples=20, axioms=ALL_AXIOMS, **SMALL))
+    words = str(check_metric(squared, examples=10, axioms=ALL_AXIOMS, **SMALL))
     assert all(name in words for name in ALL_AXIOMS)
     assert "np.array([[" in words
 

@@ -55,7 +55,7 @@ def misses(names, draws=150, n=60, delta=0.3, seed=1):
 
 
 def test_rows_cover_the_population_and_share_one_delta():
-    draws, delta = 150, 0.3
+    draws, delta = 80, 0.3
     count = misses(POPULATION, draws, delta=delta)
     # All rows together may fail in a share δ of the samples, and each has a share of that to itself.
     assert max(count.values()) <= binom.ppf(0.999, draws, delta)

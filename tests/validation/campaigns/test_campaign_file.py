@@ -203,6 +203,7 @@ def test_a_name_that_is_none(tmp_path):
         campaign({})
 
 
+@pytest.mark.long
 def test_every_shipped_campaign_can_begin():
     assert set(shipped_campaigns()) == {"quick", "standard", "gpu"}
     for name in ("quick", "standard"):

@@ -179,12 +179,14 @@ def spread(mean):
     return mean.std(dim=0).mean().item()
 
 
+@pytest.mark.long
 def test_the_pair_is_real(pairs, digits):
     _, _, student, _, _, teacher = pairs["whole"]
     assert accuracy(teacher.logits, digits) > 0.9
     assert accuracy(student.logits, digits) > 0.7
 
 
+@pytest.mark.long
 def test_the_teacher_head_does_not_collapse(pairs, digits):
     for name in ("whole", "fusion", "variance"):
         _, _, _, (mean_student, _), (mean_teacher, log_variance), _ = pairs[name]
@@ -194,6 +196,7 @@ def test_the_teacher_head_does_not_collapse(pairs, digits):
         assert -3 < log_variance.mean() < 1.5
 
 
+@pytest.mark.long
 def test_without_the_anchor_it_does(pairs, digits):
     _, _, _, (mean_student, _), (mean_teacher, _), _ = pairs["anchor"]
     assert accuracy(mean_teacher, digits) < 0.4
@@ -201,6 +204,7 @@ def test_without_the_anchor_it_does(pairs, digits):
     assert spread(mean_teacher) < 0.2 * spread(pairs["whole"][4][0])
 
 
+@pytest.mark.long
 def test_predicted_variance_acts(pairs):
     """It differs between images and is larger where the teacher is unsure."""
     _, _, _, _, (_, log_variance), teacher = pairs["whole"]
@@ -212,6 +216,7 @@ def test_predicted_variance_acts(pairs):
     assert not torch.allclose(pairs["variance"][2].logits, pairs["whole"][2].logits, atol=0.01)
 
 
+@pytest.mark.long
 def test_fusion_acts(pairs):
     """Its gates move, and the student comes out different."""
     made, start, student, _, _, _ = pairs["whole"]
@@ -222,6 +227,7 @@ def test_fusion_acts(pairs):
     assert not torch.allclose(pairs["fusion"][2].logits, student.logits, atol=0.01)
 
 
+@pytest.mark.long
 def test_the_distribution_term_reaches_shallow_stages_through_the_fusion_only(trained_teacher, digits):
     images, labels = (part[:20] for part in digits)
     for fusion in (True, False):
@@ -258,6 +264,7 @@ def test_a_head_reads_a_shallow_stage_that_the_features_forgot():
     assert found[1] == pytest.approx(1 / 3)
 
 
+@pytest.mark.long
 def test_only_the_teachers_head_learns_from_the_teachers_side(trained_teacher, digits):
     teacher = copy.deepcopy(trained_teacher).requires_grad_(True)
     student = Net((4, 8, 16), 1)

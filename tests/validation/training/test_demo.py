@@ -43,6 +43,7 @@ def test_it_is_two_configurations_with_one_teacher_and_one_split_of_the_images()
     assert demo.configurations(0)["cw2"] == shipped
 
 
+@pytest.mark.long
 def test_the_pair_is_that_of_a_run_of_its_configuration(tmp_path):
     run = train(demo.configurations(3, SHORT)["cw2"], tmp_path / "run", device="cpu")
     kept, made = Pair.load(run.pairs[2]), short().pairs["cw2"]
