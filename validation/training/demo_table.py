@@ -31,9 +31,11 @@ _SHOWN = (
     "T3.directed",
     "T5",
     "T5.curved",
+    "T5.sharp",
     "T2.logits.head_aware",
     "T0",
     "T5.logits.curved",
+    "T5.logits.sharp",
     "T0.error",
 )
 _HOLDS = {True: "yes", False: "NO", None: "–"}
