@@ -31,7 +31,7 @@ def _truncated(rng: np.random.Generator, data: bytes) -> bytes:
 
 def _flipped(rng: np.random.Generator, data: bytes) -> bytes:
     changed = bytearray(data)
-    for _ in range(int(rng.integers(1, 9))):
+    for _ in range(int(rng.integers(1, 9)) if changed else 0):
         changed[_place(rng, data)] ^= 1 << int(rng.integers(8))
     return bytes(changed)
 
@@ -408,7 +408,8 @@ def _encrypted(rng: np.random.Generator, data: bytes) -> bytes:
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         start = changed.find(mark)
         while start >= 0:
-            changed[start + at] |= 1
+            if start + at < len(changed):  # the archive may be cut off
+                changed[start + at] |= 1
             start = changed.find(mark, start + 4)
     return bytes(changed)
 
