@@ -47,7 +47,7 @@ def large(monkeypatch):
 
 
 @pytest.mark.parametrize("route", ["medium", "large"])
-@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("p", [pytest.param(1, marks=pytest.mark.long), 2])
 @pytest.mark.parametrize("case", CLOUDS)
 def test_large_assignments_equal_the_dense_solver(case, p, route, request):
     if route == "large":

@@ -202,6 +202,7 @@ def test_eight_threads_of_network_lipschitz(unusual):
     assert changed(before, state()) == {}
 
 
+@pytest.mark.long
 def test_six_threads_draw_what_one_draws(pair, unusual, tmp_path):
     reports = [audit(pair, 0.01 * k, only=["T0", "T1.directed"]) for k in range(1, 7)]
     for k, report in enumerate(reports):

@@ -71,7 +71,9 @@ def files_of(name):
     return figure_of(name).rendered(table_of(name), FORMATS if name in IN_EVERY_FORMAT else ("svg", "json"))
 
 
-@every_figure
+@pytest.mark.parametrize(
+    "name", [name if name in IN_EVERY_FORMAT else pytest.param(name, marks=pytest.mark.long) for name in NAMES], scope="module"
+)
 def test_a_figure_drawn_again_from_its_stored_numbers_has_the_same_bytes(name):
     first = files_of(name)
     stored = json.loads(first["json"], parse_constant=lambda word: pytest.fail(f"{word} is not valid JSON"))

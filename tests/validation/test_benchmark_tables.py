@@ -211,6 +211,7 @@ def test_shipped_tables_have_the_columns_that_their_scripts_write(monkeypatch):
         assert [[column.name for column in script[each]] for each in columns] == stored, name
 
 
+@pytest.mark.long
 def test_a_script_stores_what_it_prints(tmp_path):
     path = tmp_path / "gaussian.json"
     script = ROOT / "validation" / "benchmarks" / "gaussian.py"

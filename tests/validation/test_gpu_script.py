@@ -105,6 +105,7 @@ def test_a_point_that_is_cut_off_by_the_end_of_the_time_has_not_failed(gpu, tmp_
     assert (done["sleeps"].status, done["sleeps"].reason[-32:]) == ("not enough time left", "s that were left did not suffice")
 
 
+@pytest.mark.long
 def test_a_point_that_hangs_is_killed_with_its_children(tmp_path, monkeypatch):
     process = importlib.import_module("gpu_process")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))

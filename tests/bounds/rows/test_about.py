@@ -182,7 +182,7 @@ def test_gaussian_classes_say_nothing_about_how_common_a_class_is():
 
 @pytest.mark.parametrize("delta", [0.05, 0.3])
 def test_gaussian_classes_cover_the_population_and_the_samples_shares_would_not(delta):
-    shares, means, draws, n = (0.5, 0.5), ((-6.0, -6.0), (-6.0, 6.0)), 300, 60
+    shares, means, draws, n = (0.5, 0.5), ((-6.0, -6.0), (-6.0, 6.0)), 150, 60
     truth = true_gap(shares, *means)
     rng, missed, naive = np.random.default_rng(9), 0, 0
     for _ in range(draws):

@@ -51,6 +51,7 @@ def test_the_pair_is_that_of_a_run_of_its_configuration(tmp_path):
         np.testing.assert_array_equal(getattr(kept, name), getattr(made, name))
 
 
+@pytest.mark.long
 def test_both_students_meet_one_teacher_on_the_same_test_images():
     alone, cw2 = short().pairs["alone"], short().pairs["cw2"]
     np.testing.assert_array_equal(alone.features_teacher, cw2.features_teacher)
@@ -60,6 +61,7 @@ def test_both_students_meet_one_teacher_on_the_same_test_images():
     assert heads["cw2"] < 1e-6 < heads["alone"]
 
 
+@pytest.mark.long
 def test_no_row_is_violated_and_the_enclosures_are_tight():
     for report in short().reports.values():
         assert report.violations == ()
@@ -71,6 +73,7 @@ def test_no_row_is_violated_and_the_enclosures_are_tight():
                     assert distance.relative_gap <= 1e-9
 
 
+@pytest.mark.long
 def test_files_are_written_and_audit_to_the_same_numbers(tmp_path):
     paths = short().write(tmp_path)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in paths) == [
@@ -142,6 +145,7 @@ def script(monkeypatch):
     return module
 
 
+@pytest.mark.long
 def test_the_script_stores_what_a_run_says_and_sees_that_another_says_otherwise(script, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["demonstration.py", "--save", str(tmp_path)])
     assert script.main() == 0

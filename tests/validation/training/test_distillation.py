@@ -496,6 +496,7 @@ def test_weights_that_do_not_fit_name_the_first_difference(tmp_path):
         read_weights(path, model, "student")
 
 
+@pytest.mark.long
 def test_every_objective_trains_a_student_of_digits(tmp_path):
     # The one full set of smoke runs: shipped configurations, two steps each.
     from kd2m_theory.validation.training.configuration import read_configuration

@@ -147,7 +147,7 @@ def test_the_median_for_the_mean_is_refuted_by_default():
 CATALOGUE = theorems()
 # Costly to search; and of T6 and T8 one mutant is wrong only where three predictions are vertices, or where two numbers are
 # equal, which no search meets.
-NOT_SEARCHED = ("T3", "T5", "T5.curved", "T6", "T8", "T10")
+NOT_SEARCHED = ("T3", "T5", "T5.curved", "T5.sharp", "T6", "T8", "T10")
 
 
 def posing(theorem, mutant, mutants):
