@@ -10,7 +10,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.transport import MAX_PIVOTS
 
 # Hypotheses that no sample can show and no file can say: the user may vouch for them by key. A row that needs one has no number
-# until then, and costs no certainty.
+# until then, and spends no δ.
 VOUCHABLE = ("gaussian classes", "teacher labels")
 # Problems on the whole cloud (T3, T4) are solved without being asked for up to this many samples.
 WHOLE_CLOUD = 2_000

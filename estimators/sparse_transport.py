@@ -118,8 +118,8 @@ def cheap_plan(
 ) -> UnitPlan:
     """A plan of low cost along the pairs with these keys i·m + j, which hold all of those of the plan `start`.
 
-    Small problems are solved. As many columns as rows, and many of them, are matched anew part by part: rows that are near each
-    other in one of the orders, with the columns that they have.
+    Small problems are solved. As many columns as rows, and many of them, are matched again part by part: rows that are near
+    each other in one of the orders, with the columns that they have.
 
     Args:
         keys: of the pairs, increasing.

@@ -25,7 +25,7 @@ from kd2m_theory.estimators.sparse_transport import UnitPlan, cheap_plan, cheape
 _NEAREST = 32
 # An excess over the change of the loss, as a share of its size, that is not worth a better plan; two classes have no other.
 _ENOUGH = 1e-7
-# Classes by whose probabilities the points of a large class are ordered, to match neighbours anew.
+# The points of a large class are matched again among neighbours, in the order of the probability of each of so many classes.
 _ORDERS = 3
 # Pair by pair these rows are never worse than the older ones. Along a plan of few pairs they might be; where no class has more
 # pairs than this, the older rows are computed too and the better side is kept.

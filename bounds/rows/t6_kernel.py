@@ -23,6 +23,7 @@ from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, LINEAR, LOGITS, SHARED_HEAD, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.scale import exponent_of
 
 
 def _class_bound(x: Float64, y: Float64, weight: Float64, quadratic: float, target: Float64) -> tuple[float, float]:
@@ -51,7 +52,7 @@ def _class_bound(x: Float64, y: Float64, weight: Float64, quadratic: float, targ
 def _sides(view: View, points: tuple[Float64, Float64], weight: Float64, targets: Float64) -> Sides:
     labels = view.both_labels()
     # ‖Wz − t‖² grows by 4^k when W and t do by 2^k: no square leaves float64 before the sum is scaled back.
-    exponent = max(_exponent(weight), _exponent(targets))
+    exponent = max(exponent_of(weight), exponent_of(targets))
     weight, targets = np.ldexp(weight, -exponent), np.ldexp(targets, -exponent)
     total, slack, quadratic = 0.0, 0.0, float(np.linalg.norm(weight.T @ weight))
     for label, share in view.shares.items():
@@ -62,15 +63,10 @@ def _sides(view: View, points: tuple[Float64, Float64], weight: Float64, targets
     return both_sides(math.nextafter(upper, math.inf), details={"rounding": slack})
 
 
-def _exponent(*arrays: Float64) -> int:
-    """Of the largest number, base two."""
-    return int(np.frexp(max(float(np.abs(array).max()) for array in arrays))[1])
-
-
 def _features(view: View) -> Sides:
     assert view.bias is not None
     # Wz does not change when z is divided by a power of two and W multiplied; squares then stay within float64.
-    exponent = _exponent(view.student, view.teacher)
+    exponent = exponent_of(view.student, view.teacher)
     clouds = np.ldexp(view.student, -exponent), np.ldexp(view.teacher, -exponent)
     return _sides(view, clouds, np.ldexp(view.linear, exponent), np.eye(view.classes) - view.bias)
 
