@@ -5,6 +5,7 @@ import importlib.metadata
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ def installed_modules():
             yield (package if path.stem == "__init__" else f"{package}.{path.stem}"), path
 
 
-MODULES = dict(installed_modules())
+@cache
+def modules():
+    return dict(installed_modules())
 
 
 def imported(source):
@@ -42,17 +45,19 @@ def imported(source):
             assert node.level == 0, "a relative import"
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                yield whole if whole in MODULES else node.module
+                yield whole if whole in modules() else node.module
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             name = node.value.partition(":")[0]
             if name.count(".") > 1:  # packages are named to find files in them
                 yield name
 
 
-GRAPH = {
-    module: {name for name in imported(path.read_text(encoding="utf-8")) if name in MODULES and name != module}
-    for module, path in MODULES.items()
-}
+@cache
+def graph_of_the_house():
+    return {
+        module: {name for name in imported(path.read_text(encoding="utf-8")) if name in modules() and name != module}
+        for module, path in modules().items()
+    }
 
 
 def floor(module):
@@ -85,11 +90,11 @@ def circles(graph):
 
 
 def test_no_import_goes_up():
-    assert not list(upward(GRAPH))
+    assert not list(upward(graph_of_the_house()))
 
 
 def test_no_modules_import_one_another():
-    assert not circles(GRAPH)
+    assert not circles(graph_of_the_house())
 
 
 def test_an_upward_import_and_a_circle_would_be_seen():

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from reports import a_pair, reports
+from reports import a_pair, report_of
 
 PAGE = re.compile(r'<section aria-labelledby="reproduce">.*?</section>', re.DOTALL)
 
@@ -40,7 +40,7 @@ def test_the_page_and_the_picture_are_the_same_but_for_the_command(command, stor
 
 
 def test_a_violated_audit_ends_with_one(command):
-    reports()["violated"].to_json("r.json")
+    report_of("violated").to_json("r.json")
     status, out, err = command("report", "r.json", "--report", "r.html")
     assert (status, err) == (1, "")
     assert "VIOLATED: T0.error" in out
@@ -48,7 +48,7 @@ def test_a_violated_audit_ends_with_one(command):
 
 
 def test_an_audit_without_its_violations_is_refused(command):
-    reports()["violated"].to_json("r.json")
+    report_of("violated").to_json("r.json")
     record = json.loads(Path("r.json").read_text(encoding="utf-8"))
     Path("r.json").write_text(json.dumps(record | {"violations": []}))
     status, out, err = command("report", "r.json", "--report", "r.html")
@@ -72,7 +72,7 @@ def test_an_audit_without_its_violations_is_refused(command):
 )
 def test_bad_input_is_one_line_and_status_two(command, arguments, words):
     a_pair().save("pair.safetensors")
-    reports()["one row"].to_json("r.json")
+    report_of("one row").to_json("r.json")
     before = {path: path.read_bytes() for path in Path().iterdir()}
     status, out, err = command("report", *arguments)
     assert (status, out) == (2, "")

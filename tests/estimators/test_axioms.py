@@ -26,6 +26,10 @@ def squared(x, y):
     return wasserstein(x, y, 2).squared()
 
 
+def squared_centres(x, y):
+    return centre_distance(x, y) ** 2
+
+
 def reproduces(result, distance):
     """Whether the counterexample, run as it is printed, raises."""
     names = {"distance": distance}
@@ -79,15 +83,15 @@ def test_paired_distances_keep_their_pairs():
 
 
 def test_a_squared_distance_breaks_the_triangle_inequality_and_the_code_shows_it():
-    result = caught(squared, "triangle", **SMALL)
+    result = caught(squared_centres, "triangle", **SMALL)
     (_, direct), (_, detour) = result.measured
     assert direct > detour
-    names = {"distance": squared}
+    names = {"distance": squared_centres}
     with pytest.raises(AssertionError):
         exec(result.counterexample, names)
     assert len(names["x"]) + len(names["y"]) + len(names["z"]) == 3  # one point a cloud
     assert names["x"].shape[1] == 1  # on a line
-    assert not check_metric(squared, axioms=["scaling"], examples=60, **SMALL).passed
+    assert not check_metric(squared_centres, axioms=["scaling"], examples=60, **SMALL).passed
 
 
 def gaussian_kl(x, y):
@@ -213,14 +217,14 @@ def test_a_callable_that_takes_no_tensors_is_not_blamed():
 
 
 def test_equal_seeds_give_equal_reports():
-    for distance, axioms in ((nan_on_duplicates, ("finite", "triangle")), (gaussian_kl, ("finite", "symmetry"))):
+    for distance, axioms in ((nan_on_duplicates, ["finite"]), (gaussian_kl, ["symmetry"])):
         first, second = (check_metric(distance, axioms=axioms, seed=3, examples=15, **SMALL) for _ in range(2))
         assert first == second
         assert str(first) == str(second)
 
 
 def test_nothing_is_printed_and_no_folder_written(tmp_path):
-    code = "import f\nfrom kd2m_theory.estimators.axioms import check_metric\nassert not check_metric(f.f, examples=10).passed"
+    code = "import f\nfrom kd2m_theory.estimators.axioms import check_metric\nassert not check_metric(f.f, axioms=['non_negativity'], examples=10).passed"
     (tmp_path / "f.py").write_text("def f(x, y):\n    return float(x.mean() - y.mean())\n")
     command = [sys.executable, "-B", "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -229,7 +233,7 @@ def test_nothing_is_printed_and_no_folder_written(tmp_path):
 
 
 def test_the_table_names_every_axiom():
-    words = str(check_metric(squared, examples=10, axioms=ALL_AXIOMS, **SMALL))
+    words = str(check_metric(squared_centres, examples=10, axioms=ALL_AXIOMS, **SMALL))
     assert all(name in words for name in ALL_AXIOMS)
     assert "np.array([[" in words
 

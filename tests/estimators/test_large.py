@@ -46,7 +46,7 @@ def large(monkeypatch):
     monkeypatch.setattr(transport, "_LARGE", 900)
 
 
-@pytest.mark.parametrize("route", ["medium", "large"])
+@pytest.mark.parametrize("route", ["medium", pytest.param("large", marks=pytest.mark.long)])
 @pytest.mark.parametrize("p", [pytest.param(1, marks=pytest.mark.long), 2])
 @pytest.mark.parametrize("case", CLOUDS)
 def test_large_assignments_equal_the_dense_solver(case, p, route, request):

@@ -67,7 +67,7 @@ def test_a_translated_cloud_is_as_far_as_the_translation(n, p):
     assert wasserstein(x, x + shift, p).value == pytest.approx(np.linalg.norm(shift), rel=1e-12)
 
 
-@pytest.mark.parametrize("n", [50, 1500])
+@pytest.mark.parametrize("n", [50, pytest.param(1500, marks=pytest.mark.long)])
 def test_gaussians_on_the_line(n):
     """W₂² = (μ − μ')² + (σ − σ')² E q², with the q the sample has, and W₁ = E|μ − μ' + (σ − σ') q|."""
     quantiles = stats.norm.ppf((np.arange(n) + 0.5) / n)

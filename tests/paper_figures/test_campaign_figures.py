@@ -74,7 +74,7 @@ def found():
     return found_in(ROWS)
 
 
-@pytest.mark.parametrize("file_format", ["png", "svg"])
+@pytest.mark.parametrize("file_format", [pytest.param("png", marks=pytest.mark.long), "svg"])
 def test_pictures_are_the_same_bytes_every_time(found, file_format):
     first = pictures(found, [file_format])
     assert set(first) == {f"{name}.{file_format}" for name in FILES}

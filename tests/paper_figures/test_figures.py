@@ -31,7 +31,11 @@ from kd2m_theory.validation.stored_tables import StoredTable
 NAMES = [figure.name for figure in registry.figures()]
 # The scope keeps the tests of one figure together, so that they share its table and its files even where two processes share
 # the tests.
-every_figure = pytest.mark.parametrize("name", NAMES, scope="module")
+# In every run one figure of each make; all of them where long tests run.
+OF_EACH_MAKE = ("framework", "transport-map", "gaussian-approximation", "couplings", "ladder", "tightness")
+every_figure = pytest.mark.parametrize(
+    "name", [name if name in OF_EACH_MAKE else pytest.param(name, marks=pytest.mark.long) for name in NAMES], scope="module"
+)
 
 
 def figure_of(name):
@@ -63,7 +67,7 @@ def texts_of(name):
 
 
 # Drawn in every format; of the others SVG, which says where each line and letter stands.
-IN_EVERY_FORMAT = ("transport-map", "gaussian-approximation", "ladder")
+IN_EVERY_FORMAT = ("transport-map", "gaussian-approximation")
 
 
 @cache

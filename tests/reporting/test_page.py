@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from reports import a_pair, reports
+from reports import CASES, a_pair, report_of
 
 import kd2m_theory as kd2m
 from kd2m_theory.bounds import ROWS
@@ -26,7 +27,6 @@ from kd2m_theory.reporting.page import html_page
 from kd2m_theory.words import number
 
 ROOT = Path(__file__).parents[2]
-CASES = list(reports())
 VOID = {"meta", "wbr"}
 # Attributes that make a browser fetch something when the page opens.
 LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href", "manifest", "style"}
@@ -69,12 +69,14 @@ def page_of(report, **arguments):
     return Page(html_page(report.to_dict(), **arguments))
 
 
-PAGES = {name: page_of(report) for name, report in reports().items()}
+@cache
+def page_of_case(case):
+    return page_of(report_of(case))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_page_is_well_formed_and_says_what_it_is(case):
-    page = PAGES[case]
+    page = page_of_case(case)
     assert [node["lang"] for node in page.all("html")] == ["en"]
     assert len(page.all("title")) == len(page.all("h1")) == len(page.all("main")) == 1
     meta = {node.get("name"): node["content"] for node in page.all("meta") if "content" in node}
@@ -95,7 +97,7 @@ def test_every_page_is_well_formed_and_says_what_it_is(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_tables_are_tables_in_regions_that_the_keyboard_reaches(case):
-    page = PAGES[case]
+    page = page_of_case(case)
     regions = [node for node in page.found if node.get("role") == "region"]
     tables = page.all("table")
     assert len(regions) == len(tables) == len(page.all("caption"))
@@ -117,7 +119,7 @@ def test_tables_are_tables_in_regions_that_the_keyboard_reaches(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_row_has_the_numbers_of_the_report_to_the_last_digit(case):
-    record, page = reports()[case].to_dict(), PAGES[case]
+    record, page = report_of(case).to_dict(), page_of_case(case)
     shown, values, cells = {}, {}, {}
     for node in page.found:
         if "data-row" in node:
@@ -167,7 +169,7 @@ def test_every_row_that_can_occur_has_its_own_sentence():
 
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_is_loaded_and_the_browser_is_told_to_refuse_it(case):
-    page = PAGES[case]
+    page = page_of_case(case)
     assert not {node["tag"] for node in page.found} & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
     for node in page.found:
         assert not LOADING & set(node)
@@ -190,9 +192,9 @@ HOSTILE = {
 
 def test_hostile_provenance_stays_text():
     tame = page_of(
-        replace(reports()["plain"], provenance={f"key {k}": "word" for k in range(len(HOSTILE))}), command="kd2m audit"
+        replace(report_of("plain"), provenance={f"key {k}": "word" for k in range(len(HOSTILE))}), command="kd2m audit"
     )
-    text = html_page(replace(reports()["plain"], provenance=HOSTILE).to_dict(), "kd2m audit '</code><script>'")
+    text = html_page(replace(report_of("plain"), provenance=HOSTILE).to_dict(), "kd2m audit '</code><script>'")
     text.encode()
     wild = Page(text)
     assert [node["tag"] for node in wild.found] == [node["tag"] for node in tame.found]
@@ -213,7 +215,7 @@ def test_only_markup_made_by_element_is_markup():
 
 
 def test_a_violated_bound_is_said_before_anything_else():
-    page = PAGES["violated"]
+    page = page_of_case("violated")
     assert page.all("title")[0]["text"].startswith("Violated")
     assert page.all("strong")[0]["text"].startswith("✗ Violated: T0.error. ")
     assert page.all("p")[1]["class"] == "alarm"
@@ -222,12 +224,12 @@ def test_a_violated_bound_is_said_before_anything_else():
     assert "✗\u00a0NO" in row["text"]
     for case in CASES:
         if case != "violated":
-            assert "Violated" not in PAGES[case].all("html")[0]["text"]
+            assert "Violated" not in page_of_case(case).all("html")[0]["text"]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_ladder_draws_every_row_of_its_targets_at_its_place(case):
-    record, page = reports()[case].to_dict(), PAGES[case]
+    record, page = report_of(case).to_dict(), page_of_case(case)
     drawn = [row for row in record["rows"] if row["target"] in UNITS]
     numbered = {row["target"] for row in drawn if row["status"] != "not applicable"}
     names = [node["text"] for node in page.found if node.get("class") == "name"]
@@ -240,7 +242,7 @@ def test_the_ladder_draws_every_row_of_its_targets_at_its_place(case):
 
 
 def test_bars_end_where_the_logarithm_of_the_bound_is():
-    record, page = reports()["plain"].to_dict(), PAGES["plain"]
+    record, page = report_of("plain").to_dict(), page_of_case("plain")
     rows = {row["name"]: row for row in record["rows"] if row["target"] in ("gap", "gap_shared_head")}
     ends, name = {}, ""
     for node in page.found:
@@ -256,7 +258,7 @@ def test_bars_end_where_the_logarithm_of_the_bound_is():
 
 
 def test_a_better_student_turns_the_axis_round():
-    captions = [node["text"] for node in PAGES["student better"].all("figcaption")]
+    captions = [node["text"] for node in page_of_case("student better").all("figcaption")]
     assert any(caption.startswith("R_T − R_S, as the difference is negative, nats") for caption in captions)
 
 
@@ -269,7 +271,7 @@ def test_citations_are_those_of_the_citation_file():
     assert PAPER.note == paper["notes"]
     ours = software(cff["version"])
     assert (ours.title, ours.authors) == (cff["title"], tuple(author["name"] for author in cff["authors"]))
-    code = PAGES["plain"].all("code")[-1]["text"]
+    code = page_of_case("plain").all("code")[-1]["text"]
     assert code == f"{ours.bibtex()}\n\n{PAPER.bibtex()}"
     assert f"version {cff['version']}" in code
     assert cff["message"].startswith("If you use this software, please cite it and the paper whose framework it implements")
@@ -279,10 +281,10 @@ def test_citations_are_those_of_the_citation_file():
 def test_the_printed_call_gives_the_same_numbers(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     a_pair().save("pair.safetensors")
-    setup, call = PAGES[case].all("code")[0]["text"].split("\n\n")
+    setup, call = page_of_case(case).all("code")[0]["text"].split("\n\n")
     names: dict = {}
     exec(setup, names)
-    again, first = eval(call, names).to_dict(), reports()[case].to_dict()
+    again, first = eval(call, names).to_dict(), report_of(case).to_dict()
     for key in ("delta", "share", "n", "classes", "settings", "measured", "violations"):
         assert again[key] == first[key]
     timed = {"seconds": None}
@@ -290,7 +292,7 @@ def test_the_printed_call_gives_the_same_numbers(case, tmp_path, monkeypatch):
 
 
 def test_a_report_remembers_what_it_was_told():
-    assert reports()["told much"].to_dict()["settings"] == {
+    assert report_of("told much").to_dict()["settings"] == {
         "only": None,
         "align": False,
         "loss_bound": 5.0,
@@ -299,16 +301,16 @@ def test_a_report_remembers_what_it_was_told():
         "vouch": ["gaussian classes"],
         "whole_cloud": False,
     }
-    assert reports()["one row"].settings["only"] == ["T5"]
-    text = PAGES["told much"].all("table")[-1]["text"]
+    assert report_of("one row").settings["only"] == ["T5"]
+    text = page_of_case("told much").all("table")[-1]["text"]
     assert "vouchgaussian classes" in text
     assert "whole_cloudno" in text
     assert "head_lipschitznot given" in text
 
 
 def test_yardsticks_are_the_guess_the_teacher_and_the_shares():
-    record = reports()["plain"].to_dict()
-    (table,) = [node for node in PAGES["plain"].all("table") if node["class"] == "yardsticks"]
+    record = report_of("plain").to_dict()
+    (table,) = [node for node in page_of_case("plain").all("table") if node["class"] == "yardsticks"]
     limits = round(record["delta"] / record["share"])
     assert limits > 1
     for words in (
@@ -335,7 +337,7 @@ def contrast(first, second):
 
 
 def test_colours_can_be_read_in_every_theme():
-    themes = re.findall(r":root \{(.*?)\}", PAGES["plain"].all("style")[0]["text"], re.DOTALL)
+    themes = re.findall(r":root \{(.*?)\}", page_of_case("plain").all("style")[0]["text"], re.DOTALL)
     assert len(themes) == 3  # light, dark, print
     for theme in themes:
         colours = dict(re.findall(r"--(\w+): (#\w{6});", theme))
@@ -355,7 +357,7 @@ def test_colours_can_be_read_in_every_theme():
 
 
 def test_the_same_report_gives_the_same_file(tmp_path):
-    report = reports()["plain"]
+    report = report_of("plain")
     for name in ("a.html", "b.html"):
         report.to_html(tmp_path / name)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes() == html_page(report.to_dict()).encode()

@@ -8,7 +8,7 @@ import shutil
 from importlib.util import find_spec
 
 import pytest
-from reports import reports
+from reports import report_of
 
 CASES = ["plain", "student better", "unlabelled", "violated", "infinite", "no rows"]
 THEMES = ["light", "dark"]
@@ -46,7 +46,7 @@ def opened(browser, tmp_path):
 
     def open_page(case, viewport=DESK, theme="light"):
         path = tmp_path / "report.html"
-        reports()[case].to_html(path)
+        report_of(case).to_html(path)
         contexts.append(browser.new_context(viewport=viewport, color_scheme=theme))
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))
@@ -157,4 +157,4 @@ def test_what_a_row_means_is_read_on_a_phone_without_scrolling(opened):
             .map(p => p.textContent)"""
     )
     assert wide == []
-    assert page.evaluate("document.querySelectorAll('.rows p').length") == 3 * len(reports()["plain"].rows)
+    assert page.evaluate("document.querySelectorAll('.rows p').length") == 3 * len(report_of("plain").rows)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_schema import faults
-from reports import reports
+from reports import CASES, report_of
 from rich.cells import cell_len
 
 from kd2m_theory import AuditReport, InputError, Pair, audit
@@ -24,7 +24,6 @@ from kd2m_theory.reporting.verdict import Comparison, Verdict
 from kd2m_theory.version import __version__
 from kd2m_theory.words import number
 
-CASES = list(reports())
 SCHEMA = json.loads(files("kd2m_theory.reporting").joinpath("audit.schema.json").read_text(encoding="utf-8"))
 
 
@@ -56,7 +55,7 @@ def same(one, other):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_report_is_read_back_as_it_was_written(case, tmp_path):
-    report = reports()[case]
+    report = report_of(case)
     report.to_json(tmp_path / "r.json")
     again = AuditReport.from_json(tmp_path / "r.json")
     assert same(report, again)
@@ -68,7 +67,7 @@ def test_a_report_is_read_back_as_it_was_written(case, tmp_path):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_file_is_what_the_schema_says(case):
-    record = json.loads(json.dumps(reports()[case].to_dict(), allow_nan=False))
+    record = json.loads(json.dumps(report_of(case).to_dict(), allow_nan=False))
     assert not list(faults(record, SCHEMA))
     assert list(faults(record | {"more": 1}, SCHEMA)) == ["$ has 'more'"]
     assert list(faults(record | {"n": True}, SCHEMA)) == ["$.n is True, not integer"]
@@ -255,7 +254,7 @@ def places(value, place=()):
         yield from places(item, (*place, key))
 
 
-RECORD = json.loads(json.dumps(reports()["one row"].to_dict() | {"provenance": {"teacher": "drawn"}}))
+RECORD = json.loads(json.dumps(report_of("one row").to_dict() | {"provenance": {"teacher": "drawn"}}))
 PLACES = [place for place in places(RECORD) if place]
 REMOVED = object()
 WRONG = st.sampled_from(
@@ -289,7 +288,7 @@ def test_a_changed_file_is_refused_in_one_line_or_read_to_a_report_that_is_what_
 
 
 def edited(case, change):
-    record = copy.deepcopy(reports()[case].to_dict())
+    record = copy.deepcopy(report_of(case).to_dict())
     change(record)
     return json.dumps(record)
 
@@ -300,7 +299,7 @@ def _emptied(record):
 
 def _acquitted(record):
     record["violations"] = []
-    record["verdict"] = reports()["plain"].to_dict()["verdict"]
+    record["verdict"] = report_of("plain").to_dict()["verdict"]
 
 
 def _declared_to_hold(record):
@@ -349,7 +348,7 @@ def test_a_violation_cannot_be_edited_away(change, words, tmp_path):
 
 
 def _written(folder):
-    reports()["violated"].to_json(folder / "whole.json")
+    report_of("violated").to_json(folder / "whole.json")
     return folder / "whole.json"
 
 
@@ -359,7 +358,7 @@ def test_another_version_may_say_its_verdict_in_other_words_but_not_another_verd
         record["verdict"] |= {"headline": "Violated, in older words.", "findings": []}
 
     report = read(tmp_path / "r.json", edited("violated", older))
-    assert report.verdict.headline == reports()["violated"].verdict.headline
+    assert report.verdict.headline == report_of("violated").verdict.headline
     with pytest.raises(InputError, match=r"verdict\.violated is false"):
         read(tmp_path / "r.json", edited("violated", lambda record: older(record) or record["verdict"].update(violated=False)))
 
@@ -375,7 +374,7 @@ def _first_release(record):
 def test_audits_of_the_first_release_get_the_sentences_of_their_rows(tmp_path):
     report = read(tmp_path / "r.json", edited("plain", _first_release))
     assert [row.sentence for row in report.rows] == [row.sentence for row in ROWS]
-    assert report["T5"] == reports()["plain"]["T5"]
+    assert report["T5"] == report_of("plain")["T5"]
     assert report["F2.T0"].never_beats == "F1.risk"
     assert report.clipping is None
     assert report.verdict.cross_entropy.sentence.startswith("Cross-entropy, clipped: ")
@@ -445,14 +444,14 @@ def test_files_that_are_none_and_files_too_large_are_not_read(tmp_path):
 
 
 def test_half_of_a_surrogate_pair_survives_in_a_file_that_is_utf_8(tmp_path):
-    report = dataclasses.replace(reports()["one row"], provenance={"teacher": "half \ud800, ‖whole‖"})
+    report = dataclasses.replace(report_of("one row"), provenance={"teacher": "half \ud800, ‖whole‖"})
     report.to_json(tmp_path / "r.json")
     assert "‖whole‖" in (tmp_path / "r.json").read_text(encoding="utf-8")
     assert AuditReport.from_json(tmp_path / "r.json").provenance == report.provenance
 
 
 def test_a_notebook_shows_the_headline_and_every_row():
-    report = reports()["violated"]
+    report = report_of("violated")
     shown = report._repr_html_()
     assert report.verdict.headline in shown.replace("&amp;", "&")
     assert all(f">{row.name}<" in shown.replace("</span><wbr><span>", "").replace("span", "th") for row in report.rows)
@@ -478,13 +477,13 @@ def test_a_row_of_this_version_says_what_the_version_says(change, words, tmp_pat
 
 
 def test_a_report_has_one_line_and_its_rows_too():
-    for report in reports().values():
+    for report in map(report_of, CASES):
         assert "\n" not in repr(report)
         assert all("\n" not in str(row) and row.name in str(row) for row in report.rows)
 
 
 def test_what_a_terminal_would_obey_is_not_printed():
-    plain = reports()["plain"]
+    plain = report_of("plain")
     row = dataclasses.replace(plain.rows[0], status="not applicable", why="\x1b[31mred")
     report = dataclasses.replace(plain, rows=(row,))
     assert "\x1b" not in report.table()
@@ -560,7 +559,7 @@ def test_measured_values_that_contradict_each_other_or_their_rows_are_refused(ch
 @pytest.mark.parametrize("width", [40, 47, 64, 80, 104])
 def test_a_table_is_never_wider_than_asked_for_and_no_number_is_cut(width):
     for case in ("plain", "unlabelled", "violated", "infinite"):
-        report = reports()[case]
+        report = report_of(case)
         lines = report.table(width).splitlines()
         assert max(map(cell_len, lines)) <= width
         for row in report.rows:
@@ -569,7 +568,7 @@ def test_a_table_is_never_wider_than_asked_for_and_no_number_is_cut(width):
 
 
 def test_what_is_not_finite_is_never_a_verdict():
-    plain = reports()["plain"]
+    plain = report_of("plain")
     row = dataclasses.replace(plain["T0"], measured=math.nan)
     assert (row.holds, row.violated) == (None, False)
     broken = {

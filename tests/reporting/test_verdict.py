@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from reports import reports
+from reports import report_of
 from scipy.stats import binom
 
 from kd2m_theory import Pair, audit
@@ -17,7 +17,7 @@ COMPARED = ("T0", "F1.gap", "F1.error_gap", "F3.T0", "F3.T0.error")
 
 
 def words_of(case):
-    found = verdict(reports()[case].to_dict())
+    found = verdict(report_of(case).to_dict())
     return found.headline, " ".join(found.findings), " ".join(found.caveats)
 
 
@@ -27,7 +27,7 @@ def row_of(record, name):
 
 def edited(case="plain", **sides):
     """The verdict on a report in which rows have other sides, and the sample the differences that these have in the middle."""
-    record = copy.deepcopy(reports()[case].to_dict())
+    record = copy.deepcopy(report_of(case).to_dict())
     for name in ("F3.T0", "F3.T1", "F5.T2", "F3.T0.error"):
         row_of(record, name).update(lower=-9.0, upper=9.0)
     for name, (lower, upper) in sides.items():
@@ -83,7 +83,7 @@ def test_worse_or_better_is_said_where_errors_and_cross_entropy_agree(errors, ga
         assert (compared.status, compared.row, compared.guaranteed) == (words[sides], row, True)
         assert (compared.lower, compared.upper) == sides
         assert f"({row}, guaranteed at " in compared.sentence
-        assert compared.level == reports()["plain"][row].level
+        assert compared.level == report_of("plain")[row].level
     assert "1 % of the student's losses and 0 % of the teacher's are clipped" in found.cross_entropy.sentence
 
 
@@ -100,7 +100,7 @@ def test_intervals_that_contradict_each_other_decide_nothing():
 
 
 def test_an_asymptotic_interval_decides_nothing():
-    record = reports()["plain"].to_dict()
+    record = report_of("plain").to_dict()
     assert record["measured"]["gap"]["lower"] > 0
     record["rows"] = [row for row in record["rows"] if row["target"] != "population_gap"]
     found = verdict(record).cross_entropy
@@ -212,13 +212,13 @@ def test_worse_and_better_are_false_at_most_as_often_as_said(name):
 
 
 def test_no_gap_is_no_gap():
-    found = reports()["no gap"].verdict
+    found = report_of("no gap").verdict
     assert found.headline == "Undecided: student and teacher have the same loss and the same error on these samples."
     assert found.cross_entropy.sample == found.cross_entropy.unclipped == 0
 
 
 def test_without_labels_intervals_are_given_and_nothing_is_decided():
-    report = reports()["unlabelled"]
+    report = report_of("unlabelled")
     found = report.verdict
     assert found.headline.startswith("Undecided: without labels, these samples cannot show")
     most = 100 * report["F3.T0.error"].upper
@@ -237,29 +237,29 @@ def test_nothing_measured_and_nothing_bounded_is_said():
 
 
 def test_a_violation_comes_first_and_is_counted():
-    found = verdict(reports()["violated"].to_dict())
+    found = verdict(report_of("violated").to_dict())
     assert found.violated
     assert found.overall == "undecided"
     assert found.headline.startswith("Violated: T0.error.")
-    checked = sum(row.guaranteed and row.holds is not None for row in reports()["violated"].rows)
+    checked = sum(row.guaranteed and row.holds is not None for row in report_of("violated").rows)
     assert f"Of the {checked} guaranteed bounds that could be checked 1 does not hold." in found.findings
 
 
 def test_the_printed_report_begins_with_the_verdict_and_says_what_is_clipped():
     for case in ("plain", "unlabelled", "violated"):
-        report = reports()[case]
+        report = report_of(case)
         text = " ".join(report.table().split())
         found = report.verdict
         assert text.startswith(" ".join((found.headline, found.errors.sentence, found.cross_entropy.sentence)))
-    text = " ".join(reports()["plain"].table(200).split())
-    clipping = reports()["plain"].clipping
+    text = " ".join(report_of("plain").table(200).split())
+    clipping = report_of("plain").clipping
     share = number(100 * clipping.share_student, 3)
     assert f"{share} % of the student's losses are clipped: on these samples their mean is" in text
     assert "F2.T0, F2.T1, F2.T2, F2.T5: never below the upper bound of F1.risk, which needs the same labels." in text
 
 
 def test_the_tightest_bound_has_the_least_ratio_and_is_no_identity():
-    report = reports()["plain"]
+    report = report_of("plain")
     rivals = [
         row
         for row in report.rows
@@ -273,7 +273,7 @@ def test_the_tightest_bound_has_the_least_ratio_and_is_no_identity():
 
 def test_no_violated_or_unpromised_row_is_recommended():
     assert "T0.error on" not in words_of("violated")[1]
-    record = copy.deepcopy(reports()["plain"].to_dict())
+    record = copy.deepcopy(report_of("plain").to_dict())
     for row in record["rows"]:
         row["status"] = "vacuous"
     assert "No guaranteed bound on a gap of these samples is informative" in " ".join(verdict(record).findings)

@@ -53,7 +53,11 @@ def worst_share(name, seed):
     return max(share(best), -float(found.fun))
 
 
-@pytest.mark.parametrize("name", [row.name for row in GUARANTEED])
+# A row on logits computes what its twin on features does, with the identity for a head.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(row.name, marks=pytest.mark.long) if ".logits" in row.name else row.name for row in GUARANTEED],
+)
 def test_no_pair_breaks_the_row(name):
     share = worst_share(name, seed=len(name))
     assert share <= 1 + 1e-9

@@ -72,8 +72,8 @@ def test_true_forms_survive_and_are_nearly_attained(form):
 
 
 def test_a_search_with_a_step_budget_repeats_itself():
-    runs = [falsify(T2.form("T2.cw2"), seed=3, steps=300, hypotheses=T2.hypotheses) for _ in range(2)]
-    other = falsify(T2.form("T2.cw2"), seed=4, steps=300, hypotheses=T2.hypotheses)
+    runs = [falsify(T2.form("T2.cw2"), seed=3, steps=100, hypotheses=T2.hypotheses) for _ in range(2)]
+    other = falsify(T2.form("T2.cw2"), seed=4, steps=100, hypotheses=T2.hypotheses)
     assert runs[0].ratio == runs[1].ratio != other.ratio
     assert (runs[0].starts, runs[0].steps) == (runs[1].starts, runs[1].steps)
     assert pasted(runs[0].instance) == pasted(runs[1].instance)
