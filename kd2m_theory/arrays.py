@@ -112,7 +112,7 @@ def class_labels(value: Any, n: int, name: str) -> Int64:
     """Class labels as an int64 vector of length n.
 
     Raises:
-        InputError: wrong rank or length, or labels that are not whole numbers.
+        InputError: wrong rank or length, labels that are not whole numbers, or labels in a floating type that rounds them.
     """
     array = to_numpy(value, name)
     if array.ndim != 1:
@@ -124,6 +124,9 @@ def class_labels(value: Any, n: int, name: str) -> Int64:
             whole = np.isfinite(array) & (array == np.floor(array))
         if array.dtype.kind != "f" or not whole.all():
             raise InputError(f"{name} has dtype {array.dtype} with values that are not class numbers; pass integers")
+        exact = 2 ** (np.finfo(array.dtype).nmant + 1)  # beyond, neighbouring whole numbers are one value
+        if array.size and (np.abs(array) >= exact).any():
+            raise InputError(f"{name} has dtype {array.dtype}, in which classes from {exact:,} on are rounded; pass integers")
     if array.size and (np.abs(array.astype(np.float64)) >= 2.0**31).any():
         raise InputError(f"{name} has values beyond 2^31, up to {array.max()}; number the classes from 0")
     return array.astype(np.int64)

@@ -63,7 +63,13 @@ def changed(name, *index, value):
         ),
         ({"features_teacher": np.ma.masked_array(GOOD["features_teacher"])}, "features_teacher is a masked array"),
         ({"features_teacher": torch.ones(6, 4, dtype=torch.bfloat16)}, "features_teacher is bfloat16, too coarse"),
-        ({"labels": np.full(6, 1e300)}, r"labels has values beyond 2\^31"),
+        (
+            {"labels": np.full(6, 1e300)},
+            r"labels has dtype float64, in which classes from 9,007,199,254,740,992 on are rounded",
+        ),
+        ({"labels": np.full(6, 2**31)}, r"labels has values beyond 2\^31"),
+        ({"labels": np.full(6, 2049, np.float16)}, "labels has dtype float16, in which classes from 2,048 on are rounded"),
+        ({"labels": np.full(6, 2.0**24, np.float32)}, "in which classes from 16,777,216 on are rounded"),
         ({"labels_student": np.zeros(N, int)}, "labels_student is for inputs_paired=False"),
         ({"inputs_paired": False}, "give both labels and labels_student"),
         (
