@@ -80,7 +80,7 @@ def remainder_limit(
     above it too. A stake is never larger than the capital, so nothing has to be capped.
 
     What was ruled out earlier stays so: over more draws the limit of V never grows. The limit is never above what the
-    undrawn rows can have.
+    undrawn rows can have, and is that where every V has been ruled out: then the true one was, the case of probability `tail`.
 
     Args:
         values: n values z of the drawn rows, in drawing order.
@@ -117,7 +117,7 @@ def remainder_limit(
         return bool(np.logaddexp.reduce(capital, axis=0).max() >= target)
 
     kept_in, gone = 0.0, most
-    if not ruled_out(most):
+    if not ruled_out(most) or ruled_out(0.0):
         return most
     for _ in range(_HALVINGS):
         middle = (kept_in + gone) / 2

@@ -167,11 +167,16 @@ def _rest(plan: Drawn, seen: _Seen, part: float) -> tuple[float, float]:
 
 
 def _sums(plan: Drawn, seen: _Seen, part: float) -> tuple[float, float]:
-    """Limits of Σ U_Y over the file: labelled rows count as they are."""
+    """Limits of Σ U_Y over the file: labelled rows count as they are.
+
+    Limits that contradict one another are the case in which one of them fails; what is certain takes their place.
+    """
     n = len(seen.changes)
+    known, start, end = math.fsum(seen.changes), plan.left["base_down"][n], plan.left["base_up"][n]
     up, down = _rest(plan, seen, part)
-    known = math.fsum(seen.changes)
-    return known + plan.left["base_down"][n] - down, known + plan.left["base_up"][n] + up
+    if start - down > end + up:
+        up, down = plan.left["rises"][n], plan.left["falls"][n]
+    return float(known + start - down), float(known + end + up)
 
 
 def _file(plan: Drawn, seen: _Seen) -> Confidence:
@@ -201,6 +206,8 @@ def _file(plan: Drawn, seen: _Seen) -> Confidence:
 def _population(plan: Drawn, seen: _Seen) -> Confidence:
     lower, upper = _population_of_errors(plan, seen) if plan.target == "error" else _population_of_losses(plan, seen)
     most = 1.0 if plan.loss_bound is None else plan.loss_bound
+    if lower > upper:  # one of both fails, and nothing says which
+        lower, upper = -most, most
     guess = _file(plan, seen).value
     return Confidence(
         value=min(max(guess, lower), upper),

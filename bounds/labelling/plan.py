@@ -272,7 +272,7 @@ def drawn_plan(
         range_up=pool.range_up,
         range_down=pool.range_down,
         rounding=pool.rounding,
-        anchor=None if pool.loss_bound is None else anchor(pair, pool, pool.loss_bound, tail / PARTS),
+        anchor=None if pool.loss_bound is None else anchor(view, pool.range_up, tail / PARTS),
     )
 
 

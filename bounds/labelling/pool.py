@@ -5,7 +5,7 @@ U_y is the difference of the losses, student less teacher, at class y; ŷ is the
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -128,14 +128,12 @@ def view_for_plans(pair: Pair, loss_bound: float | None) -> View:
     return view
 
 
-def anchor(pair: Pair, pool: Pool, loss_bound: float, tail: float) -> tuple[float, float]:
+def anchor(view: View, range_up: float, tail: float) -> tuple[float, float]:
     """Limits of the population's mean of U_ŷ, the gap if the teacher were always right, each at `tail`; no label is read."""
-    bare = Pair(logits_teacher=pair.logits_teacher, logits_student=pair.logits_student)
-    ordered, like_chance = in_content_order(bare)
-    view = view_for_plans(ordered, loss_bound)
-    view.tail, view.like_chance = tail, like_chance
-    values = pool_of(view, "gap").base_up
-    return mean_limits(view, values, loss_bound - pool.range_up, loss_bound)
+    bare = Pair(logits_teacher=view.logits_teacher, logits_student=view.logits_student)
+    pair, like_chance = in_content_order(bare)
+    ordered = replace(view_for_plans(pair, view.loss_bound), tail=tail, like_chance=like_chance)
+    return mean_limits(ordered, pool_of(ordered, "gap").base_up, view.loss_bound - range_up, view.loss_bound)
 
 
 def digest(*arrays: Float64) -> str:
