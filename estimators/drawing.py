@@ -13,7 +13,7 @@ from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.scale import round_up
 
 # Halvings of the search for a limit.
-_HALVINGS = 60
+_HALVINGS = 32
 # Shares of the capital that the mixture stakes: what is lost when the largest value is drawn.
 _LARGE = (0.75, 0.875, 0.95, 1.0)
 # What rounding may have added to the logarithm of a capital, relative to the terms that were added; to a mean in [0, 1]; and

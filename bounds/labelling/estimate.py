@@ -107,18 +107,28 @@ def estimate(plan: Drawn, labels: Int64) -> LabelEstimate:
         np.maximum(changes - plan.base_up[: len(labels)], 0.0),
         np.maximum(plan.base_down[: len(labels)] - changes, 0.0),
     )
+    file, population = _intervals(plan, seen)
     later = _as_so_far(plan, seen)
+    ahead = None
+    if later is not None:
+        wide = [_width(interval) for interval in _intervals(plan, later)]
+        ahead = Prediction(labels=len(later.changes) - len(labels), file=wide[0], population=wide[1])
     return LabelEstimate(
         target=plan.target,
         labels=len(labels),
         needed=plan.needed,
         samples=plan.samples,
         loss_bound=plan.loss_bound,
-        file=_file(plan, seen),
-        population=_population(plan, seen),
-        next=later
-        and Prediction(len(later.changes) - len(labels), _width(_file(plan, later)), _width(_population(plan, later))),
+        file=file,
+        population=population,
+        next=ahead,
     )
+
+
+def _intervals(plan: Drawn, seen: _Seen) -> tuple[Confidence, Confidence]:
+    """Of the file and of the population."""
+    file = _file(plan, seen)
+    return file, _population(plan, seen, file.value)
 
 
 def _as_so_far(plan: Drawn, seen: _Seen) -> _Seen | None:
@@ -203,12 +213,11 @@ def _file(plan: Drawn, seen: _Seen) -> Confidence:
     )
 
 
-def _population(plan: Drawn, seen: _Seen) -> Confidence:
+def _population(plan: Drawn, seen: _Seen, guess: float) -> Confidence:
     lower, upper = _population_of_errors(plan, seen) if plan.target == "error" else _population_of_losses(plan, seen)
     most = 1.0 if plan.loss_bound is None else plan.loss_bound
     if lower > upper:  # one of both fails, and nothing says which
         lower, upper = -most, most
-    guess = _file(plan, seen).value
     return Confidence(
         value=min(max(guess, lower), upper),
         lower=max(-most, lower),
