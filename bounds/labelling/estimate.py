@@ -31,6 +31,14 @@ class Prediction:
         labels: how many more.
         file: width of the file's interval.
         population: width of the population's interval.
+
+    Example:
+        >>> from kd2m_theory import Pair, label_plan
+        >>> logits = np.random.default_rng(0).normal(size=(200, 3))
+        >>> plan = label_plan(Pair(logits_teacher=logits, logits_student=-logits), budget=20, target="error")
+        >>> found = plan.estimate([0] * 20)
+        >>> found.next.labels, found.next.file < found.file.upper - found.file.lower
+        (50, True)
     """
 
     labels: int
@@ -54,6 +62,13 @@ class LabelEstimate:
         file: interval of the file's difference of error rates, or of mean clipped cross-entropies in nats.
         population: interval of the same difference in the population.
         next: what more labels of this plan would buy; None if there are none.
+
+    Example:
+        >>> from kd2m_theory import Pair, label_plan
+        >>> logits = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0], [0.0, 3.0]])
+        >>> found = label_plan(Pair(logits_teacher=logits, logits_student=-logits), target="error").estimate([0, 0, 0, 0])
+        >>> found.labels, found.exact, found.file.value, found.next
+        (4, True, 0.0, None)
     """
 
     target: str
@@ -196,11 +211,8 @@ def _file(plan: Drawn, seen: _Seen) -> Confidence:
         slack = plan.rounding + 1e-12 * abs(upper - lower)
         lower, upper = round_down(lower - slack), round_up(upper + slack)
     most = 1.0 if plan.loss_bound is None else plan.loss_bound
-    # The rows without a label, as if the teacher were right at them: an interval's value is a guess inside it.
-    n = len(seen.changes)
-    guess = (math.fsum(seen.changes) + plan.left["base_up" if plan.target == "gap" else "base_down"][n]) / plan.samples
     return Confidence(
-        value=min(max(guess, lower), upper),
+        value=min(max(_guess(plan, seen, (lower + upper) / 2), lower), upper),
         lower=max(-most, lower),
         upper=min(most, upper),
         level=1.0 if complete else 1 - plan.delta,
@@ -211,6 +223,15 @@ def _file(plan: Drawn, seen: _Seen) -> Confidence:
         least=-most,
         most=most,
     )
+
+
+def _guess(plan: Drawn, seen: _Seen, without: float) -> float:
+    """The file's mean, the rows without a label taken to be like those with one, by their weights."""
+    n = len(seen.changes)
+    if not n:
+        return without
+    like = float(np.mean((seen.changes - plan.base_up[:n]) / plan.weights[:n]))
+    return (math.fsum(seen.changes) + plan.left["base_up"][n] + plan.left["weights"][n] * like) / plan.samples
 
 
 def _population(plan: Drawn, seen: _Seen, guess: float) -> Confidence:

@@ -40,6 +40,13 @@ class LabelPlan(Drawn):
     that was drawn again until it pleased, and of which only the last is shown, cannot be recognised.
 
     Attributes:
+        target: "error" or "gap".
+        delta: failure probability of each interval.
+        budget: labels that were asked for.
+        samples: N, inputs of the file.
+        needed: labels that make the file's answer exact: the number of inputs at which a label can matter.
+        order: positions in the pair in drawing order: the budget, and up to 50 more for later.
+        seed: of the drawing, from the system's entropy, in hexadecimal.
         labels: those that were recorded, in drawing order.
         stops: for each time that an estimate was recorded, the number of labels and the intervals.
     """

@@ -34,8 +34,8 @@ _SCALES = 2.0 ** (np.arange(-160, 161) / 8)
 class Pool:
     """A file of inputs without labels, as seen by one target.
 
-    At row i and class y: base_up − … ≤ U_y ≤ base_up + rise and base_down − fall ≤ U_y. A label y moves the upper end by
-    (U_y − base_up)₊ ∈ [0, rise], the lower end by (base_down − U_y)₊ ∈ [0, fall].
+    At every class y: base_down − fall ≤ U_y ≤ base_up + rise. A label y adds (U_y − base_up)₊ ∈ [0, rise] to the upper end and
+    takes (base_down − U_y)₊ ∈ [0, fall] from the lower one.
 
     Attributes:
         changes: N × K differences U_y, student less teacher: of errors, or of cross-entropies clipped at B, in nats.

@@ -73,12 +73,12 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
 SUITE = Suite(
     name="labels",
     claim=(
-        "Each end of the intervals that a label plan gives is wrong with probability at most its share of δ: for the file at "
-        "whatever number of labels one stops and whatever traffic the file holds, for the population if the file is a sample of it."
+        "Each end of the intervals that a label plan gives is wrong with probability at most its share of δ: for the file "
+        "at whatever number of labels one stops and whatever traffic it holds, for the population if the file is its sample."
     ),
     oracle=(
         "Finite populations, and files drawn from them, whose means are sums in extended precision. Whoever stops at will is "
-        "wrong if an end is at any of the numbers of labels at which one looks. Judged as the suite coverage, with its controls."
+        "wrong if an end is at any number of labels at which one looks. Judged as the suite coverage, with its controls."
     ),
     case="one end on one file",
     blocks=80,

@@ -28,7 +28,7 @@ def rates(tally):
 
 
 def test_ends_are_wrong_about_as_rarely_as_they_say_or_more_rarely():
-    tally = sample(25)
+    tally = sample(16)
     assert {claim.split(", ")[0] for claim in rates(tally)} == {"file", "population"}
     assert set(tally.strata["order"]) == {labels.AS_DRAWN, labels.AT_WILL, labels.SHIFTED}
     assert tally.failed <= 0.15 * tally.cases  # of one file all ends and stops are counted
@@ -55,6 +55,7 @@ def test_an_end_that_is_moved_to_the_middle_is_caught(end, monkeypatch):
             return replace(found, file=replace(found.file, **{end: found.file.value}))
 
     monkeypatch.setattr(labels, "drawn_plan", lambda *given: Moved(honest(*given)))
-    found = rates(sample(12))
+    found = rates(sample(14))
     moved = [counts for claim, counts in found.items() if claim.startswith("file") and claim.endswith(f"{end} end")]
-    assert sum(failed for _, failed in moved) > 0.25 * sum(cases for cases, _ in moved)
+    # an honest end fails in at most a tenth of the cases
+    assert sum(failed for _, failed in moved) > 0.15 * sum(cases for cases, _ in moved)
