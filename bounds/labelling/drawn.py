@@ -76,7 +76,7 @@ class Drawn:
     @property
     def exact(self) -> bool:
         """Whether the labels that can matter fit in the budget: then the file's answer will be exact."""
-        return self.needed <= self.budget
+        return self.needed <= len(self.indices)
 
     @property
     def tails(self) -> tuple[float, float]:

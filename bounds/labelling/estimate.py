@@ -231,7 +231,7 @@ def _guess(plan: Drawn, seen: _Seen, without: float) -> float:
     if not n:
         return without
     like = float(np.mean((seen.changes - plan.base_up[:n]) / plan.weights[:n]))
-    return (math.fsum(seen.changes) + plan.left["base_up"][n] + plan.left["weights"][n] * like) / plan.samples
+    return (math.fsum(seen.changes) + float(plan.left["base_up"][n]) + float(plan.left["weights"][n]) * like) / plan.samples
 
 
 def _population(plan: Drawn, seen: _Seen, guess: float) -> Confidence:

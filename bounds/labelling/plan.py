@@ -20,7 +20,7 @@ from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.drawing import drawing_order
 from kd2m_theory.estimators.interval_inputs import check_delta, one_side
-from kd2m_theory.files import json_bytes, read_json, write_atomically
+from kd2m_theory.files import LARGEST, json_bytes, read_json, write_atomically
 from kd2m_theory.pair import Pair
 from kd2m_theory.version import __version__
 
@@ -117,11 +117,17 @@ class LabelPlan(Drawn):
         """Write the plan as JSON, with a digest over the whole.
 
         Raises:
-            InputError: the folder does not exist, or the path is one.
+            InputError: the folder does not exist, or the path is one; or the plan is larger than a file that is read.
         """
         content = {"format": FORMAT, "version": FORMAT_VERSION, "written by": __version__, "notice": NOTICE}
         content |= {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
-        write_atomically(path, json_bytes(content | {"digest": _digest(content)}))
+        data = json_bytes(content | {"digest": _digest(content)}, indent=0)
+        if len(data) > LARGEST:
+            raise InputError(
+                f"the plan of {len(self.order):,} inputs and {self.classes:,} classes has {len(data) >> 20:,} MiB, more than "
+                f"{LARGEST >> 20}; plan for fewer labels"
+            )
+        write_atomically(path, data)
 
     @classmethod
     def load(cls, path: str | Path) -> "LabelPlan":
@@ -261,7 +267,7 @@ def drawn_plan(
         samples=len(weights),
         classes=view.classes,
         loss_bound=pool.loss_bound,
-        needed=len(order),
+        needed=int(np.count_nonzero((pool.rises > 0) | (pool.falls > 0))),  # for one end, some are never drawn
         order=kept,
         seed=seed,
         pool=digest(view.logits_teacher, view.logits_student),

@@ -58,12 +58,12 @@ class Pool:
     @cached_property
     def rises(self) -> Float64:
         """The most that a label can add to `base_up` (N)."""
-        return self.changes.max(axis=1) - self.base_up
+        return np.asarray(self.changes.max(axis=1) - self.base_up)
 
     @cached_property
     def falls(self) -> Float64:
         """The most that a label can take from `base_down` (N)."""
-        return self.base_down - self.changes.min(axis=1)
+        return np.asarray(self.base_down - self.changes.min(axis=1))
 
     def weights(self, end: End) -> Float64:
         """Weights w of the drawing (N).
@@ -79,7 +79,7 @@ class Pool:
             return falls
         scale = rises.sum() / falls.sum()
         sums = [(1 + 1 / ratio) * np.maximum(rises, ratio * falls).sum() for ratio in scale * _SCALES]
-        return np.maximum(rises, scale * _SCALES[int(np.argmin(sums))] * falls)
+        return np.asarray(np.maximum(rises, scale * _SCALES[int(np.argmin(sums))] * falls))
 
 
 def pool_of(view: View, target: Target) -> Pool:

@@ -155,6 +155,19 @@ def test_all_labels_for_the_upper_end_make_it_lower_and_leave_what_is_certain_be
     assert ends[1].population.lower == -both.loss_bound
 
 
+def test_rows_that_cannot_raise_the_upper_end_are_left_out_and_nothing_is_called_exact_without_them():
+    logits = np.array([[3.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    surer = Pair(logits_teacher=logits, logits_student=logits * np.array([[2.0], [0.5], [0.5]]))
+    plan = drawn(surer, end="upper")
+    assert plan.needed == 3
+    assert 0 < len(plan.order) < 3
+    assert not plan.exact
+    found = plan.estimate([0] * len(plan.order))
+    assert not found.exact
+    assert found.file.lower < found.file.upper
+    assert found.file.level == 0.8
+
+
 def test_labels_of_the_pair_are_not_looked_at_and_the_seed_comes_after_the_pool():
     pair, labels = made(np.random.default_rng(3))
     known = Pair(logits_teacher=pair.logits_teacher, logits_student=pair.logits_student, labels=labels)
