@@ -1,6 +1,5 @@
 """Label plans: exact answers from the inputs that matter, intervals of any prefix, and a file that cannot be edited."""
 
-import itertools
 import json
 import math
 from pathlib import Path
@@ -74,7 +73,7 @@ def test_the_disagreements_give_the_error_gap_of_the_file_exactly(name):
 def test_a_hundred_labels_say_much_more_than_as_many_drawn_at_random(name):
     """Same kernel, same δ: at random the value is U_Y itself, in [−B, B], and every row has one chance."""
     pair, widths, others = stored(name), [], []
-    for seed in range(5):
+    for seed in range(3):
         plan = drawn_plan(pair, 100, "gap", 0.05, "both", None, seed=f"{seed:x}")
         interval = plan.estimate(pair.labels[plan.indices]).file
         values, bound = clipped_gap(pair, pair.labels, plan.loss_bound), plan.loss_bound
@@ -94,21 +93,17 @@ def test_a_hundred_labels_say_much_more_than_as_many_drawn_at_random(name):
 @pytest.mark.parametrize("target", ["error", "gap"])
 @pytest.mark.parametrize("end", ["both", "upper"])
 def test_intervals_of_the_file_miss_as_rarely_as_they_say_whenever_one_stops(target, end):
-    """With labels as bad as they can be for the upper end, too. Of 100 plans at δ = 0.2: 31 misses have a chance of 0.6 %."""
+    """With labels as bad as they can be for the upper end, too. Of 60 plans at δ = 0.2: 21 misses have a chance of 0.5 %."""
     rng, missed = np.random.default_rng(4), 0
-    for seed in range(100):
-        pair, labels = made(rng, n=30, classes=rng.choice([2, 3]), right=rng.choice([0.3, 0.8, 1.0]))
+    for seed in range(60):
+        pair, labels = made(rng, n=24, classes=rng.choice([2, 3]), right=rng.choice([0.3, 0.8, 1.0]))
         plan = drawn(pair, target, seed, budget=12, end=end)
         if seed % 3 == 0:
             labels = _worst(pair, plan.loss_bound)
         true = (error_gap(pair, labels) if target == "error" else clipped_gap(pair, labels, plan.loss_bound)).mean()
-        found = [plan.estimate(labels[plan.order[:k]]).file for k in range(0, len(plan.order) + 1, 5)]
-        holds = all(each.lower - 1e-12 <= true <= each.upper + 1e-12 for each in found)
-        missed += not holds
-        if holds:  # later intervals lie in earlier ones, up to the 2⁻³² of the range at which a search ends
-            assert all(later.upper <= each.upper + 1e-8 for each, later in itertools.pairwise(found))
-            assert all(later.lower >= each.lower - 1e-8 for each, later in itertools.pairwise(found))
-    assert missed <= 30
+        found = [plan.estimate(labels[plan.order[:k]]).file for k in range(0, len(plan.order) + 1, 6)]
+        missed += any(not each.lower - 1e-12 <= true <= each.upper + 1e-12 for each in found)
+    assert missed <= 20
 
 
 def _worst(pair, bound):

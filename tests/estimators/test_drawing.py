@@ -28,7 +28,7 @@ def chance(order, weights):
     return found
 
 
-def total_by_definition(values, most, weights, order, planned, tail, grid=500):
+def total_by_definition(values, most, weights, order, planned, tail, grid=250):
     """Largest total, of a grid, whose mixture of capitals never reached 1/tail."""
     kept = 0.0
     for total in np.linspace(0, most.sum(), grid):
@@ -50,7 +50,7 @@ def total_by_definition(values, most, weights, order, planned, tail, grid=500):
 
 def pools(rng):
     """Small populations: equal rows, one heavy row, values at their ends and between."""
-    for size in (3, 4, 5):
+    for size in (3, 4):
         most = rng.exponential(size=size) + 0.05
         for values in (np.zeros(size), most, most * rng.random(size), np.where(np.arange(size) == 0, most, 0.0)):
             yield values, most, most
@@ -91,10 +91,9 @@ def test_the_limit_fails_with_at_most_its_probability_whenever_one_stops():
     """Exact, on all orders; and the largest failure is not far below what is allowed: the check can fail."""
     worst = 0.0
     for values, most, weights in pools(np.random.default_rng(5)):
-        if len(values) < 5 or most[0] == weights[0]:
-            missed = ever_missed(values, most, weights, 0.3)
-            assert missed <= 0.3
-            worst = max(worst, missed)
+        missed = ever_missed(values, most, weights, 0.3)
+        assert missed <= 0.3
+        worst = max(worst, missed)
     assert worst > 0.1
 
 
@@ -107,7 +106,7 @@ def test_the_limit_is_that_of_its_definition():
         slow = min(
             total_by_definition(values, most, weights, order, 4, 0.2), drawn + arguments(values, most, weights, order)[4]
         )
-        assert limit == pytest.approx(slow, abs=2 * most.sum() / 500)
+        assert limit == pytest.approx(slow, abs=2 * most.sum() / 250)
 
 
 @pytest.mark.parametrize(("rows", "draws", "hits"), [(60, 20, 0), (400, 50, 2), (400, 200, 30), (5000, 100, 0)])
@@ -130,7 +129,8 @@ def test_more_draws_never_raise_the_limit_of_the_sum():
     for n in range(41):
         drawn = arguments(values, most, most, order[:n])
         totals.append(values[list(order[:n])].sum() + remainder_limit(*drawn, 20, 0.05))
-    assert all(later <= earlier * (1 + 1e-12) for earlier, later in itertools.pairwise(totals))
+    # up to the 2⁻³² of the range at which a search ends
+    assert all(later <= earlier + 1e-9 * most.sum() for earlier, later in itertools.pairwise(totals))
     assert totals[-1] == pytest.approx(values.sum())
 
 
