@@ -172,10 +172,12 @@ def _intervals() -> _Numbers:
 
 def _label_plans() -> _Numbers:
     from kd2m_theory.bounds.labelling.plan import drawn_plan
+    from kd2m_theory.bounds.labelling.pool import End, Target
 
+    wanted: tuple[tuple[Target, End], ...] = (("error", "both"), ("gap", "both"), ("gap", "upper"))
     pair = next(pair for words, pair, _ in _pairs() if words == "without labels")
     labels = np.arange(len(pair.logits_teacher)) % 4
-    for target, end in (("error", "both"), ("gap", "both"), ("gap", "upper")):
+    for target, end in wanted:
         plan = drawn_plan(pair, 8, target, 0.05, end, None, seed="7")
         words = f"label plan, {target}, {end}"
         yield "double", f"{words}: first input", plan.order[0]

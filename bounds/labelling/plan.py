@@ -15,7 +15,7 @@ from kd2m_theory.arrays import Int64, class_labels
 from kd2m_theory.bounds.clipping import refuse_bound_of_the_sample
 from kd2m_theory.bounds.labelling.drawn import Drawn
 from kd2m_theory.bounds.labelling.estimate import MORE, PARTS, LabelEstimate, estimate
-from kd2m_theory.bounds.labelling.pool import End, Target, anchor, digest, left_after, pool_of, view_for_plans
+from kd2m_theory.bounds.labelling.pool import SUMS, End, Target, anchor, digest, left_after, pool_of, view_for_plans
 from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.drawing import drawing_order
@@ -24,6 +24,8 @@ from kd2m_theory.files import LARGEST, json_bytes, read_json, write_atomically
 from kd2m_theory.pair import Pair
 from kd2m_theory.version import __version__
 
+# Arrays of a plan with one number per drawn row.
+_OF_ROWS = ("answers", "base_up", "base_down", "rises", "falls", "weights", "ratios_up", "ratios_down")
 FORMAT, FORMAT_VERSION = "kd2m-label-plan", 1
 NOTICE = (
     "Label the inputs in this order and stop whenever you like. Drawing another plan for the same inputs after a label was "
@@ -150,9 +152,41 @@ class LabelPlan(Drawn):
         try:
             restored = {each.name: _restored(each.name, content[each.name]) for each in fields(cls)}
             restored["changes"] = restored["changes"].reshape(len(restored["order"]), restored["classes"])  # also of no row
-            return cls(**restored)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            plan = cls(**restored)
+            plan._check()
+            return plan
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{path} is not a label plan ({type(error).__name__}: {error})") from None
+
+    def _check(self) -> None:
+        """Refuse parts that do not fit together.
+
+        Raises:
+            ValueError: naming them.
+        """
+        rows = len(self.order)
+        one_of(self.target, get_args(Target), "target")
+        one_of(self.end, get_args(End), "end")
+        check_delta(self.delta)
+        for name, least in (("budget", 1), ("samples", 1), ("classes", 2), ("needed", 0)):
+            whole(getattr(self, name), name, least)
+        for name in _OF_ROWS:
+            if getattr(self, name).shape != (rows,):
+                raise ValueError(f"{name} is not as long as the order")
+        if set(self.left) != set(SUMS) or any(sums.shape != (rows + 1,) for sums in self.left.values()):
+            raise ValueError("left is not as long as the order")
+        given = np.concatenate((self.labels, self.answers))
+        if len(self.labels) > rows or ((given < 0) | (given >= self.classes)).any():
+            raise ValueError("labels or answers are no classes")
+        numbers = (self.changes, *(getattr(self, name) for name in _OF_ROWS))
+        scales = (self.range_up, self.range_down, self.rounding, *(() if self.loss_bound is None else (self.loss_bound,)))
+        ends = () if self.anchor is None else self.anchor
+        if not all(np.isfinite(each).all() for each in (*numbers, *self.left.values(), np.array([*scales, *ends]))):
+            raise ValueError("a number is not finite")
+        if (self.anchor is None) != (self.target == "error") or (self.loss_bound is None) != (self.target == "error"):
+            raise ValueError("anchor and loss_bound belong to the target gap alone")
+        if (self.anchor is not None and len(ends) != 2) or not (self.weights > 0).all():
+            raise ValueError("anchor or weights are out of range")
 
     def _in_order(self, labels: Any) -> Int64:
         if isinstance(labels, Mapping):

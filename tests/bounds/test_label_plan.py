@@ -1,5 +1,6 @@
 """Label plans: exact answers from the inputs that matter, intervals of any prefix, and a file that cannot be edited."""
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -245,6 +246,27 @@ def test_a_plan_that_was_changed_is_refused_whatever_was_changed(tmp_path):
         path.write_text(json.dumps({key: each for key, each in content.items() if key != name}), encoding="utf-8")
         with pytest.raises(InputError, match=r"plan\.json"):
             LabelPlan.load(path)
+
+
+@pytest.mark.parametrize("target", ["error", "gap"])
+def test_a_plan_with_a_new_digest_and_parts_that_do_not_fit_is_one_error(tmp_path, target):
+    """Whoever computes the digest again can say anything; nobody gets a traceback."""
+    pair, labels = made(np.random.default_rng(7))
+    plan, path = drawn(pair, target), tmp_path / "plan.json"
+    plan.recorded(labels[plan.order[:3]]).save(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["digest"]
+    refused = 0
+    for name in content:
+        for value in (None, "x", [], {}, -1, [[1.0]], ["a"], [1e300] * 70, [-1] * len(plan.order)):
+            other = content | {name: value}
+            digest = hashlib.sha256(json.dumps(other, sort_keys=True).encode()).hexdigest()
+            path.write_text(json.dumps(other | {"digest": digest}), encoding="utf-8")
+            try:
+                LabelPlan.load(path).estimate(labels[plan.order[:5]])
+            except InputError:
+                refused += 1
+    assert refused > 120
 
 
 def test_labels_that_cannot_be_used_are_refused_with_the_reason():
