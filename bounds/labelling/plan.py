@@ -335,11 +335,16 @@ _WHOLE = ("order", "labels", "answers")
 
 
 def _restored(name: str, value: Any) -> Any:
+    """A field as it was before `_plain`; an error of Python's where it cannot be that."""
     if name == "left":
         return {each: np.array(sums, dtype=np.float64) for each, sums in value.items()}
     if name in ("anchor", "stops"):
         return value if value is None else tuple(value)
-    return np.array(value, dtype=np.int64 if name in _WHOLE else np.float64) if isinstance(value, list) else value
+    if name not in (*_WHOLE, *_OF_ROWS, "changes"):
+        return value
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is no list")
+    return np.array(value, dtype=np.int64 if name in _WHOLE else np.float64)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -251,9 +251,9 @@ def test_a_plan_that_was_changed_is_refused_whatever_was_changed(tmp_path):
 @pytest.mark.parametrize("target", ["error", "gap"])
 def test_a_plan_with_a_new_digest_and_parts_that_do_not_fit_is_one_error(tmp_path, target):
     """Whoever computes the digest again can say anything; nobody gets a traceback."""
-    pair, labels = made(np.random.default_rng(7))
+    pair, labels = made(np.random.default_rng(7), n=8)
     plan, path = drawn(pair, target), tmp_path / "plan.json"
-    plan.recorded(labels[plan.order[:3]]).save(path)
+    plan.recorded(labels[plan.order[:1]]).save(path)
     content = json.loads(path.read_text(encoding="utf-8"))
     del content["digest"]
     refused = 0
@@ -263,10 +263,10 @@ def test_a_plan_with_a_new_digest_and_parts_that_do_not_fit_is_one_error(tmp_pat
             digest = hashlib.sha256(json.dumps(other, sort_keys=True).encode()).hexdigest()
             path.write_text(json.dumps(other | {"digest": digest}), encoding="utf-8")
             try:
-                LabelPlan.load(path).estimate(labels[plan.order[:5]])
+                LabelPlan.load(path).estimate(labels[plan.order[:2]])
             except InputError:
                 refused += 1
-    assert refused > 120
+    assert refused > 100
 
 
 def test_labels_that_cannot_be_used_are_refused_with_the_reason():
