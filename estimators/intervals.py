@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy import stats
+from scipy.special import rel_entr
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.checks import one_of
@@ -82,6 +83,29 @@ def clopper_pearson_limits(successes: int, n: int, tail: float) -> tuple[float, 
     lower = _outward(stats.beta.ppf(tail, successes, n - successes + 1), -1) if successes > 0 else 0.0
     upper = _outward(stats.beta.isf(tail, successes + 1, n - successes), 1) if successes < n else 1.0
     return lower, upper
+
+
+def chernoff_limit(mean: float, n: int, tail: float) -> float:
+    """Upper limit of the mean of a variable in [0, 1] from an upper bound on the mean of n independent values of it.
+
+    P(X̄ ≤ x) ≤ exp(−n kl(x, μ)) for x ≤ μ (Chernoff; Hoeffding 1963, Theorem 1), so μ is at most the m ≥ X̄ with
+    kl(X̄, m) = ln(1/tail)/n, except with probability `tail`; kl is the divergence of two coins. That m grows with X̄.
+
+    Args:
+        mean: mean of the values in [0, 1], or an upper bound on it.
+        n: values, at least 1.
+        tail: failure probability in (0, 1).
+
+    Example:
+        >>> round(chernoff_limit(0.0, 100, 0.05), 5)  # 1 − 0.05^(1/100)
+        0.02951
+    """
+    budget, kept, gone = -math.log(tail) / n, mean, 1.0
+    for _ in range(60):
+        middle = (kept + gone) / 2
+        kl = float(rel_entr(mean, middle) + rel_entr(1 - mean, 1 - middle))
+        kept, gone = (middle, gone) if kl * (1 - 1e-9) - 1e-15 < budget else (kept, middle)
+    return min(1.0, round_up(gone))
 
 
 def difference(first: Confidence, second: Confidence) -> Confidence:

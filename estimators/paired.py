@@ -55,8 +55,8 @@ def paired_difference(only_first: int, only_second: int, n: int, delta: float) -
     value = (only_first - only_second) / n
     return Confidence(
         value=value,
-        lower=max(-1.0, min(value, round_down(-_largest(only_second, only_first, n, one_side(delta))))),
-        upper=min(1.0, max(value, round_up(_largest(only_first, only_second, n, one_side(delta))))),
+        lower=max(-1.0, min(value, round_down(-paired_limit(only_second, only_first, n, one_side(delta))))),
+        upper=min(1.0, max(value, round_up(paired_limit(only_first, only_second, n, one_side(delta))))),
         level=1 - delta,
         unit="probability",
         method="exact on discordant pairs",
@@ -67,22 +67,52 @@ def paired_difference(only_first: int, only_second: int, n: int, delta: float) -
     )
 
 
-def _largest(first: int, second: int, n: int, tail: float) -> float:
-    """Upper limit of p − q, which is wrong with probability at most `tail`."""
+def difference_limit(difference: int, discordant: int, n: int, tail: float) -> float:
+    """Upper limit of P(first event alone) − P(second event alone) from upper limits of what was counted.
+
+    As the upper end of `paired_difference`, but the share of discordant trials may lie anywhere from 0 to the upper limit of
+    Clopper and Pearson. The limit grows with both counts, so that either may be replaced by a larger number. It is never
+    below that of `paired_difference` on the exact counts: where it fails, that one fails too.
+
+    Args:
+        difference: trials of the first kind alone less those of the second alone, or more.
+        discordant: trials of either kind, or more.
+        n: trials, at least 1.
+        tail: failure probability.
+
+    Raises:
+        InputError: no trial, or more discordant ones than trials.
+
+    Example:
+        >>> round(difference_limit(7, 17, 200, 0.025), 5), round(difference_limit(7, 30, 200, 0.025), 5)
+        (0.09196, 0.10558)
+    """
+    check_counts(n, discordant=discordant)
+    _, highest = clopper_pearson_limits(discordant, n, _ABOVE * tail)
+    return min(1.0, max(difference / n, round_up(_largest(difference, 0.0, highest, n, tail))))
+
+
+def paired_limit(first: int, second: int, n: int, tail: float) -> float:
+    """Upper limit of p − q from the counts of both kinds, wrong with probability at most `tail`: one side of the interval."""
     lowest, _ = clopper_pearson_limits(first + second, n, _BELOW * tail)
     _, highest = clopper_pearson_limits(first + second, n, _ABOVE * tail)
+    return _largest(first - second, lowest, highest, n, tail)
+
+
+def _largest(difference: int, lowest: float, highest: float, n: int, tail: float) -> float:
+    """Upper limit of p − q, wrong with probability at most `tail` less what the limits of p + q spend of it."""
     allowed = (1 - _ABOVE - _BELOW - 2 * _LEFT_OUT) * tail * (1 - 1e-7)  # rounding of the sums: below 1e-8 at n = 10⁷
     sums = np.linspace(lowest, highest, _CELLS + 1)
     least = np.maximum(stats.binom.ppf(_LEFT_OUT * tail, n, sums[:-1]) - 1, 0)
     most = np.minimum(stats.binom.isf(_LEFT_OUT * tail, n, sums[1:]) + 1, n)
     counts = least[:, None] + np.arange(float((most - least).max()) + 1)  # of discordant trials
     # At most so many of them are of the first kind.
-    few = np.floor((counts + first - second) / 2)
+    few = np.floor((counts + difference) / 2)
     logs = np.where(counts <= n, special.gammaln(n + 1) - special.gammaln(counts + 1), -np.inf)
     logs -= special.gammaln(np.maximum(n - counts, 0) + 1)
 
     def chance(cells: slice, g: float) -> Float64:
-        """P(T ≤ first − second) at p − q = g, at most, for p + q in each cell; 0 where no p and q ≥ 0 are like that."""
+        """P(T ≤ difference) at p − q = g, at most, for p + q in each cell; 0 where no p and q ≥ 0 are like that."""
         p, q = np.maximum(sums[:-1][cells] + g, 0.0) / 2, (sums[1:][cells] - g) / 2
         possible, q = q >= 0, np.maximum(q, 0.0)
         share = np.minimum(p + q, 1.0)
@@ -95,7 +125,7 @@ def _largest(first: int, second: int, n: int, tail: float) -> float:
         return found
 
     # The chance falls in g in every cell: the limit is the largest of the cells' own, and mostly that of the last.
-    limit, worst = (first - second) / n, _CELLS - 1
+    limit, worst = difference / n, _CELLS - 1
     while True:
         cell, kept, gone = slice(worst, worst + 1), limit, highest
         if chance(cell, gone)[0] > allowed:

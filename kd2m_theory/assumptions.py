@@ -65,6 +65,8 @@ HYPOTHESES: Mapping[str, str] = MappingProxyType(
         "same population": "The samples are drawn from the population that the statement is about.",
         "samples independent of each other": "The student's and the teacher's samples are independent of each other.",
         "random order": "The order in which the samples are taken says nothing about them.",
+        "no label left out": "Labels are those of the first inputs in drawing order, without gaps.",
+        "drawn once": "The order was drawn once, before any label was seen.",
         "sample size fixed before": "The number of samples n does not depend on their values.",
         "range fixed before the sample": "The range of the values (B of a loss, D of a ground cost) does not depend on the "
         "sample.",

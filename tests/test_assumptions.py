@@ -41,6 +41,7 @@ WITHOUT_ROW = {
         "F5.transport",
     ],
     "it is about how claims are chosen, not about a pair": ["F6.union", "F6.split"],
+    "label plans use it, which are no rows of an audit": ["F7.file", "F7.population"],
     "it is the paper's setting, an RKHS": ["KD2M.lemma", "KD2M.theorem"],
 }
 # These depend on the pair, its sample or its user; by construction of a row they cannot hold.

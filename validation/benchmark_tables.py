@@ -15,7 +15,19 @@ from kd2m_theory.validation.stored_tables import StoredTable
 
 SCHEMA = "kd2m-benchmark/1"
 # Every benchmark by the name of its script, in the order of the page docs/benchmarks.md.
-NAMES = ("transport", "losses", "mmd", "gaussian", "audit_scale", "accuracy", "steps", "glyphs", "engine", "widths")
+NAMES = (
+    "transport",
+    "losses",
+    "mmd",
+    "gaussian",
+    "audit_scale",
+    "accuracy",
+    "steps",
+    "glyphs",
+    "engine",
+    "widths",
+    "label_plans",
+)
 BEGIN, END = "<!-- benchmarks: made from their tables -->", "<!-- end of benchmarks -->"
 
 # By column: a number, words, None where nothing was measured, or {"mean": number, "half": number or None}, where half is half

@@ -25,15 +25,15 @@ _Numbers = Iterator[tuple[str, str, float]]
 def panel() -> Panel:
     """Several hundred numbers, by group and name, computed by one thread: the same at every call in one environment.
 
-    "double" has rows of audits, distances and intervals; "width" their allowances for rounding; "log" binary logarithms of
-    distances that underflow; "single" networks with their Lipschitz constants, batches, objectives, a whole run in small, and
-    what a coverage study measures.
+    "double" has rows of audits, distances, intervals and label plans; "width" their allowances for rounding; "log" binary
+    logarithms of distances that underflow; "single" networks with their Lipschitz constants, batches, objectives, a whole run
+    in small, and what a coverage study measures.
     """
     from kd2m_theory.validation.torch_threads import torch_threads
 
     groups: dict[str, dict[str, float]] = {"double": {}, "width": {}, "log": {}, "single": {}}
     with kept_random(), torch_threads(1), one_thread(), without_warnings:
-        for part in (_rows, _distances, _intervals, _constants, _training, _populations, _run, _coverage):
+        for part in (_rows, _distances, _intervals, _label_plans, _constants, _training, _populations, _run, _coverage):
             for group, name, value in part():
                 assert name not in groups[group], name
                 groups[group][name] = float(value)  # NumPy's numbers too
@@ -168,6 +168,25 @@ def _intervals() -> _Numbers:
         "percentile_bootstrap": e.percentile_bootstrap(values, 0.05),
     }.items():
         yield from _number(name, value)
+
+
+def _label_plans() -> _Numbers:
+    from kd2m_theory.bounds.labelling.plan import drawn_plan
+    from kd2m_theory.bounds.labelling.pool import End, Target
+
+    wanted: tuple[tuple[Target, End], ...] = (("error", "both"), ("gap", "both"), ("gap", "upper"))
+    pair = next(pair for words, pair, _ in _pairs() if words == "without labels")
+    labels = np.arange(len(pair.logits_teacher)) % 4
+    for target, end in wanted:
+        plan = drawn_plan(pair, 8, target, 0.05, end, None, seed="7")
+        words = f"label plan, {target}, {end}"
+        yield "double", f"{words}: first input", plan.order[0]
+        for count in sorted({min(5, len(plan.order)), len(plan.order)}):
+            found = plan.estimate(labels[plan.order[:count]])
+            yield from _number(f"{words}: file, {count} labels", found.file)
+            yield from _number(f"{words}: population, {count} labels", found.population)
+            if found.next is not None:
+                yield "double", f"{words}: next width, {count} labels", found.next.file
 
 
 def _constants() -> _Numbers:

@@ -14,6 +14,7 @@ import typer
 from kd2m_theory.commands.audit import audit
 from kd2m_theory.commands.demo import demo
 from kd2m_theory.commands.figures import figures
+from kd2m_theory.commands.label import label
 from kd2m_theory.commands.metric import metric
 from kd2m_theory.commands.report import report
 from kd2m_theory.commands.theory import theory
@@ -54,6 +55,7 @@ app.command()(demo)
 app.command()(train)
 app.command()(figures)
 app.add_typer(validate, name="validate")
+app.add_typer(label, name="label")
 app.add_typer(metric, name="metric")
 app.add_typer(theory, name="theory")
 

@@ -1,4 +1,4 @@
-"""All theorems, in the order T0 … T10, F1 … F6, and what the KD²M paper states."""
+"""All theorems, in the order T0 … T10, F1 … F7, and what the KD²M paper states."""
 
 from functools import cache
 from importlib import import_module
@@ -27,6 +27,7 @@ MODULES = (
     "f4_mmd",
     "f5_transport",
     "f6_selection",
+    "f7_labels",
     "kd2m_lemma",
     "kd2m_theorem",
 )

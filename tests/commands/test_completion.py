@@ -60,10 +60,11 @@ def test_version_and_help_load_nothing_slow(environment):
 
 # What was typed before the word that is completed, the word as far as it is typed, and some of the answers.
 TYPED = [
-    ("", "", {"audit", "report", "demo", "train", "figures", "validate", "metric", "theory"}),
+    ("", "", {"audit", "report", "demo", "train", "figures", "validate", "label", "metric", "theory"}),
     ("", "the", {"theory"}),
     ("", "--v", {"--version"}),
     ("theory", "", {"list", "show", "check", "falsify", "power"}),
+    ("label", "", {"plan", "estimate"}),
     ("validate", "", {"run", "report", "merge"}),
     ("validate quick", "--res", {"--resume"}),  # the first word is not a command, but a campaign to run
     ("audit a.npz", "--de", {"--delta"}),

@@ -18,7 +18,15 @@ from kd2m_theory.validation.campaigns.campaign import campaign, read_campaign
 from kd2m_theory.validation.training.configuration import configuration, read_configuration, shipped_names
 
 LANGUAGES = {"python", "pycon", "sh", "text", "toml", "{eval-rst}", "{include}", "{toctree}"}
-CHEAP = (("audit",), ("report",), ("theory", "list"), ("theory", "show"), ("metric", "check"), ("figures", "--list"))
+CHEAP = (
+    ("audit",),
+    ("report",),
+    ("label",),
+    ("theory", "list"),
+    ("theory", "show"),
+    ("metric", "check"),
+    ("figures", "--list"),
+)
 # Commands in blocks that are only parsed, and have the configurations that they name read: why, and what runs them in small.
 NOT_RUN = {
     ("train",): "trains for minutes; test_train_command.py, and torchrun in test_processes.py",

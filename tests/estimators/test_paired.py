@@ -2,10 +2,13 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 
 from kd2m_theory.estimators import clopper_pearson, paired_difference
+from kd2m_theory.estimators.intervals import chernoff_limit
+from kd2m_theory.estimators.paired import difference_limit, paired_limit
 
 
 def misses(intervals, n, p, q):
@@ -53,3 +56,25 @@ def test_it_gains_on_two_intervals_where_there_are_discordant_trials():
         apart = [clopper_pearson(count, n, 0.025) for count in (first, second)]
         both = apart[0].upper - apart[1].lower - (apart[0].lower - apart[1].upper)
         assert interval.upper - interval.lower <= most * both
+
+
+def test_limits_from_larger_counts_are_larger_and_fail_only_where_the_exact_one_does():
+    """Of 40 trials, all counts: what a plan needs that knows upper limits of both counts alone."""
+    for first in range(0, 12, 3):
+        for second in range(0, 12, 4):
+            exact = paired_limit(first, second, 40, 0.05)
+            limits = [difference_limit(first - second, first + second + more, 40, 0.05) for more in (0, 3, 20)]
+            assert exact <= limits[0] + 1e-7
+            assert limits == sorted(limits)
+            assert difference_limit(first - second + 1, first + second, 40, 0.05) >= limits[0]
+
+
+def test_chernoffs_limit_is_no_less_than_the_exact_one_of_a_count():
+    for hits, n, tail in ((0, 50, 0.05), (3, 50, 0.01), (40, 50, 0.05), (50, 50, 0.05), (2, 10_000, 1e-9)):
+        exact = clopper_pearson(hits, n, 2 * tail).upper
+        limit = chernoff_limit(hits / n, n, tail)
+        assert exact <= limit
+        if 0 < hits < n:  # at the limit the bound on the chance of so few is the tail
+            share = mpmath.mpf(hits) / n
+            kl = share * mpmath.log(share / limit) + (1 - share) * mpmath.log((1 - share) / (1 - mpmath.mpf(limit)))
+            assert float(mpmath.exp(-n * kl)) == pytest.approx(tail, rel=1e-5)

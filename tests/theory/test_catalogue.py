@@ -14,7 +14,7 @@ ORDER = [
     "T5.curved",
     "T5.sharp",
     *(f"T{i}" for i in range(6, 11)),
-    *(f"F{i}" for i in range(1, 7)),
+    *(f"F{i}" for i in range(1, 8)),
     "KD2M.lemma",
     "KD2M.theorem",
 ]

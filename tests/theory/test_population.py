@@ -1,4 +1,4 @@
-"""F1–F6: exact probabilities of failure, and the radii that ship."""
+"""F1–F7: exact probabilities of failure, and the radii that ship."""
 
 import math
 
@@ -8,11 +8,11 @@ import pytest
 from kd2m_theory.estimators.betting import betting, betting_in_order
 from kd2m_theory.estimators.intervals import clopper_pearson, empirical_bernstein, hoeffding
 from kd2m_theory.estimators.kernel_distances import mmd_radius
-from kd2m_theory.theory import f1_means, f2_anchored, f3_per_sample, f4_mmd, f5_transport, f6_selection
+from kd2m_theory.theory import f1_means, f2_anchored, f3_per_sample, f4_mmd, f5_transport, f6_selection, f7_labels
 from kd2m_theory.theory.chance import clopper_pearson_upper, hoeffding_radius, outcomes
 from kd2m_theory.theory.instance import best_plan, distances
 
-THEOREMS = [module.THEOREM for module in (f1_means, f2_anchored, f3_per_sample, f4_mmd, f5_transport, f6_selection)]
+THEOREMS = [module.THEOREM for module in (f1_means, f2_anchored, f3_per_sample, f4_mmd, f5_transport, f6_selection, f7_labels)]
 FORMS = [pytest.param(form, id=form.name) for theorem in THEOREMS for form in theorem.forms]
 MUTANTS = [pytest.param(t, m, id=f"{m.form}: {m.name}") for t in THEOREMS for m in t.mutants]
 DROPPED = [pytest.param(t, h, id=f"{t.name}: {h.name}") for t in THEOREMS for h in t.hypotheses]
@@ -102,7 +102,19 @@ def choices(rng, form):
     return f6_selection.Claims(law(rng, number + 1), delta * law(rng, number), n, delta)
 
 
-RANDOM = {"F1": trials, "F2": inputs, "F3": logits, "F4": points, "F5": simplex, "F6": choices}
+def drawings(rng, form):
+    """Files of a few rows with values at their ends and between; populations of which all or a part is labelled."""
+    delta, rows = draw_delta(rng), int(rng.integers(1, 5))
+    draws = int(rng.integers(1, rows + 1))
+    if form == "F7.population":
+        p, ones = float(rng.uniform(0, 1)), np.ones(rows)
+        return f7_labels.Drawing(0 * ones, ones, ones, delta, draws, p=p, part=float(rng.uniform(0.05, 0.95)))
+    most = rng.choice([1.0, 1.0, 3.0], rows)
+    values = most * rng.choice([0.0, 1.0, rng.random()], rows)
+    return f7_labels.Drawing(values, most, rng.choice([1.0, 1.0, 10.0], rows), delta, draws)
+
+
+RANDOM = {"F1": trials, "F2": inputs, "F3": logits, "F4": points, "F5": simplex, "F6": choices, "F7": drawings}
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -17,8 +17,12 @@ _LISTED = {
     "segments": ("family", "family of pairs of points", ("from", "classes")),
     "files": ("file", "file", ("damage",)),
     "coverage": ("order", "order of the sample in its file", ("claim", "law", "pair", "n", "delta")),
+    "labels": ("order", "how the file came, and when one stopped", ("claim", "law", "n")),
 }
-_UNITS = {"coverage": "cells, each a claim on one population and pair at one n and δ"}
+_UNITS = {
+    "coverage": "cells, each a claim on one population and pair at one n and δ",
+    "labels": "cells, each one end on one population at one n",
+}
 
 
 def block(tables: Path | None) -> str:

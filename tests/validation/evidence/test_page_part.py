@@ -12,7 +12,7 @@ from kd2m_theory.validation.evidence.tables import SCHEMA, file_name
 
 PAGE = Path(__file__).parents[3] / "docs" / "evidence.md"
 POWERS = ("half the radius", "no radius", "nothing")
-STRATA = {"rows": "family", "transport": "kind", "segments": "family", "files": "file", "coverage": "order"}
+STRATA = {"rows": "family", "transport": "kind", "segments": "family", "files": "file", "coverage": "order", "labels": "order"}
 
 
 def table(name, **changes):
