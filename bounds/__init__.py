@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kd2m_theory.bounds.affine import AffineMap, aligned, fit_affine
 from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, ramp_change, spectral_lipschitz, vertex_norm
+from kd2m_theory.bounds.known import Known
 from kd2m_theory.bounds.ladder import ROWS, Ladder
 from kd2m_theory.bounds.losses import cross_entropy, margin, ramp
 from kd2m_theory.bounds.result import Assumption, BoundResult
@@ -18,6 +19,7 @@ __all__ = [
     "AffineMap",
     "Assumption",
     "BoundResult",
+    "Known",
     "Ladder",
     "Settings",
     "aligned",
