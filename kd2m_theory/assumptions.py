@@ -30,6 +30,7 @@ HYPOTHESES: Mapping[str, str] = MappingProxyType(
         "teacher labels": "Labels are drawn from the teacher's predictive distribution.",
         "teacher risk known": "The teacher's risk lies in the stated interval.",
         "teacher error known": "The teacher's error rate lies in the stated interval.",
+        "means known": "The stated means of functions of input and label are upper bounds on what they are.",
         "gaussian classes": "The points of each class follow a Gaussian law, with the mean and covariance that the bound uses.",
         # What the loss is.
         "cross-entropy": "The loss is cross-entropy, −ln p_y of the probabilities p = softmax(a).",

@@ -40,6 +40,7 @@ WITHOUT_ROW = {
         "F5.upper_pairs",
         "F5.transport",
     ],
+    "it is the general statement; rows are its cases": ["T0.known_means"],
     "it is about how claims are chosen, not about a pair": ["F6.union", "F6.split"],
     "it is the paper's setting, an RKHS": ["KD2M.lemma", "KD2M.theorem"],
 }

@@ -8,13 +8,11 @@ with losses clipped at B: T0.teacher_risk with λ = 1 above and λ = 2 below, an
 R_S ≥ E min_y ℓ_S(y). A larger λ pays λρ for it. A grid of four λ divides the limit's share of δ by four and is wider on the pairs
 of the demonstration (`tests/bounds/rows/test_known_teacher.py`).
 
-What is averaged is bounded: with c = min(B, ln K), which is at least each network's loss at the class that it predicts, and a class
-that is no more probable for the student than for the teacher,
+What is averaged has a range of 2B: some class is no more probable for the student than for the teacher, and there ℓ_S ≥ ℓ_T; some
+class is no less probable, and there ℓ_S ≤ ℓ_T; so
 
-    −min(B, 2c) ≤ max_y [ℓ_S(y) − 2ℓ_T(y)] ≤ B,      0 ≤ min_y [ℓ_S(y) + ℓ_T(y)] ≤ min(2B, B + c)
+    −B ≤ max_y [ℓ_S(y) − 2ℓ_T(y)] ≤ B,      0 ≤ min_y [ℓ_S(y) + ℓ_T(y)] ≤ 2B
 """
-
-import math
 
 import numpy as np
 from scipy.special import log_softmax
@@ -77,7 +75,6 @@ def _stated(view: View, known: Known) -> tuple[Float64, float]:
 def _risk(view: View) -> Sides:
     bound, known = view.loss_bound, _known(view, "teacher_risk")
     student, teacher = (clipped(-log_softmax(a, axis=1), bound) for a in (view.logits_student, view.logits_teacher))
-    least = min(bound, math.log(view.classes))
     risk, most = _stated(view, known)
     used = ~np.isnan(risk)[:, None]
     above, below = (np.where(used, weight, 0.0) for weight in (ABOVE, BELOW))
@@ -86,10 +83,10 @@ def _risk(view: View) -> Sides:
     reach = most - whole
     upper = (student - (1 + above) * teacher).max(axis=1) + above[:, 0] * part
     lower = (student - (1 - below) * teacher).min(axis=1) - below[:, 0] * part
-    _, highest = mean_limits(view, upper, -min(bound, 2 * least), bound + ABOVE * reach)
+    _, highest = mean_limits(view, upper, -bound, bound + ABOVE * reach)
     # Without ρ it is the least change of the loss, which may be −B.
     floor = 0.0 if known.classes is None else -max(bound, BELOW * reach)
-    lowest, _ = mean_limits(view, lower, floor, min(2 * bound, bound + least))
+    lowest, _ = mean_limits(view, lower, floor, 2 * bound)
     return Sides(
         max(-bound, lowest - BELOW * whole),
         min(bound, highest + ABOVE * whole),
@@ -139,7 +136,7 @@ ROWS = (
         structural=COUNTED,
         compute=_error,
         limits=two_limits("disagreement"),
-        forms=("F3.teacher_error", "F1.clopper_pearson"),
+        forms=("F3.teacher_error", "F3.error", "F1.clopper_pearson"),
         told="teacher_error",
     ),
 )

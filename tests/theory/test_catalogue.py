@@ -10,7 +10,9 @@ from kd2m_theory.validation.trial.pages import latex_of
 
 CATALOGUE = theorems()
 ORDER = [
-    *(f"T{i}" for i in range(6)),
+    "T0",
+    "T0.known",
+    *(f"T{i}" for i in range(1, 6)),
     "T5.curved",
     "T5.sharp",
     *(f"T{i}" for i in range(6, 11)),
