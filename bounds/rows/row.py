@@ -137,8 +137,8 @@ class Row:
 
     @property
     def vouched_for(self) -> bool:
-        """Whether it has a number only if the user vouches for something."""
-        return any(need.name in VOUCHABLE for need in self.needs)
+        """Whether it has a number only if the user vouches for something, or says what is known of the teacher."""
+        return self.told is not None or any(need.name in VOUCHABLE for need in self.needs)
 
     def reads(self, evaluated: Collection[str]) -> tuple[str, ...]:
         """Names of the limits that it reads if these quantities of the teacher come from evaluations of it."""

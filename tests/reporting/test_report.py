@@ -199,6 +199,14 @@ def rows(draw, name, values):
     )
 
 
+ENDS = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
+KNOWN = st.builds(lambda n: {"samples": n}, st.integers(2, 2**62)) | st.builds(
+    lambda value, about: {"value": value, "about": about},
+    ENDS | st.dictionaries(st.integers(0, 99).map(str), ENDS, min_size=1, max_size=3).map(lambda ends: dict(sorted(ends.items()))),
+    st.sampled_from(["sample", "population"]),
+)
+
+
 @st.composite
 def drawn_reports(draw):
     """Reports whose numbers and words may be anything that a row can have, and fit together as those of one audit do."""
@@ -229,6 +237,8 @@ def drawn_reports(draw):
             "temperature": draw(st.none() | SIZES),
             "vouch": draw(st.lists(TEXT, max_size=2)),
             "whole_cloud": draw(st.none() | st.booleans()),
+            "teacher_risk": draw(st.none() | KNOWN),
+            "teacher_error": draw(st.none() | KNOWN),
         },
         environment={"kd2m-theory": draw(st.sampled_from([__version__, "9.9"]))},
         seconds=draw(SIZES),
