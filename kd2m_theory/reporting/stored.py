@@ -310,7 +310,7 @@ def _settings(table: _Table, ours: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in _SETTINGS:
         if key in QUANTITIES:
-            found[key] = _known(table, key) if ours or key in table.found else None
+            found[key] = _told(table, key) if ours or key in table.found else None
             continue
         value = table.get(key)
         if key in ("only", "vouch"):
@@ -326,7 +326,7 @@ def _settings(table: _Table, ours: bool) -> dict[str, Any]:
     return found
 
 
-def _known(table: _Table, key: Quantity) -> dict[str, Any] | None:
+def _told(table: _Table, key: Quantity) -> dict[str, Any] | None:
     """What was known of the teacher, as it is stored; an evaluation is known by its size alone."""
     if table.get(key) is None:
         return None

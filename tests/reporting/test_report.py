@@ -374,8 +374,22 @@ def test_another_version_may_say_its_verdict_in_other_words_but_not_another_verd
         read(tmp_path / "r.json", edited("violated", lambda record: older(record) or record["verdict"].update(violated=False)))
 
 
+def _before_the_teacher(record):
+    """As a version wrote it that could not be told what is known of the teacher."""
+    record["environment"]["kd2m-theory"] = "0.1.9"
+    del record["settings"]["teacher_risk"], record["settings"]["teacher_error"]
+
+
+def test_an_audit_that_was_told_nothing_of_the_teacher_reads_as_one_that_could_not_be(tmp_path):
+    report = read(tmp_path / "r.json", edited("plain", _before_the_teacher))
+    assert report.settings == reports()["plain"].settings
+    with pytest.raises(InputError, match=r"settings\.teacher_risk is missing"):
+        read(tmp_path / "r.json", edited("plain", lambda record: record["settings"].pop("teacher_risk")))
+
+
 def _first_release(record):
     record["schema"] = "kd2m-audit/2"
+    _before_the_teacher(record)
     record["environment"]["kd2m-theory"] = "0.1.0"
     del record["verdict"], record["clipping"]
     for row in record["rows"]:
@@ -520,7 +534,7 @@ def _rows(target, measured):
 
     def change(record):
         for row in record["rows"]:
-            if row["target"] == target:
+            if row["target"] == target and row["status"] != "not applicable":
                 row["measured"] = measured
 
     return change
