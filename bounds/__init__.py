@@ -12,6 +12,7 @@ from kd2m_theory.bounds.ladder import ROWS, Ladder
 from kd2m_theory.bounds.losses import cross_entropy, margin, ramp
 from kd2m_theory.bounds.result import Assumption, BoundResult
 from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.worst_labels import teacher_risk_needed
 from kd2m_theory.deprecation import going
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ramp",
     "ramp_change",
     "spectral_lipschitz",
+    "teacher_risk_needed",
     "vertex_norm",
 ]
 

@@ -16,7 +16,9 @@ import numpy as np
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.known import QUANTITIES, Known, evaluated
 from kd2m_theory.bounds.losses import clipped, log_partition
-from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.view import View, logits_view
+from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.betting import betting_limits
 from kd2m_theory.estimators.ground import EPS
@@ -52,6 +54,10 @@ class WorstLabels:
         risk = _mean(self._teacher_sum[rows])
         return max(0.0, risk - self._risk_error(risk))
 
+    def intercept(self, sign: int, weight: float) -> float:
+        """E max_y [sign · U_y − λℓ_T(y)] over all inputs, rounded up: sign · (R_S − R_T) is at most this plus λR_T."""
+        return self._value(np.arange(len(self.predicted)), sign, weight)[0]
+
     def least_risk_of_population(self, rows: Int64, bound: float) -> float:
         """Lower limit of the population's E min_y min(ℓ_T(y), B), wrong with probability 10⁻⁶ at most."""
         most = math.log(self.classes)
@@ -85,7 +91,7 @@ class WorstLabels:
     def risk_needed(self, more: float) -> float:
         """ρ* such that a gap above `more` needs a teacher's risk above ρ*: max_λ (more − E max_y [U_y − λℓ_T(y)]) / λ.
 
-        Infinite if no labels give such a gap; the least risk that any labels give if all of these may.
+        Infinite if no labels give such a gap; if the likeliest labels do, no more than the risk that these give.
         """
         rows = np.arange(len(self.predicted))
         if self._value(rows, 1, 0.0)[0] <= more:
@@ -96,7 +102,8 @@ class WorstLabels:
             middle = (left + right) / 2
             weight = 2.0**middle
             value, slope = self._value(rows, 1, weight)
-            best = max(best, (more - value) / weight * (1 - 4 * EPS) if more > value else (more - value) / weight * (1 + 4 * EPS))
+            needed = (more - value) / weight
+            best = max(best, needed - 4 * EPS * abs(needed))
             if value - weight * slope > more:
                 left = middle
             else:
@@ -141,6 +148,35 @@ class WorstLabels:
 def worst_labels(view: View) -> WorstLabels:
     """The losses of all labels of a view of logits: one for all that ask."""
     return view.shared("losses of all labels", lambda: WorstLabels(view), of_logits=True)
+
+
+def teacher_risk_needed(pair: Pair, more: float) -> float:
+    """How large the teacher's risk on the inputs of a pair must be for the student's to be larger by more than a number of nats.
+
+    The teacher's risk may be above it without such a gap. It is max_λ (more − E max_y [U_y − λℓ_T(y)]) / λ, the inverse of row
+    T0.teacher_risk (T0.known), rounded down. No labels are read.
+
+    Args:
+        pair: with logits of both networks, or features and a head to compute them, of the same inputs.
+        more: the gap, in nats.
+
+    Returns:
+        A risk in nats; infinite if no labels give such a gap.
+
+    Raises:
+        InputError: there are no logits, the inputs are not the same, or `more` is not finite.
+
+    Example:
+        >>> pair = Pair(logits_teacher=[[4.0, 0.0], [0.0, 4.0]], logits_student=[[3.0, 0.0], [0.0, 6.0]])
+        >>> print(f"{teacher_risk_needed(pair, 0.1):.3f}", teacher_risk_needed(pair, 3.0))
+        0.203 inf
+    """
+    view = logits_view(pair, Settings())
+    if view is None or not view.paired:
+        raise InputError("the pair has no logits of both networks on the same inputs; pass them, or features and head_weight")
+    if not math.isfinite(real_number(more)):
+        raise InputError(f"more is {more!r}; give a finite number of nats")
+    return worst_labels(view).risk_needed(float(more))
 
 
 def least(function: Callable[[float], tuple[float, float]]) -> tuple[float, float]:
