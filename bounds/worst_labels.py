@@ -40,14 +40,20 @@ class WorstLabels:
     """
 
     def __init__(self, view: View) -> None:
-        # Cross-entropy does not see an offset of a row's logits, and without it less is rounded.
-        student, teacher = (a - a.max(axis=1, keepdims=True) for a in (view.logits_student, view.logits_teacher))
+        # Cross-entropy does not see an offset of a row's logits, and without it less is rounded. The change of a logit may be much
+        # smaller than the logits: it is taken of these as they are.
+        student, teacher = view.logits_student, view.logits_teacher
+        tops = student.max(axis=1), teacher.max(axis=1)
         self.classes, self._risk_error = view.classes, view.risk_error
-        self._teacher, self._teacher_sum = teacher, log_partition(teacher)
+        self._teacher = teacher - tops[1][:, None]
+        self._teacher_sum = log_partition(self._teacher)
         self._change = student - teacher
-        self._difference = log_partition(student) - self._teacher_sum
-        self.predicted: Int64 = view.logits_teacher.argmax(axis=1)
         self._size = np.maximum(np.abs(self._change.min(axis=1)), np.abs(self._change.max(axis=1)))
+        offset = tops[0] - tops[1]
+        self._change -= offset[:, None]
+        self._size += np.abs(offset)
+        self._difference = log_partition(student - tops[0][:, None]) - self._teacher_sum
+        self.predicted: Int64 = teacher.argmax(axis=1)
 
     def least_risk(self, rows: Int64) -> float:
         """E min_y ℓ_T(y) over some inputs: no labels give the teacher a smaller risk. Rounded down."""

@@ -35,7 +35,9 @@ def audit(
     ] = None,
     teacher_risk: Annotated[
         str | None,
-        typer.Option(metavar="KNOWN", help=f"The teacher's cross-entropy in nats: {_KNOWN} For T0.teacher_risk, F3.teacher_risk."),
+        typer.Option(
+            metavar="KNOWN", help=f"The teacher's cross-entropy in nats: {_KNOWN} For T0.teacher_risk, F3.teacher_risk."
+        ),
     ] = None,
     teacher_error: Annotated[
         str | None,

@@ -197,9 +197,7 @@ def _one_mean_forgotten(x: Instance) -> Sides:
 
 
 def _known(key: str, form: str, words: str, make: Callable[[], Instance], check: Callable[[Instance], bool]) -> Hypothesis:
-    return Hypothesis(
-        name=key, check=check, counterexample=Counterexample(words=words, form=form, make=make), forms=(form,)
-    )
+    return Hypothesis(name=key, check=check, counterexample=Counterexample(words=words, form=form, make=make), forms=(form,))
 
 
 RISK, ERROR, MEANS = "T0.teacher_risk", "T0.teacher_error", "T0.known_means"
@@ -254,7 +252,9 @@ THEOREM = Theorem(
             name=RISK,
             constant="λ, the best for these inputs",
             sides=_risk,
-            witness=Witness(words="one input with either label: of two classes ρ determines how often each occurs", make=_both_labels),
+            witness=Witness(
+                words="one input with either label: of two classes ρ determines how often each occurs", make=_both_labels
+            ),
             start=_start,
             free=MOVES,
         ),
@@ -270,7 +270,9 @@ THEOREM = Theorem(
             latex=r"R_S - R_T \le \sum_j \lambda_j c_j + E\max_y\Bigl[U_y - \sum_j \lambda_j h_j(X,y)\Bigr]",
             constant="λ_j, the multipliers of the linear program",
             sides=_any_means,
-            witness=Witness(words="class frequencies and the risk of the only class predicted leave one kernel", make=_both_labels),
+            witness=Witness(
+                words="class frequencies and the risk of the only class predicted leave one kernel", make=_both_labels
+            ),
             start=_start,
             free=MOVES,
         ),

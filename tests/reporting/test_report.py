@@ -202,7 +202,8 @@ def rows(draw, name, values):
 ENDS = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
 KNOWN = st.builds(lambda n: {"samples": n}, st.integers(2, 2**62)) | st.builds(
     lambda value, about: {"value": value, "about": about},
-    ENDS | st.dictionaries(st.integers(0, 99).map(str), ENDS, min_size=1, max_size=3).map(lambda ends: dict(sorted(ends.items()))),
+    ENDS
+    | st.dictionaries(st.integers(0, 99).map(str), ENDS, min_size=1, max_size=3).map(lambda ends: dict(sorted(ends.items()))),
     st.sampled_from(["sample", "population"]),
 )
 
