@@ -4,8 +4,8 @@ With U_y = ℓ_S(y) − ℓ_T(y), a mean ρ₋ ≤ E ℓ_T(Y) ≤ ρ₊ and ever
 
     E U_Y ≤ max(λρ₋, λρ₊) + E max_y [U_y − λ ℓ_T(y)]
 
-The right side is convex in λ and is minimised by a search along tangents; whatever λ is found, the number is a bound. At the best
-λ it is the largest mean over all label kernels q(y|x), the dual of a linear program. For lower bounds U_y is −U_y.
+The right side is convex in λ and is minimised by a search along tangents; whatever λ is found, the number is a bound. At the
+best λ it is the largest mean over all label kernels q(y|x), the dual of a linear program. For lower bounds U_y is −U_y.
 """
 
 import math
@@ -40,8 +40,8 @@ class WorstLabels:
     """
 
     def __init__(self, view: View) -> None:
-        # Cross-entropy does not see an offset of a row's logits, and without it less is rounded. The change of a logit may be much
-        # smaller than the logits: it is taken of these as they are.
+        # Cross-entropy does not see an offset of a row's logits, and without it less is rounded. The change of a logit may be
+        # much smaller than the logits: it is taken of these as they are.
         student, teacher = view.logits_student, view.logits_teacher
         tops = student.max(axis=1), teacher.max(axis=1)
         self.classes, self._risk_error = view.classes, view.risk_error
@@ -157,7 +157,7 @@ def worst_labels(view: View) -> WorstLabels:
 
 
 def teacher_risk_needed(pair: Pair, more: float) -> float:
-    """How large the teacher's risk on the inputs of a pair must be for the student's to be larger by more than a number of nats.
+    """How large the teacher's risk on a pair's inputs must be for the student's to be larger by more than a number of nats.
 
     The teacher's risk may be above it without such a gap. It is max_λ (more − E max_y [U_y − λℓ_T(y)]) / λ, the inverse of row
     T0.teacher_risk (T0.known), rounded down. No labels are read.
@@ -239,9 +239,9 @@ def _mean(values: Float64) -> float:
 def refuse_unattainable(view: View) -> None:
     """Refuse what was said of the teacher and cannot be true, whatever the labels are.
 
-    On these inputs a risk lies between those of the likeliest and of the least likely labels. A population has a risk of at least
-    its E min_y ℓ_T(y), of which the sample gives a lower limit that is wrong with probability 10⁻⁶. Error rates from 0 to 1 are all
-    attained.
+    On these inputs a risk lies between those of the likeliest and of the least likely labels. A population has a risk of at
+    least its E min_y ℓ_T(y), of which the sample gives a lower limit that is wrong with probability 10⁻⁶. Error rates from 0
+    to 1 are all attained.
 
     Args:
         view: of logits.
@@ -271,11 +271,11 @@ def refuse_unattainable(view: View) -> None:
             reason = "any labels could give in a population of which these inputs are a sample"
         if interval[1] < least:
             raise InputError(
-                f"the stated teacher_risk{where} is {interval[1]:.6g} at most, below the least that {reason}, {least:.6g}; it is "
-                "that of other inputs, of another network, or not in nats"
+                f"the stated teacher_risk{where} is {interval[1]:.6g} at most, below the least that {reason}, {least:.6g}; "
+                "it is that of other inputs, of another network, or not in nats"
             )
         if interval[0] > most:
             raise InputError(
-                f"the stated teacher_risk{where} is {interval[0]:.6g} at least, above the most that {reason}, {most:.6g}; it is "
-                "that of other inputs, of another network, or not in nats"
+                f"the stated teacher_risk{where} is {interval[0]:.6g} at least, above the most that {reason}, {most:.6g}; "
+                "it is that of other inputs, of another network, or not in nats"
             )

@@ -3,13 +3,13 @@
     R_S − R_T ≤ ρ + E max_y [ℓ_S(y) − 2ℓ_T(y)],      R_S − R_T ≥ E min_y [ℓ_S(y) + ℓ_T(y)] − 2ρ,      R_T ≤ ρ
     max(−d, d − 2e) ≤ err_S − err_T ≤ min(d, 1 − e)
 
-with losses clipped at B: T0.teacher_risk with λ = 1 above and λ = 2 below, and F1 for the mean. The best λ depends on the sample, so
-λ is fixed. These two are the least whole numbers that use ρ at all: at λ = 0 each side is T0, and the lower one at λ = 1 is
-R_S ≥ E min_y ℓ_S(y). A larger λ pays λρ for it. A grid of four λ divides the limit's share of δ by four and is wider on the pairs
-of the demonstration (`tests/bounds/rows/test_known_teacher.py`).
+with losses clipped at B: T0.teacher_risk with λ = 1 above and λ = 2 below, and F1 for the mean. The best λ depends on the
+sample, so λ is fixed. These two are the least whole numbers that use ρ at all: at λ = 0 each side is T0, and the lower one at
+λ = 1 is R_S ≥ E min_y ℓ_S(y). A larger λ pays λρ for it. A grid of four λ divides the limit's share of δ by four and is wider
+on the pairs of the demonstration (`tests/bounds/rows/test_known_teacher.py`).
 
-What is averaged has a range of 2B: some class is no more probable for the student than for the teacher, and there ℓ_S ≥ ℓ_T; some
-class is no less probable, and there ℓ_S ≤ ℓ_T; so
+What is averaged has a range of 2B: some class is no more probable for the student than for the teacher, and there ℓ_S ≥ ℓ_T;
+some class is no less probable, and there ℓ_S ≤ ℓ_T; so
 
     −B ≤ max_y [ℓ_S(y) − 2ℓ_T(y)] ≤ B,      0 ≤ min_y [ℓ_S(y) + ℓ_T(y)] ≤ 2B
 """
@@ -59,7 +59,7 @@ def _known(view: View, quantity: Quantity) -> Known:
 
 
 def _stated(view: View, known: Known) -> tuple[Float64, float]:
-    """ρ of every input (n), by the class that the teacher predicts, NaN where nothing is known; and the largest ρ that can occur.
+    """ρ of every input (n), by the class that the teacher predicts, NaN where nothing is known; and the largest possible ρ.
 
     No clipped risk is above B.
     """
@@ -103,8 +103,8 @@ def _error(view: View) -> Sides:
 ROWS = (
     Row(
         name="F3.teacher_risk",
-        sentence="If the teacher's risk in the population is at most what was stated, or what its evaluation shows: how much worse "
-        "or better the student's clipped loss can be, from unlabelled samples.",
+        sentence="If the teacher's risk in the population is at most what was stated, or what its evaluation shows: how much "
+        "worse or better the student's clipped loss can be, from unlabelled samples.",
         statement="E min_y [ℓ_S(y) + ℓ_T(y)] − 2ρ ≤ R_S − R_T ≤ ρ + E max_y [ℓ_S(y) − 2ℓ_T(y)] if R_T ≤ ρ, betting; no labels",
         latex=r"E\min_y[\ell_S(y)+\ell_T(y)]-2\rho \le R_S-R_T \le \rho+E\max_y[\ell_S(y)-2\ell_T(y)],\quad R_T\le\rho",
         source="F3, T0 with what is known of the teacher",
@@ -124,8 +124,8 @@ ROWS = (
     ),
     Row(
         name="F3.teacher_error",
-        sentence="If the teacher's error rate in the population is at most what was stated, or what its evaluation shows: how much "
-        "more or less often the student errs, from unlabelled samples.",
+        sentence="If the teacher's error rate in the population is at most what was stated, or what its evaluation shows: how "
+        "much more or less often the student errs, from unlabelled samples.",
         statement="max(−d, d − 2e) ≤ err_S − err_T ≤ min(d, 1 − e) with limits of d = P(ŷ_S ≠ ŷ_T) and e = err_T; no labels",
         latex=r"\max(-d,d-2e) \le err_S-err_T \le d-(d+e-1)_+,\quad d=P(\hat y_S\ne\hat y_T),\ e=err_T",
         source="F3, T0 with what is known of the teacher",

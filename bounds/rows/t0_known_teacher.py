@@ -4,8 +4,8 @@
     max(−d, d − 2e) ≤ err_S − err_T ≤ min(d, 1 − e),      d = P(ŷ_S ≠ ŷ_T), e = err_T; of two classes the upper side is that
     of d − 2(d + e − 1)₊
 
-Every λ ≥ 0 is a bound, and on a sample the best may be taken; where the teacher's risk has a lower end, λ < 0 too. What is known by
-predicted class is used class by class, and the parts add up.
+Every λ ≥ 0 is a bound, and on a sample the best may be taken; where the teacher's risk has a lower end, λ < 0 too. What is
+known by predicted class is used class by class, and the parts add up.
 """
 
 import math
@@ -37,8 +37,8 @@ def error_ends(apart: Interval, wrong: Interval, classes: int) -> Interval:
     """The least and the largest err_S − err_T for a disagreement d and a teacher's error e in these intervals.
 
     Where the networks disagree at most one of them is right; of two classes exactly one. The student gains where only it is
-    right, on at most min(d, e), and loses where only the teacher is; there and where both are wrong, which the rest of the inputs
-    must not be too few for.
+    right, on at most min(d, e), and loses where only the teacher is; there and where both are wrong, which the rest of the
+    inputs must not be too few for.
     """
     (d_low, d_high), (e_low, e_high) = apart, wrong
     # Both sides fall in e. In d, the lower one is least at d = e, and that of two classes is largest at d = 1 − e.

@@ -33,7 +33,7 @@ def _risk(view: View) -> Sides:
 
 
 def _by_teacher(view: View) -> dict[str, float]:
-    """Two lines that bound the gap by the teacher's own risk, asked for where no labels tell it: T0.known with λ = 1 and λ = 2."""
+    """Two lines that bound the gap by the teacher's own risk, where no labels tell it: T0.known with λ = 1 and λ = 2."""
     if view.labels_teacher is not None:
         return {}
     labels = worst_labels(view)

@@ -10,7 +10,6 @@ import typer
 from kd2m_theory.commands.audit_outputs import check_outputs, finish
 from kd2m_theory.terminal import watched
 
-
 _KNOWN = "at most 0.3 or 0.2:0.3 on these inputs, population:0.3, a labelled pair (.npz, .safetensors), or a .json {class: …}."
 
 
@@ -89,7 +88,7 @@ def _known(words: str | None, option: str) -> Any:
     path = Path(words)
     if path.suffix in (".npz", ".safetensors"):
         return Pair.load(path)
-    about, _, rest = words.rpartition("population:")
+    rest = words.removeprefix("population:")
     if rest.endswith(".json"):
         table = read_json(Path(rest), f"{rest} says nothing of the teacher")
         value: Any = {int(key) if key.isdecimal() else key: each for key, each in table.items()}

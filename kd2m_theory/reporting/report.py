@@ -271,11 +271,11 @@ def audit(
         temperature: T of the transformed teacher in T9.ttm.
         vouch: assumptions that you make: "gaussian classes" (T7.gaussian), "teacher labels" (T9.kl_teacher).
         whole_cloud: whether to solve transport problems of all samples at once (T3, T4); up to 2,000 samples if None.
-        teacher_risk: what is known of the teacher's mean cross-entropy in nats. A number is an upper bound for these very inputs,
-            (lower, upper) an interval, a mapping from predicted classes to these is about the inputs that the teacher predicts
-            so; `bounds.Known(…, about="population")` is about the population that they are drawn from. A labelled pair is an
-            evaluation of the teacher: an interval for the population is made of it at its share of `delta`, and its student is
-            not read. Rows T0.teacher_risk and F3.teacher_risk need it.
+        teacher_risk: what is known of the teacher's mean cross-entropy in nats. A number is an upper bound for these very
+            inputs, (lower, upper) an interval, a mapping from predicted classes to these is about the inputs that the teacher
+            predicts so; `bounds.Known(…, about="population")` is about the population that they are drawn from. A labelled
+            pair is an evaluation of the teacher: an interval for the population is made of it at its share of `delta`, and its
+            student is not read. Rows T0.teacher_risk and F3.teacher_risk need it.
         teacher_error: the same of the teacher's error rate, for T0.teacher_error and F3.teacher_error.
         watch: wraps the iteration over rows, for a progress display.
 

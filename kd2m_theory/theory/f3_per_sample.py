@@ -440,9 +440,9 @@ THEOREM = Theorem(
     "more probable for the student than for the teacher, and there the clipped difference is ≥ 0. That halves the radius. The "
     "difference of an input's own losses has range [−B, B]. Clipping is monotone and 1-Lipschitz, so |ℓ_S − ℓ_T| ≤ min(B, "
     "ν_Y(Δ)) for clipped losses. For errors the sample's count of disagreements is binomial. An error of the student has "
-    "margin m_S ≤ 0, and m_S ≥ m_T − max_{c≠Y}(Δ_c − Δ_Y): F3.margin counts every such input. With R_T ≤ ρ, "
-    "T0.known at a fixed λ ≥ 0 says R_S − R_T ≤ λρ + E max_y [ℓ_S − (1 + λ)ℓ_T], a variable in [−λB, B]: where ℓ_S ≥ ℓ_T it is at "
-    "least −λℓ_T. err_S − err_T ≥ d − 2e, and d is a probability. The lower sides are the same with min_y, or with the networks "
+    "margin m_S ≤ 0, and m_S ≥ m_T − max_{c≠Y}(Δ_c − Δ_Y): F3.margin counts every such input. With R_T ≤ ρ, T0.known at a "
+    "fixed λ ≥ 0 says R_S − R_T ≤ λρ + E max_y [ℓ_S − (1 + λ)ℓ_T], a variable in [−λB, B]: where ℓ_S ≥ ℓ_T it is at least "
+    "−λℓ_T. err_S − err_T ≥ d − 2e, and d is a probability. The lower sides are the same with min_y, or with the networks "
     "exchanged; at λ > 1 the range is [0, λB].",
     forms=(
         Form(

@@ -76,7 +76,8 @@ def _error(x: Instance) -> Sides:
 def _means(x: Instance) -> tuple[Tensor, Tensor, Tensor]:
     """Functions h_j (J × n × K), their stated means c_j (J), and which are known from both sides.
 
-    Class frequencies, and the teacher's risk on the inputs that it predicts as each class, at most `parameter` times what it is.
+    Class frequencies, and the teacher's risk on the inputs that it predicts as each class, at most `parameter` times what it
+    is.
     """
     n, classes = len(x.student), len(x.bias)
     rows, losses, predicted = torch.arange(n), teacher_losses(x), predictions(x)[1]
@@ -206,9 +207,9 @@ THEOREM = Theorem(
     name="T0.known",
     title="label-free, with what is known of the teacher",
     plain="If the teacher's risk on the inputs is at most ρ, labels that make the student much worse must be labels that the "
-    "teacher makes likely: for every λ ≥ 0 the gap is at most λρ plus the mean over inputs of the largest change of loss less λ "
-    "times the teacher's loss. The same holds for any means over inputs and labels that are known: the teacher's error rate, class "
-    "frequencies, its risk where it predicts each class.",
+    "teacher makes likely: for every λ ≥ 0 the gap is at most λρ plus the mean over inputs of the largest change of loss less "
+    "λ times the teacher's loss. The same holds for any means over inputs and labels that are known: the teacher's error "
+    "rate, class frequencies, its risk where it predicts each class.",
     latex=r"E h_j(X,Y) \le c_j,\ \lambda_j \ge 0 \;\Rightarrow\; "
     r"R_S - R_T \le \sum_j \lambda_j c_j + E\max_y\Bigl[U_y - \sum_j \lambda_j h_j(X,y)\Bigr],\quad U_y=\ell_S(y)-\ell_T(y)",
     hypotheses=(
@@ -237,16 +238,16 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="standard (Lagrangian duality); T0",
-    proof="Add and subtract Σλ_j h_j(X, Y): E U_Y = Σλ_j E h_j + E[U_Y − Σλ_j h_j(X, Y)], where the first part is at most Σλ_j c_j "
-    "and the second at most the mean of the largest value over y. λ = 0 is T0; where a mean is known from both sides its λ may have "
-    "either sign. For the lower side exchange U and −U. The least right side is the dual of a linear program, the largest mean of "
-    "U under label kernels q(y|x) with these means: no better is possible, except that labels of finitely many inputs cannot be "
-    "divided. Cases: h = ℓ_T is the teacher's risk, h = ±1{y = c} class frequencies, h = 1{ŷ_T = c}ℓ_T the risk where class c is "
-    "predicted; cells of inputs have a λ each and add up. For errors, let d = P(ŷ_S ≠ ŷ_T). Where they differ at most one is right; "
-    "err_S − err_T is the share where only the teacher is, less the share a where only the student is. a ≤ min(d, e) and "
-    "the first is at least d − a − (e − a), hence the lower side is max(−d, d − 2e); where both agree the teacher errs on 1 − d at "
-    "most, so it errs on (d + e − 1)₊ of those where they differ, which the first loses, and of two classes the student is right "
-    "there. Every end is attained.",
+    proof="Add and subtract Σλ_j h_j(X, Y): E U_Y = Σλ_j E h_j + E[U_Y − Σλ_j h_j(X, Y)], where the first part is at most "
+    "Σλ_j c_j and the second at most the mean of the largest value over y. λ = 0 is T0; where a mean is known from both sides "
+    "its λ may have either sign. For the lower side exchange U and −U. The least right side is the dual of a linear program, "
+    "the largest mean of U under label kernels q(y|x) with these means: no better is possible, except that labels of finitely "
+    "many inputs cannot be divided. Cases: h = ℓ_T is the teacher's risk, h = ±1{y = c} class frequencies, h = 1{ŷ_T = c}ℓ_T "
+    "the risk where class c is predicted; cells of inputs have a λ each and add up. For errors, let d = P(ŷ_S ≠ ŷ_T). Where "
+    "they differ at most one is right; err_S − err_T is the share where only the teacher is, less the share a where only the "
+    "student is. a ≤ min(d, e) and the first is at least d − a − (e − a), hence the lower side is max(−d, d − 2e); where both "
+    "agree the teacher errs on 1 − d at most, so it errs on (d + e − 1)₊ of those where they differ, which the first loses, "
+    "and of two classes the student is right there. Every end is attained.",
     forms=(
         Form(
             name=RISK,
