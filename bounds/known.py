@@ -57,7 +57,7 @@ class Known:
         """Intervals by predicted class; None where one interval is about all inputs."""
         return self.value if isinstance(self.value, Mapping) else None  # type: ignore[return-value]
 
-    def cells(self, predicted: Int64) -> Iterator[tuple[Float64, Interval | None]]:
+    def cells(self, predicted: Int64) -> Iterator[tuple[Int64, Interval | None]]:
         """Indices of inputs that one statement is about, and its interval; None for those about which nothing is known.
 
         Args:

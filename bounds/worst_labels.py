@@ -256,7 +256,7 @@ def refuse_unattainable(view: View) -> None:
         elif isinstance(value, Known) and value.classes is not None and max(value.classes) >= view.classes:
             raise InputError(f"{quantity} names class {max(value.classes)}; classes are 0 to {view.classes - 1}")
     known = view.settings.teacher_risk
-    if not isinstance(known, Known):
+    if not isinstance(known, Known) or not view.paired:  # of other inputs, no row uses it
         return
     labels = worst_labels(view)
     for rows, interval in known.cells(labels.predicted):

@@ -352,6 +352,15 @@ def test_what_cannot_be_known_is_refused(told, words):
         row(RISK, teacher, student, **told)
 
 
+def test_networks_on_different_inputs_have_no_row_of_a_known_teacher():
+    teacher, student = draw(0, n=40)
+    pair = Pair(logits_teacher=teacher, logits_student=student[:20], inputs_paired=False)
+    for about in ("sample", "population"):
+        told = {"teacher_risk": Known(0.5, about), "teacher_error": Known(0.5, about)}
+        report = audit(pair, only=[RISK, ERROR, "F3.teacher_risk", "F3.teacher_error"], **told)
+        assert all("run both networks over the same inputs" in row.why for row in report.rows)
+
+
 def test_an_unknown_subject_is_refused():
     with pytest.raises(InputError, match="about is 'world'; choose 'sample'"):
         Known(0.3, about="world")
