@@ -44,7 +44,7 @@ class WorstLabels:
         # much smaller than the logits: it is taken of these as they are.
         student, teacher = view.logits_student, view.logits_teacher
         tops = student.max(axis=1), teacher.max(axis=1)
-        self.classes, self._risk_error = view.classes, view.risk_error
+        self.classes, self._risk_error, self._replay_error = view.classes, view.risk_error, view.replay_error
         self._teacher = teacher - tops[1][:, None]
         self._teacher_sum = log_partition(self._teacher)
         self._change = student - teacher
@@ -148,7 +148,7 @@ class WorstLabels:
         mean, slope = _mean(np.concatenate(values)), -_mean(np.concatenate(losses))
         # A label with a large teacher's loss is not chosen unless its change of loss is as large, up to λ ln K.
         extent = 3 * size / len(rows) + abs(weight) * (4 * math.log(self.classes) + self.classes + 8) + self.classes + 8
-        return mean + 8 * EPS * (extent + abs(mean)), slope
+        return mean + 8 * EPS * (extent + abs(mean)) + (1 + abs(weight)) * self._replay_error, slope
 
 
 def worst_labels(view: View) -> WorstLabels:

@@ -81,7 +81,10 @@ def _pairs() -> Iterator[tuple[str, Any, Any]]:
         Settings(loss_bound=1.5, teacher_risk=(0.6, 1.5), teacher_error={0: 0.3, 2: (0.1, 0.4)}),
     )
     # Enough samples for limits that are narrower than what any two networks may differ by.
-    many = {"logits_teacher": np.tile(4 * logits["logits_teacher"], (20, 1)), "logits_student": np.tile(4 * own, (20, 1))}
+    many: dict[str, Any] = {
+        "logits_teacher": np.tile(4 * logits["logits_teacher"], (20, 1)),
+        "logits_student": np.tile(4 * own, (20, 1)),
+    }
     evaluation = Pair(**many, labels=many["logits_teacher"].argmax(axis=1))
     yield "evaluated teacher", Pair(**many), Settings(teacher_risk=evaluation, teacher_error=evaluation)
     # Of another dimension, and of lower rank than it: the map is not unique without its cut-off.

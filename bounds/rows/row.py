@@ -142,8 +142,9 @@ class Row:
 
     def reads(self, evaluated: Collection[str]) -> tuple[str, ...]:
         """Names of the limits that it reads if these quantities of the teacher come from evaluations of it."""
-        more = (f"{WORDS[self.told]} of the teacher's evaluation, upper",) if self.told in evaluated and self.limits else ()
-        return (*self.limits, *more) if self.told is not None else self.limits
+        if self.told is None or self.told not in evaluated or not self.limits:
+            return self.limits
+        return (*self.limits, f"{WORDS[self.told]} of the teacher's evaluation, upper")
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -226,6 +227,10 @@ def _moderate_change() -> Logits:
     )
 
 
+def _plus(reach: float, means: Floats, bound: Floats) -> Floats:
+    return means + reach * bound
+
+
 def teacher_known(scale: float = 1.0, price: float = 1.0) -> Formula:
     """R_S − R_T ≤ λρ + mean of max_y [ℓ_S − (1 + λ)ℓ_T] + (1 + λ)B √(ln(1/δ)/(2n)) for clipped losses, λ of `weights`.
 
@@ -241,7 +246,7 @@ def teacher_known(scale: float = 1.0, price: float = 1.0) -> Formula:
         for weight in x.weights:
             values = np.asarray((x.losses(x.student) - (1 + weight) * x.losses(x.beside)).max(axis=1))
             reach = scale * (1 + weight) * hoeffding_radius(x.n, x.delta)
-            limits, chances = x.limits(values, lambda means, bound, reach=reach: means + reach * bound)
+            limits, chances = x.limits(values, partial(_plus, reach))
             ends.append(limits + price * weight * risk)
         return failing(best_of(float(chances @ (x.gap > np.min(ends, axis=0) + SLACK)), x.students), x.delta)
 

@@ -67,7 +67,10 @@ def _settings(name: str, instance: Instance) -> Mapping[str, Any]:
         return {"temperature": 1.0 / instance.parameter} if instance.parameter <= 1 else {}
     risk = instance.parameter * float(instance.loss(instance.logits_teacher.detach(), instance.labels_teacher).mean())
     error = float(zero_one(instance.logits_teacher.detach(), instance.labels_teacher).mean())
-    told = {"T0.teacher_risk": {"teacher_risk": risk}, "T0.teacher_error": {"teacher_error": (error, error)}}
+    told: dict[str, Mapping[str, Any]] = {
+        "T0.teacher_risk": {"teacher_risk": risk},
+        "T0.teacher_error": {"teacher_error": (error, error)},
+    }
     return told.get(name, {})
 
 
