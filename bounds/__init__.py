@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from kd2m_theory.bounds.affine import AffineMap, aligned, fit_affine
 from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, ramp_change, spectral_lipschitz, vertex_norm
+from kd2m_theory.bounds.known import Known
 from kd2m_theory.bounds.ladder import ROWS, Ladder
 from kd2m_theory.bounds.losses import cross_entropy, margin, ramp
 from kd2m_theory.bounds.result import Assumption, BoundResult
 from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.worst_labels import teacher_risk_needed
 from kd2m_theory.deprecation import going
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "AffineMap",
     "Assumption",
     "BoundResult",
+    "Known",
     "Ladder",
     "Settings",
     "aligned",
@@ -29,6 +32,7 @@ __all__ = [
     "ramp",
     "ramp_change",
     "spectral_lipschitz",
+    "teacher_risk_needed",
     "vertex_norm",
 ]
 

@@ -14,9 +14,11 @@ from kd2m_theory.bounds.result import BoundResult
 from kd2m_theory.bounds.rows import (
     f1_means,
     f2_anchored,
+    f3_known_teacher,
     f3_per_sample,
     f4_mmd,
     f5_transport,
+    t0_known_teacher,
     t0_label_free,
     t1_paired,
     t2_conditional,
@@ -34,6 +36,7 @@ from kd2m_theory.bounds.rows.row import Requirement, Row, Sides, Situation, two_
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
 from kd2m_theory.bounds.view import View, features_view, logits_view
+from kd2m_theory.bounds.worst_labels import refuse_unattainable
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence, clopper_pearson, student_t
 from kd2m_theory.estimators.interval_inputs import check_delta
@@ -42,6 +45,7 @@ from kd2m_theory.pair import Pair
 
 ROWS: tuple[Row, ...] = (
     *t0_label_free.ROWS,
+    *t0_known_teacher.ROWS,
     *t1_paired.ROWS,
     *t2_conditional.ROWS,
     *t3_joint.ROWS,
@@ -56,6 +60,7 @@ ROWS: tuple[Row, ...] = (
     *f1_means.ROWS,
     *f2_anchored.ROWS,
     *f3_per_sample.ROWS,
+    *f3_known_teacher.ROWS,
     *f4_mmd.ROWS,
     *f5_transport.ROWS,
 )
@@ -95,7 +100,8 @@ class Ladder:
 
     Raises:
         InputError: the pair has neither logits nor a head, so there is no risk to speak of; an unknown row; a head constant
-            for a pair whose head is known; a loss bound that is the sample's own largest loss.
+            for a pair whose head is known; a loss bound that is the sample's own largest loss; a teacher's risk that no labels
+            give; an evaluation of a teacher with other classes.
 
     Example:
         >>> z = np.random.default_rng(0).normal(size=(50, 2))
@@ -126,6 +132,8 @@ class Ladder:
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks"
             )
         refuse_bound_of_the_sample(self.settings.loss_bound, (logits, features))
+        if logits is not None:
+            refuse_unattainable(logits)
         if features is not None and logits is not None:
             logits.coincide(features)
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
@@ -135,7 +143,8 @@ class Ladder:
         self.rows = _chosen(only)
         self._measurements = self._list_measurements()
         self._together = only is None if with_measured is None else with_measured
-        read = [limit for row in self.rows if not self._lacks(row) for limit in row.limits]
+        evaluated = self.settings.evaluated
+        read = [limit for row in self.rows if not self._lacks(row) for limit in row.reads(evaluated)]
         if self._together:
             read += [limit for name in self._measurements for limit in _GUARANTEED.get(name, ())]
         self.limits = tuple(dict.fromkeys(read))
@@ -208,7 +217,7 @@ class Ladder:
 
     def _spent(self, row: Row) -> float:
         """Failure probability of a row."""
-        return self._delta if self._each else len(row.limits) * self.share
+        return self._delta if self._each else len(row.reads(self.settings.evaluated)) * self.share
 
     def _value(self, target: Target, values: dict[Target, Value]) -> Value:
         if target not in values:
@@ -235,7 +244,7 @@ class Ladder:
         missing = self._missing(row)
         sides, seconds = None, 0.0
         if not missing and view is not None:
-            view.tail = self._spent(row) / max(1, len(row.limits))
+            view.tail = self._spent(row) / max(1, len(row.reads(self.settings.evaluated)))
             sides, seconds, missing = _computed(row, view)
         if sides is None or view is None:
             return result(

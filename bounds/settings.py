@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from kd2m_theory.assumptions import hypothesis
+from kd2m_theory.bounds.known import QUANTITIES, Quantity, told
 from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.transport import MAX_PIVOTS
+from kd2m_theory.pair import Pair
 
 # Hypotheses that no sample can show and no file can say: the user may vouch for them by key. A row that needs one has no number
 # until then, and spends no δ.
@@ -29,6 +32,9 @@ class Settings:
         vouched: keys of assumptions that the user vouches for, of `VOUCHABLE`.
         whole_cloud: whether to solve the transport problems on all samples at once; up to 2,000 samples if None.
         max_pivots: cap of the network simplex.
+        teacher_risk: what is known of the teacher's mean cross-entropy in nats: a `known.Known`, or what it takes, then about
+            these inputs; or a labelled pair, an evaluation of the teacher that says something about the population.
+        teacher_error: the same of its error rate.
 
     Raises:
         InputError: a number out of range, or an unknown assumption.
@@ -44,6 +50,8 @@ class Settings:
     vouched: frozenset[str] = frozenset()
     whole_cloud: bool | None = None
     max_pivots: int = MAX_PIVOTS
+    teacher_risk: Any = None
+    teacher_error: Any = None
 
     def __post_init__(self) -> None:
         for name, unit in (("loss_bound", "nats"), ("head_lipschitz", "logits per unit of feature distance")):
@@ -61,6 +69,13 @@ class Settings:
                 raise InputError(f"whole_cloud is {self.whole_cloud!r}; give True, False, or None")
             object.__setattr__(self, "whole_cloud", bool(self.whole_cloud))
         object.__setattr__(self, "vouched", _vouched(self.vouched))
+        for quantity in QUANTITIES:
+            object.__setattr__(self, quantity, told(getattr(self, quantity), quantity))
+
+    @property
+    def evaluated(self) -> frozenset[Quantity]:
+        """Quantities of the teacher of which an evaluation was given, whose limits share δ."""
+        return frozenset(quantity for quantity in QUANTITIES if isinstance(getattr(self, quantity), Pair))
 
 
 def _vouched(names: Iterable[str] | str) -> frozenset[str]:

@@ -241,6 +241,10 @@ class View:
         labels_s, labels_t = self.both_labels()
         return cross_entropy(self.logits_student, labels_s), cross_entropy(self.logits_teacher, labels_t)
 
+    def risk_error(self, risk: float) -> float:
+        """How far rounding may have moved a mean loss of one network of about this size, in nats."""
+        return 8 * EPS * ((self.classes + 8) * (1 + math.log(self.classes)) + risk) + self.replay_error
+
     @cached_property
     def rounding(self) -> float:
         """How far rounding may have moved the measured gap, in nats: of the losses, and of Wz + b that enters them."""

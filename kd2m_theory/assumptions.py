@@ -28,6 +28,9 @@ HYPOTHESES: Mapping[str, str] = MappingProxyType(
         "same class shares": "Both samples have the same class frequencies π_y.",
         "common ground truth": "The label is one function of the features, the same for both networks.",
         "teacher labels": "Labels are drawn from the teacher's predictive distribution.",
+        "teacher risk known": "The teacher's risk lies in the stated interval.",
+        "teacher error known": "The teacher's error rate lies in the stated interval.",
+        "means known": "The stated means of functions of input and label are upper bounds on what they are.",
         "gaussian classes": "The points of each class follow a Gaussian law, with the mean and covariance that the bound uses.",
         # What the loss is.
         "cross-entropy": "The loss is cross-entropy, −ln p_y of the probabilities p = softmax(a).",
@@ -70,6 +73,7 @@ HYPOTHESES: Mapping[str, str] = MappingProxyType(
         "sample size fixed before": "The number of samples n does not depend on their values.",
         "range fixed before the sample": "The range of the values (B of a loss, D of a ground cost) does not depend on the "
         "sample.",
+        "weight fixed before the sample": "The weight λ of what is known was not chosen on the sample.",
         "networks fixed before the sample": "No sample was used to train or to select the networks.",
         "kernel fixed before the sample": "The kernel and its width were not chosen on the sample.",
         "ground cost fixed before the sample": "The ground cost (its projection, its head) was not chosen on the sample.",

@@ -75,7 +75,18 @@ def _pairs() -> Iterator[tuple[str, Any, Any]]:
         Settings(temperature=2.0, vouched=vouched, whole_cloud=True),
     )
     logits: dict[str, Any] = {"logits_teacher": teacher @ weight.T, "logits_student": own}
-    yield "without labels", Pair(**logits), Settings(loss_bound=1.5)
+    yield (
+        "without labels",
+        Pair(**logits),
+        Settings(loss_bound=1.5, teacher_risk=(0.6, 1.5), teacher_error={0: 0.3, 2: (0.1, 0.4)}),
+    )
+    # Enough samples for limits that are narrower than what any two networks may differ by.
+    many: dict[str, Any] = {
+        "logits_teacher": np.tile(4 * logits["logits_teacher"], (20, 1)),
+        "logits_student": np.tile(4 * own, (20, 1)),
+    }
+    evaluation = Pair(**many, labels=many["logits_teacher"].argmax(axis=1))
+    yield "evaluated teacher", Pair(**many), Settings(teacher_risk=evaluation, teacher_error=evaluation)
     # Of another dimension, and of lower rank than it: the map is not unique without its cut-off.
     narrow = {
         name: np.column_stack((x, 1e-9 * x[:, 0])) for name, x in (("fit", student[:, :2]), ("use", 0.9 * student[:, :2]))

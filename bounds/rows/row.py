@@ -1,16 +1,22 @@
 """The form of a row before it meets a pair: what it says, what it needs, how it is computed."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from kd2m_theory.assumptions import INPUTS, hypothesis, sentence
+from kd2m_theory.bounds.known import WORDS, Known, Of, Quantity
+from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import Assumption, State
 from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
 from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Enclosure
+from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.pair import Pair
 
 
@@ -89,6 +95,8 @@ class Row:
             for a deterministic row.
         forms: forms of the catalogue that it rests on; the one of its own name (without "logits") if empty.
         never_beats: a row that needs nothing more and whose upper bound is never larger, on any pair; None if there is none.
+        told: the argument of an audit that it uses and has no number without; None if it uses none. A row about the population
+            reads one more limit where that is an evaluation of the teacher.
 
     Raises:
         InputError: a key that no hypothesis has; an input among the hypotheses, or the reverse.
@@ -109,6 +117,7 @@ class Row:
     limits: tuple[str, ...] = ()
     forms: tuple[str, ...] = ()
     never_beats: str | None = None
+    told: Quantity | None = None
 
     def __post_init__(self) -> None:
         keys = [need.name for need in self.needs]
@@ -128,8 +137,14 @@ class Row:
 
     @property
     def vouched_for(self) -> bool:
-        """Whether it has a number only if the user vouches for something."""
-        return any(need.name in VOUCHABLE for need in self.needs)
+        """Whether it has a number only if the user vouches for something, or says what is known of the teacher."""
+        return self.told is not None or any(need.name in VOUCHABLE for need in self.needs)
+
+    def reads(self, evaluated: Collection[str]) -> tuple[str, ...]:
+        """Names of the limits that it reads if these quantities of the teacher come from evaluations of it."""
+        if self.told is None or self.told not in evaluated or not self.limits:
+            return self.limits
+        return (*self.limits, f"{WORDS[self.told]} of the teacher's evaluation, upper")
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:
@@ -267,6 +282,55 @@ def _range_fixed(situation: Situation) -> Found:
     return "vouched", f"losses are clipped at loss_bound={bound:g}, chosen before the sample was seen, says the user"
 
 
+def _stated(quantity: Quantity, about: Of) -> Requirement:
+    """What was said of the teacher, on these inputs or in the population."""
+    words, call = f"the teacher's {WORDS[quantity]}", f"{quantity}=…"
+
+    def find(situation: Situation) -> Found:
+        value = getattr(situation.settings, quantity)
+        if value is None:
+            if about == "sample":
+                return "unmet", f"nobody says what {words} on these inputs is; pass a number that it is at most ({call})"
+            return "unmet", f"nobody says what {words} in the population is; pass a labelled evaluation of the teacher ({call})"
+        if not isinstance(value, Known):
+            if about == "sample":
+                return "unmet", f"an evaluation on other inputs says nothing about these: {words} here may be another"
+            return "met", f"{words} is at most what its evaluation on {value.n:,} labelled inputs says, at its share of δ"
+        if value.about != about:
+            here, there = ("on these inputs", "the population") if about == "sample" else ("in the population", "these inputs")
+            return "unmet", f"what {words} is {here} does not follow from what was said of {there} ({quantity}={value})"
+        if about == "population" and quantity == "teacher_error" and value.classes is not None:
+            return "unmet", f"of the population one number is used for {words}, not one for each class ({quantity}={value})"
+        view = situation.view
+        if about == "sample" and view is not None and view.labels_teacher is not None:
+            return _compared(value, quantity, view)
+        where = "on these inputs" if about == "sample" else "in the population"
+        return "vouched", f"{words} {where} is as stated ({quantity}={value}), says the user"
+
+    return Requirement(_TEACHER[quantity], find, of_values=about == "sample")
+
+
+# A share of inputs may have been computed as one less another.
+ERROR_SLACK = 4 * EPS
+_TEACHER: Mapping[Quantity, str] = {"teacher_risk": "teacher risk known", "teacher_error": "teacher error known"}
+
+
+def _compared(known: Known, quantity: Quantity, view: View) -> Found:
+    """What was stated beside what the labels say, up to the rounding of both."""
+    assert view.labels_teacher is not None
+    labels, logits = view.labels_teacher, view.logits_teacher
+    losses = cross_entropy(logits, labels) if quantity == "teacher_risk" else errors(logits, labels).astype(np.float64)
+    for rows, interval in known.cells(logits.argmax(axis=1)):
+        if interval is not None:
+            found = math.fsum(losses[rows]) / len(rows)
+            slack = view.risk_error(found) if quantity == "teacher_risk" else ERROR_SLACK
+            if not interval[0] - slack <= found <= interval[1] + slack:
+                where = "on these inputs" if known.classes is None else "where it predicts one of the classes named"
+                words = f"the labels say that the teacher's {WORDS[quantity]} {where} is {found:.6g}"
+                return "unmet", f"{words}, and it was stated to be {interval[1]:.6g} at most and {interval[0]:.6g} at least"
+    return "met", f"the labels agree with what was stated ({quantity}={known})"
+
+
 def _by_design(key: str) -> Requirement:
     """A hypothesis on how sample and networks came about, which whoever reads a row about the population makes."""
 
@@ -309,6 +373,9 @@ def _random_order(situation: Situation) -> Found | None:
     return "met", words
 
 
+TEACHER_RISK, TEACHER_ERROR = _stated("teacher_risk", "sample"), _stated("teacher_error", "sample")
+POPULATION_TEACHER_RISK = _stated("teacher_risk", "population")
+POPULATION_TEACHER_ERROR = _stated("teacher_error", "population")
 RANDOM_ORDER = Requirement("random order", _random_order)
 SAMPLED = tuple(
     _by_design(key)

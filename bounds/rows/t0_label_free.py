@@ -13,7 +13,11 @@ import numpy as np
 from kd2m_theory.bounds.losses import log_partition
 from kd2m_theory.bounds.rows.row import LOGITS, SAME_INPUTS, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.worst_labels import worst_labels
 from kd2m_theory.estimators.ground import EPS
+
+# Names of details: R_S − R_T ≤ R_T + the first, R_S − R_T ≥ the second − 2R_T.
+ABOVE, BELOW = "E max_y [ℓ_S(y) − 2ℓ_T(y)]", "E min_y [ℓ_S(y) + ℓ_T(y)]"
 
 
 def _risk(view: View) -> Sides:
@@ -25,7 +29,15 @@ def _risk(view: View) -> Sides:
     rounding = 4 * EPS * (math.fsum(size) / n + view.classes + 8)
     lower = math.fsum(student - teacher - change.max(axis=1)) / n
     upper = math.fsum(student - teacher - change.min(axis=1)) / n
-    return Sides(lower - rounding, upper + rounding)
+    return Sides(lower - rounding, upper + rounding, details=_by_teacher(view))
+
+
+def _by_teacher(view: View) -> dict[str, float]:
+    """Two lines that bound the gap by the teacher's own risk, where no labels tell it: T0.known with λ = 1 and λ = 2."""
+    if view.labels_teacher is not None:
+        return {}
+    labels = worst_labels(view)
+    return {ABOVE: labels.intercept(1, 1.0), BELOW: -labels.intercept(-1, 2.0)}
 
 
 def _error(view: View) -> Sides:

@@ -3,12 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kd2m_theory.commands.audit_outputs import check_outputs, finish
 from kd2m_theory.terminal import watched
+
+_KNOWN = "at most 0.3 or 0.2:0.3 on these inputs, population:0.3, a labelled pair (.npz, .safetensors), or a .json {class: …}."
 
 
 def audit(
@@ -29,6 +31,16 @@ def audit(
         typer.Option(
             "--whole-cloud/--no-whole-cloud", help="Solve T3 and T4; by default up to 2,000 samples.", show_default=False
         ),
+    ] = None,
+    teacher_risk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KNOWN", help=f"The teacher's cross-entropy in nats: {_KNOWN} For T0.teacher_risk, F3.teacher_risk."
+        ),
+    ] = None,
+    teacher_error: Annotated[
+        str | None,
+        typer.Option(metavar="KNOWN", help="The teacher's error rate, likewise. For T0.teacher_error, F3.teacher_error."),
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,
@@ -55,8 +67,37 @@ def audit(
         temperature=temperature,
         vouch=vouch or (),
         whole_cloud=whole_cloud,
+        teacher_risk=_known(teacher_risk, "teacher-risk"),
+        teacher_error=_known(teacher_error, "teacher-error"),
         watch=lambda rows: watched(rows, "auditing"),
     )
     if json is not None:
         found.to_json(json)
     finish(found, figure, report, shlex.join(["kd2m", *sys.argv[1:]]))
+
+
+def _known(words: str | None, option: str) -> Any:
+    """What an option says of the teacher: a number, an interval, either of them of the population, or a file."""
+    from kd2m_theory.bounds import Known
+    from kd2m_theory.errors import InputError
+    from kd2m_theory.files import read_json
+    from kd2m_theory.pair import Pair
+
+    if words is None:
+        return None
+    path = Path(words)
+    if path.suffix in (".npz", ".safetensors"):
+        return Pair.load(path)
+    rest = words.removeprefix("population:")
+    if rest.endswith(".json"):
+        table = read_json(Path(rest), f"{rest} says nothing of the teacher")
+        value: Any = {int(key) if key.isdecimal() else key: each for key, each in table.items()}
+    else:
+        try:
+            ends = [float(each) for each in rest.split(":")]
+        except ValueError:
+            raise InputError(
+                f"--{option} is {words!r}; give a number, low:high, population:number, or a file (.npz, .safetensors, .json)"
+            ) from None
+        value = ends[0] if len(ends) == 1 else ends
+    return value if words == rest else Known(value, about="population")

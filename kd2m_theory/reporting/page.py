@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kd2m_theory.bounds.known import QUANTITIES
 from kd2m_theory.reporting import html_view
 from kd2m_theory.reporting.citation import PAPER, software
 from kd2m_theory.reporting.ladder_scale import interval
@@ -97,9 +98,23 @@ def _origin(report: Report) -> tuple[Part, ...]:
 
 def _call(settings: Mapping[str, Any]) -> str:
     changed = {name: value for name, value in settings.items() if value not in (None, []) and (name, value) != ("align", False)}
-    # The file of the other pair is not known here.
-    words = [f"{name}={'other' if name == 'align' else repr(value)}" for name, value in changed.items()]
-    return f'import kd2m_theory as kd2m\n\nkd2m.audit(kd2m.Pair.load("pair.safetensors"), {", ".join(words)})'
+    words = [f"{name}={_written(name, value)}" for name, value in changed.items()]
+    more = "from kd2m_theory.bounds import Known\n" if any("Known(" in each for each in words) else ""
+    call = f'kd2m.audit(kd2m.Pair.load("pair.safetensors"), {", ".join(words)})'
+    return f"import kd2m_theory as kd2m\n{more}\n{call}"
+
+
+def _written(name: str, value: Any) -> str:
+    """A setting as Python; the files of other pairs are not known here."""
+    if name == "align":
+        return "other"
+    if not isinstance(value, dict):
+        return repr(value)
+    if "samples" in value:
+        return "evaluation"
+    ends = value["value"]
+    told = {int(label): tuple(each) for label, each in ends.items()} if isinstance(ends, dict) else tuple(ends)
+    return repr(told) if value["about"] == "sample" else f"Known({told!r}, about={value['about']!r})"
 
 
 def _told(value: Any) -> str:
@@ -107,7 +122,20 @@ def _told(value: Any) -> str:
         return "not given"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return _known(value)
     return ", ".join(value) if isinstance(value, list) else f"{value:g}"
+
+
+def _known(value: Mapping[str, Any]) -> str:
+    """What was known of the teacher."""
+    if "samples" in value:
+        return f"an evaluation on {value['samples']:,} labelled inputs"
+    ends = value["value"]
+    by_class = ends.items() if isinstance(ends, dict) else [("", ends)]
+    told = [f"{f'class {label}: ' if label else ''}{low:g} to {high:g}" for label, (low, high) in by_class]
+    where = "on these inputs" if value["about"] == "sample" else "in the population"
+    return f"{', '.join(told)}, {where}"
 
 
 def _reproduce(report: Report, command: str | None) -> tuple[Part, ...]:
@@ -119,6 +147,8 @@ def _reproduce(report: Report, command: str | None) -> tuple[Part, ...]:
     files = "An audit does not know the files that it was made of: put the name of the pair's in place of pair.safetensors"
     if settings["align"]:
         files += ", and load the pair that the map was fitted on as other"
+    if any("samples" in (settings[quantity] or {}) for quantity in QUANTITIES):
+        files += ", and load the teacher's evaluation as evaluation"
     return paragraph(words), Code(_call(settings), "python"), paragraph(f"{files}."), told
 
 

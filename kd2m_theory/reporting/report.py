@@ -15,6 +15,7 @@ from rich.console import RenderableType
 from kd2m_theory.bounds import BoundResult, Ladder
 from kd2m_theory.bounds.affine import aligned
 from kd2m_theory.bounds.clipping import Clipping
+from kd2m_theory.bounds.known import QUANTITIES, as_stored
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
@@ -245,6 +246,8 @@ def audit(
     temperature: float | None = None,
     vouch: Iterable[str] = (),
     whole_cloud: bool | None = None,
+    teacher_risk: Any = None,
+    teacher_error: Any = None,
     watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> AuditReport:
     """Measure a pair and evaluate every bound on it.
@@ -268,11 +271,18 @@ def audit(
         temperature: T of the transformed teacher in T9.ttm.
         vouch: assumptions that you make: "gaussian classes" (T7.gaussian), "teacher labels" (T9.kl_teacher).
         whole_cloud: whether to solve transport problems of all samples at once (T3, T4); up to 2,000 samples if None.
+        teacher_risk: what is known of the teacher's mean cross-entropy in nats. A number is an upper bound for these very
+            inputs, (lower, upper) an interval, a mapping from predicted classes to these is about the inputs that the teacher
+            predicts so; `bounds.Known(…, about="population")` is about the population that they are drawn from. A labelled
+            pair is an evaluation of the teacher: an interval for the population is made of it at its share of `delta`, and its
+            student is not read. Rows T0.teacher_risk and F3.teacher_risk need it.
+        teacher_error: the same of the teacher's error rate, for T0.teacher_error and F3.teacher_error.
         watch: wraps the iteration over rows, for a progress display.
 
     Raises:
         InputError: the pair has neither head nor logits, delta is outside (0, 1), `only` names no row, a setting is out of
-            range, `loss_bound` is the largest loss of the sample, or `align` shares inputs with the pair.
+            range, `loss_bound` is the largest loss of the sample, no labels could give the teacher the stated risk, or `align`
+            shares inputs with the pair.
 
     Example:
         >>> import numpy as np
@@ -293,6 +303,8 @@ def audit(
         temperature=temperature,
         vouched=frozenset([vouch] if isinstance(vouch, str) else vouch),
         whole_cloud=whole_cloud,
+        teacher_risk=teacher_risk,
+        teacher_error=teacher_error,
     )
     if align is not None:
         pair = aligned(pair, align)
@@ -317,6 +329,7 @@ def audit(
             "temperature": settings.temperature,
             "vouch": sorted(settings.vouched),
             "whole_cloud": settings.whole_cloud,
+            **{quantity: as_stored(getattr(settings, quantity)) for quantity in QUANTITIES},
         },
         environment=dict(_environment()),
         seconds=time.perf_counter() - start,

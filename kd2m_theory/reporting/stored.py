@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from kd2m_theory.bounds import ROWS, Assumption, BoundResult
 from kd2m_theory.bounds.clipping import Clipping
+from kd2m_theory.bounds.known import QUANTITIES, Known, Of, Quantity, as_stored, told
 from kd2m_theory.bounds.result import State
 from kd2m_theory.bounds.rows.row import Row
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
@@ -23,7 +24,7 @@ SCHEMA = "kd2m-audit/3"
 _FIRST = "kd2m-audit/2"  # of release 0.1.0: rows without a sentence and without `never_beats`, no clipping, no verdict
 _ROUNDED = 1e-9  # relative
 _STATUS = ("informative", "vacuous", "not applicable")
-_SETTINGS = ("only", "align", "loss_bound", "head_lipschitz", "temperature", "vouch", "whole_cloud")
+_SETTINGS = ("only", "align", "loss_bound", "head_lipschitz", "temperature", "vouch", "whole_cloud", *QUANTITIES)
 
 
 def read_audit(path: Path) -> dict[str, Any]:
@@ -58,16 +59,17 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     if "kd2m-theory" not in environment:
         raise InputError("environment has no version of kd2m-theory")
     rows = tuple(_row(each) for each in top.tables("rows"))
-    settings = _settings(top.table("settings"))
-    _check_rows(rows, settings["only"], environment["kd2m-theory"] == __version__)
+    ours = environment["kd2m-theory"] == __version__
+    settings = _settings(top.table("settings"), ours)
+    _check_rows(rows, settings["only"], ours)
     classes = top.whole("classes", 2)
     clipping = None if table["schema"] == _FIRST or top.get("clipping") is None else _clipping(top.table("clipping"))
     check_measured(measured, rows, delta)
     if clipping is not None:
         bound = settings["loss_bound"]
         check_clipping(clipping, measured, 2 * math.log(classes) if bound is None else bound)
-    if environment["kd2m-theory"] == __version__:
-        _check_words(rows, share)
+    if ours:
+        _check_words(rows, share, [quantity for quantity in QUANTITIES if "samples" in (settings[quantity] or {})])
     return {
         "measured": measured,
         "rows": rows,
@@ -111,6 +113,8 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
             name: {"least": expected["measured"][name]["least"], "most": expected["measured"][name]["most"]} | mine
             for name, mine in table["measured"].items()
         }
+    if table["environment"]["kd2m-theory"] != __version__:  # earlier versions could not be told of the teacher
+        found["settings"] = dict.fromkeys(QUANTITIES) | table["settings"]
     difference = next(_differences(found, expected, ""), None)
     if difference is not None:
         raise InputError(difference)
@@ -302,9 +306,12 @@ def _never_beats(table: _Table, name: str) -> str | None:
     return None if table.get("never_beats") is None else table.text("never_beats")
 
 
-def _settings(table: _Table) -> dict[str, Any]:
+def _settings(table: _Table, ours: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in _SETTINGS:
+        if key in QUANTITIES:
+            found[key] = _told(table, key) if ours or key in table.found else None
+            continue
         value = table.get(key)
         if key in ("only", "vouch"):
             if not (key == "only" and value is None) and not _is_list_of_text(value):
@@ -319,12 +326,35 @@ def _settings(table: _Table) -> dict[str, Any]:
     return found
 
 
+def _told(table: _Table, key: Quantity) -> dict[str, Any] | None:
+    """What was known of the teacher, as it is stored; an evaluation is known by its size alone."""
+    if table.get(key) is None:
+        return None
+    inner = table.table(key)
+    if "samples" in inner.found:
+        return {"samples": inner.whole("samples", 2)}
+    value, about = inner.get("value"), inner.choice("about", get_args(Of))
+    try:
+        if isinstance(value, dict):
+            value = {int(label) if label.isdecimal() else label: ends for label, ends in value.items()}
+        found = as_stored(told(Known(value, about), key))
+    except InputError as error:
+        raise InputError(f"{table.at(key)}: {error}") from None
+    return None if found is None else dict(found)
+
+
 def _is_list_of_text(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-def _check_words(rows: Sequence[BoundResult], share: float) -> None:
-    """Refuse rows of this version that say something else than it says, or at another level."""
+def _check_words(rows: Sequence[BoundResult], share: float, evaluated: Sequence[str]) -> None:
+    """Refuse rows of this version that say something else than it says, or at another level.
+
+    Args:
+        rows: the ladder.
+        share: of δ that each limit has.
+        evaluated: what is known of the teacher from evaluations of it.
+    """
     known = {row.name: row for row in ROWS}
     for row in rows:
         if row.name in known:
@@ -336,7 +366,7 @@ def _check_words(rows: Sequence[BoundResult], share: float) -> None:
             other = next((each.name for each in row.assumptions if each.name not in requirements), None)
             if other is not None:
                 raise InputError(f"row {row.name} assumes {_short(other)}, which it does not need")
-            level = 1 - len(mine.limits) * share if mine.limits and row.applicable else None
+            level = 1 - len(mine.reads(evaluated)) * share if mine.limits and row.applicable else None
             if row.level != level:
                 raise InputError(f"the level of row {row.name} is {_short(row.level)}, but {_short(level)} follows from share")
 

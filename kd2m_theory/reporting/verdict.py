@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kd2m_theory.bounds.rows.t0_label_free import ABOVE, BELOW
 from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.reporting.clipped import clipped_at, differs, gap_words, reaches, value_of
 from kd2m_theory.reporting.ladder_scale import interval
@@ -106,7 +107,7 @@ def verdict(report: Report) -> Verdict:
     violated = bool(report["violations"])
     overall = "undecided" if violated else _overall(errors.status, cross_entropy.status)
     headline = _headline(report, overall, errors, cross_entropy)
-    findings = [_checked(report), *_tightest(report)]
+    findings = [_checked(report), *_tightest(report), *_without_labels(report)]
     if violated:
         headline = (
             f"Violated: {', '.join(report['violations'])}. A vouched assumption, the theory or the code is wrong; find out "
@@ -322,6 +323,25 @@ def _tightest(report: Report) -> Iterable[str]:
         yield f"Tightest informative bounds on these samples: {'; '.join(described)}."
     elif any(row["target"] in asked for row in rows):
         yield "No guaranteed bound on a gap of these samples is informative."
+
+
+def _without_labels(report: Report) -> Iterable[str]:
+    """What the teacher's own risk and error on these samples would have to be, where no labels say."""
+    if "risk_teacher" in report["measured"]:
+        return
+    free = next((row for row in _guaranteed(report) if row["name"] == "T0"), None)
+    if free is not None and None not in (above := free["details"].get(ABOVE), below := free["details"].get(BELOW)):
+        more = f"{'plus' if above >= 0 else 'less'} {number(abs(above), 3)}"
+        yield (
+            "Whatever the labels of these samples are, the student's cross-entropy is above its teacher's by at most the "
+            f"teacher's own {more} nats, and by at least {number(below, 3)} nats less twice the teacher's own."
+        )
+    apart = value_of(report, "disagreement")
+    if apart:
+        yield (
+            f"The student errs more than its teacher on these samples unless the teacher errs on at least "
+            f"{number(50 * apart, 3)} % of them; it errs on at most {number(100 * apart, 3)} percentage points more."
+        )
 
 
 def _states(report: Report, state: str) -> list[str]:

@@ -9,6 +9,7 @@ from kd2m_theory.theory.statement import Theorem
 
 MODULES = (
     "t0_label_free",
+    "t0_known_teacher",
     "t1_paired",
     "t2_conditional",
     "t3_joint",
@@ -39,7 +40,7 @@ def theorems() -> tuple[Theorem, ...]:
 
     Example:
         >>> [theorem.name for theorem in theorems()][:3]
-        ['T0', 'T1', 'T2']
+        ['T0', 'T0.known', 'T1']
     """
     return tuple(import_module(f"kd2m_theory.theory.{module}").THEOREM for module in MODULES)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -38,6 +39,8 @@ class Logits:
         pairing: which input's teacher logits stand beside the student's.
         seen: probability of each input where the sample is drawn, if that is another population.
         students: number of students with outputs of this law, independently; the one with the least limit is reported.
+        stated: the teacher's risk and error rate as stated, as multiples of what they are.
+        weights: weights λ of the teacher's risk; on each sample the one with the least limit is taken.
     """
 
     shares: Floats
@@ -53,6 +56,8 @@ class Logits:
     pairing: tuple[int, ...] | None = None
     seen: Floats | None = None
     students: int = 1
+    stated: float = 1.0
+    weights: tuple[float, ...] = (1.0,)
 
     def losses(self, logits: Floats, clipped: bool = True) -> Floats:
         """Of every input and class."""
@@ -222,8 +227,103 @@ def _moderate_change() -> Logits:
     )
 
 
-_NAMES = ("F3.risk", "F3.any_loss", "F3.error", "F3.paired", "F3.difference", "F3.margin")
-_LOSSES = (*_NAMES[:2], *_NAMES[3:5])
+def _plus(reach: float, means: Floats, bound: Floats) -> Floats:
+    return means + reach * bound
+
+
+def teacher_known(scale: float = 1.0, price: float = 1.0) -> Formula:
+    """R_S − R_T ≤ λρ + mean of max_y [ℓ_S − (1 + λ)ℓ_T] + (1 + λ)B √(ln(1/δ)/(2n)) for clipped losses, λ of `weights`.
+
+    Args:
+        scale: of the radius.
+        price: of λρ.
+    """
+
+    def formula(x: Logits) -> Sides:
+        rows = np.arange(len(x.labels))
+        risk = x.stated * float(x.shares @ x.losses(x.teacher)[rows, list(x.labels)])
+        ends = []
+        for weight in x.weights:
+            values = np.asarray((x.losses(x.student) - (1 + weight) * x.losses(x.beside)).max(axis=1))
+            reach = scale * (1 + weight) * hoeffding_radius(x.n, x.delta)
+            limits, chances = x.limits(values, partial(_plus, reach))
+            ends.append(limits + price * weight * risk)
+        return failing(best_of(float(chances @ (x.gap > np.min(ends, axis=0) + SLACK)), x.students), x.delta)
+
+    return formula
+
+
+def teacher_error(times: float = 2.0) -> Formula:
+    """err_T − err_S ≤ 2e − L, L the lower Clopper–Pearson limit of the disagreement."""
+
+    def formula(x: Logits) -> Sides:
+        wrong = x.stated * float(x.shares @ (x.teacher.argmax(axis=1) != x.labels))
+
+        def limit(x: Logits, means: Floats, _bound: Floats) -> Floats:
+            return times * wrong - (1 - clopper_pearson_upper(np.rint((1 - means) * x.n), x.n, x.delta))
+
+        return statement(lambda x: -x.error_gap, disagreement, limit)(x)
+
+    return formula
+
+
+def _weight_of_the_sample() -> Logits:
+    """A sample of one input, on which the teacher is sure or knows nothing: either way another λ is best."""
+    return Logits(
+        shares=np.array([0.5, 0.5]),
+        student=np.array([[0.0, 50.0], [50.0, 0.0]]),
+        teacher=np.array([[0.0, 0.0], [50.0, 0.0]]),
+        labels=(0, 0),
+        n=1,
+        delta=0.9,
+        bound=2 * math.log(2),
+        weights=(0.0, 1024.0),
+    )
+
+
+def _teacher_errs(stated: float = 1.0) -> Logits:
+    """With probability ½ the teacher is sure and wrong, and the student sure and right."""
+    right, wrong = [50.0, 0.0], [0.0, 50.0]
+    return Logits(
+        shares=np.array([0.5, 0.5]),
+        student=np.array([right, right]),
+        teacher=np.array([right, wrong]),
+        labels=(0, 0),
+        n=50,
+        delta=0.05,
+        stated=stated,
+    )
+
+
+def _both_err(stated: float = 1.0) -> Logits:
+    """Both networks know nothing of half of the inputs; the student has forgotten the rest."""
+    return Logits(
+        shares=np.array([0.5, 0.5]),
+        student=np.array([[0.0, 50.0], [0.0, 50.0]]),
+        teacher=np.array([[0.0, 0.0], [0.0, 0.0]]),
+        labels=(0, 0),
+        n=5000,
+        delta=0.05,
+        stated=stated,
+    )
+
+
+def _at_the_lower_limit() -> Logits:
+    # P(Bin(20, p) ≥ 3) = δ at the lower limit p of 3 in 20.
+    return rare_change(1 - float(clopper_pearson_upper(np.array([17.0]), 20, 0.05)[0]) - 1e-9, 20, 0.05)
+
+
+_NAMES = (
+    "F3.risk",
+    "F3.any_loss",
+    "F3.error",
+    "F3.paired",
+    "F3.difference",
+    "F3.margin",
+    "F3.teacher_risk",
+    "F3.teacher_error",
+)
+_LOSSES = (*_NAMES[:2], *_NAMES[3:5], _NAMES[6])
 
 THEOREM = Theorem(
     name="F3",
@@ -282,7 +382,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="monotone loss",
-            forms=(_NAMES[0],),
+            forms=(_NAMES[0], _NAMES[6]),
             check=lambda x: x.loss != "spread",
             counterexample=Counterexample(
                 words="a penalty on the spread of logits: the maximum over classes goes down to −B",
@@ -296,6 +396,36 @@ THEOREM = Theorem(
             check=lambda x: x.loss != "steep",
             counterexample=Counterexample(
                 words="cross-entropy at temperature ½", form=_NAMES[3], make=lambda: replace(_moderate_change(), loss="steep")
+            ),
+        ),
+        Hypothesis(
+            name="teacher risk known",
+            forms=(_NAMES[6],),
+            detail="In the population; of the clipped loss, which has no larger risk.",
+            check=lambda x: x.stated >= 1,
+            counterexample=Counterexample(
+                words="half of the teacher's risk was stated", form=_NAMES[6], make=lambda: _both_err(0.5)
+            ),
+        ),
+        Hypothesis(
+            name="weight fixed before the sample",
+            forms=(_NAMES[6],),
+            check=lambda x: len(x.weights) == 1,
+            counterexample=Counterexample(
+                words="λ = 0 or λ = 1024, whichever has the least limit on the sample",
+                form=_NAMES[6],
+                make=_weight_of_the_sample,
+            ),
+        ),
+        Hypothesis(
+            name="teacher error known",
+            forms=(_NAMES[7],),
+            detail="In the population.",
+            check=lambda x: x.stated >= 1,
+            counterexample=Counterexample(
+                words="the teacher errs on half of the inputs, and half as often was stated",
+                form=_NAMES[7],
+                make=lambda: _teacher_errs(0.5),
             ),
         ),
         Hypothesis(
@@ -315,8 +445,10 @@ THEOREM = Theorem(
     "more probable for the student than for the teacher, and there the clipped difference is ≥ 0. That halves the radius. The "
     "difference of an input's own losses has range [−B, B]. Clipping is monotone and 1-Lipschitz, so |ℓ_S − ℓ_T| ≤ min(B, "
     "ν_Y(Δ)) for clipped losses. For errors the sample's count of disagreements is binomial. An error of the student has "
-    "margin m_S ≤ 0, and m_S ≥ m_T − max_{c≠Y}(Δ_c − Δ_Y): F3.margin counts every such input. The lower sides are the same "
-    "with min_y, or with the networks exchanged.",
+    "margin m_S ≤ 0, and m_S ≥ m_T − max_{c≠Y}(Δ_c − Δ_Y): F3.margin counts every such input. With R_T ≤ ρ, T0.known at a "
+    "fixed λ ≥ 0 says R_S − R_T ≤ λρ + E max_y [ℓ_S − (1 + λ)ℓ_T], a variable in [−λB, B]: where ℓ_S ≥ ℓ_T it is at least "
+    "−λℓ_T. err_S − err_T ≥ d − 2e, and d is a probability. The lower sides are the same with min_y, or with the networks "
+    "exchanged; at λ > 1 the range is [0, λB].",
     forms=(
         Form(
             name=_NAMES[0],
@@ -368,6 +500,21 @@ THEOREM = Theorem(
             sides=statement(_error, within_reach, _clopper_pearson),
             witness=Witness(words="the student is wrong where a logit gains more than the margin", make=_at_the_limit),
         ),
+        Form(
+            name=_NAMES[6],
+            constant="(1 + λ)B/√2",
+            sides=teacher_known(),
+            witness=Witness(
+                words="one input, δ close to 1: the change is not seen, and the teacher is sure and right",
+                make=lambda: _one_input(2.0),
+            ),
+        ),
+        Form(
+            name=_NAMES[7],
+            constant="1 for d, 2 for e",
+            sides=teacher_error(),
+            witness=Witness(words="a teacher without errors, just below the limit of a count", make=_at_the_lower_limit),
+        ),
     ),
     mutants=(
         Mutant(
@@ -407,6 +554,14 @@ THEOREM = Theorem(
             sides=statement(_error, _teacher_wrong, _clopper_pearson),
             killer=lambda: rare_change(0.5, 50, 0.05),
         ),
+        Mutant(
+            name="the sample's mean for its limit",
+            form=_NAMES[6],
+            sides=teacher_known(scale=0.0),
+            killer=lambda: rare_change(0.9, 50, 0.05),
+        ),
+        Mutant(name="λρ forgotten", form=_NAMES[6], sides=teacher_known(price=0.0), killer=_both_err),
+        Mutant(name="e for 2e", form=_NAMES[7], sides=teacher_error(times=1.0), killer=_teacher_errs),
         Mutant(
             name="‖Δ‖₂ for ν",
             form=_NAMES[3],

@@ -86,6 +86,47 @@ def test_audit_exits_with_one_when_a_vouched_assumption_is_false(folder, monkeyp
     assert "VIOLATED: T0.error" in out
 
 
+KNOWN = {
+    "0.9": {"value": [0.0, 0.9], "about": "sample"},
+    "0.1:0.9": {"value": [0.1, 0.9], "about": "sample"},
+    "population:0.9": {"value": [0.0, 0.9], "about": "population"},
+    "population:0.1:0.9": {"value": [0.1, 0.9], "about": "population"},
+    "known.json": {"value": {"0": [0.0, 0.8], "2": [0.1, 0.9]}, "about": "sample"},
+    "population:known.json": {"value": {"0": [0.0, 0.8], "2": [0.1, 0.9]}, "about": "population"},
+    "good.safetensors": {"samples": 40},
+}
+
+
+@pytest.mark.parametrize("words", KNOWN)
+def test_what_is_known_of_the_teacher_is_a_number_an_interval_or_a_file(words, folder, monkeypatch, capsys):
+    pair(labels=None).save("unlabelled.safetensors")
+    (folder / "known.json").write_text('{"2": [0.1, 0.9], "0": 0.8}', encoding="utf-8")
+    status, _, _ = kd2m(
+        monkeypatch, capsys, "audit", "unlabelled.safetensors", "--teacher-error", words, "--json", "report.json"
+    )
+    assert status == 0
+    settings = json.loads((folder / "report.json").read_text(encoding="utf-8"))["settings"]
+    assert (settings["teacher_error"], settings["teacher_risk"]) == (KNOWN[words], None)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("much", "--teacher-risk is 'much'; give a number, low:high, population:number, or a file"),
+        ("0.1:0.2:0.3", "teacher_risk: what is known has 3 numbers"),
+        ("nan", "teacher_risk: what is known is nan"),
+        ("population:-1", "what is known is -1.0; give finite numbers"),
+        ("1e-9", "below the least that any labels of these inputs could give"),
+        ("absent.npz", "absent.npz"),
+        ("absent.json", "there is no file absent.json"),
+    ],
+)
+def test_what_cannot_be_known_of_the_teacher_is_an_input_error(words, message, folder, monkeypatch, capsys):
+    status, _, err = kd2m(monkeypatch, capsys, "audit", "good.safetensors", "--teacher-risk", words)
+    assert status == 2
+    assert message in " ".join(err.split())
+
+
 def test_unlabelled_pairs_are_audited(folder, monkeypatch, capsys):
     pair(labels=None).save("unlabelled.safetensors")
     status, out, _ = kd2m(monkeypatch, capsys, "audit", "unlabelled.safetensors")

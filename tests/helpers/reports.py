@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from kd2m_theory import AuditReport, Pair, audit
+from kd2m_theory.bounds import Known
 
 N, DIMENSION, CLASSES = 60, 4, 3
 
@@ -52,6 +53,10 @@ _KINDS: dict[str, Callable[[], AuditReport]] = {
     "violated": lambda: _with(report_of("plain"), "T0.error", lower=-1.0, upper=-0.5),
     "infinite": lambda: _with(report_of("plain"), "T1.l2", lower=-np.inf, upper=np.inf),
     "told much": lambda: audit(a_pair(), 0.1, loss_bound=5.0, temperature=4.0, vouch="gaussian classes", whole_cloud=False),
+    "told of the teacher": lambda: audit(
+        a_pair(labels=None), teacher_risk={0: (0.1, 2.0), 2: 1.5}, teacher_error=Known((0.01, 0.2), about="population")
+    ),
+    "evaluated teacher": lambda: audit(a_pair(), teacher_risk=a_pair(), teacher_error=a_pair()),
     "one row": lambda: audit(a_pair(), only=["T5"]),
     "no rows": lambda: audit(a_pair(), only=[]),
 }

@@ -243,7 +243,8 @@ def test_the_ladder_draws_every_row_of_its_targets_at_its_place(case):
 
 def test_bars_end_where_the_logarithm_of_the_bound_is():
     record, page = report_of("plain").to_dict(), page_of_case("plain")
-    rows = {row["name"]: row for row in record["rows"] if row["target"] in ("gap", "gap_shared_head")}
+    drawn = (row for row in record["rows"] if row["target"] in ("gap", "gap_shared_head"))
+    rows = {row["name"]: row for row in drawn if row["status"] != "not applicable"}
     ends, name = {}, ""
     for node in page.found:
         if node.get("class") == "name":
@@ -277,12 +278,12 @@ def test_citations_are_those_of_the_citation_file():
     assert cff["message"].startswith("If you use this software, please cite it and the paper whose framework it implements")
 
 
-@pytest.mark.parametrize("case", ["plain", "told much", "one row"])
+@pytest.mark.parametrize("case", ["plain", "told much", "told of the teacher", "evaluated teacher", "one row"])
 def test_the_printed_call_gives_the_same_numbers(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    a_pair().save("pair.safetensors")
+    a_pair(**({"labels": None} if case == "told of the teacher" else {})).save("pair.safetensors")
     setup, call = page_of_case(case).all("code")[0]["text"].split("\n\n")
-    names: dict = {}
+    names: dict = {"evaluation": a_pair()}
     exec(setup, names)
     again, first = eval(call, names).to_dict(), report_of(case).to_dict()
     for key in ("delta", "share", "n", "classes", "settings", "measured", "violations"):
@@ -300,12 +301,23 @@ def test_a_report_remembers_what_it_was_told():
         "temperature": 4.0,
         "vouch": ["gaussian classes"],
         "whole_cloud": False,
+        "teacher_risk": None,
+        "teacher_error": None,
     }
     assert report_of("one row").settings["only"] == ["T5"]
     text = page_of_case("told much").all("table")[-1]["text"]
     assert "vouchgaussian classes" in text
     assert "whole_cloudno" in text
     assert "head_lipschitznot given" in text
+    assert reports()["told of the teacher"].settings["teacher_risk"] == {
+        "value": {"0": [0.1, 2.0], "2": [0.0, 1.5]},
+        "about": "sample",
+    }
+    assert reports()["evaluated teacher"].settings["teacher_error"] == {"samples": 60}
+    text = PAGES["told of the teacher"].all("table")[-1]["text"]
+    assert "teacher_riskclass 0: 0.1 to 2, class 2: 0 to 1.5, on these inputs" in text
+    assert "teacher_error0.01 to 0.2, in the population" in text
+    assert "teacher_riskan evaluation on 60 labelled inputs" in PAGES["evaluated teacher"].all("table")[-1]["text"]
 
 
 def test_yardsticks_are_the_guess_the_teacher_and_the_shares():

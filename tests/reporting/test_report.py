@@ -213,6 +213,15 @@ def rows(draw, name, values):
     )
 
 
+ENDS = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
+KNOWN = st.builds(lambda n: {"samples": n}, st.integers(2, 2**62)) | st.builds(
+    lambda value, about: {"value": value, "about": about},
+    ENDS
+    | st.dictionaries(st.integers(0, 99).map(str), ENDS, min_size=1, max_size=3).map(lambda ends: dict(sorted(ends.items()))),
+    st.sampled_from(["sample", "population"]),
+)
+
+
 @st.composite
 def drawn_reports(draw):
     """Reports whose numbers and words may be anything that a row can have, and fit together as those of one audit do."""
@@ -243,6 +252,8 @@ def drawn_reports(draw):
             "temperature": draw(st.none() | SIZES),
             "vouch": draw(st.lists(TEXT, max_size=2)),
             "whole_cloud": draw(st.none() | st.booleans()),
+            "teacher_risk": draw(st.none() | KNOWN),
+            "teacher_error": draw(st.none() | KNOWN),
         },
         environment={"kd2m-theory": draw(st.sampled_from([__version__, "9.9"]))},
         seconds=draw(SIZES),
@@ -378,8 +389,22 @@ def test_another_version_may_say_its_verdict_in_other_words_but_not_another_verd
         read(tmp_path / "r.json", edited("violated", lambda record: older(record) or record["verdict"].update(violated=False)))
 
 
+def _before_the_teacher(record):
+    """As a version wrote it that could not be told what is known of the teacher."""
+    record["environment"]["kd2m-theory"] = "0.1.9"
+    del record["settings"]["teacher_risk"], record["settings"]["teacher_error"]
+
+
+def test_an_audit_that_was_told_nothing_of_the_teacher_reads_as_one_that_could_not_be(tmp_path):
+    report = read(tmp_path / "r.json", edited("plain", _before_the_teacher))
+    assert report.settings == reports()["plain"].settings
+    with pytest.raises(InputError, match=r"settings\.teacher_risk is missing"):
+        read(tmp_path / "r.json", edited("plain", lambda record: record["settings"].pop("teacher_risk")))
+
+
 def _first_release(record):
     record["schema"] = "kd2m-audit/2"
+    _before_the_teacher(record)
     record["environment"]["kd2m-theory"] = "0.1.0"
     del record["verdict"], record["clipping"]
     for row in record["rows"]:
@@ -524,7 +549,7 @@ def _rows(target, measured):
 
     def change(record):
         for row in record["rows"]:
-            if row["target"] == target:
+            if row["target"] == target and row["status"] != "not applicable":
                 row["measured"] = measured
 
     return change

@@ -11,6 +11,7 @@ import numpy as np
 from kd2m_theory.bounds import ROWS, Ladder
 from kd2m_theory.bounds.ladder import at_fault
 from kd2m_theory.bounds.result import BoundResult
+from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
 from kd2m_theory.pair import Pair
 from kd2m_theory.validation.evidence.row_pairs import Problem, problem
@@ -50,6 +51,7 @@ def cases(drawn: Problem) -> Iterator[Case]:
         yield Case({"family": drawn.strata["family"], "row": "none", **drawn.strata}, f"the pair is refused: {error}")
         return
     truths = [Truth(each, drawn.settings.temperature or 1.0) for each in labelled(pair, drawn)]
+    drawn = replace(drawn, settings=told(pair, drawn.settings))
     for row in results(pair, drawn):
         about = {"family": drawn.strata["family"], "row": row.name, **drawn.strata}
         if isinstance(row, Raised):
@@ -61,6 +63,20 @@ def cases(drawn: Problem) -> Iterator[Case]:
                 failure, alone = verdict(row, truth)
                 ends = "not compared" if truth is None else "hold without the allowance" if alone else "need the allowance"
                 yield Case({**about, "ends": ends}, failure)
+
+
+def told(pair: Pair, settings: Settings) -> Settings:
+    """The settings, and where there are labels what they say of the teacher: its risk and its error rate, both exactly."""
+    try:
+        measured = Ladder(pair, 0.05, (), settings).measure()
+    except Exception:  # the rows are asked, and say so
+        return settings
+    if "risk_teacher" not in measured or "accuracy_teacher" not in measured:
+        return settings
+    risk, wrong = measured["risk_teacher"].value, 1 - measured["accuracy_teacher"].value
+    if not math.isfinite(risk):
+        return settings
+    return replace(settings, teacher_risk=(risk, risk), teacher_error=(wrong, wrong))
 
 
 def labelled(pair: Pair, drawn: Problem) -> list[Pair]:

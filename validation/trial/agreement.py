@@ -11,7 +11,7 @@ from kd2m_theory.bounds import ROWS, BoundResult
 from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.pair import Pair
 from kd2m_theory.reporting.report import audit
-from kd2m_theory.theory.instance import Instance
+from kd2m_theory.theory.instance import Instance, zero_one
 from kd2m_theory.theory.statement import Form, Sides, Theorem
 
 AGREEMENT = 1e-6
@@ -62,8 +62,16 @@ def row_of(name: str, instance: Instance) -> BoundResult:
 
 
 def _settings(name: str, instance: Instance) -> Mapping[str, Any]:
-    """The one parameter of a form that an audit is told."""
-    return {"temperature": 1.0 / instance.parameter} if name == _TEMPERED and instance.parameter <= 1 else {}
+    """What an audit is told of an instance: the one parameter of a form, and for rows of the teacher's risk or error these."""
+    if name == _TEMPERED:
+        return {"temperature": 1.0 / instance.parameter} if instance.parameter <= 1 else {}
+    risk = instance.parameter * float(instance.loss(instance.logits_teacher.detach(), instance.labels_teacher).mean())
+    error = float(zero_one(instance.logits_teacher.detach(), instance.labels_teacher).mean())
+    told: dict[str, Mapping[str, Any]] = {
+        "T0.teacher_risk": {"teacher_risk": risk},
+        "T0.teacher_error": {"teacher_error": (error, error)},
+    }
+    return told.get(name, {})
 
 
 def compare(form: Form, instance: Any, *, numbers: bool = True) -> Comparison:

@@ -9,7 +9,7 @@ from scipy.special import log_softmax, ndtr, softmax
 from scipy.stats import binom
 
 from kd2m_theory import Pair, audit
-from kd2m_theory.bounds import ROWS
+from kd2m_theory.bounds import ROWS, Known
 from kd2m_theory.bounds.rows import f2_anchored
 from kd2m_theory.bounds.rows.t7_divergence import largest_mean
 from kd2m_theory.bounds.settings import VOUCHABLE
@@ -61,12 +61,16 @@ def test_rows_anchored_in_the_sample_are_anchored_in_statements_about_it():
 def test_what_one_sample_does_not_show_is_never_measured():
     teacher, student = logits(0, 40, 3)
     labels = np.random.default_rng(2).integers(0, 3, 40)
-    report = audit(
-        Pair(teacher, student, labels, head_weight=np.eye(3)), vouch=VOUCHABLE, temperature=2.0, only=[row.name for row in ROWS]
-    )
-    for row in report.rows:
-        assert row.applicable, row.name
-        assert (row.measured is not None) == (ABOUT[row.name] == "sample"), row.name
+    pair, seen = Pair(teacher, student, labels, head_weight=np.eye(3)), set()
+    for about in ("sample", "population"):
+        known = {"teacher_risk": Known(9.0, about), "teacher_error": Known(1.0, about)}
+        told = {row.name for row in ROWS if row.told is None or ABOUT[row.name] == about}
+        report = audit(pair, vouch=VOUCHABLE, temperature=2.0, only=[row.name for row in ROWS if row.name in told], **known)
+        for row in report.rows:
+            assert row.applicable, row.name
+            assert (row.measured is not None) == (ABOUT[row.name] == "sample"), row.name
+        seen |= told
+    assert seen == {row.name for row in ROWS}
 
 
 LAWS = {
