@@ -13,10 +13,10 @@ _ROUNDED = 1e-9
 
 Measured = Mapping[str, Confidence]
 
-# Value = first − second, each measured by itself.
+# Value = first − second, each measured by itself. Not gap_shared_head: its teacher is replayed from features, and
+# risk_teacher is that of the logits as the network put them out, in single precision or coarser.
 _DIFFERENCES = {
     "gap": ("risk_student", "risk_teacher"),
-    "gap_shared_head": ("risk_student_shared_head", "risk_teacher"),
     "head_mismatch": ("risk_student", "risk_student_shared_head"),
     "error_gap": ("accuracy_teacher", "accuracy_student"),
 }
