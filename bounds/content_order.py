@@ -6,7 +6,8 @@ about them, as if it had been drawn: exactly so if SHA-256 acts as a random func
 read one sample after another.
 
 What decides are both networks' logits in single precision, and the label: another scale of the features, or logits that were
-computed elsewhere, move next to no sample.
+computed elsewhere, move next to no sample. Where samples belong to groups, whole groups are taken in the order of a digest of
+theirs: of several digests the least would be a large group's.
 """
 
 import hashlib
@@ -29,8 +30,8 @@ def in_content_order(pair: Pair) -> tuple[Pair, bool]:
         The pair, and whether so many samples of each side are distinct that their order says nothing about them.
     """
     # First in the order of every bit: whatever is computed from there is the same for all orders of the file, to the last bit.
-    pair = pair.taken(*(_order(_digests(side))[0] for side in _sides(pair, _given)))
-    orders, distinct = zip(*(_order(_digests(side)) for side in _sides(pair, _logits)), strict=True)
+    pair = pair.taken(*(_order(_digests(side), pair.groups)[0] for side in _sides(pair, _given)))
+    orders, distinct = zip(*(_order(_digests(side), pair.groups) for side in _sides(pair, _logits)), strict=True)
     return pair.taken(*orders), all(distinct)
 
 
@@ -75,8 +76,21 @@ def _digests(arrays: Side) -> list[bytes]:
     return digests
 
 
-def _order(digests: list[bytes]) -> tuple[Int64, bool]:
-    """Samples by their digests, equal ones spread among the others; and whether most are distinct."""
+def _order(digests: list[bytes], groups: Int64 | None) -> tuple[Int64, bool]:
+    """Samples by their digests, or groups by theirs and samples within; and whether most samples, or groups, are distinct."""
+    if groups is None:
+        return _spread(digests)
+    within = _spread(digests)[0]
+    members: list[list[int]] = [[] for _ in range(int(groups.max()) + 1)]
+    for row in within.tolist():
+        members[groups[row]].append(row)
+    whole = [hashlib.sha256(b"".join(sorted(digests[row] for row in rows))).digest() for rows in members]
+    order, distinct = _spread(whole)
+    return np.concatenate([members[group] for group in order]).astype(np.int64), distinct
+
+
+def _spread(digests: list[bytes]) -> tuple[Int64, bool]:
+    """What has these digests in their order, equal ones spread among the others; and whether most are distinct."""
     seen: defaultdict[bytes, int] = defaultdict(int)
     keys = []
     for digest in digests:

@@ -139,7 +139,7 @@ class Ladder:
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
         for view in (features, logits):
             if view is not None:
-                view.like_chance = like_chance
+                view.like_chance, view.groups = like_chance, pair.groups
         self.rows = _chosen(only)
         self._measurements = self._list_measurements()
         self._together = only is None if with_measured is None else with_measured
@@ -191,14 +191,14 @@ class Ladder:
         features, logits = self._views["features"], self._views["logits"]
         for view, suffix in ((logits, ""), (features, "_shared_head")):
             if view is not None and self.pair.labels is not None:
-                student, teacher = view.losses()
+                student, teacher = map(view.averaged, view.losses())
                 result.setdefault("risk_teacher", partial(student_t, teacher))
                 result[f"risk_student{suffix}"] = partial(student_t, student)
                 result[f"gap{suffix}"] = partial(_mean_difference, student, teacher, view.paired)
         if logits is not None:
             if features is not None and logits.labels_student is not None:
                 own, shared = (cross_entropy(v.logits_student, logits.labels_student) for v in (logits, features))
-                result["head_mismatch"] = partial(student_t, own - shared)
+                result["head_mismatch"] = partial(student_t, logits.averaged(own - shared))
             result |= _accuracies(logits)
         return result
 
@@ -345,16 +345,22 @@ def _accuracies(view: View) -> dict[str, Measurement]:
     if view.labels_student is not None and view.labels_teacher is not None:
         wrong_s = errors(view.logits_student, view.labels_student)
         wrong_t = errors(view.logits_teacher, view.labels_teacher)
-        result["accuracy_teacher"] = partial(clopper_pearson, int((~wrong_t).sum()), len(wrong_t))
-        result["accuracy_student"] = partial(clopper_pearson, int((~wrong_s).sum()), len(wrong_s))
+        result["accuracy_teacher"] = partial(_share, view, ~wrong_t)
+        result["accuracy_student"] = partial(_share, view, ~wrong_s)
         if view.paired:
             result["error_gap"] = partial(f1_means.error_difference, view)
         else:
             result["error_gap"] = partial(_error_difference, wrong_s, wrong_t)
     if view.paired:
         differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
-        result["disagreement"] = partial(clopper_pearson, int(differ.sum()), len(differ))
+        result["disagreement"] = partial(_share, view, differ)
     return result
+
+
+def _share(view: View, events: np.ndarray, delta: float) -> Confidence:
+    if view.groups is not None:
+        return f1_means.of_groups(view, events, 0.0, delta)
+    return clopper_pearson(int(events.sum()), len(events), delta)
 
 
 def _error_difference(wrong_s: np.ndarray, wrong_t: np.ndarray, delta: float) -> Confidence:

@@ -55,6 +55,7 @@ class View:
         point_error: how far rounding moved a pair of points, root mean square of student plus that of teacher.
         bias: K, of a linear head on features.
         tail: failure probability that each limit of a row about the population may spend (see `Row.limits`).
+        groups: number of each sample's group, 0..G−1, where samples of one group need not be independent; else None.
         replay_error: how far rounding of Wz + b, where logits were computed from features, may have moved a mean loss of the
             student plus one of the teacher, in nats.
         like_chance: whether the order of the samples says nothing about them (see `content_order`).
@@ -74,6 +75,7 @@ class View:
     bias: Float64 | None = None
     tail: float = math.nan
     like_chance: bool = False
+    groups: Int64 | None = None
     replay_error: float = 0.0
 
     def __post_init__(self) -> None:
@@ -85,6 +87,18 @@ class View:
         self._of_logits = self._memory, self._seconds
         self._used: set[str] = set()
         self._new: set[str] = set()
+
+    @property
+    def units(self) -> int:
+        """Number of what is drawn independently: groups, or samples of the student."""
+        return len(self.logits_student) if self.groups is None else int(self.groups.max()) + 1
+
+    def averaged(self, values: Float64) -> Float64:
+        """The mean of a value of each sample over each group; the values themselves where there are none."""
+        if self.groups is None:
+            return values
+        result: Float64 = np.bincount(self.groups, weights=values) / np.bincount(self.groups)
+        return result
 
     @property
     def classes(self) -> int:

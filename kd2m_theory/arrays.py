@@ -108,6 +108,41 @@ def probability_weights(value: Any, n: int, name: str) -> Float64:
     return weights / total
 
 
+def group_numbers(value: Any, n: int, name: str) -> Int64:
+    """Which of n rows belong together, as numbers 0..G−1 of their groups.
+
+    Args:
+        value: n whole numbers, or n names.
+        n: rows.
+        name: what the value is called.
+
+    Raises:
+        InputError: wrong rank or length, neither whole numbers nor names, or a single group.
+    """
+    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    if array.shape != (n,):
+        raise InputError(f"{name} has shape {array.shape} for {n} samples; give each sample the number or name of its group")
+    if array.dtype.kind == "O":
+        array = np.array([str(each) for each in array])
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.floor(array))).all():
+        raise InputError(f"{name} has values that are no whole numbers; number or name the groups")
+    if array.dtype.kind not in "iufUSb":
+        raise InputError(f"{name} has dtype {array.dtype}; number or name the groups")
+    numbers = in_order_of_appearance(array)
+    if numbers.max(initial=0) < 1:
+        raise InputError(f"{name} puts all samples into one group; a statement about the population needs at least two")
+    return numbers
+
+
+def in_order_of_appearance(values: NDArray[Any]) -> Int64:
+    """Equal values as equal numbers: 0 for the first, 1 for the next other one."""
+    _, first, numbers = np.unique(values, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    result: Int64 = rank[numbers]
+    return result
+
+
 def class_labels(value: Any, n: int, name: str) -> Int64:
     """Class labels as an int64 vector of length n.
 

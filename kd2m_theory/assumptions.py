@@ -93,6 +93,7 @@ INPUTS: Mapping[str, str] = MappingProxyType(
         "labels": "The samples have labels.",
         "linear head": "The head is known as Wz + b: the row computes with W.",
         "temperature": "A temperature of the transformed teacher is given.",
+        "no groups": "No samples are known to belong together.",
         "whole cloud": "A transport problem on all samples at once is small enough, or was asked for.",
     }
 )

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64, class_labels, real_array
+from kd2m_theory.arrays import Float64, Int64, class_labels, group_numbers, in_order_of_appearance, real_array
 from kd2m_theory.errors import InputError, PairFileError
 from kd2m_theory.files import check_writable, opened, write_atomically
+from kd2m_theory.tokens import flattened
 from kd2m_theory.version import __version__
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ _ARRAYS = (
     "logits_student",
     "head_weight",
     "head_bias",
+    "groups",
 )
 # Those with one row per sample, and of them the student's.
 _STUDENT = ("features_student", "logits_student", "labels_student")
-_ROWS = ("features_teacher", "logits_teacher", "labels", *_STUDENT)
+_ROWS = ("features_teacher", "logits_teacher", "labels", "groups", *_STUDENT)
 # Beyond this squares and products of features, weights and logits leave float64.
 _LARGEST = 1e150
 # A float32 network and its head replayed in float64 differ by rounding (TF32 included); more means another layer.
@@ -54,6 +56,9 @@ class Pair:
         inputs_paired: whether row i of both networks comes from the same input. The data cannot show it: the user vouches.
         labels_student: classes of the student's rows, only when the inputs are not paired.
         provenance: words about where the pair comes from; saved with it.
+        groups: n numbers or names, equal for rows that belong together: the tokens of a text, the frames of a video, the
+            images of a patient. Rows of one group need not be independent of each other, groups are. What is said about the
+            population is then about the mean over groups of the mean within a group. Kept as numbers 0..G−1.
 
     Raises:
         InputError: shapes that disagree, fewer than two samples, NaN or infinite values, float16, labels outside 0..K−1,
@@ -70,6 +75,7 @@ class Pair:
     inputs_paired: bool
     labels_student: Int64 | None
     provenance: Mapping[str, str] = field(default_factory=dict)
+    groups: Int64 | None = None
 
     def __init__(
         self,
@@ -83,6 +89,7 @@ class Pair:
         inputs_paired: bool = True,
         labels_student: Any = None,
         provenance: Mapping[str, str] | None = None,
+        groups: Any = None,
     ) -> None:
         given = {
             "features_teacher": features_teacher,
@@ -104,12 +111,15 @@ class Pair:
         labels_t = _check_labels(labels, n_teacher, classes, "labels")
         labels_s = _check_labels(labels_student, n_student, classes, "labels_student")
         _check_teacher_logits(arrays, bias)
+        if groups is not None and not inputs_paired:
+            raise InputError("groups are of inputs that both networks saw; with inputs_paired=False leave them out")
         self.__setstate__(
             {
                 **arrays,
                 "head_bias": bias,
                 "labels": labels_t,
                 "labels_student": labels_s,
+                "groups": None if groups is None else group_numbers(groups, n_teacher, "groups"),
                 "inputs_paired": bool(inputs_paired),
                 "provenance": {str(key): str(value) for key, value in (provenance or {}).items()},
             }
@@ -161,6 +171,8 @@ class Pair:
             value = getattr(self, item.name)
             if value is not None and item.name in _ROWS:
                 value = value[student if item.name in _STUDENT else teacher]
+            if value is not None and item.name == "groups":
+                value = in_order_of_appearance(value)
             state[item.name] = dict(value) if item.name == "provenance" else value
         made = object.__new__(Pair)
         made.__setstate__(state)
@@ -173,7 +185,8 @@ class Pair:
         return (
             f"Pair(n={self.n}, classes={self.classes}, features_teacher={shape(self.features_teacher)}, "
             f"features_student={shape(self.features_student)}, labels={'none' if self.labels is None else 'given'}, "
-            f"head={shape(self.head_weight)}, inputs_paired={self.inputs_paired})"
+            f"head={shape(self.head_weight)}, inputs_paired={self.inputs_paired}"
+            + (")" if self.groups is None else f", groups={self.groups.max() + 1})")
         )
 
     @classmethod
@@ -210,6 +223,41 @@ class Pair:
         from kd2m_theory.extraction import extract
 
         return cls(**extract(teacher, student, loader, teacher_head, student_head, device, unpack, progress))
+
+    @classmethod
+    def from_tokens(
+        cls,
+        logits_teacher: Any,
+        logits_student: Any,
+        labels: Any = None,
+        *,
+        mask: Any = None,
+        provenance: Mapping[str, str] | None = None,
+    ) -> "Pair":
+        """The pair of two networks that predict a class at every position: of the tokens of texts, of the pixels of images.
+
+        Positions are rows, and those of one sequence are a group (see `groups`): they are not independent of each other.
+        A language model's logits at position t predict token t + 1; shift logits or labels before.
+
+        Args:
+            logits_teacher: n sequences × T positions × K classes; K may be the last of more axes (n × H × W × K).
+            logits_student: of the same shape.
+            labels: n × T classes in 0..K−1; positions with −100 are left out. None for unlabelled sequences.
+            mask: n × T, true or 1 at the positions that count, as an attention mask has it; all if None.
+            provenance: as `Pair` takes it.
+
+        Raises:
+            InputError: shapes that disagree, fewer than two sequences with a position that counts, or whatever `Pair` refuses.
+
+        Example:
+            >>> import numpy as np
+            >>> rng = np.random.default_rng(0)
+            >>> logits = rng.normal(size=(2, 3, 5, 4))  # two networks, three texts of at most five tokens, four words
+            >>> pair = Pair.from_tokens(*logits, mask=[[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]])
+            >>> pair.n, pair.groups.tolist()
+            (10, [0, 0, 0, 0, 0, 1, 1, 2, 2, 2])
+        """
+        return cls(**flattened(logits_teacher, logits_student, labels, mask), provenance=provenance)
 
     def save(self, path: str | Path) -> None:
         """Write the pair as safetensors: the arrays, the format version and the provenance; atomically.

@@ -61,7 +61,7 @@ OF_THE_PAIR = {
 
 
 # Of the same inputs, F4.brier uses the radius of pairs.
-NOT_ALWAYS = {"samples independent of each other"}
+NOT_ALWAYS = {"samples independent of each other", "no groups"}
 
 
 def required(row, catalogue=CATALOGUE):

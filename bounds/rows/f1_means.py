@@ -19,12 +19,13 @@ from kd2m_theory.bounds.rows.row import (
     RANGE_FIXED,
     SAME_INPUTS,
     SAMPLED,
+    SHARES,
     Row,
     Sides,
     two_limits,
 )
 from kd2m_theory.bounds.view import View
-from kd2m_theory.estimators import Confidence, paired_difference
+from kd2m_theory.estimators import Confidence, betting, paired_difference
 from kd2m_theory.estimators.betting import betting_limits
 from kd2m_theory.estimators.intervals import clopper_pearson_limits
 
@@ -45,12 +46,22 @@ def mean_limits(view: View, values: Float64, low: float, high: float) -> tuple[f
     samples themselves, so the two ways divide the share: together they are wrong with no more probability than it.
     """
     part = IN_ORDER if view.like_chance else 1 - IN_ORDER
+    values = view.averaged(np.clip(values, low, high))
     return betting_limits(np.clip(values, low, high), low, high, part * view.tail, in_order=view.like_chance)
 
 
 def share_limits(view: View, events: NDArray[np.bool_]) -> tuple[float, float]:
-    """Limits of an event's probability, each at the share of δ that a limit has."""
+    """Limits of an event's probability, each at the share of δ that a limit has; of groups, of its share in a group."""
+    if view.groups is not None:
+        interval = of_groups(view, events, 0.0, 2 * view.tail)
+        return interval.lower, interval.upper
     return clopper_pearson_limits(int(events.sum()), len(events), view.tail)
+
+
+def of_groups(view: View, values: NDArray[np.bool_] | Float64, low: float, delta: float) -> Confidence:
+    """Interval for the mean over groups of a value in [low, 1]; in any order, for groups with few values repeat."""
+    means = np.clip(view.averaged(np.asarray(values, dtype=np.float64)), low, 1.0)
+    return betting(means, low, 1.0, delta, unit="probability", range_known=True)
 
 
 def student_risk(view: View) -> tuple[float, float]:
@@ -70,6 +81,9 @@ def error_difference(view: View, delta: float) -> Confidence:
     their failures, which is wider than this one at nearly all laws (`validation/benchmarks/widths.py`).
     """
     wrong_s, wrong_t = errors(view.logits_student, view.labels), errors(view.logits_teacher, view.labels)
+    if view.groups is not None:
+        change = wrong_s.astype(np.float64) - wrong_t
+        return view.shared(f"error gap at {delta}", lambda: of_groups(view, change, -1.0, delta))
     counts = int((wrong_s & ~wrong_t).sum()), int((wrong_t & ~wrong_s).sum())
     return view.shared(f"error gap at {delta}", lambda: paired_difference(*counts, len(wrong_s), delta))
 
@@ -141,7 +155,7 @@ ROWS = (
         structural={**COUNTED, **_ONE},
         compute=_error_gap,
         limits=two_limits("error gap"),
-        forms=("F1.clopper_pearson", "F3.difference"),
+        forms=("F1.clopper_pearson", "F1.mixture", "F3.difference"),
     ),
     Row(
         name="F1.error",
@@ -153,9 +167,9 @@ ROWS = (
         space="logits",
         inputs=(LOGITS, LABELS),
         needs=SAMPLED,
-        structural=COUNTED,
+        structural={**COUNTED, **SHARES},
         compute=_error,
         limits=two_limits("student error"),
-        forms=("F1.clopper_pearson",),
+        forms=("F1.clopper_pearson", "F1.mixture"),
     ),
 )

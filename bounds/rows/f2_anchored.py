@@ -14,7 +14,7 @@ from collections.abc import Callable
 from kd2m_theory.bounds.losses import errors
 from kd2m_theory.bounds.rows import t0_label_free, t1_paired, t2_conditional, t5_convex, t8_accuracy
 from kd2m_theory.bounds.rows.f1_means import clipped_losses, share_limits, student_risk, student_wrong
-from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, RANDOM_ORDER, RANGE_FIXED, SAMPLED, Row, Sides
+from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, NO_GROUPS, RANDOM_ORDER, RANGE_FIXED, SAMPLED, Row, Sides
 from kd2m_theory.bounds.view import View
 
 
@@ -83,7 +83,7 @@ def _row(name: str, base: Row, compute: Callable[[View], Sides], *, words: str, 
         source="F2, anchored in the sample",
         target="population_risk" if losses else "population_error",
         space="logits",
-        inputs=tuple(dict.fromkeys((*base.inputs, LABELS))),
+        inputs=tuple(dict.fromkeys((*base.inputs, LABELS, NO_GROUPS))),
         needs=(*base.needs, *((RANGE_FIXED, RANDOM_ORDER) if losses else ()), *SAMPLED),
         structural={**base.structural, **_ANCHORED, **(CLIPPED if losses else COUNTED)},
         compute=compute,

@@ -16,7 +16,18 @@ import numpy as np
 from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.rows.row import LABELS, LOGITS, SAMPLED, Found, Requirement, Row, Sides, Situation, both_sides
+from kd2m_theory.bounds.rows.row import (
+    LABELS,
+    LOGITS,
+    NO_GROUPS,
+    SAMPLED,
+    Found,
+    Requirement,
+    Row,
+    Sides,
+    Situation,
+    both_sides,
+)
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
 
@@ -96,7 +107,7 @@ ROWS = (
         source="F4, upper limit of the population's MMD",
         target="population_brier_gap",
         space="logits",
-        inputs=(LOGITS, LABELS),
+        inputs=(LOGITS, LABELS, NO_GROUPS),
         needs=(Requirement("samples independent of each other", _apart), *SAMPLED),
         structural=_KERNEL,
         compute=_brier,

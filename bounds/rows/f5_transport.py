@@ -17,7 +17,18 @@ from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, LOGITS, RANGE_FIXED, SAME_INPUTS, SAMPLED, Row, Sides, both_sides
+from kd2m_theory.bounds.rows.row import (
+    CLASS_SHARES,
+    LABELS,
+    LOGITS,
+    NO_GROUPS,
+    RANGE_FIXED,
+    SAME_INPUTS,
+    SAMPLED,
+    Row,
+    Sides,
+    both_sides,
+)
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
@@ -74,7 +85,7 @@ ROWS = (
         source="F5, upper limit of the population's transport",
         target="population_gap",
         space="logits",
-        inputs=(LOGITS, LABELS),
+        inputs=(LOGITS, LABELS, NO_GROUPS),
         needs=(SAME_INPUTS, CLASS_SHARES, RANGE_FIXED, *SAMPLED),
         structural={
             **_POTENTIAL,
@@ -95,7 +106,7 @@ ROWS = (
         source="F5, upper limit of the population's transport",
         target="population_brier_gap",
         space="logits",
-        inputs=(LOGITS, LABELS),
+        inputs=(LOGITS, LABELS, NO_GROUPS),
         needs=(SAME_INPUTS, CLASS_SHARES, *SAMPLED),
         structural={
             **_POTENTIAL,

@@ -252,6 +252,12 @@ def _linear(situation: Situation) -> Found:
     return "met", "logits are Wz + b"
 
 
+def _no_groups(situation: Situation) -> Found | None:
+    if situation.pair.groups is None:
+        return None
+    return "unmet", "samples of one group are not independent, and this row has no form for means of groups"
+
+
 def _class_shares(situation: Situation) -> Found:
     pair, view = situation.pair, situation.view
     if pair.inputs_paired and pair.labels is not None:
@@ -335,6 +341,8 @@ def _by_design(key: str) -> Requirement:
     """A hypothesis on how sample and networks came about, which whoever reads a row about the population makes."""
 
     def find(situation: Situation) -> Found:
+        if key == "independent samples" and situation.pair.groups is not None:
+            return "vouched", "the data cannot show that the groups are independent draws; samples of one group need not be"
         aligned = key == "networks fixed before the sample" and "aligned" in situation.pair.provenance
         more = "; the affine map was fitted on other samples, by their values (align)" if aligned else ""
         return "vouched", f"the data cannot show that {_clause(key)}{more}"
@@ -358,6 +366,8 @@ LOGITS = Requirement("logits", _view)
 LABELS = Requirement("labels", _labels)
 LINEAR = Requirement("linear head", _linear)
 WHOLE_CLOUD_ASKED = Requirement("whole cloud", _whole_cloud)
+
+NO_GROUPS = Requirement("no groups", _no_groups)
 
 SHARED_HEAD = Requirement("shared head", _view)
 SAME_INPUTS = Requirement("same inputs", _same_inputs)
@@ -387,3 +397,7 @@ CROSS_ENTROPY = "the loss is cross-entropy"
 CLIPPED = {"bounded loss": "cross-entropy is clipped at B, and its change lies in [−B, B]"}
 ERRORS = {"0–1 loss": "the row bounds an error rate"}
 COUNTED = {"0–1 values": "what is counted occurs or does not"}
+SHARES = {
+    "bounded loss": "what is counted is 0 or 1, and its share of a group lies between",
+    "range fixed before the sample": "the range of a share is [0, 1]",
+}

@@ -17,7 +17,19 @@ import math
 import numpy as np
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.rows.row import CLASS_SHARES, COUNTED, ERRORS, LABELS, LOGITS, SAMPLED, Row, Sides, both_sides, vouched
+from kd2m_theory.bounds.rows.row import (
+    CLASS_SHARES,
+    COUNTED,
+    ERRORS,
+    LABELS,
+    LOGITS,
+    NO_GROUPS,
+    SAMPLED,
+    Row,
+    Sides,
+    both_sides,
+    vouched,
+)
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators import gaussian_kl
 from kd2m_theory.estimators.ground import EPS
@@ -100,7 +112,7 @@ ROWS = (
         source="T7, Pinsker and Bretagnolle–Huber",
         target="population_error_gap",  # no finite sample is Gaussian
         space="logits",
-        inputs=(LOGITS, LABELS),
+        inputs=(LOGITS, LABELS, NO_GROUPS),
         needs=(CLASS_SHARES, vouched("gaussian classes"), *SAMPLED),
         structural={**ERRORS, **COUNTED},
         compute=_gaussian,

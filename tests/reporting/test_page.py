@@ -309,15 +309,15 @@ def test_a_report_remembers_what_it_was_told():
     assert "vouchgaussian classes" in text
     assert "whole_cloudno" in text
     assert "head_lipschitznot given" in text
-    assert reports()["told of the teacher"].settings["teacher_risk"] == {
+    assert report_of("told of the teacher").settings["teacher_risk"] == {
         "value": {"0": [0.1, 2.0], "2": [0.0, 1.5]},
         "about": "sample",
     }
-    assert reports()["evaluated teacher"].settings["teacher_error"] == {"samples": 60}
-    text = PAGES["told of the teacher"].all("table")[-1]["text"]
+    assert report_of("evaluated teacher").settings["teacher_error"] == {"samples": 60}
+    text = page_of_case("told of the teacher").all("table")[-1]["text"]
     assert "teacher_riskclass 0: 0.1 to 2, class 2: 0 to 1.5, on these inputs" in text
     assert "teacher_error0.01 to 0.2, in the population" in text
-    assert "teacher_riskan evaluation on 60 labelled inputs" in PAGES["evaluated teacher"].all("table")[-1]["text"]
+    assert "teacher_riskan evaluation on 60 labelled inputs" in page_of_case("evaluated teacher").all("table")[-1]["text"]
 
 
 def test_yardsticks_are_the_guess_the_teacher_and_the_shares():

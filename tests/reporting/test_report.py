@@ -397,7 +397,7 @@ def _before_the_teacher(record):
 
 def test_an_audit_that_was_told_nothing_of_the_teacher_reads_as_one_that_could_not_be(tmp_path):
     report = read(tmp_path / "r.json", edited("plain", _before_the_teacher))
-    assert report.settings == reports()["plain"].settings
+    assert report.settings == report_of("plain").settings
     with pytest.raises(InputError, match=r"settings\.teacher_risk is missing"):
         read(tmp_path / "r.json", edited("plain", lambda record: record["settings"].pop("teacher_risk")))
 
