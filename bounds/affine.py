@@ -126,5 +126,6 @@ def aligned(pair: Pair, fitted_on: Pair) -> Pair:
         head_weight=pair.head_weight,
         head_bias=pair.head_bias,
         inputs_paired=pair.inputs_paired,
+        groups=pair.groups,
         provenance={**pair.provenance, "aligned": f"affine map, R² {found.explained:.3f} on {fitted_on.n} other samples"},
     )

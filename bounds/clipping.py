@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from kd2m_theory.arrays import Float64
@@ -51,18 +52,24 @@ def clipping(view: View) -> Clipping:
     anywhere = None
     if view.paired:
         largest = [_largest_loss(logits) for logits in (view.logits_student, view.logits_teacher)]
-        anywhere = float(np.mean(np.maximum(*largest) > bound))
+        anywhere = _mean(view, np.maximum(*largest) > bound)
     if view.labels_student is None or view.labels_teacher is None:
         return Clipping(bound, None, None, anywhere, None, None)
     student, teacher = view.losses()
     return Clipping(
         bound=bound,
-        share_student=float(np.mean(student > bound)),
-        share_teacher=float(np.mean(teacher > bound)),
+        share_student=_mean(view, student > bound),
+        share_teacher=_mean(view, teacher > bound),
         share_any_class=anywhere,
-        risk_student=math.fsum(clipped(student, bound)) / len(student),
-        risk_teacher=math.fsum(clipped(teacher, bound)) / len(teacher),
+        risk_student=_mean(view, clipped(student, bound)),
+        risk_teacher=_mean(view, clipped(teacher, bound)),
     )
+
+
+def _mean(view: View, values: Float64 | NDArray[np.bool_]) -> float:
+    """The mean over samples; over groups of the mean within one where there are groups."""
+    means = view.averaged(np.asarray(values, dtype=np.float64))
+    return math.fsum(means) / len(means)
 
 
 def refuse_bound_of_the_sample(bound: float | None, views: Iterable[View | None]) -> None:

@@ -110,6 +110,8 @@ def _evaluation(pair: Pair, name: str) -> tuple[Float64, Int64]:
     logits = pair.logits_teacher if pair.logits_teacher is not None else pair.apply_head(pair.features_teacher)
     if pair.labels is None:
         raise InputError(f"{name} is a pair without labels; pass the teacher's evaluation on labelled inputs, or a number")
+    if pair.groups is not None:
+        raise InputError(f"{name} is a pair with groups, whose samples are not independent; keep one sample of each group")
     if logits is None:
         raise InputError(f"{name} is a pair without logits of the teacher; pass logits_teacher, or head_weight")
     return logits, pair.labels

@@ -280,6 +280,11 @@ def drawn_plan(
     pair: Pair, budget: int, target: Target, delta: float, end: End, loss_bound: float | None, seed: str | None
 ) -> LabelPlan:
     """`label_plan` with checked arguments, and a seed for trials of the method; a seed that is chosen guarantees nothing."""
+    if pair.groups is not None:
+        raise InputError(
+            "the pair has groups, and what a plan says about the population counts independent samples; leave groups out if "
+            "only this file matters, and read `.file`"
+        )
     view = view_for_plans(pair, loss_bound)
     if loss_bound is not None and target == "error":
         raise InputError(f"loss_bound is {loss_bound!r}, and errors are not clipped; leave it out")

@@ -59,7 +59,8 @@ def measured_table(report: Report) -> Table:
         method = value["method"] + ("" if value["guaranteed"] else " (asymptotic)")
         numbers = map(value_cell, (value["value"], *interval(value)))
         lines.append(Line((MEASURED[name], *numbers, value["unit"], method), key=f"measured.{name}"))
-    caption = f"Values of {report['n']:,} samples, with intervals for the population. {together(report)}"
+    groups = "" if report["groups"] is None else f" in {report['groups']:,} groups, means over groups"
+    caption = f"Values of {report['n']:,} samples{groups}, with intervals for the population. {together(report)}"
     heads = (*columns("Measured", "Value", "From", "To", numeric=3), Column("Unit"), Column("Interval", folds=True))
     return Table(name="measured values", columns=heads, lines=tuple(lines), caption=caption, kind="measured")
 
@@ -79,6 +80,7 @@ def yardsticks_table(report: Report) -> Table:
         items += [("error of the teacher", 1 - measured["accuracy_teacher"]["value"], "probability")]
     items += [
         ("samples n", report["n"], "samples"),
+        *([] if report["groups"] is None else [("groups that the samples belong to", report["groups"], "groups")]),
         ("classes K", classes, "classes"),
         ("failure probability δ of everything guaranteed together", report["delta"], "probability"),
         (

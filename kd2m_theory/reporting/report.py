@@ -47,6 +47,8 @@ class AuditReport:
             without it, of all rows and guaranteed intervals. Every other interval is at 1 − δ by itself.
         share: failure probability of each limit, which is a statement on one side: δ over their number.
         n: samples.
+        groups: groups that the samples belong to; None where each is a draw of its own. Measured values and clipping are then
+            means over groups of the mean within a group, as rows about the population are; all other rows count samples.
         classes: classes K.
         provenance: where the pair came from.
         settings: what `audit` was told besides the pair and δ, by argument; `align` is whether there was one.
@@ -70,6 +72,7 @@ class AuditReport:
     delta: float
     share: float
     n: int
+    groups: int | None
     classes: int
     provenance: Mapping[str, str]
     settings: Mapping[str, Any]
@@ -128,6 +131,7 @@ class AuditReport:
             "delta": self.delta,
             "share": self.share,
             "n": self.n,
+            "groups": self.groups,
             "classes": self.classes,
             "provenance": dict(self.provenance),
             "settings": _plain(self.settings),
@@ -319,6 +323,7 @@ def audit(
         delta=delta,
         share=ladder.share,
         n=pair.n,
+        groups=None if pair.groups is None else int(pair.groups.max()) + 1,
         classes=pair.classes,
         provenance=pair.provenance,
         settings={

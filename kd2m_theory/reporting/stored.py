@@ -64,7 +64,8 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     _check_rows(rows, settings["only"], ours)
     classes = top.whole("classes", 2)
     clipping = None if table["schema"] == _FIRST or top.get("clipping") is None else _clipping(top.table("clipping"))
-    check_measured(measured, rows, delta)
+    groups = top.whole("groups", 2) if (ours or "groups" in table) and top.get("groups") is not None else None
+    check_measured(measured, rows, delta, groups)
     if clipping is not None:
         bound = settings["loss_bound"]
         check_clipping(clipping, measured, 2 * math.log(classes) if bound is None else bound)
@@ -77,6 +78,7 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
         "delta": delta,
         "share": share,
         "n": top.whole("n", 1),
+        "groups": groups,
         "classes": classes,
         "provenance": top.table("provenance").words(),
         "settings": settings,
@@ -113,7 +115,8 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
             name: {"least": expected["measured"][name]["least"], "most": expected["measured"][name]["most"]} | mine
             for name, mine in table["measured"].items()
         }
-    if table["environment"]["kd2m-theory"] != __version__:  # earlier versions could not be told of the teacher
+    if table["environment"]["kd2m-theory"] != __version__:  # earlier versions knew no groups, and nothing of the teacher
+        found = {"groups": None} | found
         found["settings"] = dict.fromkeys(QUANTITIES) | table["settings"]
     difference = next(_differences(found, expected, ""), None)
     if difference is not None:

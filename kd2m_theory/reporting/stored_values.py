@@ -23,13 +23,14 @@ _DIFFERENCES = {
 _SHARES = ("accuracy_teacher", "accuracy_student", "error_gap", "disagreement")
 
 
-def check_measured(measured: Measured, rows: Sequence[BoundResult], delta: float) -> None:
+def check_measured(measured: Measured, rows: Sequence[BoundResult], delta: float, groups: int | None) -> None:
     """Refuse measured values that contradict each other, the rows about them, or the level that everything has together.
 
     Args:
         measured: values by name.
         rows: the ladder.
         delta: failure probability of everything together.
+        groups: groups over which measured values are means, and rows about the sample are not; None without groups.
 
     Raises:
         InputError: naming the first value and what it contradicts.
@@ -48,7 +49,7 @@ def check_measured(measured: Measured, rows: Sequence[BoundResult], delta: float
         gap, apart = measured["error_gap"].value, measured["disagreement"].value
         if abs(gap) > apart + _ROUNDED:
             raise InputError(f"measured.error_gap is {gap:g}, and networks that disagree on {apart:g} cannot differ by more")
-    for row in rows:
+    for row in rows if groups is None else ():
         _check_row(row, measured)
 
 

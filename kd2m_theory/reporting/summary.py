@@ -56,7 +56,8 @@ def _measured(report: Report) -> Section:
     for name, value in report["measured"].items():
         numbers = map(value_cell, (value["value"], *interval(value)))
         lines.append(Line((MEASURED[name], *numbers, value["method"] + ("" if value["guaranteed"] else " *"))))
-    title = f"measured on n = {report['n']}, K = {report['classes']}"
+    groups = "" if report["groups"] is None else f" in {report['groups']} groups"
+    title = f"measured on n = {report['n']}{groups}, K = {report['classes']}"
     return Section(title=title, parts=(Table(name="measured", columns=_MEASURED, lines=tuple(lines)),))
 
 

@@ -373,6 +373,11 @@ def _caveats(report: Report) -> Iterable[str]:
         f"drawn from; those that are guaranteed hold together at {percent(1 - report['delta'])}. All other rows are statements "
         f"about these samples{_exceptions(report)}. Nothing is said about inputs from elsewhere."
     )
+    if report["groups"] is not None:
+        yield (
+            f"The samples belong to {report['groups']:,} groups. Measured values and what is said about the population are "
+            "means over groups of the mean within a group; bounds on these samples count each sample once."
+        )
     if any(not value["guaranteed"] for value in report["measured"].values()):
         yield "Intervals marked asymptotic are right only as the number of samples grows; no comparison rests on one."
     vouched = _states(report, "vouched")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kd2m_theory import InputError, Pair, audit
-from kd2m_theory.bounds import cross_entropy
+from kd2m_theory import InputError, Pair, audit, label_plan
+from kd2m_theory.bounds import Known, aligned, cross_entropy
 from kd2m_theory.estimators import betting, clopper_pearson, student_t
 
 POPULATION = ("F1.gap", "F1.risk", "F1.error_gap", "F1.error", "F3.T0", "F3.T0.error")
@@ -59,6 +59,26 @@ def test_what_has_no_form_for_groups_says_so_and_costs_nothing():
     assert limits == {row.name for row in alone.rows}
     evidence = {each.name: each.evidence for each in grouped["F1.error"].assumptions}
     assert "the groups are independent draws" in evidence["independent samples"]
+
+
+def test_what_would_count_samples_as_draws_is_refused():
+    pair = Pair(**tokens())
+    with pytest.raises(InputError, match="the pair has groups"):
+        label_plan(pair)
+    with pytest.raises(InputError, match="teacher_error is a pair with groups"):
+        audit(pair, teacher_error=pair)
+    told = audit(pair, teacher_error=Known(0.3, about="population"))
+    assert not told["F3.teacher_error"].applicable
+    assert audit(pair, teacher_error=0.9)["T0.teacher_error"].applicable
+
+
+def test_an_aligned_pair_keeps_its_groups():
+    rng = np.random.default_rng(0)
+    teacher, student = rng.normal(size=(60, 4)), rng.normal(size=(60, 3))
+    halves = [
+        Pair(teacher[s], student[s], head_weight=np.eye(4), groups=np.arange(30) // 2) for s in (slice(30), slice(30, 60))
+    ]
+    assert np.array_equal(aligned(halves[0], halves[1]).groups, halves[0].groups)
 
 
 def test_rows_about_the_sample_do_not_see_groups():

@@ -57,6 +57,7 @@ _KINDS: dict[str, Callable[[], AuditReport]] = {
         a_pair(labels=None), teacher_risk={0: (0.1, 2.0), 2: 1.5}, teacher_error=Known((0.01, 0.2), about="population")
     ),
     "evaluated teacher": lambda: audit(a_pair(), teacher_risk=a_pair(), teacher_error=a_pair()),
+    "groups": lambda: audit(a_pair(groups=np.arange(N) // 3 % 15)),
     "one row": lambda: audit(a_pair(), only=["T5"]),
     "no rows": lambda: audit(a_pair(), only=[]),
 }

@@ -242,6 +242,7 @@ def drawn_reports(draw):
         delta=delta,
         share=delta * draw(st.floats(0.01, 1.0)),
         n=draw(st.integers(1, 2**62)),
+        groups=draw(st.none() | st.integers(2, 2**62)),
         classes=classes,
         provenance=draw(st.dictionaries(NAMES, TEXT, max_size=2)),
         settings={
