@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal, TypeVar
@@ -58,6 +58,8 @@ class View:
         groups: number of each sample's group, 0..G−1, where samples of one group need not be independent; else None.
         replay_error: how far rounding of Wz + b, where logits were computed from features, may have moved a mean loss of the
             student plus one of the teacher, in nats.
+        replay_extreme: the same of the loss at any class of each sample, whatever its label: of classes that are as good as
+            impossible too, whose losses are large and may be compared with one another.
         like_chance: whether the order of the samples says nothing about them (see `content_order`).
     """
 
@@ -77,6 +79,7 @@ class View:
     like_chance: bool = False
     groups: Int64 | None = None
     replay_error: float = 0.0
+    replay_extreme: float = 0.0
 
     def __post_init__(self) -> None:
         """Rows read arrays, those that several share among them, and cannot write them."""
@@ -300,7 +303,7 @@ def features_view(pair: Pair, settings: Settings) -> View | None:
         pair.inputs_paired,
         settings,
         bias=pair.head_bias,
-        replay_error=_replay_error(pair, pair.features_student, student) + _replay_error(pair, pair.features_teacher, teacher),
+        **_replay_errors(pair, {"features_student": student, "features_teacher": teacher}),
     )
 
 
@@ -327,26 +330,42 @@ def logits_view(pair: Pair, settings: Settings) -> View | None:
         pair.inputs_paired,
         settings,
         moved,
-        replay_error=sum(
-            _replay_error(pair, features, made)
-            for features, made, given in (
-                (pair.features_teacher, teacher, pair.logits_teacher),
-                (pair.features_student, student, pair.logits_student),
-            )
-            if given is None
+        **_replay_errors(
+            pair,
+            {
+                name: made
+                for name, made, given in (
+                    ("features_teacher", teacher, pair.logits_teacher),
+                    ("features_student", student, pair.logits_student),
+                )
+                if given is None
+            },
         ),
     )
 
 
-def _replay_error(pair: Pair, features: Float64 | None, logits: Float64) -> float:
-    """How far rounding of the logits Wz + b may move the mean of a loss whose gradient has an ℓ₁ norm of at most 2."""
-    if features is None or pair.head_weight is None or pair.head_bias is None:
-        return 0.0
-    sums = np.abs(features) @ np.abs(pair.head_weight).T + np.abs(pair.head_bias)
-    # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
-    sums = np.where(logits >= logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
-    dimension: int = features.shape[1]
-    return 2 * (dimension + 3) * EPS * float(sums.max(axis=1).mean())
+def _replay_errors(pair: Pair, made: Mapping[str, Float64]) -> dict[str, float]:
+    """How far rounding of logits Wz + b may move the mean of a loss whose gradient has an ℓ₁ norm of at most 2.
+
+    Args:
+        pair: features and head.
+        made: the logits, by the name of the features that they were computed from.
+
+    Returns:
+        `replay_error` and `replay_extreme` of a view.
+    """
+    error = extreme = 0.0
+    for name, logits in made.items():
+        features = getattr(pair, name)
+        if features is None or pair.head_weight is None or pair.head_bias is None:
+            continue
+        sums = np.abs(features) @ np.abs(pair.head_weight).T + np.abs(pair.head_bias)
+        allowance = 2 * (features.shape[1] + 3) * EPS
+        extreme += allowance * float(sums.max(axis=1).mean())
+        # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
+        sums = np.where(logits >= logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
+        error += allowance * float(sums.max(axis=1).mean())
+    return {"replay_error": error, "replay_extreme": extreme}
 
 
 def _labels(pair: Pair) -> tuple[Int64 | None, Int64 | None]:

@@ -44,7 +44,7 @@ class WorstLabels:
         # much smaller than the logits: it is taken of these as they are.
         student, teacher = view.logits_student, view.logits_teacher
         tops = student.max(axis=1), teacher.max(axis=1)
-        self.classes, self._risk_error, self._replay_error = view.classes, view.risk_error, view.replay_error
+        self.classes, self._risk_error, self._replay_error = view.classes, view.risk_error, view.replay_extreme
         self._teacher = teacher - tops[1][:, None]
         self._teacher_sum = log_partition(self._teacher)
         self._change = student - teacher

@@ -26,7 +26,7 @@ def _risk(view: View) -> Sides:
     n = len(change)
     extremes = np.maximum(np.abs(change.min(axis=1)), np.abs(change.max(axis=1)))
     size = np.abs(student) + np.abs(teacher) + extremes
-    rounding = 4 * EPS * (math.fsum(size) / n + view.classes + 8)
+    rounding = 4 * EPS * (math.fsum(size) / n + view.classes + 8) + view.replay_extreme
     lower = math.fsum(student - teacher - change.max(axis=1)) / n
     upper = math.fsum(student - teacher - change.min(axis=1)) / n
     return Sides(lower - rounding, upper + rounding, details=_by_teacher(view))

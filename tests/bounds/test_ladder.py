@@ -1,6 +1,7 @@
 """Every row holds on every pair; the rows stand in the order that theory gives them; each says what it is worth."""
 
 import math
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -228,3 +229,20 @@ def test_t1_by_hand(pair, name):
     change = (pair.features_student - pair.features_teacher) @ pair.head_weight.T
     expected = vertex_norm(change, pair.labels).mean()
     assert audit(pair, only=[name])[name].upper == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_t0_holds_for_labels_of_masked_classes_of_a_replayed_head():
+    """Losses of 1e9 nats whose difference is a thousandth: what rounds is the logit, not the difference."""
+    rng = np.random.default_rng(0)
+    for dimension in (3, 40):
+        teacher, weight = rng.normal(size=(12, dimension)), 1e-3 * rng.normal(size=(5, dimension))
+        student, bias = teacher + 0.1 * rng.normal(size=teacher.shape), np.array([0.0, 0.0, 0.0, -1e9, -1e9])
+        row = audit(Pair(teacher, student, head_weight=weight, head_bias=bias), only=["T0"])["T0"]
+        exact = np.array([[[Fraction(w) for w in line] for line in weight]]).squeeze()
+        moved = [[sum(Fraction(d) * w for d, w in zip(line, wc, strict=True)) for wc in exact] for line in student - teacher]
+        # The partition functions are those of the first three classes.
+        free = weight[:3]
+        parts = [np.log(np.exp(z @ free.T).sum(axis=1)) for z in (student, teacher)]
+        changes = [[p - float(m) for m in line] for p, line in zip(parts[0] - parts[1], moved, strict=True)]
+        assert row.lower <= np.mean([min(line) for line in changes]) + 1e-15
+        assert row.upper >= np.mean([max(line) for line in changes]) - 1e-15
