@@ -292,6 +292,7 @@ def features_view(pair: Pair, settings: Settings) -> View | None:
         return None
     if student is None or teacher is None:
         return None
+    error, extreme = _replay_errors(pair, {"features_student": student, "features_teacher": teacher})
     return View(
         "features",
         pair.features_student,
@@ -303,7 +304,8 @@ def features_view(pair: Pair, settings: Settings) -> View | None:
         pair.inputs_paired,
         settings,
         bias=pair.head_bias,
-        **_replay_errors(pair, {"features_student": student, "features_teacher": teacher}),
+        replay_error=error,
+        replay_extreme=extreme,
     )
 
 
@@ -319,6 +321,8 @@ def logits_view(pair: Pair, settings: Settings) -> View | None:
     centred_s, centred_t = _centred(student), _centred(teacher)
     # Any constant may be subtracted from a row; only the rounding of the subtraction moves the point.
     moved = EPS * sum(float(np.sqrt((row_norms(points) ** 2).mean())) for points in (centred_s, centred_t))
+    given = {"features_student": (student, pair.logits_student), "features_teacher": (teacher, pair.logits_teacher)}
+    error, extreme = _replay_errors(pair, {name: made for name, (made, own) in given.items() if own is None})
     return View(
         "logits",
         centred_s,
@@ -330,21 +334,12 @@ def logits_view(pair: Pair, settings: Settings) -> View | None:
         pair.inputs_paired,
         settings,
         moved,
-        **_replay_errors(
-            pair,
-            {
-                name: made
-                for name, made, given in (
-                    ("features_teacher", teacher, pair.logits_teacher),
-                    ("features_student", student, pair.logits_student),
-                )
-                if given is None
-            },
-        ),
+        replay_error=error,
+        replay_extreme=extreme,
     )
 
 
-def _replay_errors(pair: Pair, made: Mapping[str, Float64]) -> dict[str, float]:
+def _replay_errors(pair: Pair, made: Mapping[str, Float64]) -> tuple[float, float]:
     """How far rounding of logits Wz + b may move the mean of a loss whose gradient has an ℓ₁ norm of at most 2.
 
     Args:
@@ -365,7 +360,7 @@ def _replay_errors(pair: Pair, made: Mapping[str, Float64]) -> dict[str, float]:
         # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
         sums = np.where(logits >= logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
         error += allowance * float(sums.max(axis=1).mean())
-    return {"replay_error": error, "replay_extreme": extreme}
+    return error, extreme
 
 
 def _labels(pair: Pair) -> tuple[Int64 | None, Int64 | None]:
