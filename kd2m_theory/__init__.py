@@ -11,6 +11,7 @@ from kd2m_theory.deprecation import going
 from kd2m_theory.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from kd2m_theory.bounds.labelling.partly import partly_labelled
     from kd2m_theory.bounds.labelling.plan import LabelPlan, label_plan
     from kd2m_theory.errors import InputError, MissingDependencyError, PairFileError
     from kd2m_theory.pair import Pair
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
 if not (Path(__file__).parent / "estimators").exists():
     __path__.append(str(Path(__file__).parent.parent))
 
-__all__ = ["AuditReport", "InputError", "LabelPlan", "MissingDependencyError", "Pair", "PairFileError", "audit", "label_plan"]
+__all__ = [
+    "AuditReport",
+    "InputError",
+    "LabelPlan",
+    "MissingDependencyError",
+    "Pair",
+    "PairFileError",
+    "audit",
+    "label_plan",
+    "partly_labelled",
+]
 
 _HOME = {
     "AuditReport": "kd2m_theory.reporting.report",
@@ -31,6 +42,7 @@ _HOME = {
     "PairFileError": "kd2m_theory.errors",
     "audit": "kd2m_theory.reporting.report",
     "label_plan": "kd2m_theory.bounds.labelling.plan",
+    "partly_labelled": "kd2m_theory.bounds.labelling.partly",
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.labelling.pool import End, Target
@@ -40,6 +41,10 @@ class Drawn:
         rounding: how far rounding may have moved the gap, in nats.
         anchor: limits of the population's gap if the teacher were always right; None for errors.
     """
+
+    # Why the drawn rows say something of the others, and whether that holds at all numbers of labels together.
+    ASSUMPTION: ClassVar[str] = "inputs labelled in the order that the plan drew"
+    ANYTIME: ClassVar[bool] = True
 
     target: Target
     end: End

@@ -21,6 +21,7 @@ MORE = 50
 _OF_FILE_EXACT, _OF_FILE = 0.1, 0.5
 # Parts that the population's limit of cross-entropy has: mean of U_ŷ, sum over the file, Chernoff.
 PARTS = 3
+_CHOSEN = "the labelled inputs were chosen at random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,9 @@ class Prediction:
 class LabelEstimate:
     """What a number of labels says about student less teacher.
 
-    Each of the two intervals holds at its own level, and whenever the labelling is stopped. That of the file needs
-    nothing but the plan's own draws; that of the population needs inputs that are independent draws from it, too.
+    Each of the two intervals holds at its own level; those of a plan hold whenever the labelling is stopped. That of the
+    file needs nothing but the plan's own draws, or labelled inputs that were chosen at random; that of the population needs
+    inputs that are independent draws from it, too.
 
     Attributes:
         target: "error" or "gap".
@@ -62,6 +64,7 @@ class LabelEstimate:
         file: interval of the file's difference of error rates, or of mean clipped cross-entropies in nats.
         population: interval of the same difference in the population.
         next: what more labels of this plan would buy; None if there are none.
+        anytime: whether the intervals hold at all numbers of labels together.
 
     Example:
         >>> from kd2m_theory import Pair, label_plan
@@ -79,6 +82,7 @@ class LabelEstimate:
     file: Confidence
     population: Confidence
     next: Prediction | None
+    anytime: bool
 
     @property
     def exact(self) -> bool:
@@ -87,14 +91,19 @@ class LabelEstimate:
 
     def __str__(self) -> str:
         what = "error rates" if self.loss_bound is None else f"cross-entropies (clipped at {number(self.loss_bound)} nats)"
-        say = [f"{self.labels} of {self.samples} inputs are labelled; what follows is about the {what}, student less teacher."]
+        if self.anytime:
+            say = [f"{self.labels} of {self.samples} inputs are labelled"]
+        else:
+            say = [f"Of {self.samples} inputs, {self.needed} have labels that can matter, and {self.labels} of these are known"]
+        say[0] += f"; what follows is about the {what}, student less teacher."
         if self.exact:
             say.append(f"In this file the difference is exactly {number(self.file.value)}: no other label can change it.")
         else:
-            say.append(f"In this file the difference is in {_ends(self.file)}, {_level(self.file)}, whenever you stop.")
+            stop = ", whenever you stop" if self.anytime else f", if {_CHOSEN}"
+            say.append(f"In this file the difference is in {_ends(self.file)}, {_level(self.file)}{stop}.")
         say.append(
             f"In the population it is in {_ends(self.population)}, {_level(self.population)}, if the inputs are independent "
-            "draws from it."
+            f"draws from it{'' if self.anytime or self.exact else f' and {_CHOSEN}'}."
         )
         if self.next is not None:
             say.append(
@@ -137,6 +146,7 @@ def estimate(plan: Drawn, labels: Int64) -> LabelEstimate:
         file=file,
         population=population,
         next=ahead,
+        anytime=plan.ANYTIME,
     )
 
 
@@ -219,10 +229,15 @@ def _file(plan: Drawn, seen: _Seen) -> Confidence:
         unit="probability" if plan.target == "error" else "nats",
         method="every label that can matter" if complete else "betting without replacement",
         guaranteed=True,
-        assumptions="labels of the plan's inputs" if complete else "inputs labelled in the order that the plan drew",
+        assumptions=_assumption(plan, seen),
         least=-most,
         most=most,
     )
+
+
+def _assumption(plan: Drawn, seen: _Seen) -> str:
+    """Why the labelled rows say what is said of the file."""
+    return "labels of all inputs at which one can matter" if len(seen.changes) == plan.needed else plan.ASSUMPTION
 
 
 def _guess(plan: Drawn, seen: _Seen, without: float) -> float:
@@ -247,7 +262,7 @@ def _population(plan: Drawn, seen: _Seen, guess: float) -> Confidence:
         unit="probability" if plan.target == "error" else "nats",
         method="exact on discordant pairs" if plan.target == "error" else "betting without replacement and Chernoff's bound",
         guaranteed=True,
-        assumptions="independent samples; inputs labelled in the order that the plan drew",
+        assumptions=f"independent samples; {_assumption(plan, seen)}",
         least=-most,
         most=most,
     )

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from kd2m_theory.arrays import Int64, class_labels
+from kd2m_theory.arrays import Float64, Int64, class_labels
 from kd2m_theory.bounds.clipping import refuse_bound_of_the_sample
 from kd2m_theory.bounds.labelling.drawn import Drawn
 from kd2m_theory.bounds.labelling.estimate import MORE, PARTS, LabelEstimate, estimate
-from kd2m_theory.bounds.labelling.pool import SUMS, End, Target, anchor, digest, left_after, pool_of, view_for_plans
+from kd2m_theory.bounds.labelling.pool import SUMS, End, Pool, Target, anchor, digest, left_after, pool_of, view_for_plans
+from kd2m_theory.bounds.view import View
 from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.drawing import drawing_order
@@ -24,6 +25,7 @@ from kd2m_theory.files import LARGEST, json_bytes, read_json, write_atomically
 from kd2m_theory.pair import Pair
 from kd2m_theory.version import __version__
 
+Rows = TypeVar("Rows", bound=Drawn)
 # Arrays of a plan with one number per drawn row.
 _OF_ROWS = ("answers", "base_up", "base_down", "rises", "falls", "weights", "ratios_up", "ratios_down")
 FORMAT, FORMAT_VERSION = "kd2m-label-plan", 1
@@ -196,12 +198,7 @@ class LabelPlan(Drawn):
         found = class_labels(labels, len(labels), "labels")
         if len(found) > len(self.order):
             raise InputError(f"there are {len(found)} labels, and the plan drew {len(self.order)} inputs; give at most so many")
-        outside = np.flatnonzero((found < 0) | (found >= self.classes))
-        if len(outside):
-            place = outside[0]
-            raise InputError(
-                f"the label of input {self.order[place]} is {found[place]}; give a whole number from 0 to {self.classes - 1}"
-            )
+        refuse_other_classes(found, self.order, self.classes)
         both = min(len(found), len(self.labels))
         other = np.flatnonzero(found[:both] != self.labels[:both])
         if len(other):
@@ -280,9 +277,25 @@ def drawn_plan(
     pair: Pair, budget: int, target: Target, delta: float, end: End, loss_bound: float | None, seed: str | None
 ) -> LabelPlan:
     """`label_plan` with checked arguments, and a seed for trials of the method; a seed that is chosen guarantees nothing."""
+    view, pool = view_and_pool(pair, target, loss_bound)
+    weights = pool.weights(end)
+    # Everything that can be known without labels is fixed; only now comes the seed.
+    seed = secrets.token_hex(16) if seed is None else seed
+    order = drawing_order(weights, np.random.default_rng(int(seed, 16)))
+    return in_order(
+        LabelPlan, view, pool, weights, order, kept=budget + MORE, budget=budget, target=target, delta=delta, end=end, seed=seed
+    )
+
+
+def view_and_pool(pair: Pair, target: Target, loss_bound: float | None) -> tuple[View, Pool]:
+    """What the logits of a pair say; labels that it has are not looked at.
+
+    Raises:
+        InputError: a pair or a bound from whose labels nothing would follow; see `label_plan`.
+    """
     if pair.groups is not None:
         raise InputError(
-            "the pair has groups, and what a plan says about the population counts independent samples; leave groups out if "
+            "the pair has groups, and what labels say about the population counts independent samples; leave groups out if "
             "only this file matters, and read `.file`"
         )
     view = view_for_plans(pair, loss_bound)
@@ -290,15 +303,42 @@ def drawn_plan(
         raise InputError(f"loss_bound is {loss_bound!r}, and errors are not clipped; leave it out")
     unlabelled = replace(view, labels_student=None, labels_teacher=None)
     refuse_bound_of_the_sample(loss_bound, (unlabelled,))
-    pool = pool_of(view, target)
-    weights = pool.weights(end)
-    # Everything that can be known without labels is fixed; only now comes the seed.
-    seed = secrets.token_hex(16) if seed is None else seed
-    order = drawing_order(weights, np.random.default_rng(int(seed, 16)))
-    kept = order[: budget + MORE]
-    left, ratios_up, ratios_down = left_after(pool, weights, order, len(kept))
+    return view, pool_of(view, target)
+
+
+def in_order(
+    kind: type[Rows],
+    view: View,
+    pool: Pool,
+    weights: Float64,
+    order: Int64,
+    *,
+    kept: int,
+    budget: int,
+    target: Target,
+    delta: float,
+    end: End,
+    seed: str,
+) -> Rows:
+    """The rows of a file in an order in which they were drawn.
+
+    Args:
+        kind: what to make of them.
+        view: the logits.
+        pool: what they say for the target.
+        weights: N weights of the drawing.
+        order: all rows with a weight above 0, in drawing order.
+        kept: how many of them to keep.
+        budget: draws that stakes are made for.
+        target: "gap" or "error".
+        delta: failure probability of each interval.
+        end: "both" or "upper".
+        seed: of the drawing, in hexadecimal.
+    """
+    rows = order[:kept]
+    left, ratios_up, ratios_down = left_after(pool, weights, order, len(rows))
     tail = delta if end == "upper" else one_side(delta)
-    return LabelPlan(
+    return kind(
         target=target,
         end=end,
         delta=delta,
@@ -307,17 +347,17 @@ def drawn_plan(
         classes=view.classes,
         loss_bound=pool.loss_bound,
         needed=int(np.count_nonzero((pool.rises > 0) | (pool.falls > 0))),  # for one end, some are never drawn
-        order=kept,
+        order=rows,
         seed=seed,
         pool=digest(view.logits_teacher, view.logits_student),
         drawn_by=digest(weights),
-        changes=pool.changes[kept],
-        answers=view.logits_teacher.argmax(axis=1)[kept],
-        base_up=pool.base_up[kept],
-        base_down=pool.base_down[kept],
-        rises=pool.rises[kept],
-        falls=pool.falls[kept],
-        weights=weights[kept],
+        changes=pool.changes[rows],
+        answers=view.logits_teacher.argmax(axis=1)[rows],
+        base_up=pool.base_up[rows],
+        base_down=pool.base_down[rows],
+        rises=pool.rises[rows],
+        falls=pool.falls[rows],
+        weights=weights[rows],
         ratios_up=ratios_up,
         ratios_down=ratios_down,
         left=left,
@@ -326,6 +366,20 @@ def drawn_plan(
         rounding=pool.rounding,
         anchor=None if pool.loss_bound is None else anchor(view, pool.range_up, tail / PARTS),
     )
+
+
+def refuse_other_classes(labels: Int64, positions: Int64, classes: int) -> None:
+    """Refuse labels outside 0 … classes − 1.
+
+    Raises:
+        InputError: naming the first such label and the position of its input.
+    """
+    outside = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(outside):
+        place = outside[0]
+        raise InputError(
+            f"the label of input {positions[place]} is {labels[place]}; give a whole number from 0 to {classes - 1}"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -121,7 +121,9 @@ def view_for_plans(pair: Pair, loss_bound: float | None) -> View:
         InputError: inputs that are not paired, or a pair of which the logits of a network are not known.
     """
     if not pair.inputs_paired:
-        raise InputError("the networks saw different inputs (inputs_paired=False); a label plan needs both on the same inputs")
+        raise InputError(
+            "the networks saw different inputs (inputs_paired=False); labels are about both on the same inputs alone"
+        )
     view = logits_view(pair, Settings(loss_bound=loss_bound))
     if view is None:
         raise InputError("the pair has no logits of one network, and no head to compute them; pass logits, or head_weight")

@@ -74,3 +74,46 @@ def label_estimate(
     estimate = found.estimate(known)
     found.recorded(known).save(plan)
     say(str(estimate))
+
+
+@label.command("partly-labelled")
+def partly_labelled(
+    pair: Annotated[Path, typer.Argument(metavar="PAIR", help="A pair (.safetensors or .npz).", show_default=False)],
+    labels: Annotated[
+        Path, typer.Argument(metavar="LABELS", help="A table index,label (.csv) of some inputs.", show_default=False)
+    ],
+    chosen_at_random: Annotated[
+        bool,
+        typer.Option(
+            "--chosen-at-random",
+            help="The labelled inputs were chosen at random, without regard to their labels. Required if a label is missing "
+            "that can matter.",
+            show_default=False,
+        ),
+    ] = False,
+    target: Annotated[
+        str, typer.Option(help="'gap' for the difference of cross-entropies, 'error' for that of error rates.")
+    ] = "gap",
+    delta: Annotated[float, typer.Option(help="Failure probability of each interval.")] = 0.05,
+    end: Annotated[
+        str, typer.Option(help="'both', or 'upper' to spend all of δ on how much worse the student can be.")
+    ] = "both",
+    loss_bound: Annotated[
+        float | None,
+        typer.Option(help="Cross-entropy is clipped here, in nats; chosen before the sample.", show_default="2 ln K"),
+    ] = None,
+) -> None:
+    """Say what the labels show that a file happens to have. Labels in the pair are not looked at.
+
+    Exit status: 0 if there is an estimate, 2 if the input is at fault.
+    """
+    from kd2m_theory.bounds.labelling.label_file import read_labels
+    from kd2m_theory.bounds.labelling.partly import partly_labelled as found
+    from kd2m_theory.files import check_distinct
+    from kd2m_theory.pair import Pair
+
+    check_distinct(PAIR=pair, LABELS=labels)
+    known = read_labels(labels)
+    chosen = "at random" if chosen_at_random else None
+    estimate = found(Pair.load(pair), known, target, delta, chosen=chosen, end=end, loss_bound=loss_bound)  # type: ignore[arg-type]
+    say(str(estimate))

@@ -64,7 +64,7 @@ TYPED = [
     ("", "the", {"theory"}),
     ("", "--v", {"--version"}),
     ("theory", "", {"list", "show", "check", "falsify", "power"}),
-    ("label", "", {"plan", "estimate"}),
+    ("label", "", {"plan", "estimate", "partly-labelled"}),
     ("validate", "", {"run", "report", "merge"}),
     ("validate quick", "--res", {"--resume"}),  # the first word is not a command, but a campaign to run
     ("audit a.npz", "--de", {"--delta"}),

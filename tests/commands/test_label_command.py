@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kd2m_theory import LabelPlan, Pair
+from kd2m_theory import LabelPlan, Pair, partly_labelled
 
 
 @pytest.fixture
@@ -68,3 +68,18 @@ def test_what_is_wrong_is_one_line_and_status_two(command, labels):
         assert err.count("\n") == 1
         assert words in err, err
     assert not Path("a.json").exists()
+
+
+def test_labels_of_some_inputs_say_what_they_say_in_python_and_take_a_word(command, labels):
+    rows = np.random.default_rng(1).permutation(80)[:40]
+    Path("some.csv").write_text("\n".join(["index,label", *(f"{row},{labels[row]}" for row in rows), "79,"]), encoding="utf-8")
+    known = {int(row): int(labels[row]) for row in rows}
+    for target in ("error", "gap"):
+        arguments = ("label", "partly-labelled", "pair.safetensors", "some.csv", "--target", target)
+        status, out, err = command(*arguments, "--chosen-at-random")
+        assert (status, err) == (0, "")
+        expected = partly_labelled(Pair.load("pair.safetensors"), known, target, chosen="at random")
+        assert " ".join(out.split()) == " ".join(str(expected).split())
+        status, out, err = command(*arguments)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert "--chosen-at-random" in err
