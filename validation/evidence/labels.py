@@ -1,4 +1,4 @@
-"""How often the intervals of label plans are wrong, at whatever time one stops, and on traffic of another law."""
+"""How often intervals from labels are wrong: of plans whenever one stops, on traffic of another law, and of a random half."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
@@ -6,6 +6,7 @@ from functools import cache, partial
 import numpy as np
 
 from kd2m_theory.arrays import Float64
+from kd2m_theory.bounds.labelling.partly import partly_labelled
 from kd2m_theory.bounds.labelling.plan import drawn_plan
 from kd2m_theory.validation.campaigns.controls import CONTROLS
 from kd2m_theory.validation.evidence.coverage import judge
@@ -20,8 +21,9 @@ TAIL = 0.1
 BUDGET = 40
 # Numbers of labels at which one looks: whoever stops at will stops at one of them.
 LOOKS = (5, 10, 20, 40, 60)
-# How the inputs come: from the law, or from the law with other chances of its atoms.
+# How the inputs come: from the law, or from the law with other chances of its atoms; and which are labelled.
 AS_DRAWN, AT_WILL, SHIFTED = "as drawn, whole budget", "as drawn, stopped at will", "shifted, stopped at will"
+HALF = "as drawn, a random half"
 # Rounding of sums of losses, in the truth and in its comparison.
 _SLACK = 1e-9
 
@@ -34,7 +36,7 @@ def shifted(name: str) -> Float64:
 
 
 def examine(rng: np.random.Generator) -> Iterator[Case]:
-    """One file, one plan: each end of both intervals, after the whole budget and at every look, with its controls."""
+    """One file: each end of both intervals of a plan after the whole budget and at every look, and of a half, with controls."""
     name, target, n = str(rng.choice(LAWS)), str(rng.choice(list(TARGETS))), int(rng.choice(SIZES))
     moved = bool(rng.random() < 0.4)
     chosen = law(name)
@@ -47,19 +49,20 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
         true["population"] = truth(name)[TARGETS[target]][0]
     stops = sorted({min(look, len(plan.order)) for look in LOOKS} | {len(plan.indices)})
     found = {stop: plan.estimate(labels[plan.order[:stop]]) for stop in stops}
+    orders = {SHIFTED if moved else AT_WILL: list(found.values())}
+    if not moved:
+        half = {int(row): int(labels[row]) for row in rng.permutation(n)[: n // 2]}
+        orders[AS_DRAWN] = [found[len(plan.indices)]]
+        orders[HALF] = [partly_labelled(pair, half, target, 2 * TAIL, chosen="at random")]  # type: ignore[arg-type]
     for what, value in true.items():
-        intervals = {stop: getattr(each, what) for stop, each in found.items()}
-        for order, looks in ((AS_DRAWN, [len(plan.indices)]), (AT_WILL, stops)):
-            if moved and order == AS_DRAWN:
-                continue
+        for order, looks in orders.items():
+            intervals = [getattr(look, what) for look in looks]
             for side, end in ((1, "upper"), (-1, "lower")):
                 claim = f"{what}, {target}, {end} end"
-                about = (name, "as made", SHIFTED if moved else order, str(n), f"{TAIL:g}", "guaranteed")
-                ends = {"claim": [getattr(intervals[stop], end) for stop in looks]}
+                about = (name, "as made", order, str(n), f"{TAIL:g}", "guaranteed")
+                ends = {"claim": [getattr(each, end) for each in intervals]}
                 for control, part in zip(CONTROLS, (0.5, 0.0), strict=True):
-                    ends[control] = [
-                        intervals[stop].value + part * (getattr(intervals[stop], end) - intervals[stop].value) for stop in looks
-                    ]
+                    ends[control] = [each.value + part * (getattr(each, end) - each.value) for each in intervals]
                 for form, values in ends.items():
                     wrong = [each for each in values if side * (each - value) < -_SLACK]
                     cell = " | ".join((*about, form, claim))

@@ -30,7 +30,7 @@ def rates(tally):
 def test_ends_are_wrong_about_as_rarely_as_they_say_or_more_rarely():
     tally = sample(16)
     assert {claim.split(", ")[0] for claim in rates(tally)} == {"file", "population"}
-    assert set(tally.strata["order"]) == {labels.AS_DRAWN, labels.AT_WILL, labels.SHIFTED}
+    assert set(tally.strata["order"]) == {labels.AS_DRAWN, labels.AT_WILL, labels.SHIFTED, labels.HALF}
     assert tally.failed <= 0.15 * tally.cases  # of one file all ends and stops are counted
     assert tally.strata["missed"], "a control that never misses shows nothing"
 
