@@ -13,12 +13,28 @@ import torch
 from torch import nn
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.constants.convolutions import convolution_matrix, convolution_norm, convolution_shape, matrix_norm
+from kd2m_theory.bounds.constants.axis_maps import (
+    AxisMap,
+    choice_matrix,
+    interpolated_size,
+    kronecker_norm,
+    nearest_map,
+    root_up,
+    smooth_map,
+)
+from kd2m_theory.bounds.constants.convolutions import (
+    check_padding,
+    convolution_matrix,
+    convolution_norm,
+    convolution_shape,
+    matrix_norm,
+    padded,
+)
+from kd2m_theory.bounds.constants.normalisation import normalisation_norm
 from kd2m_theory.bounds.constants.pooling import (
     adaptive_average_matrix,
     adaptive_windows,
     average_matrix,
-    average_norm,
     shared_windows,
     window_starts,
 )
@@ -49,6 +65,8 @@ class Step:
 def _values(tensor: torch.Tensor, what: str) -> Float64:
     if tensor.is_meta:
         raise InputError(f"its {what} is on the meta device and has no values; load the weights")
+    if type(tensor) not in (torch.Tensor, nn.Parameter):
+        raise InputError(f"its {what} is a {type(tensor).__name__}, which may compute in its own way; store a plain tensor")
     if not tensor.is_floating_point():
         raise InputError(
             f"its {what} is {str(tensor.dtype).removeprefix('torch.')}; only real floating-point weights have a rule"
@@ -83,6 +101,37 @@ def _flatten(module: Any, shape: Shape) -> Step:
     first, last = module.start_dim % rank, module.end_dim % rank
     _expect(0 < first <= last, shape, f"axes that flatten({module.start_dim}, {module.end_dim}) joins without the batch axis")
     return _isometry((*shape[: first - 1], math.prod(shape[first - 1 : last]), *shape[last:]))
+
+
+def _unflatten(module: Any, shape: Shape) -> Step:
+    _expect(isinstance(module.dim, int), shape, "an axis by number, as names are not followed")
+    axis = module.dim % (len(shape) + 1) - 1
+    sizes = tuple(module.unflattened_size)
+    if sizes.count(-1) == 1 and axis >= 0:
+        sizes = tuple(shape[axis] // -math.prod(sizes) if size == -1 else size for size in sizes)
+    fits = axis >= 0 and math.prod(sizes) == shape[axis] and min(sizes) > 0
+    _expect(fits, shape, f"an axis {module.dim} behind the batch axis that becomes {tuple(module.unflattened_size)}")
+    return _isometry((*shape[:axis], *sizes, *shape[axis + 1 :]))
+
+
+def _shuffle(module: Any, shape: Shape) -> Step:
+    """A permutation: torch itself is asked where each entry goes."""
+    factor, divisor = (
+        (module.upscale_factor, module.upscale_factor**2) if isinstance(module, nn.PixelShuffle)
+        else (module.downscale_factor, 1) if isinstance(module, nn.PixelUnshuffle)
+        else (1, module.groups)
+    )  # fmt: skip
+    fits = len(shape) == 3 or (isinstance(module, nn.ChannelShuffle) and len(shape) >= 2)
+    if isinstance(module, nn.PixelUnshuffle):
+        fits = fits and not any(size % factor for size in shape[1:])
+    _expect(fits and shape[0] % divisor == 0, shape, f"(C, H, W) that {module} divides")
+    order = torch.arange(math.prod(shape), dtype=torch.float64).reshape(1, *shape)
+    moved = type(module).forward(module, order)[0]
+
+    def matrix() -> sp.csr_array:
+        return choice_matrix(moved.flatten().numpy().astype(np.int64), order.numel())
+
+    return Step("", tuple(moved.shape), lambda: RESHAPING, matrix)
 
 
 def _dense(module: Any, shape: Shape) -> Step:
@@ -144,6 +193,37 @@ def _batch_norm(module: Any, shape: Shape) -> Step:
     return Step("", shape, lambda: (upper, True, "largest |γ| / √(variance + ε)"), matrix, scale=scale)
 
 
+def _own_statistics(module: Any, shape: Shape) -> Step:
+    """Layer, group, instance and RMS norm: what each group of entries is divided by comes from the input itself."""
+    centred = not isinstance(module, nn.RMSNorm)
+    if module.eps is None:
+        raise InputError("its eps is None, that of the input's type, which is not known here; set eps to a number")
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        wanted = tuple(module.normalized_shape)
+        _expect(shape[-len(wanted) :] == wanted, shape, f"last axes {wanted}")
+        gamma = np.ones((1, math.prod(wanted))) if module.weight is None else _values(module.weight, "weight").reshape(1, -1)
+    else:
+        if isinstance(module, nn.GroupNorm):
+            channels, groups, least = module.num_channels, module.num_groups, 1
+            _expect(shape[0] == channels, shape, f"{channels} channels")
+        else:
+            channels = groups = module.num_features
+            _expect(len(shape) == int(type(module).__name__[-2]) + 1 and shape[0] == channels, shape, f"{channels} channels")
+            least = 2
+        pixels = math.prod(shape[1:])
+        _expect(pixels >= least, shape, f"at least {least} entries in every channel")
+        of_channel = np.ones(channels) if module.weight is None else _values(module.weight, "weight")
+        # γ of a channel stands once for each pixel. From two pixels on, the norm is the largest |γ|, however many there are.
+        gamma = np.repeat(of_channel.reshape(groups, -1), min(pixels, 2), axis=1)
+    upper = normalisation_norm(gamma, module.eps, centred)
+    how = "largest |γ| / √ε, at 0" if not centred else "‖γ-weighted centring‖ / √ε, where the variance is 0"
+    return Step("", shape, lambda: (upper, True, how))
+
+
+def _instance_norm(module: Any, shape: Shape) -> Step:
+    return _batch_norm(module, shape) if module.track_running_stats else _own_statistics(module, shape)
+
+
 def _average_pool(module: Any, shape: Shape) -> Step:
     rank = _spatial(module, shape)
     divisor = getattr(module, "divisor_override", None)
@@ -155,25 +235,80 @@ def _average_pool(module: Any, shape: Shape) -> Step:
         maps.append(average_matrix(starts, size, kernel, padding, inside))
         if divisor is not None:  # sums in place of means, divided once
             maps[-1].data[:] = 1.0 if k + 1 < rank else 1.0 / divisor
-    return _average(maps, shape)
+    return _by_axis([AxisMap((entry,)) for entry in maps], shape)
 
 
 def _adaptive_average_pool(module: Any, shape: Shape) -> Step:
     _spatial(module, shape)
     sizes = (_entry(module.output_size, k) or size for k, size in enumerate(shape[1:]))
-    return _average([adaptive_average_matrix(size, out) for size, out in zip(shape[1:], sizes, strict=True)], shape)
+    maps = [AxisMap((adaptive_average_matrix(size, out),)) for size, out in zip(shape[1:], sizes, strict=True)]
+    return _by_axis(maps, shape)
 
 
-def _average(maps: list[sp.csr_array], shape: Shape) -> Step:
+def _by_axis(maps: list[AxisMap], shape: Shape) -> Step:
+    """A map of each of the last axes; those before them are copies."""
+    copies = math.prod(shape[: -len(maps)])
+
     def matrix() -> sp.csr_array | None:
-        if shape[0] * math.prod(entry.nnz for entry in maps) > _ENTRIES:
+        if copies * math.prod(entry.matrices[0].nnz for entry in maps) > _ENTRIES:
             return None
-        product = sp.csr_array(sp.eye_array(shape[0]))
+        product = sp.csr_array(sp.eye_array(copies))
         for entry in maps:
-            product = sp.csr_array(sp.kron(product, entry))
+            product = sp.csr_array(sp.kron(product, entry.matrices[0]))
         return product
 
-    return Step("", (shape[0], *(entry.shape[0] for entry in maps)), partial(average_norm, maps), matrix)
+    known = all(len(entry.matrices) == 1 and not entry.error for entry in maps)
+    out = (*shape[: -len(maps)], *(entry.matrices[0].shape[0] for entry in maps))
+    return Step("", out, partial(kronecker_norm, maps), matrix if known else None)
+
+
+_PADDING = {
+    **dict.fromkeys((nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d), "zeros"),
+    **dict.fromkeys((nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d), "circular"),
+    **dict.fromkeys((nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d), "reflect"),
+    **dict.fromkeys((nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d), "replicate"),
+}
+
+
+def _pad(module: Any, shape: Shape) -> Step:
+    """Every output is an entry or a constant: per axis, the norm is √(places of the entry that has most of them)."""
+    mode = _PADDING[type(module)]
+    rank = int(type(module).__name__[-2])
+    if mode == "zeros":
+        _expect(len(shape) >= rank, shape, f"at least {rank} axes")
+    else:
+        _spatial(module, shape)
+    maps = []
+    for k, size in enumerate(shape[-rank:]):
+        before, after = module.padding[2 * (rank - 1 - k) : 2 * (rank - k)]  # torch names the last axis first
+        if mode != "zeros" and min(before, after) < 0:
+            raise InputError(f"its padding {tuple(module.padding)} has negative entries; only constant padding may crop")
+        check_padding(size, before, after, mode)
+        kept = size + min(before, 0) + min(after, 0)
+        _expect(kept >= 0 and size + before + after > 0, shape, f"more entries than padding {tuple(module.padding)} takes away")
+        maps.append(AxisMap((choice_matrix(padded(np.arange(-before, size + after), size, mode), size),)))
+    return _by_axis(maps, shape)
+
+
+def _upsample(module: Any, shape: Shape) -> Step:
+    mode, rank = module.mode, len(shape) - 1
+    wanted = {"linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,)}.get(mode, (1, 2, 3))
+    _expect(rank in wanted, shape, f"a channel axis and {' or '.join(map(str, wanted))} more")
+    maps = []
+    for k, size in enumerate(shape[1:]):
+        factor = None if module.scale_factor is None else float(_entry(module.scale_factor, k))
+        out = _entry(module.size, k) if factor is None else interpolated_size(size, factor)
+        if factor is None and out is None:
+            raise InputError("it has neither a size nor a scale_factor; give one")
+        if module.recompute_scale_factor:
+            factor = None
+        if mode == "area":
+            maps.append(AxisMap((adaptive_average_matrix(size, out),)))
+        elif mode in ("nearest", "nearest-exact"):
+            maps.append(nearest_map(size, out, factor, mode))
+        else:
+            maps.append(smooth_map(size, out, factor, mode == "bicubic", bool(module.align_corners)))
+    return _by_axis(maps, shape)
 
 
 def _max_pool(module: Any, shape: Shape) -> Step:
@@ -202,8 +337,7 @@ def _adaptive_max_pool(module: Any, shape: Shape) -> Step:
 def _root(module: Any, shared: int, shape: Shape) -> Step:
     if module.return_indices:
         raise InputError("it returns indices beside values; set return_indices=False")
-    upper = math.sqrt(shared) if math.isqrt(shared) ** 2 == shared else math.sqrt(shared) * (1 + EPS)
-    return Step("", shape, lambda: (upper, True, f"√{shared}: windows that share a pixel"))
+    return Step("", shape, lambda: (root_up(shared), True, f"√{shared}: windows that share a pixel"))
 
 
 def _spatial(module: Any, shape: Shape) -> int:
@@ -252,6 +386,17 @@ def _celu(module: Any) -> float:
     return 1.0
 
 
+def _rrelu(module: Any) -> float:
+    """In evaluation, the slope below zero is the mean of both ends."""
+    return max(1.0, abs(module.lower + module.upper) / 2 * (1 + EPS))
+
+
+def _unbroken(continuous: bool) -> float:
+    if not continuous:
+        raise InputError("its output jumps at its threshold, which no Lipschitz constant covers; take the features behind it")
+    return 1.0
+
+
 def _softplus(module: Any) -> float:
     """σ ≤ 1. Above its threshold torch replaces it by the identity, a jump of log(1 + e^−threshold): below rounding at 20."""
     if module.threshold < 20:
@@ -271,25 +416,81 @@ _SLOPES: dict[type[nn.Module], float | Callable[[Any], float]] = {
     nn.LeakyReLU: lambda module: max(1.0, abs(module.negative_slope)),
     nn.ELU: lambda module: max(1.0, abs(module.alpha)),
     nn.CELU: _celu,
+    nn.RReLU: _rrelu,
+    nn.Threshold: lambda module: _unbroken(module.value == module.threshold),
+    nn.Hardshrink: lambda module: _unbroken(module.lambd <= 0),
     nn.Softplus: _softplus,
     nn.GELU: lambda module: _GELU_TANH if module.approximate == "tanh" else _GELU,
     nn.SiLU: _SILU,
     nn.Mish: _MISH,
 }
-_ISOMETRIES = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-_RANKS = {nn.BatchNorm1d: (1, 2), nn.BatchNorm2d: (3,)}
-BY_MODE = (*_ISOMETRIES[1:], *_RANKS)
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+# Axes of an input, without the batch, that a layer with running statistics takes.
+_RANKS = {
+    nn.BatchNorm1d: (1, 2),
+    nn.BatchNorm2d: (3,),
+    nn.BatchNorm3d: (4,),
+    nn.SyncBatchNorm: (1, 2, 3, 4),
+    nn.InstanceNorm1d: (2,),
+    nn.InstanceNorm2d: (3,),
+    nn.InstanceNorm3d: (4,),
+}
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 RULES: dict[type[nn.Module], Callable[[Any, Shape], Step]] = {
     nn.Linear: _dense,
-    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d), _convolution),
+    **dict.fromkeys(_CONVOLUTIONS, _convolution),
     **dict.fromkeys(_RANKS, _batch_norm),
-    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d), _average_pool),
-    **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), _adaptive_average_pool),
-    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d), _max_pool),
-    **dict.fromkeys((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d), _adaptive_max_pool),
+    **dict.fromkeys(_INSTANCE_NORMS, _instance_norm),
+    **dict.fromkeys((nn.LayerNorm, nn.GroupNorm, nn.RMSNorm), _own_statistics),
+    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _average_pool),
+    **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), _adaptive_average_pool),
+    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _max_pool),
+    **dict.fromkeys((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d), _adaptive_max_pool),
+    **dict.fromkeys(_PADDING, _pad),
+    **dict.fromkeys((nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d), _upsample),
+    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), _shuffle),
     **dict.fromkeys((nn.Softmax, nn.Softmin, nn.Softmax2d, nn.LogSoftmax), _softmax),
     nn.PReLU: _prelu,
     nn.Flatten: _flatten,
-    **dict.fromkeys(_ISOMETRIES, lambda _, shape: _isometry(shape)),
+    nn.Unflatten: _unflatten,
+    **dict.fromkeys((nn.Identity, *_DROPOUTS), lambda _, shape: _isometry(shape)),
     **{kind: _activation(slope) for kind, slope in _SLOPES.items()},
+}
+
+
+def changes_in_training(module: nn.Module) -> bool:
+    """Whether a layer that has a rule is another map, or a random one, in training mode."""
+    if isinstance(module, _INSTANCE_NORMS):
+        return bool(module.track_running_stats)
+    return isinstance(module, (*_DROPOUTS, *_RANKS, nn.RReLU))
+
+
+_ATTENTION = (
+    "attention has no Lipschitz constant over all inputs (Kim, Papamakarios and Mnih 2021, theorem 3.1): take the features "
+    "behind the last attention layer, so that the head is what follows it; or, if your inputs are bounded, pass a constant "
+    "for them in rules={{{0}: …}}"
+)
+_RECURRENT = "it returns a tuple and runs over time; take the features behind it, or pass rules={{{0}: …}}"
+_INDICES = (
+    "it takes indices, and their differences say nothing about the vectors; start behind it, with the vectors as input: "
+    "from them on, its constant is 1"
+)
+_PRODUCT = "it multiplies parts of its input, so that no constant covers all inputs; pass one for yours in rules={{{0}: …}}"
+# Why a layer has no rule, and what to do; {0} is its class.
+REASONS: dict[type[nn.Module], str] = {
+    **dict.fromkeys(
+        (
+            nn.MultiheadAttention,
+            nn.Transformer,
+            nn.TransformerEncoder,
+            nn.TransformerEncoderLayer,
+            nn.TransformerDecoder,
+            nn.TransformerDecoderLayer,
+        ),
+        _ATTENTION,
+    ),
+    **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell), _RECURRENT),
+    **dict.fromkeys((nn.Embedding, nn.EmbeddingBag), _INDICES),
+    **dict.fromkeys((nn.GLU, nn.Bilinear), _PRODUCT),
 }
