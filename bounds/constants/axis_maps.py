@@ -91,7 +91,7 @@ def nearest_map(size: int, out: int, factor: float | None, mode: str) -> AxisMap
         sized = {"size": out} if factor is None else {"scale_factor": factor}
         found = functional.interpolate(line, mode=mode, **sized)
         chosen.append(found[0, 0].numpy().astype(np.int64))
-    same = np.array_equal(*chosen)
+    same = np.array_equal(chosen[0], chosen[1])
     return AxisMap(tuple(choice_matrix(index, size) for index in (chosen[:1] if same else chosen)))
 
 

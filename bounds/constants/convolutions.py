@@ -56,7 +56,8 @@ def padded(index: Int64, size: int, mode: str) -> Int64:
         mode: "zeros" (any constant), "circular", "reflect" (at the last entry, which is not repeated) or "replicate".
     """
     if mode == "circular":
-        return index % size
+        around: Int64 = index % size
+        return around
     if mode == "replicate":
         return index.clip(0, size - 1)
     if mode == "reflect":

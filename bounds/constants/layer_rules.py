@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from kd2m_theory.arrays import Float64
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.constants.axis_maps import (
     AxisMap,
     choice_matrix,
@@ -129,7 +129,8 @@ def _shuffle(module: Any, shape: Shape) -> Step:
     moved = type(module).forward(module, order)[0]
 
     def matrix() -> sp.csr_array:
-        return choice_matrix(moved.flatten().numpy().astype(np.int64), order.numel())
+        index: Int64 = moved.flatten().numpy().astype(np.int64)
+        return choice_matrix(index, math.prod(shape))
 
     return Step("", tuple(moved.shape), lambda: RESHAPING, matrix)
 
@@ -262,7 +263,7 @@ def _by_axis(maps: list[AxisMap], shape: Shape) -> Step:
     return Step("", out, partial(kronecker_norm, maps), matrix if known else None)
 
 
-_PADDING = {
+_PADDING: dict[type[nn.Module], str] = {
     **dict.fromkeys((nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d), "zeros"),
     **dict.fromkeys((nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d), "circular"),
     **dict.fromkeys((nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d), "reflect"),
@@ -388,7 +389,7 @@ def _celu(module: Any) -> float:
 
 def _rrelu(module: Any) -> float:
     """In evaluation, the slope below zero is the mean of both ends."""
-    return max(1.0, abs(module.lower + module.upper) / 2 * (1 + EPS))
+    return max(1.0, abs(float(module.lower + module.upper)) / 2 * (1 + EPS))
 
 
 def _unbroken(continuous: bool) -> float:

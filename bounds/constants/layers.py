@@ -10,9 +10,11 @@ says: by hooks, by methods that were replaced, by parametrisations in training m
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
@@ -201,10 +203,24 @@ def _step(name: str, module: nn.Module, shape: Shape, rules: Rules) -> Step:
         raise InputError(
             f"layer {name!r} ({kind.__name__}) is in training mode, where it is not a fixed map; call .eval() first"
         )
+    if is_parametrized(module):
+        _refuse_unsteady(module, name)
     try:
         return replace(_sum(branches, shape, rules) if branches is not None else RULES[kind](module, shape), name=label)
     except InputError as error:
         raise InputError(f"layer {name!r} ({kind.__name__}): {error}") from None
+
+
+def _refuse_unsteady(module: nn.Module, name: str) -> None:
+    """Refuse parametrisations that give another tensor when they are asked again."""
+    for key in cast("nn.ModuleDict", module.parametrizations):
+        with torch.no_grad():
+            first, second = (getattr(module, key).clone() for _ in range(2))
+        if not first.is_meta and not torch.allclose(first, second, rtol=0, atol=0, equal_nan=True):
+            raise InputError(
+                f"layer {name!r} ({type(module).__name__}) has a parametrisation that gives another {key} each time, and is no "
+                "fixed map; remove it with torch.nn.utils.parametrize.remove_parametrizations"
+            )
 
 
 def _sum(branches: Branches, shape: Shape, rules: Rules) -> Step:

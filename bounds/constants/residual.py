@@ -1,6 +1,7 @@
 """Residual blocks: what they compute from their children, where that is known for certain."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -69,7 +70,7 @@ def branches_of(module: nn.Module) -> Branches | None:
     """
     kind = type(module)
     if kind is Residual:
-        return Branches(module.body, module.shortcut, module.after)
+        return _branches(module.body, module.shortcut, module.after)
     if kind.__module__ != "torchvision.models.resnet" or kind.__qualname__ not in _TORCHVISION:
         return None
     names, layers = _TORCHVISION[kind.__qualname__]
@@ -79,4 +80,9 @@ def branches_of(module: nn.Module) -> Branches | None:
     if replaced_methods(vars(kind), nn.Module) != ["forward"] or not isinstance(module.conv1, nn.Conv2d):
         return None
     body = nn.Sequential(*(getattr(module, layer) for layer in layers))
-    return Branches(body, module.downsample, module.relu)
+    return _branches(body, module.downsample, module.relu)
+
+
+def _branches(body: Any, shortcut: Any, after: Any) -> Branches:
+    """Attributes of a module, which torch declares as tensor or module."""
+    return Branches(body=body, shortcut=shortcut, after=after)
