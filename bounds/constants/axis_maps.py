@@ -77,7 +77,8 @@ def nearest_map(size: int, out: int, factor: float | None, mode: str) -> AxisMap
     """Nearest-neighbour interpolation of an axis.
 
     Torch finds the neighbour in the floating type of the input (half types: in float32), and a scale that is rounded there
-    can choose another one. So torch is asked, in both types.
+    can choose another one. So torch is asked, in both types. With a factor that keeps the size, or doubles it, some of its
+    kernels copy every entry once, or twice, whatever the factor is exactly.
 
     Args:
         size: entries of the axis.
@@ -91,8 +92,10 @@ def nearest_map(size: int, out: int, factor: float | None, mode: str) -> AxisMap
         sized = {"size": out} if factor is None else {"scale_factor": factor}
         found = functional.interpolate(line, mode=mode, **sized)
         chosen.append(found[0, 0].numpy().astype(np.int64))
-    same = np.array_equal(chosen[0], chosen[1])
-    return AxisMap(tuple(choice_matrix(index, size) for index in (chosen[:1] if same else chosen)))
+    if factor is not None and out in (size, 2 * size):
+        chosen.append(np.arange(out) // (out // size))
+    different = [index for k, index in enumerate(chosen) if not any(np.array_equal(index, other) for other in chosen[:k])]
+    return AxisMap(tuple(choice_matrix(index, size) for index in different))
 
 
 def smooth_map(size: int, out: int, factor: float | None, cubic: bool, align_corners: bool) -> AxisMap:
@@ -100,8 +103,7 @@ def smooth_map(size: int, out: int, factor: float | None, cubic: bool, align_cor
 
     Output p lies at u = (p + ½)/f − ½ between the inputs, where f is the factor or out/size, or at p (size − 1)/(out − 1)
     with aligned corners. Linear: weights 1 − t and t of ⌊u⌋ and its right neighbour, t = u − ⌊u⌋, with u ≥ 0. Cubic: Keys'
-    kernel with a = −¾ on the four neighbours. Neighbours outside are the entry at the border. With a factor that leaves the
-    size as it is, some devices copy the axis; others interpolate.
+    kernel with a = −¾ on the four neighbours. Neighbours outside are the entry at the border.
 
     Args:
         size: entries of the axis.
@@ -125,8 +127,9 @@ def smooth_map(size: int, out: int, factor: float | None, cubic: bool, align_cor
     matrix = sp.csr_array(sp.coo_array((weights.ravel(), (rows.ravel(), columns.ravel())), shape=(out, size)))
     # u is wrong by at most 4 (size + 1) ε, and weights by twice that: no slope of a kernel is above 2.
     error = 16 * EPS * (size + 1) * math.sqrt(4 * out)
-    same = out == size and factor is not None and factor != 1 and not align_corners
-    return AxisMap((matrix, sp.csr_array(sp.eye_array(size))) if same else (matrix,), error)
+    if out == size and factor not in (None, 1.0) and not align_corners:  # some kernels of torch copy the axis
+        return AxisMap((matrix, sp.csr_array(sp.eye_array(size))), error)
+    return AxisMap((matrix,), error)
 
 
 def _keys(t: Float64) -> Float64:

@@ -101,7 +101,7 @@ def test_interpolation_has_the_norm_of_its_matrix(mode, aligned, data):
 
 @pytest.mark.parametrize(("layer", "shape", "expected"), [
     (nn.Upsample(scale_factor=2), (1, 3, 4), 2), (nn.UpsamplingNearest2d(scale_factor=3), (2, 2, 2), 3), (nn.Upsample(size=4), (1, 4), 1),
-    (nn.Upsample(size=2), (1, 4), 1), (nn.Upsample(size=5), (1, 3), np.sqrt(2)), (nn.Upsample(size=3, mode="linear"), (1, 1), np.sqrt(3)),
+    (nn.Upsample(size=2), (1, 4), 1), (nn.Upsample(scale_factor=(1.0, 1.5)), (1, 3, 2), np.sqrt(2)), (nn.Upsample(size=5), (1, 3), np.sqrt(2)), (nn.Upsample(size=3, mode="linear"), (1, 1), np.sqrt(3)),
     (nn.UpsamplingBilinear2d(size=3), (1, 2, 2), 1.5), (nn.Upsample(size=2, mode="area"), (1, 4), np.sqrt(0.5)),
 ], ids=str)  # fmt: skip
 def test_interpolation_by_hand(layer, shape, expected):
