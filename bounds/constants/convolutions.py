@@ -61,7 +61,8 @@ def padded(index: Int64, size: int, mode: str) -> Int64:
     if mode == "replicate":
         return index.clip(0, size - 1)
     if mode == "reflect":
-        return size - 1 - np.abs(size - 1 - np.abs(index))
+        mirrored: Int64 = size - 1 - np.abs(size - 1 - np.abs(index))
+        return mirrored
     return np.where((index >= 0) & (index < size), index, -1)
 
 
