@@ -50,18 +50,22 @@ def refuse_bypass(module: nn.Module, name: str) -> None:
                 raise InputError(f"{where}: {_REMOVERS[parent.__name__]}")
     if hooks:
         raise InputError(f"{where} has forward hooks, which may change its map; remove them")
+    if "_orig_mod" in module._modules:
+        raise InputError(f"{where} was made by torch.compile; pass the network that was compiled (_orig_mod)")
     if module._compiled_call_impl is not None:
         raise InputError(f"{where} was compiled in place; pass copy.deepcopy(module), which is not compiled")
     refuse_replaced(replaced_methods(vars(module), type(module)), type(module), where)
 
 
 def refuse_other_class(kind: type[nn.Module], known: type[nn.Module], name: str) -> None:
-    """Refuse a class that replaces, or whose bases below the known one replace, a method of the known class.
+    """Refuse a class if it or a base that the known class does not have replaces a method of the known class.
 
     Raises:
         InputError: by the module's name.
     """
-    for parent in kind.__mro__[: kind.__mro__.index(known)]:
+    for parent in kind.__mro__:
+        if parent in known.__mro__:
+            continue
         found = replaced_methods(vars(parent), known) + [key for key in vars(parent) if key in _REACHED_BY]
         refuse_replaced(found, known, f"layer {name!r} ({kind.__name__})")
 

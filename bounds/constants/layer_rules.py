@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.constants.axis_maps import (
@@ -107,7 +108,7 @@ def _unflatten(module: Any, shape: Shape) -> Step:
     _expect(isinstance(module.dim, int), shape, "an axis by number, as names are not followed")
     axis = module.dim % (len(shape) + 1) - 1
     sizes = tuple(module.unflattened_size)
-    if sizes.count(-1) == 1 and axis >= 0:
+    if sizes.count(-1) == 1 and axis >= 0 and 0 not in sizes:
         sizes = tuple(shape[axis] // -math.prod(sizes) if size == -1 else size for size in sizes)
     fits = axis >= 0 and math.prod(sizes) == shape[axis] and min(sizes) > 0
     _expect(fits, shape, f"an axis {module.dim} behind the batch axis that becomes {tuple(module.unflattened_size)}")
@@ -179,7 +180,8 @@ def _convolution_step(module: Any, shape: Shape, weight: Float64) -> Step:
 def _batch_norm(module: Any, shape: Shape) -> Step:
     if module.running_mean is None or module.running_var is None:
         raise InputError("it has no running statistics, so that its output depends on the batch; track_running_stats=True")
-    _expect(shape[0] == module.num_features and len(shape) in _RANKS[type(module)], shape, f"{module.num_features} channels")
+    ranks = _RANKS[type_before_parametrizations(module)]
+    _expect(shape[0] == module.num_features and len(shape) in ranks, shape, f"{module.num_features} channels")
     variance = _values(module.running_var, "running variance") + module.eps
     if not (variance > 0).all():
         raise InputError(f"its running variance plus eps is {variance.min():.3g}, not positive; repair the checkpoint")
@@ -494,4 +496,5 @@ REASONS: dict[type[nn.Module], str] = {
     **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell), _RECURRENT),
     **dict.fromkeys((nn.Embedding, nn.EmbeddingBag), _INDICES),
     **dict.fromkeys((nn.GLU, nn.Bilinear), _PRODUCT),
+    **dict.fromkeys((nn.DataParallel, nn.parallel.DistributedDataParallel), "it wraps a network; pass its .module"),
 }

@@ -83,7 +83,8 @@ def network_lipschitz(
             known. Another module with its own `forward` needs a rule: its children do not show what it does with them.
         input_shape: (d,), (C, L), (C, H, W) or (C, D, H, W), without the batch axis.
         input_name: what messages call the shape.
-        rules: for classes of your own, a function from module and input shape to its `LayerConstant`.
+        rules: for classes of your own, a function from module and input shape to its `LayerConstant`. A rule comes before
+            what is known of a class, containers and blocks included.
 
     Raises:
         InputError: a layer without a rule, in training mode, with hooks, with replaced methods, with weights that are not
@@ -101,7 +102,7 @@ def network_lipschitz(
     refuse_global_hooks()
     steps: list[Step] = []
     start = shape
-    for name, leaf in _leaves(module, ""):
+    for name, leaf in _leaves(module, "", rules or {}):
         step = _step(name, leaf, shape, rules or {})
         before = steps[-1] if steps else None
         folded = None
@@ -173,14 +174,14 @@ def residual_constant(
     )
 
 
-def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+def _leaves(module: nn.Module, name: str, rules: Rules) -> Iterator[tuple[str, nn.Module]]:
     """Layers in the order in which they run; a module that stands twice runs twice."""
     refuse_bypass(module, name)
-    if isinstance(module, nn.Sequential):
+    if isinstance(module, nn.Sequential) and type_before_parametrizations(module) not in rules:
         refuse_other_class(type(module), nn.Sequential, name)
         for key, child in module._modules.items():
             if child is not None:
-                yield from _leaves(child, f"{name}.{key}" if name else key)
+                yield from _leaves(child, f"{name}.{key}" if name else key, rules)
     else:
         yield name, module
 

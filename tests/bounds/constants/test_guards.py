@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 
-from kd2m_theory.bounds.constants.layers import network_lipschitz
+from kd2m_theory.bounds.constants.layers import LayerConstant, network_lipschitz
 from kd2m_theory.errors import InputError
 
 
@@ -46,6 +46,11 @@ def convolution():
     return nn.Sequential(nn.Unflatten(1, (1, 2)), layer)
 
 
+class Caller(nn.Module):
+    def __call__(self, x):
+        return 2 * super().__call__(x)
+
+
 class Twice(nn.Module):
     def forward(self, weight):
         return 2 * weight
@@ -78,6 +83,7 @@ def subclassed_weight():
 BYPASSES = {
     "forward of a container": (lambda: sequential(forward=lambda self, x: 2 * self[0](x)), "has a forward of its own"),
     "call of a container": (lambda: sequential(__call__=lambda self, x: 2 * nn.Sequential.__call__(self, x)), "has a __call__ of its own"),
+    "call of a later base": (lambda: type("Changed", (nn.Sequential, Caller), {})(identity()), "has a __call__ of its own"),
     "iteration of a container": (lambda: sequential(__iter__=lambda self: iter([lambda x: 2 * x])), "has a __iter__ of its own"),
     "attributes of a container": (
         lambda: sequential(_modules=property(lambda self: {"0": lambda x: 2 * x}, lambda self, value: None)), "has a _modules of its own",
@@ -131,6 +137,21 @@ def test_weights_that_hooks_compute_are_refused_with_the_way_out(change, message
         network_lipschitz(layer, (2,))
 
 
+def test_a_rule_covers_a_container_that_has_a_forward_of_its_own():
+    class Halved(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) / 2
+
+    def rule(module, shape):
+        inner = network_lipschitz(nn.Sequential(*module), shape)
+        return LayerConstant(name="", upper=inner.upper / 2, exact=False, how="half", output_shape=inner.output_shape)
+
+    network = nn.Sequential(Halved(identity(), nn.ReLU()))
+    assert network_lipschitz(network, (2,), rules={Halved: rule}).upper == pytest.approx(0.5, rel=1e-12)
+    with pytest.raises(InputError, match="has a forward of its own"):
+        network_lipschitz(network, (2,))
+
+
 class Random(nn.Module):
     def forward(self, weight):
         return weight * torch.rand(())
@@ -149,6 +170,9 @@ def test_parametrised_weights_are_those_that_the_layer_uses():
     layer.eval()
     assert network_lipschitz(layer, (2,)).upper == pytest.approx(0.5, rel=1e-12)
     assert network_lipschitz(parametrizations.weight_norm(identity()).eval(), (2,)).upper == pytest.approx(1, rel=1e-6)
+    norm = nn.BatchNorm1d(2).eval()
+    parametrize.register_parametrization(norm, "weight", Half())
+    assert network_lipschitz(norm.eval(), (2,)).upper == pytest.approx(0.5, rel=1e-4)
     layer.parametrizations.train()  # the layer itself is not
     with pytest.raises(InputError, match="training mode"):
         network_lipschitz(layer, (2,))

@@ -355,6 +355,8 @@ def without(**changes):
     (nn.TransformerEncoderLayer(4, 2), (3, 4), r"behind the last attention layer.*rules=\{TransformerEncoderLayer: …\}"),
     (nn.Embedding(4, 2), (3,), "takes indices.*with the vectors as input"),
     (nn.LSTM(4, 2), (3, 4), "returns a tuple"),
+    (nn.DataParallel(nn.ReLU()), (4,), "pass its .module"),
+    (nn.Unflatten(1, (0, -1)), (4,), "that becomes"),
     (nn.GLU(), (4,), "multiplies parts of its input"),
     (nn.Conv2d(3, 2, 3, padding=8, padding_mode="reflect"), (3, 8, 8), "too small for padding 8 in mode 'reflect', at most 7"),
     (nn.CircularPad1d(4), (1, 3), "too small for padding 4 in mode 'circular', at most 3"),
@@ -403,6 +405,15 @@ def without(**changes):
 def test_refusals(module, shape, message):
     with pytest.raises(InputError, match=message):
         network_lipschitz(module, shape)
+
+
+@pytest.mark.long  # torch.compile takes seconds to load
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_networks_are_refused_with_the_way_out():
+    compiled = torch.compile(nn.ReLU(), backend="eager")
+    with pytest.raises(InputError, match=r"pass the network that was compiled \(_orig_mod\)"):
+        network_lipschitz(compiled, (4,))
+    assert network_lipschitz(compiled._orig_mod, (4,)).upper == 1
 
 
 def test_integer_weights_are_refused():

@@ -63,7 +63,9 @@ def test_distances_never_grow_faster_than_the_constant():
 
 
 @given(
-    st.lists(st.one_of(st.floats(-3, 3).map(lambda x: round(x, 6)), st.sampled_from([0.0, 1.0, 1.0, 2.0])), min_size=1, max_size=7),
+    st.lists(
+        st.one_of(st.floats(-3, 3).map(lambda x: round(x, 6)), st.sampled_from([0.0, 1.0, 1.0, 2.0])), min_size=1, max_size=7
+    ),
     st.sampled_from([1.0, 1e-170, 1e200]),
 )
 def test_norm_of_weighted_centring_is_that_of_the_matrix(gamma, scale):
