@@ -116,15 +116,14 @@ class _Axis:
         Circular: T = size is the torus itself (with stride 1 where the stride does not divide it), and A repeats or drops
         outputs of C: ‖A‖² ≤ (largest multiplicity)·‖C‖², with equality if all outputs occur equally often.
 
-        Reflect, replicate: A = B R, where R pads x and B is the convolution of what is padded, which reads no zero. Every
-        entry of R x is one of x, so that ‖R‖² is the largest number of places that one entry of x has in it.
+        Reflect, replicate: A = B R, where R x has what is read of the padded x and B is the convolution of that, without
+        zeros. Every entry of R x is one of x, so that ‖R‖² is the largest number of places that one entry of x has in it.
         """
         offsets = self.offsets[self.alive]
         if self.mode in ("reflect", "replicate"):
-            first, last = int(offsets.min()), self.stride * (self.out - 1) + int(offsets.max())
-            whole_axis = np.arange(min(first, 0), max(last + 1, self.size))
-            copies = int(np.bincount(padded(whole_axis, self.size, self.mode)).max())
-            inner = _Axis(len(whole_axis), self.out, self.offsets - whole_axis[0], self.stride, "zeros")
+            places = np.unique(self.stride * np.arange(self.out)[:, None] + offsets)
+            copies = int(np.bincount(padded(places, self.size, self.mode)).max())
+            inner = _Axis(int(places[-1] - places[0]) + 1, self.out, offsets - places[0], self.stride, "zeros")
             inner_offsets, stride, points, repeat, exact = inner.torus()
             return inner_offsets, stride, points, repeat * copies, exact and copies == 1
         if self.mode == "circular":

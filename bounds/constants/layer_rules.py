@@ -469,10 +469,10 @@ def changes_in_training(module: nn.Module) -> bool:
     return isinstance(module, (*_DROPOUTS, *_RANKS, nn.RReLU))
 
 
-_ATTENTION = (
-    "attention has no Lipschitz constant over all inputs (Kim, Papamakarios and Mnih 2021, theorem 3.1): take the features "
-    "behind the last attention layer, so that the head is what follows it; or, if your inputs are bounded, pass a constant "
-    "for them in rules={{{0}: …}}"
+ATTENTION = (
+    "dot-product attention has no Lipschitz constant over all inputs (Kim, Papamakarios and Mnih 2021, theorem 3.1): take the "
+    "features behind the last attention layer, so that the head is what follows it; or, if your inputs are bounded, pass a "
+    "constant for them in rules={{{0}: …}}"
 )
 _RECURRENT = "it returns a tuple and runs over time; take the features behind it, or pass rules={{{0}: …}}"
 _INDICES = (
@@ -491,7 +491,7 @@ REASONS: dict[type[nn.Module], str] = {
             nn.TransformerDecoder,
             nn.TransformerDecoderLayer,
         ),
-        _ATTENTION,
+        ATTENTION,
     ),
     **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell), _RECURRENT),
     **dict.fromkeys((nn.Embedding, nn.EmbeddingBag), _INDICES),

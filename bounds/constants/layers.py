@@ -20,7 +20,7 @@ from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizat
 
 from kd2m_theory.bounds.constants.convolutions import matrix_norm
 from kd2m_theory.bounds.constants.guards import refuse_bypass, refuse_global_hooks, refuse_other_class
-from kd2m_theory.bounds.constants.layer_rules import REASONS, RESHAPING, RULES, Shape, Step, changes_in_training
+from kd2m_theory.bounds.constants.layer_rules import ATTENTION, REASONS, RESHAPING, RULES, Shape, Step, changes_in_training
 from kd2m_theory.bounds.constants.residual import Branches, branches_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS, TINY
@@ -231,8 +231,9 @@ def _sum(branches: Branches, shape: Shape, rules: Rules) -> Step:
 
 def _no_rule(name: str, kind: type[nn.Module]) -> str:
     what = f"layer {name!r} is a {kind.__name__}, which no rule covers"
-    if kind in REASONS:
-        return f"{what}: {REASONS[kind].format(kind.__name__)}"
+    reason = REASONS.get(kind, ATTENTION if "attention" in kind.__name__.lower() else None)
+    if reason is not None:
+        return f"{what}: {reason.format(kind.__name__)}"
     return f"{what}; pass rules={{{kind.__name__}: …}} or build the network from nn.Sequential and Residual"
 
 

@@ -353,6 +353,7 @@ def without(**changes):
     (nn.InstanceNorm1d(2, track_running_stats=True), (2, 3), "training mode"),
     (nn.MultiheadAttention(4, 2), (3, 4), "no Lipschitz constant over all inputs .Kim"),
     (nn.TransformerEncoderLayer(4, 2), (3, 4), r"behind the last attention layer.*rules=\{TransformerEncoderLayer: …\}"),
+    (type("SelfAttention", (nn.Module,), {})(), (3, 4), r"dot-product attention has no.*rules=\{SelfAttention: …\}"),
     (nn.Embedding(4, 2), (3,), "takes indices.*with the vectors as input"),
     (nn.LSTM(4, 2), (3, 4), "returns a tuple"),
     (nn.DataParallel(nn.ReLU()), (4,), "pass its .module"),

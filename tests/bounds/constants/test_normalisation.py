@@ -50,6 +50,22 @@ def test_the_constant_is_attained_where_nothing_varies_and_never_exceeded(layer,
     assert steepest(layer, shape, draws=2) <= found.upper * (1 + 1e-9)
 
 
+@given(st.integers(1, 3), st.integers(1, 3), st.lists(st.integers(1, 3), max_size=2), st.integers(0, 99))
+def test_law_of_group_norm_over_shapes(groups, in_group, sizes, seed):
+    shape = (groups * in_group, *sizes)
+    layer = drawn(nn.GroupNorm(groups, shape[0], eps=0.1), seed).double()
+    found = network_lipschitz(layer, shape)
+    batch = torch.zeros(2, *shape, dtype=torch.float64)  # two: torch refuses one entry per group of one sample
+    flat, near = (
+        torch.autograd.functional.jacobian(
+            lambda x: layer(x)[0], batch + scale * torch.randn(batch.shape, dtype=torch.float64)
+        ).reshape(batch[0].numel(), 2, -1)[:, 0]
+        for scale in (0.0, 0.2)
+    )
+    assert torch.linalg.matrix_norm(flat, 2).item() == pytest.approx(found.upper, rel=1e-9, abs=1e-12)
+    assert torch.linalg.matrix_norm(near, 2).item() <= found.upper * (1 + 1e-12) + 1e-12
+
+
 def test_distances_never_grow_faster_than_the_constant():
     """Not the Jacobian: pairs of inputs, through the place where the layer is steepest."""
     layer = drawn(nn.LayerNorm(6, eps=1e-2)).double()
