@@ -20,8 +20,9 @@ from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizat
 
 from kd2m_theory.bounds.constants.convolutions import matrix_norm
 from kd2m_theory.bounds.constants.guards import refuse_bypass, refuse_global_hooks, refuse_other_class
-from kd2m_theory.bounds.constants.layer_rules import ATTENTION, REASONS, RESHAPING, RULES, Shape, Step, changes_in_training
+from kd2m_theory.bounds.constants.layer_rules import ATTENTION, REASONS, RULES, changes_in_training
 from kd2m_theory.bounds.constants.residual import Branches, branches_of
+from kd2m_theory.bounds.constants.steps import RESHAPING, Shape, Step
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.scale import exponent_of, product_up, round_up, shifted_up

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from kd2m_theory import InputError
-from kd2m_theory.bounds.constants import layer_rules
+from kd2m_theory.bounds.constants import activation_rules
 from kd2m_theory.bounds.constants.layers import LayerConstant, network_lipschitz
 from kd2m_theory.shared_state import one_blas_thread
 
@@ -83,7 +83,7 @@ def test_steepest_slopes_are_proved_by_interval_arithmetic(name, near):
     with mpmath.workdps(40):
         top = mpmath.findroot(lambda x: formulas(mpmath.exp(x), x, mpmath.mp)[name][1], near)
         attained = formulas(mpmath.exp(top), top, mpmath.mp)[name][0]
-        constant = getattr(layer_rules, name)
+        constant = getattr(activation_rules, name)
         assert 0 <= (mpmath.mpf(constant) - attained) / attained < 1e-13
     boxes, proved = [(-20.0 + k, -19.0 + k) for k in range(40)], 0
     while boxes:
@@ -103,9 +103,9 @@ def test_gelu_has_a_closed_form():
     with mpmath.workdps(40):
         sharp = (1 + mpmath.erf(1)) / 2 + mpmath.exp(-1) / mpmath.sqrt(mpmath.pi)
         assert mpmath.almosteq(sharp, mpmath.diff(lambda x: x * mpmath.ncdf(x), mpmath.sqrt(2)), 1e-20)
-        assert 0 <= layer_rules._GELU - sharp < 1e-13
+        assert 0 <= activation_rules._GELU - sharp < 1e-13
         silu = mpmath.findroot(lambda x: x * mpmath.tanh(x / 2) - 2, 2.4)
-        assert 0 <= layer_rules._SILU - (mpmath.mpf(1) / 2 + silu / 4) < 1e-13
+        assert 0 <= activation_rules._SILU - (mpmath.mpf(1) / 2 + silu / 4) < 1e-13
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 7])
