@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.hooks import RemovableHandle
 
 from kd2m_theory.checks import did_you_mean
@@ -433,8 +434,10 @@ def quantised(model: nn.Module) -> bool:
 def _may_be_head(module: nn.Module) -> bool:
     if isinstance(module, nn.Linear) or _is_quantised(module) or isinstance(getattr(module, "base_layer", None), nn.Linear):
         return True
-    weight = getattr(module, "_parameters", {}).get("weight")
-    return weight is not None and not is_lazy(weight) and weight.ndim == 2
+    if isinstance(module, torch.jit.ScriptModule):
+        return False
+    weight = module._parameters.get("weight")
+    return is_parametrized(module, "weight") or (weight is not None and not is_lazy(weight) and weight.ndim == 2)
 
 
 def _first(given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
