@@ -82,20 +82,29 @@ class _Rows:
         Raises:
             InputError: the numbers of rows disagree, or one of the networks refuses.
         """
-        for probe, inputs, logits, features in zip(probes, batch[:2], self.logits, self.features, strict=True):
-            made, entered = probe.run(inputs)
-            logits.append(made)
-            if entered is not None:
-                features.append(entered)
-        sizes = {f"{role} logits": len(made[-1]) for role, made in zip(_ROLES, self.logits, strict=True)}
-        if batch.labels is None:
-            self.unlabelled = True
-        else:
-            self.labels.append(label_batch(batch.labels))
-            sizes["labels"] = len(self.labels[-1])
+        made = [probe.run(inputs) for probe, inputs in zip(probes, batch[:2], strict=True)]
+        labels = None if batch.labels is None else label_batch(batch.labels)
+        sizes = {f"{role} logits": len(logits) for role, (logits, _) in zip(_ROLES, made, strict=True)}
+        if labels is not None:
+            sizes["labels"] = len(labels)
         if len(set(sizes.values())) > 1:
             listed = ", ".join(f"{size} {name}" for name, size in sizes.items())
             raise InputError(f"batch {number} has {listed}; each needs one row per input, in the same order")
+        flat = next((probe for probe in probes if probe.flat), None)
+        if labels is None and flat is not None:  # labels tell one logit per input from one input without its batch axis
+            raise InputError(
+                f"{flat.title} returns logits of one axis, {sizes[f'{flat.role} logits']} numbers; expected batch × classes. "
+                "If each is the one logit of an input, pass logits=lambda output: output[:, None]"
+            )
+        if not len(made[0][0]):
+            return
+        self.unlabelled = self.unlabelled or labels is None
+        if labels is not None:
+            self.labels.append(labels)
+        for k, (logits, features) in enumerate(made):
+            self.logits[k].append(logits)
+            if features is not None:
+                self.features[k].append(features)
 
     def check(self) -> None:
         if not self.logits[0]:
@@ -120,6 +129,8 @@ def extract(
     where = logits if isinstance(logits, tuple) else (logits, logits)
     if len(where) != 2:
         raise InputError(f"logits is a tuple of {len(where)}; give one place for both networks, or (teacher's, student's)")
+    if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
+        raise InputError(f"the loader is of type {type(loader).__name__}; pass a DataLoader, or any iterable of batches")
     probes = (
         Probe(teacher, "teacher", heads[0], features[0], where[0]),
         Probe(student, "student", heads[1], features[1], where[1]),
@@ -147,9 +158,10 @@ def extract(
     whole = all(rows.features)
     _tell(probes, whole, progress)
     made = [torch.cat(parts) for parts in rows.logits]
-    if all(part.shape[1] == 1 for part in made):  # one logit of a binary classifier: the other class has logit 0
-        made = [torch.cat([torch.zeros_like(part), part], dim=1) for part in made]
-        weight, bias = (None if part is None else torch.cat([torch.zeros_like(part), part]) for part in (weight, bias))
+    if max(part.shape[1] for part in made) <= 2:  # the one logit of a binary classifier: the other class has logit 0
+        if made[0].shape[1] == 1:
+            weight, bias = (None if part is None else torch.cat([torch.zeros_like(part), part]) for part in (weight, bias))
+        made = [torch.cat([torch.zeros_like(part), part], dim=1) if part.shape[1] == 1 else part for part in made]
     provenance = {role: probe.words() for role, probe in zip(_ROLES, probes, strict=True)}
     coarse = {role: kind for role, probe in zip(_ROLES, probes, strict=True) if (kind := probe.coarse)}
     return {

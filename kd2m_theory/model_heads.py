@@ -83,7 +83,7 @@ class Probe:
         map: the head as a linear map, once a batch has shown it; None for one that is not linear.
         apart: whether the features that were asked for are not what enters the head.
         chosen: the head that was found, in words; empty if it was named.
-        entering: shape of what enters the head, without the batch axis.
+        flat: whether the logits of the last batch had one axis.
         coarse: the number format of logits or features, if it is coarser than float32.
         why: why there are no features, in words; empty if there are.
     """
@@ -96,7 +96,7 @@ class Probe:
             )
         if isinstance(where, bool) or not (where is None or isinstance(where, str | int) or callable(where)):
             raise InputError(f"logits is {where!r}; give a name, an index or a function of the output, or a pair of them")
-        self.modules = {
+        self.modules: dict[str, nn.Module] = {
             name: module for whole in (model, self.model) for name, module in whole.named_modules(remove_duplicate=False)
         }
         self.calls: list[_Call] = []
@@ -106,12 +106,20 @@ class Probe:
         self.map: Affine | None = None
         self.mapped = False
         self.coarse = self.chosen = ""
-        self.entering: tuple[int, ...] = ()
+        self.flat = False
         self.apart = False
         self.take: Callable[[Any], Any] | None = None
         self.spot = self.side = None
         if features is not None:
-            place, self.take = (features, None) if isinstance(features, str) else features
+            match features:
+                case str(place):
+                    pass
+                case (str(place), take) if callable(take):
+                    self.take = take
+                case _:
+                    raise InputError(
+                        f"{role}_features is {features!r}; give a module's name, 'name:input', or (name, function) to pool it"
+                    )
             self.spot, self.side = self._spot(place)
         if head is not None and not self.searching:
             self.name = self._head(head)
@@ -197,11 +205,13 @@ class Probe:
             self._annotate(error, given, named)
             raise
         logits = self._exact(self._logits(output))
+        if not len(logits):
+            return logits, None
         if self.searching:
             self._found(logits)
         entered = None
         if self.name is not None:
-            entered, logits = self._entered(logits)
+            entered, logits = self._entered(self.name, logits)
         if self.spot is not None:
             features = self._features()
             self.apart = self.apart or entered is None or not _same_numbers(entered, features)
@@ -231,7 +241,8 @@ class Probe:
                 "has many positions (tokens, pixels), flatten them with a mask, one row per position: classes on the last "
                 "axis, logits[mask] and labels[mask], and pass the rows of both networks to Pair"
             )
-        return logits[:, None] if logits.ndim == 1 else logits
+        self.flat = logits.ndim < 2
+        return logits.reshape(-1, 1) if self.flat else logits
 
     def _taken(self, output: Any) -> Any:
         where = self.where
@@ -279,6 +290,10 @@ class Probe:
         else:
             self.why = "no nn.Linear of it puts out the logits; something comes behind the last one, or there is none"
             for call in heads:
+                if factor := _factor(logits, at_least_single(call.made)):
+                    self.why = (
+                        f"its logits are {factor:.6g} times what {call.site!r} puts out; scale its weight and bias instead"
+                    )
                 if kind := _squashed(logits, at_least_single(call.made)):
                     raise InputError(
                         f"the {self.role} puts out probabilities, the {kind} of {call.site!r}; return the logits themselves, "
@@ -286,24 +301,24 @@ class Probe:
                     )
         self.attach()
 
-    def _entered(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _entered(self, name: str, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the head was applied to, and the logits that it made of it: those in front of a log_softmax, if there is one."""
         calls = list(self.calls)
         if len(calls) != 1:
             raise InputError(
-                f"the {self.role}'s head {self.name!r} ran {len(calls)} times in one forward pass; "
+                f"the {self.role}'s head {name!r} ran {len(calls)} times in one forward pass; "
                 "a classifier runs once: name that layer"
             )
         entered, made = calls[0].entered, calls[0].made
         if not _matrix(entered):
             found = f"shape {tuple(entered.shape)}" if isinstance(entered, torch.Tensor) else described(entered)
             raise InputError(
-                f"what enters the {self.role}'s head {self.name!r} has {found}, not batch × features; pool or flatten before "
-                f"the head, or pass {self.role}_features=({self.name + ':input'!r}, function) with one that does"
+                f"what enters the {self.role}'s head {name!r} has {found}, not batch × features; pool or flatten before "
+                f"the head, or pass {self.role}_features=({f'{name}:input'!r}, function) with one that does"
             )
         if not isinstance(made, torch.Tensor):
             raise InputError(
-                f"the {self.role}'s head {self.name!r} returns {described(made)}, not the logits; name the layer inside"
+                f"the {self.role}'s head {name!r} returns {described(made)}, not the logits; name the layer inside"
             )
         made = at_least_single(made)
         if made.shape == logits.shape and _is_log_softmax(logits, made):
@@ -311,17 +326,16 @@ class Probe:
         off = (made.double() - logits.double()).abs().max().item() if made.shape == logits.shape else float("inf")
         if not off <= _SAME_OUTPUT * max(1.0, made.double().abs().max().item()) and not made.isnan().any():
             raise InputError(
-                f"the {self.role}'s output is not what its head {self.name!r} makes (they differ by {off:.3g}); "
+                f"the {self.role}'s output is not what its head {name!r} makes (they differ by {off:.3g}); "
                 f"return the logits themselves, without softmax or scaling, or pass {self.role}_head=None and "
-                f"{self.role}_features={self.name + ':input'!r} for features without a head"
+                f"{self.role}_features={f'{name}:input'!r} for features without a head"
             )
         if not self.mapped:
             self.mapped = True
             self.detach()
-            self.map = affine_map(self.modules[self.name], calls[0].entered, calls[0].made)
+            self.map = affine_map(self.modules[name], calls[0].entered, calls[0].made)
             self.attach()
         entered = self._exact(entered)
-        self.entering = tuple(entered.shape[1:])
         return (entered if self.map is None else self.map.features(entered)), logits
 
     def _features(self) -> torch.Tensor:
@@ -397,9 +411,9 @@ def affine_map(module: nn.Module, entered: torch.Tensor, made: torch.Tensor) -> 
         weight, bias = (images[1:] - images[0]).T.contiguous(), images[0]
         if _replays(weight, bias, z, a):
             return Affine(weight, bias, words=f"{type(module).__name__} around nn.Linear")
-    weight = getattr(module, "weight", None)
-    if isinstance(weight, torch.Tensor) and weight.ndim == 2 and weight.shape == (made.shape[1], entered.shape[1]):
-        rows = normalize(at_least_single(weight).double())
+    own = getattr(module, "weight", None)
+    if isinstance(own, torch.Tensor) and own.shape == (made.shape[1], entered.shape[1]):
+        rows = normalize(at_least_single(own).double())
         cosines = normalize(z) @ rows.T
         scale = ((cosines * a).sum() / (cosines * cosines).sum()).item()
         if (scale * cosines - a).abs().max() <= max(1e-4, 4 * torch.finfo(made.dtype).eps) * abs(scale):
@@ -415,11 +429,9 @@ def _replays(weight: torch.Tensor, bias: torch.Tensor | None, z: torch.Tensor, a
     return bool(((z @ weight.T + offset - a).abs().amax(dim=1) <= _REPLAY * terms).all())
 
 
-def _weight_and_bias(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _weight_and_bias(module: nn.Linear) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Copies, on the CPU."""
-    weight, bias = (None if part is None else at_least_single(part).clone() for part in (module.weight, module.bias))
-    assert weight is not None
-    return weight, bias
+    return at_least_single(module.weight).clone(), None if module.bias is None else at_least_single(module.bias).clone()
 
 
 def _is_quantised(module: nn.Module) -> bool:
@@ -462,6 +474,13 @@ def _squashed(logits: torch.Tensor, made: torch.Tensor) -> str:
     made = made.double()
     made_by = {"sigmoid": made.sigmoid()} | ({"softmax": made.softmax(dim=1)} if made.shape[1] > 1 else {})
     return next((name for name, values in made_by.items() if _near(logits, values)), "")
+
+
+def _factor(logits: torch.Tensor, made: torch.Tensor) -> float:
+    """The number that a head's output was multiplied with; 0 if it is not that."""
+    made, logits = made.double(), logits.double()
+    factor = ((made * logits).sum() / (made * made).sum()).item()
+    return factor if (factor * made - logits).abs().max() <= 1e-4 * logits.abs().max() else 0.0
 
 
 def _near(values: torch.Tensor, others: torch.Tensor) -> bool:

@@ -105,6 +105,9 @@ def test_a_linear_network_is_its_own_head():
 
 def test_a_head_that_is_not_found_leaves_logits_and_a_reason():
     odd = Net(after=lambda logits: 2 * logits)
+    with pytest.warns(UserWarning, match=r"has no head: its logits are 2 times what 'out' puts out; scale its weight and bias"):
+        Pair.from_models(Net(), odd, BATCHES)
+    odd.after = lambda logits: 2 * logits + 1
     with pytest.warns(
         UserWarning, match=r"the student \(Net\) has no head: no nn.Linear of it puts out the logits; .*student_head="
     ):
@@ -430,6 +433,39 @@ def test_one_logit_of_a_binary_classifier_is_two_with_zero_first():
         close(pair.apply_head(pair.features_teacher), pair.logits_teacher)
 
 
+def test_one_logit_beside_two():
+    teacher, student = Net(), Net(nn.Linear(5, 1))
+    teacher.out = nn.Linear(5, 2)
+    for first, second in ((teacher, student), (student, teacher)):
+        pair = Pair.from_models(first, second, [(X, Y % 2)])
+        for model, logits in ((first, pair.logits_teacher), (second, pair.logits_student)):
+            made = by_hand(model, X)
+            odds = made[:, 0] if made.shape[1] == 1 else made[:, 1] - made[:, 0]
+            close(logits[:, 1] - logits[:, 0], odds)
+        close(pair.apply_head(pair.features_teacher), pair.logits_teacher)
+
+
+def test_inputs_without_their_batch_axis_are_no_rows_of_single_logits():
+    with pytest.raises(
+        InputError, match=r"the teacher \(Linear\) returns logits of one axis, 3 numbers; expected batch × classes"
+    ):
+        Pair.from_models(nn.Linear(4, 3), nn.Linear(4, 3), [X[0], X[1]], None, None)
+    with pytest.raises(InputError, match="batch 0 has 3 teacher logits, 3 student logits, 1 labels"):
+        Pair.from_models(nn.Linear(4, 3), nn.Linear(4, 3), TensorDataset(X, Y), None, None)
+
+
+def test_batches_without_rows_are_left_out():
+    teacher, student = Net(), Net()
+    empty = (X[:0], Y[:0])
+    pair, plain = (Pair.from_models(teacher, student, each) for each in ([empty, *BATCHES, empty], BATCHES))
+    np.testing.assert_array_equal(pair.logits_teacher, plain.logits_teacher)
+    np.testing.assert_array_equal(pair.features_student, plain.features_student)
+    with pytest.raises(InputError, match="the loader gave no batch"):
+        Pair.from_models(teacher, student, [empty])
+    with pytest.raises(InputError, match="the loader is of type int; pass a DataLoader"):
+        Pair.from_models(teacher, student, 5)
+
+
 # Features
 
 
@@ -455,6 +491,9 @@ def test_features_of_any_module():
         InputError, match=r"teacher_features='conv:output' is 6×4×3×3 float32, not batch × features; name .*z.mean"
     ):
         Pair.from_models(model, model, batch, teacher_features="conv")
+    for wrong in (3, ("pool",), ("pool", "mean")):
+        with pytest.raises(InputError, match=r"teacher_features is .*; give a module's name, 'name:input', or"):
+            Pair.from_models(model, model, batch, teacher_features=wrong)
     with pytest.raises(InputError, match="has no module 'pol'; did you mean 'pool'"):
         Pair.from_models(model, model, batch, teacher_features="pol")
 
