@@ -10,7 +10,7 @@ from torch import nn
 from kd2m_theory.errors import InputError
 from kd2m_theory.model_heads import ON_REQUEST, Place, Probe, Where, quantised
 from kd2m_theory.model_inputs import Batch, label_batch, moved, taken_apart
-from kd2m_theory.model_state import as_found, random_state_kept, spread
+from kd2m_theory.model_state import as_found, move, random_state_kept
 from kd2m_theory.terminal import complain, watched
 
 _ROLES = ("teacher", "student")
@@ -61,9 +61,8 @@ def _move(probe: Probe, place: torch.device) -> None:
         InputError: it has weights in a number format that the device lacks, or none at all (the device "meta").
     """
     try:
-        if not spread(probe.model):
-            probe.model.to(place)
-    except (TypeError, NotImplementedError) as error:  # PyTorch's errors for either
+        move(probe.model, place)
+    except (TypeError, NotImplementedError, ValueError) as error:  # PyTorch's errors, and that of 4-bit networks
         raise InputError(f"{probe.title} cannot be moved to {str(place)!r}: {error}") from None
 
 
@@ -140,7 +139,7 @@ def extract(
     with random_state_kept(place), as_found(*(probe.model for probe in probes)):
         for probe in probes:
             probe.model.eval()
-            probe.run_eagerly()
+            probe.take_wrappers_off()
             _move(probe, place)
         try:
             for probe in probes:
@@ -198,8 +197,13 @@ def _same_layers(head: nn.Module, other: nn.Module) -> bool:
     return head is other or (
         repr(head) == repr(other)
         and here.keys() == there.keys()
-        and all(isinstance(here[key], torch.Tensor) and torch.equal(here[key].cpu(), there[key].cpu()) for key in here)
+        and all(_same_values(value, there[key]) for key, value in here.items())
     )
+
+
+def _same_values(value: Any, other: Any) -> bool:
+    tensors = isinstance(value, torch.Tensor) and isinstance(other, torch.Tensor)
+    return tensors and value.dtype == other.dtype and torch.equal(value.cpu(), other.cpu())
 
 
 def _tell(probes: tuple[Probe, Probe], whole: bool, progress: bool) -> None:
@@ -217,4 +221,7 @@ def _tell(probes: tuple[Probe, Probe], whole: bool, progress: bool) -> None:
         if probe.chosen:
             complain(f"{probe.title}: the head is {probe.chosen}, the last layer whose output is the logits")
     if whole and (shared := _shared(*probes)):
-        complain(f"{probes[0].title}: the head {probes[0].name!r} is not linear: {shared}")
+        complain(
+            f"{probes[0].title}: the head {probes[0].name!r} is not linear, so bounds on features need both networks to use it and "
+            f"its head_lipschitz. Shared head: {shared}"
+        )

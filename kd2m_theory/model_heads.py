@@ -97,7 +97,9 @@ class Probe:
         if isinstance(where, bool) or not (where is None or isinstance(where, str | int) or callable(where)):
             raise InputError(f"logits is {where!r}; give a name, an index or a function of the output, or a pair of them")
         self.modules: dict[str, nn.Module] = {
-            name: module for whole in (model, self.model) for name, module in whole.named_modules(remove_duplicate=False)
+            name: unwrapped(module)
+            for whole in (model, self.model)
+            for name, module in whole.named_modules(remove_duplicate=False)
         }
         self.calls: list[_Call] = []
         self.taken: list[Any] = []
@@ -358,9 +360,15 @@ class Probe:
             self.coarse = str(values.dtype).removeprefix("torch.")
         return exact
 
-    def run_eagerly(self) -> None:
-        """Run what `Module.compile` compiled as it was written: hooks see inside, and only rounding differs."""
-        for module in self.model.modules():
+    def take_wrappers_off(self) -> None:
+        """Run compiled and replicated parts as they were written: hooks see inside, and only rounding differs.
+
+        This changes the network; `model_state.as_found` changes it back.
+        """
+        for module in list(self.model.modules()):
+            for name, child in module._modules.items():
+                if child is not None:
+                    module._modules[name] = unwrapped(child)
             if vars(module).get("_compiled_call_impl") is not None:
                 vars(module)["_compiled_call_impl"] = None
 

@@ -28,14 +28,17 @@ def as_found(*models: nn.Module) -> Iterator[None]:
     finally:
         for model, home in zip(models, homes, strict=True):
             if len(home) == 1:
-                model.to(next(iter(home)))
+                move(model, next(iter(home)))
         for state in states:
             state.restore()
 
 
-def spread(model: nn.Module) -> bool:
-    """Whether the model's owner has spread it over devices."""
-    return len(_devices(model)) > 1
+def move(model: nn.Module, place: torch.device) -> None:
+    """The model on the device, unless it is there or its owner has spread it over several."""
+    here = _devices(model)
+    there = all(device.type == place.type and place.index in (None, device.index) for device in here)
+    if len(here) == 1 and not there:
+        model.to(place)
 
 
 def _devices(model: nn.Module) -> set[torch.device]:

@@ -18,7 +18,7 @@ from kd2m_theory.version import __version__
 if TYPE_CHECKING:
     from torch import nn
 
-    from kd2m_theory.model_heads import Place
+    from kd2m_theory.model_heads import Place, Where
 
 FORMAT = "kd2m-pair"
 FORMAT_VERSION = "1"
@@ -189,7 +189,7 @@ class Pair:
         device: str = "auto",
         *,
         unpack: Callable[[Any], Any] | None = None,
-        logits: Any = None,
+        logits: "Where | tuple[Where | None, Where | None] | None" = None,
         teacher_features: "Place | None" = None,
         student_features: "Place | None" = None,
         progress: bool = True,

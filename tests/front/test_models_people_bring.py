@@ -210,7 +210,7 @@ def test_a_nonlinear_head_keeps_the_features_at_its_input(capsys):
     close(pair.features_teacher, by_hand(teacher.body, X))
     assert pair.head_weight is None
     assert pair.provenance["shared_head"] == "Sequential, not linear, with the same layers and weights in both networks"
-    assert "the head 'out' is not linear: Sequential" in capsys.readouterr().err
+    assert "the head 'out' is not linear, so bounds on features need" in capsys.readouterr().err
     constant = network_lipschitz(teacher.out, (5,)).upper
     report = audit(pair, head_lipschitz=constant)
     assert report["T1.l1"].holds
@@ -539,6 +539,17 @@ def test_wrapped_networks(wrap, head):
     assert pair.provenance["teacher"] == "Net, head out"
 
 
+@pytest.mark.parametrize("head", ["auto", "out", "out._orig_mod"])
+def test_compiled_and_replicated_parts_run_as_written_and_stay(head):
+    plain, student = Net(), Net()
+    teacher = copy.deepcopy(plain)
+    teacher.body, teacher.out = nn.DataParallel(teacher.body), torch.compile(teacher.out, backend="eager")
+    parts = teacher.body, teacher.out
+    pair = Pair.from_models(teacher, student, BATCHES, teacher_head=head)
+    check(pair, plain, student)
+    assert (teacher.body, teacher.out) == parts
+
+
 def test_names_inside_a_wrapper():
     teacher = Net()
     pair = Pair.from_models(nn.DataParallel(teacher), Net(), BATCHES, teacher_head="module.out")
@@ -636,6 +647,16 @@ def test_models_are_left_as_found(fails):
     assert (model.steps.item(), model.seen, model.table, model.plain.tolist()) == (0, [], {}, [0, 0])
     assert [set(vars(module)) for module in model.modules()] == names
     assert [dict(module._forward_hooks) for module in model.modules()] == hooks
+
+
+def test_a_network_that_cannot_be_moved_is_not_moved():
+    class Fixed(Net):
+        """As networks of 4-bit weights."""
+
+        def to(self, *_args, **_named):
+            raise ValueError("`.to` is not supported for 4-bit models")
+
+    assert Pair.from_models(Fixed(), Fixed(), BATCHES, device="cpu").n == 12
 
 
 def test_lazy_layers_keep_the_shape_that_they_were_given():
