@@ -222,6 +222,6 @@ def _tell(probes: tuple[Probe, Probe], whole: bool, progress: bool) -> None:
             complain(f"{probe.title}: the head is {probe.chosen}, the last layer whose output is the logits")
     if whole and (shared := _shared(*probes)):
         complain(
-            f"{probes[0].title}: the head {probes[0].name!r} is not linear, so bounds on features need both networks to use it and "
-            f"its head_lipschitz. Shared head: {shared}"
+            f"{probes[0].title}: the head {probes[0].name!r} is not linear: bounds on features need both networks to use it, "
+            f"and its head_lipschitz. Shared head: {shared}"
         )

@@ -3,6 +3,7 @@
 import copy
 from collections import OrderedDict, UserDict, namedtuple
 
+import foreign_libraries
 import numpy as np
 import pytest
 import torch
@@ -210,7 +211,7 @@ def test_a_nonlinear_head_keeps_the_features_at_its_input(capsys):
     close(pair.features_teacher, by_hand(teacher.body, X))
     assert pair.head_weight is None
     assert pair.provenance["shared_head"] == "Sequential, not linear, with the same layers and weights in both networks"
-    assert "the head 'out' is not linear, so bounds on features need" in capsys.readouterr().err
+    assert "the head 'out' is not linear: bounds on features need" in capsys.readouterr().err
     constant = network_lipschitz(teacher.out, (5,)).upper
     report = audit(pair, head_lipschitz=constant)
     assert report["T1.l1"].holds
@@ -266,6 +267,30 @@ def test_mappings_go_in_as_keywords_with_their_mask_and_without_labels(kind):
     assert pair.provenance["student"] == "Words, head classifier"
     without_mask = by_hand(teacher, batch["input_ids"], torch.ones_like(batch["attention_mask"]))["logits"]
     assert not np.allclose(pair.logits_teacher[:6], without_mask)
+
+
+def test_bert_and_distilbert_with_masks_and_token_types(monkeypatch):
+    """The classes of `transformers` where they are installed, else a stand-in of their calling convention."""
+    foreign_libraries.install(monkeypatch)
+    import transformers as t
+
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    bert = t.BertForSequenceClassification(t.BertConfig(vocab_size=20, hidden_size=8, num_labels=3, **sizes))
+    small = t.DistilBertForSequenceClassification(
+        t.DistilBertConfig(vocab_size=20, dim=4, n_layers=1, n_heads=2, hidden_dim=8, num_labels=3)
+    )
+    batch = sentences() | {"token_type_ids": torch.zeros(6, 7, dtype=torch.long)}
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    pair = Pair.from_models(
+        bert, small, [batch], unpack=lambda b: (b, {k: b[k] for k in ("input_ids", "attention_mask")}, b["labels"])
+    )
+    for found, model in ((pair.logits_teacher, bert), (pair.logits_student, small)):
+        close(found, by_hand(model, input_ids=ids, attention_mask=mask)["logits"])
+        assert not np.allclose(found, by_hand(model, input_ids=ids)["logits"])
+    close(pair.apply_head(pair.features_teacher), pair.logits_teacher)
+    assert pair.provenance["student"] == "DistilBertForSequenceClassification, head classifier"
+    assert pair.provenance["teacher"] == "BertForSequenceClassification, head classifier"
+    assert audit(pair, only=["T0", "T2.logits.head_aware"]).violations == ()
 
 
 def test_labels_that_a_network_needs_go_in_as_well():
