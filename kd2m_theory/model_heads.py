@@ -323,7 +323,7 @@ class Probe:
                 f"the {self.role}'s head {name!r} returns {described(made)}, not the logits; name the layer inside"
             )
         made = at_least_single(made)
-        if made.shape == logits.shape and _is_log_softmax(logits, made):
+        if made.shape == logits.shape and not torch.equal(made, logits) and _is_log_softmax(logits, made):
             logits = made
         off = (made.double() - logits.double()).abs().max().item() if made.shape == logits.shape else float("inf")
         if not off <= _SAME_OUTPUT * max(1.0, made.double().abs().max().item()) and not made.isnan().any():
@@ -411,7 +411,7 @@ def affine_map(module: nn.Module, entered: torch.Tensor, made: torch.Tensor) -> 
         weight, bias = _weight_and_bias(module)
         if type(module).forward is nn.Linear.forward or _replays(weight, bias, z, a):
             return Affine(weight, bias)
-    if isinstance(getattr(module, "base_layer", None), nn.Linear):
+    if _wraps_linear(module):
         # Whatever the adapter, a linear map is known by what it makes of zero and of the unit vectors.
         d = entered.shape[1]
         points = torch.cat([entered.new_zeros(1, d), torch.eye(d, dtype=entered.dtype, device=entered.device)])
@@ -442,6 +442,11 @@ def _weight_and_bias(module: nn.Linear) -> tuple[torch.Tensor, torch.Tensor | No
     return at_least_single(module.weight).clone(), None if module.bias is None else at_least_single(module.bias).clone()
 
 
+def _wraps_linear(module: nn.Module) -> bool:
+    """Whether it is an adapter around a linear layer, or holds a trained copy of one, by the names that peft gives them."""
+    return any(isinstance(module._modules.get(name), nn.Linear) for name in ("base_layer", "original_module"))
+
+
 def _is_quantised(module: nn.Module) -> bool:
     return type(module).__module__.startswith(("torch.ao.nn.quantized", "torchao."))
 
@@ -452,10 +457,10 @@ def quantised(model: nn.Module) -> bool:
 
 
 def _may_be_head(module: nn.Module) -> bool:
-    if isinstance(module, nn.Linear) or _is_quantised(module) or isinstance(getattr(module, "base_layer", None), nn.Linear):
-        return True
     if isinstance(module, torch.jit.ScriptModule):
         return False
+    if isinstance(module, nn.Linear) or _is_quantised(module) or _wraps_linear(module):
+        return True
     weight = module._parameters.get("weight")
     return is_parametrized(module, "weight") or (weight is not None and not is_lazy(weight) and weight.ndim == 2)
 

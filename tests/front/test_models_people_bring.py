@@ -165,6 +165,32 @@ def test_an_adapter_around_the_head_is_read_with_its_change(head):
     assert pair.provenance["teacher"] == "Net, head out (Adapter around nn.Linear)"
 
 
+class Saved(nn.Module):
+    """As peft's `modules_to_save`: the layer as it was, and the trained copy that runs."""
+
+    def __init__(self, original):
+        super().__init__()
+        self.original_module = original
+        self.modules_to_save = nn.ModuleDict({"default": nn.Linear(original.in_features, original.out_features)})
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.modules_to_save["default"], name)
+
+    def forward(self, x):
+        return self.modules_to_save["default"](x)
+
+
+@pytest.mark.parametrize("head", ["auto", "out"])
+def test_the_trained_copy_of_a_head_is_read(head):
+    teacher = Net(Saved(nn.Linear(5, 3)))
+    pair = Pair.from_models(teacher, Net(), BATCHES, teacher_head=head)
+    close(pair.head_weight, teacher.out.modules_to_save["default"].weight.detach())
+    assert pair.features_teacher.shape == (12, 5)
+
+
 class Cosine(nn.Module):
     def __init__(self, width=5, scale=8.0):
         super().__init__()
