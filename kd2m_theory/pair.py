@@ -19,6 +19,8 @@ from kd2m_theory.version import __version__
 if TYPE_CHECKING:
     from torch import nn
 
+    from kd2m_theory.model_heads import Place, Where
+
 FORMAT = "kd2m-pair"
 FORMAT_VERSION = "1"
 _ARRAYS = (
@@ -195,34 +197,66 @@ class Pair:
         teacher: "nn.Module",
         student: "nn.Module",
         loader: Any,
-        teacher_head: str | None = "fc",
-        student_head: str | None = "fc",
+        teacher_head: str | None = "auto",
+        student_head: str | None = "auto",
         device: str = "auto",
         *,
-        unpack: Callable[[Any], tuple[Any, Any]] | None = None,
+        unpack: Callable[[Any], Any] | None = None,
+        logits: "Where | tuple[Where | None, Where | None] | None" = None,
+        teacher_features: "Place | None" = None,
+        student_features: "Place | None" = None,
         progress: bool = True,
     ) -> "Pair":
         """Run both networks over a loader and keep what enters and leaves their heads.
 
+        The networks run in evaluation mode, without gradients, on one device, and are left as they were found: modes, devices,
+        hooks, buffers, and attributes that `forward` sets. So is torch's random state. A network inside `DataParallel`,
+        `DistributedDataParallel` or `torch.compile` is taken out and runs by itself. Half precision is kept exactly, as
+        float32: the pair is about the numbers that the networks put out.
+
         Args:
-            teacher: any module whose output is a tensor of logits (or has a `.logits`).
+            teacher: any module that puts out a batch of logits.
             student: likewise.
-            loader: iterable of (inputs, labels) or of inputs alone; sized iterables get a progress bar that knows the end.
-            teacher_head: dotted name of the `nn.Linear` that makes the logits; None for logits only.
+            loader: iterable of batches: (inputs, labels); inputs alone; or mappings, which go in as keywords without their
+                "labels" or "label". Sized iterables get a progress bar that knows the end.
+            teacher_head: dotted name of the layer that makes the logits; "auto" finds the last `nn.Linear` (or adapter around
+                one, or cosine or quantised layer) whose output is the logits, and says which; None for logits only.
             student_head: likewise for the student.
             device: "auto" (CUDA if there is one), or a torch device name.
-            unpack: turns one batch of the loader into (inputs, labels or None) when it is neither of the two forms above.
-            progress: show a progress bar on the terminal.
+            unpack: turns one batch of the loader into (inputs, labels) or (teacher inputs, student inputs, labels). Inputs are
+                a tensor, a tuple (positional arguments) or a mapping (keywords); labels may be None.
+            logits: where in an output the logits are: a name, an index, or a function of the output; or a pair of those,
+                (teacher's, student's). If None, the output itself, its `.logits` or "logits", or its only entry.
+            teacher_features: the module whose output the features are, by dotted name; "name:input" for its input; or (name,
+                function) with a function that makes batch × features of it. What enters the head if None. Where the features
+                are not what enters the head, the pair has no head_weight.
+            student_features: likewise for the student, as a projector into the teacher's space; the teacher's head is kept.
+            progress: show a progress bar, and which heads were found, on the terminal (standard error).
 
-        A head that is not an `nn.Linear` is refused by name with a `UserWarning`, and the pair then has logits only.
+        A head that is not linear keeps the features at its input, and the pair has no head_weight: `audit` needs its Lipschitz
+        constant, `head_lipschitz`, and that both networks use this very head. The provenance says whether they do. A network
+        whose head is not found is named in a `UserWarning`, and the pair then has logits only.
 
         Raises:
-            InputError: no such module, a head that the forward pass does not use exactly once, logits that are not what the
-                head makes, an empty loader, or whatever `Pair` refuses.
+            InputError: no such module, inputs that a network cannot be called with, no logits where they were looked for, a
+                head that the forward pass does not use exactly once, logits that are not what it makes, numbers of rows that
+                disagree, an empty loader, or whatever `Pair` refuses.
         """
         from kd2m_theory.extraction import extract
 
-        return cls(**extract(teacher, student, loader, teacher_head, student_head, device, unpack, progress))
+        return cls(
+            **extract(
+                teacher,
+                student,
+                loader,
+                heads=(teacher_head, student_head),
+                features=(teacher_features, student_features),
+                logits=logits,
+                device=device,
+                unpack=unpack,
+                progress=progress,
+            )
+        )
 
     @classmethod
     def from_tokens(

@@ -118,6 +118,27 @@ def test_a_shared_nonlinear_head_by_its_constant():
         audit(networks(20, 0, MATRIX), head_lipschitz=1.0)
 
 
+def test_a_constant_that_the_pair_refutes_is_refused():
+    rng = np.random.default_rng(5)
+    teacher, direction = rng.normal(size=(40, 4)), np.array([1.0, 2.0, 2.0, 0.0]) / 3
+    student = teacher + rng.normal(size=(40, 1)) * direction
+    # |sin(3 u·z)| moves by at most 3 ‖Δz‖, and the logits are that times (1, −1): 3 √2 is the constant.
+    logits = [np.sin(3 * (z @ direction))[:, None] * [1.0, -1.0] for z in (teacher, student)]
+    pair = Pair(teacher, student, logits_teacher=logits[0], logits_student=logits[1])
+    assert audit(pair, only=["T1.directed"], head_lipschitz=3 * math.sqrt(2)).violations == ()
+    with pytest.raises(
+        InputError, match=r"head_lipschitz is 1, but .* of row \d+ move by .*: no head of that constant made both"
+    ):
+        audit(pair, head_lipschitz=1.0)
+    # Heads of their own: the same features, and other logits.
+    other = Pair(teacher, teacher, logits_teacher=logits[0], logits_student=logits[0][:, ::-1])
+    with pytest.raises(InputError, match="its features by 0: no head of that constant"):
+        audit(other, head_lipschitz=100.0)
+    # Rounding of half precision does not refute.
+    rounded = Pair(teacher, teacher, logits_teacher=logits[0], logits_student=torch.tensor(logits[0]).bfloat16().double())
+    audit(rounded, only=["T0"], head_lipschitz=1.0)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -243,7 +243,7 @@ class Run:
 
     def _extract(self, student: nn.Module, data: tuple[Tensor, Tensor]) -> Pair:
         loader = list(zip(*(part.split(BATCH) for part in data), strict=True))
-        return Pair.from_models(self.teacher, student, loader, device=str(self.place), progress=False)
+        return Pair.from_models(self.teacher, student, loader, "fc", "fc", device=str(self.place), progress=False)
 
     def _audit(self, epoch: int) -> None:
         validation = self.folder.pair(epoch, "validation")
