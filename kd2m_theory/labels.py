@@ -24,13 +24,12 @@ def check_class_names(value: Any, name: str = "class_names") -> tuple[Hashable, 
     if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
         raise InputError(f"{name} is {value!r}; pass a list with one name per class, in the order of the columns")
     names = tuple(each.item() if isinstance(each, np.generic) else each for each in value)
+    positions: dict[Hashable, int] = {}
     for k, each in enumerate(names):
         if not isinstance(each, str | bytes | int | float | bool) or each != each:
             raise InputError(f"{name} has {each!r} at position {k}; names are text or numbers")
-        if each in names[:k]:
-            raise InputError(
-                f"{name} has {each!r} twice, at positions {names.index(each)} and {k}; give each class its own name"
-            )
+        if positions.setdefault(each, k) != k:
+            raise InputError(f"{name} has {each!r} twice, at positions {positions[each]} and {k}; give each class its own name")
     return names
 
 

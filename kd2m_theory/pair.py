@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -271,6 +271,60 @@ class Pair:
 
         return cls(**extract(teacher, student, loader, teacher_head, student_head, device, unpack, progress))
 
+    @classmethod
+    def from_predictions(
+        cls,
+        teacher: Any,
+        student: Any,
+        y: Any = None,
+        *,
+        class_names: Sequence[Hashable] | None = None,
+        class_names_student: Sequence[Hashable] | None = None,
+        kind: Literal["probabilities", "logits"] | None = None,
+        other_classes: Literal["refuse", "drop"] = "refuse",
+        probability_floor: float = FLOOR,
+        provenance: Mapping[str, str] | None = None,
+    ) -> "Pair":
+        """The pair of what two models predict for the same inputs, row by row.
+
+        Args:
+            teacher: n × K probabilities or logits, or one column of a binary classifier: an array, or a table with one
+                column per class (pandas, polars, Arrow, or anything that exports `__arrow_c_stream__` or `__dataframe__`).
+            student: likewise. Where both have names, its columns are put into the teacher's order.
+            y: n true classes, as `labels` of `Pair`; among the names of the columns where these are not 0 … K − 1.
+            class_names: names of the columns of an array (of a scikit-learn model: `classes_`), or the order of a table's.
+            class_names_student: of the student's columns, where they are others.
+            kind: what the numbers are. None recognises probabilities: rows ≥ 0 that sum to 1, or one column in [0, 1].
+            other_classes: what to do if the classes differ. "drop" keeps those that both have: predictions are given that the
+                class is one of them, and rows of other classes are left out; the provenance says how much that was.
+            probability_floor: as of `Pair`.
+            provenance: likewise.
+
+        Raises:
+            InputError: classes that differ, rows whose index has another order, names that fit no column, or whatever `Pair`
+                refuses.
+
+        Example:
+            >>> from kd2m_theory import Pair
+            >>> forest, regression = [[0.9, 0.1], [0.0, 1.0]], [[0.3, 0.7], [0.2, 0.8]]
+            >>> pair = Pair.from_predictions(forest, regression, ["no", "yes"], class_names=["no", "yes"])
+            >>> pair.n, pair.classes, pair.labels.tolist()
+            (2, 2, [0, 1])
+        """
+        from kd2m_theory.tables import matched
+
+        arguments = matched(
+            teacher,
+            student,
+            y,
+            class_names=class_names,
+            class_names_student=class_names_student,
+            kind=kind,
+            other_classes=other_classes,
+        )
+        words = {**arguments.pop("provenance"), **(provenance or {})}
+        return cls(**arguments, probability_floor=probability_floor, provenance=words)
+
     def save(self, path: str | Path) -> None:
         """Write the pair as safetensors: the arrays, the format version and the provenance; atomically.
 
@@ -295,14 +349,24 @@ class Pair:
     def load(cls, path: str | Path) -> "Pair":
         """Read a pair from .safetensors, or from an .npz with arrays of the same names. Nothing is ever unpickled.
 
+        An .npz may also have `probabilities_teacher`, `probabilities_student` and `class_names`. A .csv or .parquet has
+        predictions alone: the columns `teacher_<class>` and `student_<class>`, probabilities or logits, and `label`.
+
         Raises:
             PairFileError: missing, truncated, foreign, or of an unknown format version.
             InputError: the arrays do not make a pair.
+            MissingDependencyError: a .parquet, and pyarrow is not installed.
         """
         path = Path(path)
+        if path.suffix in (".csv", ".parquet"):
+            from kd2m_theory.table_files import read_predictions
+
+            return cls(**read_predictions(path))
         readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
         if path.suffix not in readers:
-            raise PairFileError(f"{path.name} is neither .safetensors nor .npz, the two formats pairs are read from")
+            raise PairFileError(
+                f"{path.name} is neither .safetensors nor .npz, the formats of pairs, nor .csv or .parquet with predictions"
+            )
         with opened(path, f"{path} is not a pair file", PairFileError):  # a library would wait for a FIFO
             arrays, paired, provenance = readers[path.suffix](path)
         return cls(**arrays, inputs_paired=paired, provenance=provenance)
@@ -466,7 +530,8 @@ def _read_safetensors(path: Path) -> _Contents:
 def _read_npz(path: Path) -> _Contents:
     from kd2m_theory.archives import read_arrays
 
-    arrays = read_arrays(path, lambda names: _check_names(path, names - {"format_version", "inputs_paired"}), PairFileError)
+    also = {"format_version", "inputs_paired", "probabilities_teacher", "probabilities_student", "class_names"}
+    arrays = read_arrays(path, lambda names: _check_names(path, names - also), PairFileError)
     written = str(arrays.pop("format_version", FORMAT_VERSION))
     _check_format(path, FORMAT, written)
     paired: Any = arrays.pop("inputs_paired", None)
