@@ -49,7 +49,8 @@ def encoded_labels(value: Any, n: int, name: str, names: tuple[Hashable, ...] | 
     """
     array = _plain(label_vector(any_array(value, name), n, name))
     numeric = array.dtype.kind in "biuf"
-    if names is None or (numeric and not any(isinstance(each, _NUMBERS) for each in names)):
+    counted = names is not None and names == tuple(range(len(names)))
+    if names is None or (numeric and (counted or not any(isinstance(each, _NUMBERS) for each in names))):
         if not numeric:
             raise InputError(
                 f"{name} has {_shown(array[0])} in row 0, which is no number; pass class_names, the name of each column in "

@@ -12,7 +12,12 @@ from kd2m_theory.terminal import watched
 
 
 def audit(
-    pair: Annotated[Path, typer.Argument(metavar="PAIR", help="A pair as .safetensors or .npz.", show_default=False)],
+    pair: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAIR", help="A pair as .safetensors or .npz, or predictions as .csv or .parquet.", show_default=False
+        ),
+    ],
     delta: Annotated[float, typer.Option(help="Failure probability of everything guaranteed, together.")] = 0.05,
     align: Annotated[
         Path | None,

@@ -65,6 +65,7 @@ def test_truth_values_are_classes_and_missing_classes_are_fine():
         (LABELS, {"class_names": "cat"}, "class_names is 'cat'; pass a list"),
         (LABELS, {"class_names": ["cat", None, "dog"]}, "class_names has None at position 1"),
         (LABELS + 1, {}, r"outside 0\.\.2, first 3 in row 2; number .*class_names=range\(1, 4\)"),
+        (LABELS + 1, {"class_names": range(3)}, r"outside 0\.\.2, first 3 in row 2"),
         (LABELS - 1, {}, "first -1 in row 0; number the classes from 0, and mark rows to leave out with −100"),
         (np.where(LABELS == 1, np.nan, LABELS), {}, "first nan in row 1; pass integers; a row without a label is marked −100"),
         ([0, 0.5] * 20, {}, r"not class numbers, first 0\.5 in row 1; pass integers$"),
