@@ -136,6 +136,8 @@ class Pair:
         for side, rows in probabilities.items():
             if arrays[f"logits_{side}"] is not None:
                 raise InputError(f"logits_{side} and probabilities_{side} are both given; pass one of them")
+            if side == "teacher" and weight is not None:
+                raise InputError("probabilities_teacher and head_weight are both given; leave out the probabilities")
             arrays[f"logits_{side}"] = logarithms(rows, floor)
         if not isinstance(inputs_paired, bool | np.bool_):
             raise InputError(f"inputs_paired is {inputs_paired!r}; pass True or False")

@@ -29,6 +29,8 @@ _RELATED = 0.2
 _ALIKE = 0.2
 # Rows and share of repeated ones from which they are worth a word; order statistics of an audit ask for the same share.
 _ROWS, _REPEATED = 20, 0.1
+# Logarithms of probabilities that were raised to a floor: the floor is at most e⁻³, and rows sum to 1 up to what it added.
+_FLOORED, _ONE = -3.0, 0.1
 # Classes beyond which no assignment of all of them is searched for.
 _MOST_CLASSES = 1000
 
@@ -67,7 +69,12 @@ def findings(pair: Pair) -> tuple[Finding, ...]:
     """
     teacher = pair.apply_head(pair.features_teacher) if pair.logits_teacher is None else pair.logits_teacher
     student = pair.apply_head(pair.features_student) if pair.logits_student is None else pair.logits_student
-    return (*_about_labels(pair, teacher), *_about_both(pair, teacher, student), *_about_rows(pair))
+    return (
+        *_about_labels(pair, teacher),
+        *_about_both(pair, teacher, student),
+        *_about_rows(pair),
+        *_about_floors(pair, teacher, student),
+    )
 
 
 def _about_labels(pair: Pair, teacher: Float64 | None) -> Iterator[Finding]:
@@ -87,6 +94,27 @@ def _about_labels(pair: Pair, teacher: Float64 | None) -> Iterator[Finding]:
         yield Finding("permuted classes", {"at_label": right.share, "at_permuted": permuted.share})
     elif right.unrelated():
         yield Finding("teacher guesses", {"accuracy": right.share, "chance": right.chance})
+
+
+def _about_floors(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
+    labels_student = pair.labels if pair.inputs_paired else pair.labels_student
+    for is_student, logits, labels in ((0.0, teacher, pair.labels), (1.0, student, labels_student)):
+        if logits is None or labels is None or not _has_floor(logits):
+            continue
+        losses = -logits[np.arange(len(labels)), labels]
+        hits = float((losses == -logits.min()).sum())
+        if hits:
+            numbers = {"hits": hits, "rows": float(len(labels)), "nats": -float(logits.min()), "mean": float(losses.mean())}
+            yield Finding("floored losses", {"student": is_student, **numbers})
+
+
+def _has_floor(logits: Float64) -> bool:
+    """Whether these are logarithms of probabilities, the least of which stands for zero in several different rows."""
+    least = float(logits.min())
+    if logits.max() > 0 or least > _FLOORED or (np.abs(np.exp(logits).sum(axis=1) - 1) > _ONE).any():
+        return False
+    rows = logits[(logits == least).any(axis=1)]
+    return bool((rows != rows[0]).any())
 
 
 def _about_both(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
@@ -234,6 +262,17 @@ def _same(numbers: Mapping[str, float]) -> str:
     return f"Student and teacher have the same logits in all {numbers['rows']:,.0f} rows: is one network in both places?"
 
 
+def _floored(numbers: Mapping[str, float]) -> str:
+    who = "student" if numbers["student"] else "teacher"
+    added = numbers["nats"] * numbers["hits"] / numbers["rows"]
+    return (
+        f"The {who} gives the true class of {numbers['hits']:,.0f} of {numbers['rows']:,.0f} rows the least probability that "
+        f"there is, which counts {number(numbers['nats'], 3)} nats each by the floor that was chosen: {number(added, 3)} of "
+        f"its mean cross-entropy of {number(numbers['mean'], 3)} nats. Another floor gives another cross-entropy; the errors "
+        "stay the same."
+    )
+
+
 # What each finding is computed from, and its words.
 KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float]], str]]] = {
     "shifted labels": (("shift", "at_label", "at_shifted"), _shifted),
@@ -242,4 +281,5 @@ KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float]], str]]
     "other order": (("agreement", "chance", "apart"), _order),
     "repeated rows": (("repeats", "rows"), _repeated),
     "same network": (("rows",), _same),
+    "floored losses": (("student", "hits", "rows", "nats", "mean"), _floored),
 }

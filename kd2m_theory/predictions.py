@@ -154,9 +154,9 @@ def _refuse_logarithms_of_zero(array: Any, name: str) -> None:
     rows = int(low.any(axis=1).sum())
     raise InputError(
         f"{name} has {int(low.sum()):,} values −∞ in {rows:,} row{'s' if rows > 1 else ''}, as logarithms of zero are; pass "
-        f"{_as_probabilities(name)}=scipy.special.softmax(x, axis=1): zeros become probability_floor = 2**-52, so that a true "
-        f"class of probability zero costs {-math.log(FLOOR):.0f} nats and no other loss moves. Dropping these rows would bias "
-        "the sample"
+        f"their probabilities, scipy.special.softmax(x, axis=1), as {_as_probabilities(name)} or to from_predictions: zeros "
+        f"become probability_floor = 2**-52, so that a true class of probability zero costs {-math.log(FLOOR):.0f} nats and no "
+        "other loss moves. Dropping these rows would bias the sample"
     )
 
 

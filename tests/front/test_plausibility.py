@@ -23,7 +23,11 @@ AGAIN = np.r_[np.arange(N), np.arange(60)]
 MISTAKES = {
     "labels from 1": ({"labels": LABELS + 1}, "shifted labels", r"the label less 1 on 9\d.* %.*class_names=range\(1, K \+ 1\)"),
     "labels from −1": ({"labels": np.maximum(LABELS - 1, 0)}, "shifted labels", "the label plus 1 on .*numbered from 0"),
-    "other numbers": ({"labels": np.array([3, 0, 4, 1, 2])[LABELS]}, "permuted classes", "if its columns were in another order"),
+    "other numbers": (
+        {"labels": np.array([3, 0, 4, 1, 2])[LABELS]},
+        "permuted classes",
+        "if its columns were in another order",
+    ),
     "exchanged binary labels": (
         {"labels": 1 - LABELS % 2, "logits_teacher": 4 * np.eye(2)[LABELS % 2], "logits_student": RNG.normal(size=(N, 2))},
         "permuted classes",
@@ -38,7 +42,12 @@ MISTAKES = {
         "60 of 460 rows repeat another one",
     ),
     "one network twice": ({"logits_student": TEACHER}, "same network", "the same logits in all 400 rows"),
-}  # fmt: skip
+    "zeros of a forest": (
+        {"logits_student": None, "probabilities_student": np.eye(K)[np.where(np.arange(N) < 8, (LABELS + 1) % K, LABELS)]},
+        "floored losses",
+        "The student gives the true class of 8 of 400 rows .* counts 36 nats each .*: 0.721 of its mean cross-entropy of 0.721 nats",
+    ),
+}
 
 
 def pair(**changes):

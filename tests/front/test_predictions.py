@@ -195,6 +195,10 @@ def test_the_head_of_a_sigmoid_is_a_head_of_two_classes():
         ({"logits_teacher": None, "probabilities_teacher": LABELS % 2}, "pass the probability of class 1"),
         ({"logits_teacher": None, "probabilities_teacher": 1.5 * np.ones(N)}, "has 1.5 in row 0, which is no probability"),
         ({"logits_teacher": None, "probabilities_teacher": softmax(TEACHER).astype(np.float16)}, "float16, too coarse"),
+        (
+            {"features_teacher": TEACHER, "features_student": TEACHER, "head_weight": np.eye(3), "logits_teacher": None, "probabilities_teacher": softmax(TEACHER)},
+            "probabilities_teacher and head_weight are both given",
+        ),
         ({"probability_floor": 0.0}, r"probability_floor is 0\.0; choose a number"),
         ({"probability_floor": True}, "probability_floor is True"),
         ({"logits_teacher": RNG.normal(size=N)}, "numbers of classes disagree: logits_teacher 2, logits_student 3"),
