@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64, real_array, to_numpy
 from kd2m_theory.checks import real_number
@@ -33,11 +34,7 @@ def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Float6
     """
     array = to_numpy(value, name)
     _refuse_logarithms_of_zero(array, name)
-    if array.ndim == 3:
-        raise InputError(
-            f"{name} has shape {array.shape}, as sequences have (n × T × K); flatten both networks' to one row per position, "
-            f"x.reshape(-1, {array.shape[2]}), and mark padding with the label −100"
-        )
+    _refuse_sequences(array, name)
     single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
     logits = real_array(array.reshape(-1, 1) if single else array, name, 2)
     if single:
@@ -65,6 +62,7 @@ def probability_matrix(value: Any, name: str) -> Float64:
         InputError: entries outside [0, 1], or a row that does not sum to 1 within float32 rounding.
     """
     array = to_numpy(value, name)
+    _refuse_sequences(array, name)
     single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
     rows = real_array(array.reshape(-1, 1) if single else array, name, 2)
     if not rows.size:
@@ -145,7 +143,15 @@ def floor_words(probabilities: Float64, labels: Int64 | None, floor: float, name
     )
 
 
-def _refuse_logarithms_of_zero(array: Any, name: str) -> None:
+def _refuse_sequences(array: NDArray[Any], name: str) -> None:
+    if array.ndim == 3:
+        raise InputError(
+            f"{name} has shape {array.shape}, as sequences have (n × T × K); flatten both networks' to one row per position, "
+            f"x.reshape(-1, {array.shape[2]}), and mark padding with the label −100"
+        )
+
+
+def _refuse_logarithms_of_zero(array: NDArray[Any], name: str) -> None:
     if array.dtype.kind != "f" or array.ndim != 2:
         return
     low = np.isneginf(array)

@@ -35,15 +35,17 @@ def read_predictions(path: Path) -> dict[str, Any]:
     labels = columns.get(_LABEL)
     if labels is not None and numeric:
         labels = [int(each) if isinstance(each, str) and _whole(each) else each for each in labels]
-    rows = {side: np.column_stack([columns[name] for name in names.values()]) for side, names in found.items()}
-    names = {side: tuple(int(each) if numeric else each for each in names) for side, names in found.items()}
-    single = all(len(each) == 1 for each in names.values())
+    rows = {side: np.column_stack([columns[name] for name in each.values()]) for side, each in found.items()}
+    classes: dict[str, tuple[Hashable, ...]] = {
+        side: tuple(int(name) if numeric else name for name in each) for side, each in found.items()
+    }
+    single = all(len(each) == 1 for each in classes.values())
     arguments = matched(
         rows["teacher"],
         rows["student"],
         labels,
-        class_names=None if single else names["teacher"],
-        class_names_student=None if single else names["student"],
+        class_names=None if single else classes["teacher"],
+        class_names_student=None if single else classes["student"],
     )
     return arguments | {"provenance": {"source": path.name} | arguments["provenance"]}
 

@@ -69,10 +69,10 @@ def matched(
     notes = {f"kind of {each.side}": f"{each.kind}, recognised by the rows" for each in (first, second) if not each.told}
     if first.names is None or second.names is None:
         names = _unnamed(first, second, notes)
-        return _arguments(first.argument, first.rows, second.argument, second.rows, y, names, notes)
+        return _arguments((first.argument, first.rows), (second.argument, second.rows), y, names, notes)
     if set(first.names) == set(second.names):
         rows = _columns(second, first.names)
-        return _arguments(first.argument, first.rows, second.argument, rows, y, first.names, notes)
+        return _arguments((first.argument, first.rows), (second.argument, rows), y, first.names, notes)
     if other_classes == "refuse":
         raise InputError(_differences(first, second))
     return _common(first, second, y, notes)
@@ -170,7 +170,7 @@ def _common(first: _Side, second: _Side, y: Any, notes: dict[str, str]) -> dict[
     names = tuple(name for name in first.names if name in second.names)
     if len(names) < 2:
         raise InputError(_differences(first, second))
-    sides = []
+    sides: list[tuple[str, NDArray[Any]]] = []
     for side in (first, second):
         if side.rows.ndim == 1 or side.rows.shape[1] == 1:
             raise InputError(f"{side.side} has one column; pass those of all of its classes")
@@ -181,7 +181,7 @@ def _common(first: _Side, second: _Side, y: Any, notes: dict[str, str]) -> dict[
             none = mass == 0
             kept = np.where(none[:, None], 1.0 / len(names), kept / np.where(none, 1.0, mass)[:, None])
         lost = 1.0 - mass
-        sides += [side.argument, kept]
+        sides.append((side.argument, kept))
         others = [name for name in side.names or () if name not in names]
         notes[f"classes of the {side.side} alone"] = (
             f"{_listed(others)}: dropped, and predictions are given that the class is not among them; on average they had "
@@ -197,9 +197,9 @@ def _common(first: _Side, second: _Side, y: Any, notes: dict[str, str]) -> dict[
         y = np.where(labels == IGNORED, IGNORED, positions[labels])
         gone = int((y == IGNORED).sum() - (labels == IGNORED).sum())
         notes["rows of other classes"] = f"{gone:,} of {len(labels):,} left out"
-        return _arguments(*sides, y, None, notes) | {"provenance": notes | {"class names": _listed(names, 20)}}
+        return _arguments(sides[0], sides[1], y, None, notes) | {"provenance": notes | {"class names": _listed(names, 20)}}
     notes["rows of other classes"] = "unknown without labels: all rows are kept"
-    return _arguments(*sides, None, names, notes)
+    return _arguments(sides[0], sides[1], None, names, notes)
 
 
 def _with(side: _Side, rows: NDArray[Any]) -> _Side:
@@ -216,15 +216,9 @@ def _likely(side: _Side, values: NDArray[Any]) -> Float64:
 
 
 def _arguments(
-    name: str,
-    teacher: NDArray[Any],
-    name_student: str,
-    student: NDArray[Any],
-    y: Any,
-    names: Names | None,
-    notes: dict[str, str],
+    teacher: tuple[str, NDArray[Any]], student: tuple[str, NDArray[Any]], y: Any, names: Names | None, notes: dict[str, str]
 ) -> dict[str, Any]:
-    return {name: teacher, name_student: student, "labels": y, "class_names": names, "provenance": notes}
+    return {**dict((teacher, student)), "labels": y, "class_names": names, "provenance": notes}
 
 
 def _differences(first: _Side, second: _Side) -> str:
@@ -250,7 +244,8 @@ def _listed(names: Sequence[Hashable], most: int = 5) -> str:
 
 def _check_order(given: Mapping[str, Any]) -> None:
     """Refuse tables whose row names are the same in another order; arrays have none, and polars has none."""
-    indexes = {name: index for name, value in given.items() if hasattr(index := getattr(value, "index", None), "equals")}
+    found: dict[str, Any] = {name: getattr(value, "index", None) for name, value in given.items()}
+    indexes = {name: index for name, index in found.items() if hasattr(index, "equals")}
     names = list(indexes)
     for k, name in enumerate(names):
         for other in names[:k]:

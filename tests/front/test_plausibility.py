@@ -2,10 +2,17 @@
 
 import json
 import re
+from itertools import combinations
 
 import numpy as np
 import pytest
 from reports import report_of
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from kd2m_theory import AuditReport, InputError, Pair, audit
 from kd2m_theory.plausibility import KINDS, findings
@@ -137,6 +144,27 @@ def test_honest_pairs_raise_no_question(n):
                 for more in ({"labels": labels}, {}, {"labels": labels, "labels_student": labels}, {"inputs_paired": False}):
                     paired = {"inputs_paired": False} if "labels_student" in more else {}
                     assert findings(Pair(**logits, **more, **paired)) == ()
+
+
+def test_models_of_few_outputs_are_not_taken_for_repeated_inputs():
+    """Trees, forests, neighbours and naive Bayes on flowers, all against all: what they repeat, they repeat by themselves."""
+    flowers, kinds = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(kinds))
+    fit, seen = order[:75], order[75:]
+    models = (
+        RandomForestClassifier(10, random_state=0),
+        DecisionTreeClassifier(max_depth=3, random_state=0),
+        KNeighborsClassifier(5),
+        GaussianNB(),
+        LogisticRegression(max_iter=5000),
+    )
+    chances = [model.fit(flowers[fit], kinds[fit]).predict_proba(flowers[seen]) for model in models]
+    for teacher, student in combinations(chances, 2):
+        found = findings(Pair.from_predictions(teacher, student, kinds[seen]))
+        assert {each.key for each in found} <= {"floored losses"}
+    again = np.r_[seen, seen[:20]]
+    twice = [models[k].predict_proba(flowers[again]) for k in (0, 4)]
+    assert "repeated rows" in {each.key for each in findings(Pair.from_predictions(*twice, kinds[again]))}
 
 
 def test_chance_is_the_agreement_of_random_orders():
