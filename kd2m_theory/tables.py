@@ -128,7 +128,11 @@ def _side(side: str, value: Any, given: Names | None, kind: str | None, argument
 
 
 def _recognised(rows: NDArray[Any], side: str) -> str:
-    """Probabilities by their rows; whatever else is refused where logits are checked."""
+    """What the numbers are, by their rows; whatever is neither is refused where logits are checked.
+
+    Raises:
+        InputError: predicted classes, or rows that could be either.
+    """
     single = rows.ndim == 1 or (rows.ndim == 2 and rows.shape[1] == 1)
     if single and rows.dtype.kind in "iub":
         raise InputError(f"{side} is one column of whole numbers, as predicted classes are; pass predict_proba or logits")
@@ -136,7 +140,14 @@ def _recognised(rows: NDArray[Any], side: str) -> str:
         return "logits"
     if single:
         return "probabilities" if rows.size and rows.min() >= 0 and rows.max() <= 1 else "logits"
-    return "probabilities" if are_probabilities(rows.astype(np.float64)) else "logits"
+    if are_probabilities(rows.astype(np.float64)):
+        return "probabilities"
+    if rows.size and rows.min() >= 0 and rows.max() <= 1:
+        raise InputError(
+            f"{side} has values in [0, 1] and rows that do not sum to 1, as scores of one class against the rest have; divide "
+            "each row by its sum to make them probabilities, or pass kind='logits' if they are logits"
+        )
+    return "logits"
 
 
 def _columns(side: _Side, names: Names) -> NDArray[Any]:

@@ -128,7 +128,7 @@ def frame(rows, index=None, names=NAMES):
 @pytest.mark.parametrize(
     ("arguments", "more", "message"),
     [
-        ((TEACHER, STUDENT[:, :2]), {}, "teacher has 3 classes and student 2; pass class_names and class_names_student"),
+        ((TEACHER, np.log(STUDENT[:, :2])), {}, "teacher has 3 classes and student 2; pass class_names and class_names_student"),
         ((frame(TEACHER), frame(STUDENT, names=["a", "b", "c"])), {"other_classes": "drop"}, "no classes are common, and two are n"),
         ((frame(TEACHER), frame(STUDENT)), {"class_names": ["a", "b", "c"]}, "the columns of teacher are cat, cow, dog, and class_names"),
         ((frame(TEACHER), frame(STUDENT, range(N)[::-1])), {}, r"teacher and student have the same index .*student\.loc\[teacher"),
@@ -139,6 +139,7 @@ def frame(rows, index=None, names=NAMES):
         ((TEACHER, STUDENT), {"other_classes": "zero"}, "other_classes is 'zero'; choose one of 'refuse', 'drop'"),
         ((LABELS, STUDENT), {}, "teacher is one column of whole numbers, as predicted classes are; pass predict_proba or logits"),
         ((frame(TEACHER, names=["cat", "cat", "dog"]), STUDENT), {}, "columns of teacher has 'cat' twice"),
+        ((TEACHER, 0.9 * STUDENT), {}, r"student has values in \[0, 1\] and rows that do not sum to 1, .*kind='logits'"),
         ((TEACHER, STUDENT[:9]), {}, "numbers of samples disagree"),
     ],
 )  # fmt: skip
