@@ -10,6 +10,7 @@ from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.ladder_svg import ladder_drawing
 from kd2m_theory.reporting.page_tables import assumptions_table, measured_table, pairs_table, row_sections, yardsticks_table
 from kd2m_theory.reporting.sections import Code, Link, Part, Section, paragraph
+from kd2m_theory.reporting.summary import warnings
 
 Report = Mapping[str, Any]
 
@@ -55,7 +56,7 @@ def _verdict(report: Report) -> tuple[Part, ...]:
         headline = paragraph(f"✗ {found['headline']}", tone="alarm")
     compared = (paragraph(found[measure]["sentence"]) for measure in ("errors", "cross_entropy"))
     caveats = Section(title="What is not guaranteed", parts=(paragraph(" ".join(found["caveats"])),))
-    return headline, *compared, paragraph(" ".join(found["findings"])), caveats
+    return headline, *compared, *warnings(report), paragraph(" ".join(found["findings"])), caveats
 
 
 def _measured(report: Report) -> tuple[Part, ...]:

@@ -21,6 +21,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
 from kd2m_theory.files import check_writable, json_bytes, write_atomically
 from kd2m_theory.pair import Pair
+from kd2m_theory.plausibility import Finding, findings
 from kd2m_theory.reporting import html_view, terminal_view
 from kd2m_theory.reporting.stored import SCHEMA, check_derived, fields_of, read_audit
 from kd2m_theory.reporting.summary import notebook_sections, summary_sections
@@ -54,6 +55,7 @@ class AuditReport:
         settings: what `audit` was told besides the pair and δ, by argument; `align` is whether there was one.
         environment: versions that computed this.
         seconds: time of the whole audit.
+        warnings: what about the pair looks like a mistake (shifted labels, rows in another order, …); usually nothing.
 
     Example:
         >>> from kd2m_theory import AuditReport, Pair, audit
@@ -78,6 +80,7 @@ class AuditReport:
     settings: Mapping[str, Any]
     environment: Mapping[str, str]
     seconds: float
+    warnings: tuple[Finding, ...] = ()
 
     def __getitem__(self, name: str) -> BoundResult:
         for row in self.rows:
@@ -137,6 +140,7 @@ class AuditReport:
             "settings": _plain(self.settings),
             "environment": dict(self.environment),
             "seconds": self.seconds,
+            "warnings": [_plain(each) | {"sentence": each.sentence} for each in self.warnings],
             "violations": [row.name for row in self.violations],
             "measured": {name: _plain(value) for name, value in self.measured.items()},
             "clipping": _plain(self.clipping),
@@ -312,6 +316,7 @@ def audit(
     )
     if align is not None:
         pair = aligned(pair, align)
+    warnings = findings(pair)
     ladder = Ladder(pair, delta, only, settings)
     measured = ladder.measure()
     rows = ladder.evaluate(watch)
@@ -338,6 +343,7 @@ def audit(
         },
         environment=dict(_environment()),
         seconds=time.perf_counter() - start,
+        warnings=warnings,
     )
 
 

@@ -17,6 +17,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence, Enclosure
 from kd2m_theory.estimators.enclosure import PopulationUnit, Unit
 from kd2m_theory.files import read_json
+from kd2m_theory.plausibility import KINDS, Finding
 from kd2m_theory.reporting.stored_values import check_clipping, check_measured
 from kd2m_theory.version import __version__
 
@@ -84,6 +85,7 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
         "settings": settings,
         "environment": environment,
         "seconds": top.size("seconds"),
+        "warnings": tuple(_warning(each) for each in top.tables("warnings")) if "warnings" in table else (),
     }
 
 
@@ -103,8 +105,10 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
     elif isinstance(table.get("verdict"), dict) and table["environment"]["kd2m-theory"] != __version__:
         # Another version may have said the same in other words.
         expected["verdict"] = table["verdict"] | {"violated": expected["verdict"]["violated"]}
+        for mine, theirs in zip(table.get("warnings", ()), expected["warnings"], strict=True):
+            theirs["sentence"] = mine["sentence"]
     expected["schema"] = table["schema"]
-    found = dict(table)
+    found = {"warnings": [], **table}  # audits from before there were any
     filled_in = ("sentence", "never_beats")
     found["rows"] = [
         {key: row[key] for key in filled_in} | mine for mine, row in zip(table["rows"], expected["rows"], strict=True)
@@ -249,6 +253,17 @@ def _clipping(table: _Table) -> Clipping:
     shares = {f"share_{which}": table.number_or_none(f"share_{which}", 1.0) for which in ("student", "teacher", "any_class")}
     risks = {f"risk_{whose}": table.number_or_none(f"risk_{whose}", bound * (1 + _ROUNDED)) for whose in ("student", "teacher")}
     return Clipping(bound=bound, **shares, **risks)
+
+
+def _warning(table: _Table) -> Finding:
+    key, numbers = table.choice("key", tuple(KINDS)), table.table("numbers")
+    table.text("sentence")
+    names, _ = KINDS[key]
+    if set(numbers.found) != set(names):
+        raise InputError(f"{numbers.place} has {_short(sorted(numbers.found))}, not {', '.join(names)}")
+    return Finding(
+        key, {name: numbers.number(name, lambda value: -1 <= value < 2**53, "a share or a number of rows") for name in names}
+    )
 
 
 def _enclosure(table: _Table) -> Enclosure:

@@ -86,9 +86,9 @@ def test_a_map_is_never_fitted_on_what_is_audited():
     with pytest.raises(InputError, match="dimension 6 in the pair and 4 in the one"):
         aligned(pair, Pair(other.features_teacher, other.features_teacher))
     with pytest.raises(InputError, match="logits only"):
-        aligned(pair, Pair(logits_teacher=np.eye(3), logits_student=np.eye(3)))
+        aligned(pair, Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3)))
     with pytest.raises(InputError, match="logits only"):
-        aligned(Pair(logits_teacher=np.eye(3), logits_student=np.eye(3)), other)
+        aligned(Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3)), other)
     unpaired = Pair(other.features_teacher, other.features_student, inputs_paired=False)
     with pytest.raises(InputError, match="the same inputs"):
         aligned(pair, unpaired)
@@ -173,10 +173,10 @@ def test_settings_of_numpy_are_stored_as_plain_numbers(settings, tmp_path):
 
 
 def test_what_was_not_looked_at_is_not_met():
-    logits = Pair(logits_teacher=np.eye(3), logits_student=np.eye(3))
+    logits = Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3))
     states = {each.name: each.state for each in audit(logits, only=["T6"])["T6"].assumptions}
     assert states["linear head"] == states["same class shares"] == "unmet"
-    nonlinear = Pair(np.eye(3), 2 * np.eye(3), logits_teacher=np.eye(3), logits_student=np.eye(3), labels=[0, 1, 2])
+    nonlinear = Pair(np.eye(3), 2 * np.eye(3), logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3), labels=[0, 1, 2])
     row = audit(nonlinear, only=["T1.literal"], head_lipschitz=0.5)["T1.literal"]
     assert {each.name: each.state for each in row.assumptions}["loss 1-Lipschitz in the features"] == "vouched"
     assert [row.name for row in audit(nonlinear, only=(name for name in ["T0"])).rows] == ["T0"]

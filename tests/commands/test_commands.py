@@ -54,6 +54,20 @@ def test_audit_prints_the_ladder_and_writes_what_was_asked(folder, monkeypatch, 
     assert (folder / "l.svg").read_bytes().startswith(b"<?xml")
 
 
+def test_audit_reads_predictions_and_says_what_looks_like_a_mistake(folder, monkeypatch, capsys):
+    logits = 3 * RNG.normal(size=(60, 3))
+    lines = [",".join(map(str, (*row, *(0.5 * row), row.argmax() + 1))) for row in logits]
+    header = ",".join(f"{side}_{name}" for side in ("teacher", "student") for name in range(3))
+    (folder / "pair.csv").write_text("\n".join([f"{header},label", *lines, ""]).replace(",3\n", ",-100\n"))
+    status, out, err = kd2m(monkeypatch, capsys, "audit", "pair.csv")
+    assert (status in (0, None), err) == (True, "")
+    assert "Check the input: The teacher predicts the label less 1 on 100 % of the rows" in " ".join(out.split())
+    (folder / "pair.csv").write_text(f"{header},label\n" + "\n".join(lines[:5]).replace(".", ";", 1))
+    status, out, err = kd2m(monkeypatch, capsys, "audit", "pair.csv")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "in column teacher_0, line 2, which is no number" in err
+
+
 def test_audit_writes_a_page_that_names_its_own_command(folder, monkeypatch, capsys):
     pair().save("my pair.safetensors")
     status, out, err = kd2m(monkeypatch, capsys, "audit", "my pair.safetensors", "--delta", "0.1", "--report", "r.html")

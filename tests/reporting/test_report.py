@@ -21,6 +21,7 @@ from kd2m_theory.bounds import ROWS, Assumption, BoundResult
 from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS, Target
 from kd2m_theory.estimators import Confidence, Enclosure
+from kd2m_theory.plausibility import KINDS, Finding
 from kd2m_theory.reporting.verdict import Comparison, Verdict
 from kd2m_theory.version import __version__
 from kd2m_theory.words import number
@@ -106,6 +107,7 @@ def test_the_schema_knows_every_field_and_every_word():
     assert list(measured) == list(MEASURED)
     top = {field.name for field in dataclasses.fields(AuditReport)}
     assert set(SCHEMA["properties"]) == top | {"schema", "violations", "verdict"}
+    assert SCHEMA["$defs"]["warning"]["properties"]["key"]["enum"] == list(KINDS)
     for name, kind in RECORDS:
         assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in dataclasses.fields(kind)]
 
@@ -258,7 +260,14 @@ def drawn_reports(draw):
         },
         environment={"kd2m-theory": draw(st.sampled_from([__version__, "9.9"]))},
         seconds=draw(SIZES),
+        warnings=tuple(draw(st.lists(warnings(), max_size=2))),
     )
+
+
+@st.composite
+def warnings(draw):
+    key = draw(st.sampled_from(sorted(KINDS)))
+    return Finding(key, {name: draw(st.floats(-1, 1) | st.integers(0, 10**9).map(float)) for name in KINDS[key][0]})
 
 
 @given(report=drawn_reports())
