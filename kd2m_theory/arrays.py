@@ -9,6 +9,7 @@ from kd2m_theory.errors import InputError
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+IGNORED = -100  # the label of a row that does not count, as in torch
 
 
 def to_numpy(value: Any, name: str) -> NDArray[Any]:
@@ -130,3 +131,16 @@ def class_labels(value: Any, n: int, name: str) -> Int64:
     if array.size and (np.abs(array.astype(np.float64)) >= 2.0**31).any():
         raise InputError(f"{name} has values beyond 2^31, up to {array.max()}; number the classes from 0")
     return array.astype(np.int64)
+
+
+def counted_labels(value: Any, n: int, name: str) -> Int64:
+    """Class labels as `class_labels` returns them, for what takes every row of a cloud for a point of its class.
+
+    Raises:
+        InputError: as `class_labels`; or the label −100, which marks rows that do not count.
+    """
+    labels = class_labels(value, n, name)
+    ignored = int((labels == IGNORED).sum())
+    if ignored:
+        raise InputError(f"{name} has the label {IGNORED}, of rows that do not count, {ignored} times; leave those rows out")
+    return labels
