@@ -10,6 +10,7 @@ from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, ramp_
 from kd2m_theory.bounds.ladder import ROWS, Ladder
 from kd2m_theory.bounds.losses import cross_entropy, margin, ramp
 from kd2m_theory.bounds.result import Assumption, BoundResult
+from kd2m_theory.bounds.rows.row import Requirement, Row, Sides
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.deprecation import going
 
@@ -19,7 +20,10 @@ __all__ = [
     "Assumption",
     "BoundResult",
     "Ladder",
+    "Requirement",
+    "Row",
     "Settings",
+    "Sides",
     "aligned",
     "class_lipschitz",
     "cross_entropy",

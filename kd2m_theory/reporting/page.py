@@ -98,7 +98,8 @@ def _origin(report: Report) -> tuple[Part, ...]:
 def _call(settings: Mapping[str, Any]) -> str:
     changed = {name: value for name, value in settings.items() if value not in (None, []) and (name, value) != ("align", False)}
     # The file of the other pair is not known here.
-    words = [f"{name}={'other' if name == 'align' else repr(value)}" for name, value in changed.items()]
+    named = {"align": "other", "rows": "own_rows"}
+    words = [f"{name}={named.get(name, repr(value))}" for name, value in changed.items()]
     return f'import kd2m_theory as kd2m\n\nkd2m.audit(kd2m.Pair.load("pair.safetensors"), {", ".join(words)})'
 
 
@@ -119,6 +120,8 @@ def _reproduce(report: Report, command: str | None) -> tuple[Part, ...]:
     files = "An audit does not know the files that it was made of: put the name of the pair's in place of pair.safetensors"
     if settings["align"]:
         files += ", and load the pair that the map was fitted on as other"
+    if settings["rows"]:
+        files += f", and give the rows {', '.join(settings['rows'])}, which an audit does not keep, as own_rows"
     return paragraph(words), Code(_call(settings), "python"), paragraph(f"{files}."), told
 
 
