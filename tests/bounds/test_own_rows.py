@@ -51,7 +51,7 @@ def wrong_share(view):
     student, teacher = (
         (logits.argmax(1) != view.labels_student) * 1.0 for logits in (view.logits_student, view.logits_teacher)
     )
-    found = hoeffding(student - teacher, -1.0, 1.0, delta=2 * view.tail)
+    found = hoeffding(student - teacher, -1.0, 1.0, delta=2 * view.tail, range_known=True)
     return Sides(found.lower, found.upper, details={"tail": view.tail})
 
 
