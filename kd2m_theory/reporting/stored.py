@@ -353,6 +353,8 @@ def _check_rows(rows: Sequence[BoundResult], settings: Mapping[str, Any], ours: 
     if ours and not {*names} <= {*shipped, *settings["rows"]}:
         strange = next(name for name in names if name not in {*shipped, *settings["rows"]})
         raise InputError(f"row {_short(strange)} is neither of this package nor one of settings.rows")
+    if not {*settings["rows"]} <= {*names}:
+        raise InputError(f"settings.rows are {_short(settings['rows'])}, and not all of them are rows of the audit")
     if ours and (taken := next((name for name in settings["rows"] if name in shipped), None)):
         raise InputError(f"settings.rows names {taken}, which is a row of this package")
     if only is None and ours:  # another version may have had other rows

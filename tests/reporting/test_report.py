@@ -204,6 +204,7 @@ def drawn_reports(draw):
     names = draw(st.lists(NAMES, max_size=4, unique=True))
     delta, classes = draw(SHARES), draw(st.integers(2, 10**6))
     loss_bound = draw(st.none() | st.floats(1e-6, 1e6))
+    version = draw(st.sampled_from([__version__, "9.9"]))
     found = draw(measurements())
     told = {name: found.get(name) for name in ("gap", "gap_shared_head", "error_gap")}
     told["error_student"] = 1 - found["accuracy_student"] if "accuracy_student" in found else None
@@ -222,6 +223,7 @@ def drawn_reports(draw):
         provenance=draw(st.dictionaries(NAMES, TEXT, max_size=2)),
         settings={
             "only": names,
+            "rows": names if version == __version__ else [],  # this version has no rows of such names
             "align": draw(st.booleans()),
             "loss_bound": loss_bound,
             "head_lipschitz": draw(st.none() | SIZES),
@@ -229,7 +231,7 @@ def drawn_reports(draw):
             "vouch": draw(st.lists(TEXT, max_size=2)),
             "whole_cloud": draw(st.none() | st.booleans()),
         },
-        environment={"kd2m-theory": draw(st.sampled_from([__version__, "9.9"]))},
+        environment={"kd2m-theory": version},
         seconds=draw(SIZES),
     )
 
