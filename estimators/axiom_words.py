@@ -1,7 +1,7 @@
 """What `check_metric` found, in sentences that can be read aloud."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kd2m_theory.estimators.axiom_search import AxiomResult
@@ -15,6 +15,8 @@ _FAULTS = {
     "in another order.",
     "repeatability": "It does not repeat: for {x} and {y} it is first {left}, then {right}.",
     "purity": "It writes into its arguments when it is called with {x} and {y}.",
+    "precision": "It sees only the first digits of its clouds, as after a cast to half precision: rounding all coordinates to "
+    "the digits of {half} changes no value.",
     "dtype": "float32 and float64 disagree: for {x} and {y} it is {left} in float32 and {right} in float64.",
     "array_type": "Tensors and arrays disagree: for {x} and {y} it is {left} with tensors and {right} with arrays.",
     "symmetry": "It is not symmetric: from {x} to {y} it is {left}, and back it is {right}.",
@@ -54,13 +56,14 @@ def sentences(subject: str, expect: str, arrays: str, results: Sequence[AxiomRes
 
 def _sentence(result: AxiomResult) -> str:
     case = dict(result.case)
-    words = {name: _cloud(case[name]) for name in ("x", "y", "z") if name in case}
+    words: dict[str, str] = {name: _cloud(case[name]) for name in ("x", "y", "z") if name in case}
     if result.error:
         where = f" for {' and '.join(words.values())}" if words else ""
         return f"It fails ({result.name}){where}: {result.error.rstrip('.')}."
     values = _values([value for _, value in result.measured])
     words |= {"c": str(case.get("c")), "shift": _point(case.get("shift", [0.0]))}
     words |= {"left": values[0], "right": values[-1]} | _memory(result)
+    words["half"] = "bfloat16" if "(8)" in result.statement else "float16"
     labelled = f" The labels are {_listed([str(label) for label in case['labels']])}." if "labels" in case else ""
     return _FAULTS[result.name].format(**words) + labelled
 
@@ -74,7 +77,7 @@ def _values(values: Sequence[float]) -> list[str]:
     return words or ["–"]
 
 
-def _memory(result: AxiomResult) -> Mapping[str, str]:
+def _memory(result: AxiomResult) -> dict[str, str]:
     if result.name != "memory":
         return {}
     (_, most), (_, least) = result.measured

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import FOREIGN, InputError
 from kd2m_theory.estimators.axiom_memory import memory
+from kd2m_theory.estimators.axiom_precision import precision
 from kd2m_theory.estimators.axiom_search import (
     GRADIENT,
     Arrays,
@@ -34,7 +35,7 @@ from kd2m_theory.estimators.axiom_words import sentences
 Expect = Literal["metric", "squared", "divergence"]
 Scaling = Literal["homogeneous", "quadratic", "by expectation"]
 
-_COMMON = ("finite", "non_negativity", "identity", "permutation", "repeatability", "purity", "dtype", "array_type")
+_COMMON = ("finite", "non_negativity", "identity", "permutation", "repeatability", "purity", "precision", "dtype", "array_type")
 
 # The axioms of each expectation. "translation" and "separation" (a pseudo-metric has none) are asked for by name:
 # `axioms=(*AXIOMS_OF["metric"], "separation")`; the other axioms come with an argument: "batch" with `batched`,
@@ -233,11 +234,13 @@ def check_metric(
 
     def result(name: str) -> AxiomResult:
         if reason := reasons.get(name):
-            statement = known[name].statement if name in known else "memory"
+            statement = known[name].statement if name in known else name
             return AxiomResult(name=name, statement=statement, passed=None, examples=0, error=reason)
         if name == "memory":
             assert large is not None
             return memory(distance, known["identity"].prelude, large, options)
+        if name == "precision":
+            return precision(distance, known["identity"].prelude, options)
         return search(name, known[name], distance, options)
 
     with no_files():

@@ -193,13 +193,13 @@ def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys
 
 
 def test_metric_check_of_batches_their_gradient_and_memory(folder, monkeypatch, capsys):
-    (folder / "batches.py").write_text(BATCHED)
-    check = ("metric", "check", "batches:squared", "--expect", "squared", "--batched", "--examples", "5")
+    (folder / "many_clouds.py").write_text(BATCHED)
+    check = ("metric", "check", "many_clouds:squared", "--expect", "squared", "--batched", "--examples", "5")
     status, out, err = kd2m(monkeypatch, capsys, *check, "--gradient", "--arrays", "torch", "--large", "400")
     assert (status or 0, err) == (0, "")
     for law in ("batch", "gradient_at_equal_clouds", "memory"):
         assert re.search(rf"^{law} +holds", out, re.MULTILINE), out
-    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "batches:mean", "--batched", "--examples", "5")
+    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "many_clouds:mean", "--batched", "--examples", "5")
     assert status == 1
     assert "It fails (batch)" in out
 

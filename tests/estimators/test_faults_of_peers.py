@@ -109,6 +109,12 @@ PEERS = {
     "an order of the samples that counts": (lambda x, y: np.linalg.norm(x[0] - y[0]), {}, "permutation"),
     "an answer that does not repeat": (lambda x, y: centres(x, y) * DRAWS.random(), {}, "repeatability"),
     "a cast to half precision inside": (half, {}, "scaling"),
+    "a cast to half precision, without scaling": (lambda x, y: half(x, y) ** 3, {"expect": "divergence"}, "precision"),
+    "a cast to bfloat16": (
+        lambda x, y: float(torch_squares(*(torch.as_tensor(cloud).bfloat16().double() for cloud in (x, y)))),
+        {"expect": "divergence"},
+        "precision",
+    ),
     "a result in half precision": (lambda x, y: np.float16(centres(x, y)), {"expect": "divergence"}, "finite"),
     "a result in bfloat16": (
         lambda x, y: torch.as_tensor(centres(x, y)).bfloat16(),
@@ -141,6 +147,15 @@ def test_memory_in_proportion_to_the_clouds_passes_and_is_measured():
     assert result.passed
     assert 2 < most / least < 8
     assert check_metric(spread, axioms=["memory"])["memory"].passed is None
+
+
+def counts(x, y):
+    return abs(int((x > 2.5).sum()) - int((y > 2.5).sum()))
+
+
+def test_full_precision_passes_and_so_do_counts():
+    for distance in (centres, counts, lambda x, y: centres(x.astype(np.float32), y.astype(np.float32))):
+        assert check_metric(distance, axioms=["precision"], **SMALL)["precision"].passed
 
 
 def test_what_refuses_the_label_that_does_not_count_is_not_blamed():
