@@ -120,7 +120,7 @@ class Ladder:
         rows: Iterable[Row] = (),
         with_measured: bool | None = None,
     ) -> None:
-        own = own_rows(rows, ROWS)
+        own = own_rows(rows, ROWS, [limit for limits in _GUARANTEED.values() for limit in limits])
         self.settings = settings or Settings()
         self.pair, like_chance = in_content_order(pair)
         pair = self.pair

@@ -10,12 +10,13 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Enclosure
 
 
-def own_rows(rows: Iterable[Row], shipped: Sequence[Row]) -> tuple[Row, ...]:
+def own_rows(rows: Iterable[Row], shipped: Sequence[Row], measured: Iterable[str]) -> tuple[Row, ...]:
     """Rows of a user's own, ready to stand beside those of the package.
 
     Args:
         rows: of the user.
         shipped: rows of the package.
+        measured: limits of the intervals of measured values.
 
     Raises:
         InputError: what is not a `Row`; a name that another row has; a limit of the package's (it would be paid for once and
@@ -27,7 +28,7 @@ def own_rows(rows: Iterable[Row], shipped: Sequence[Row]) -> tuple[Row, ...]:
         found = tuple(rows)
     except TypeError:
         raise InputError(f"rows is a {type(rows).__name__}; pass a list of kd2m_theory.bounds.Row") from None
-    names, limits = {row.name for row in shipped}, {limit for row in shipped for limit in row.limits}
+    names, limits = {row.name for row in shipped}, {limit for row in shipped for limit in row.limits} | {*measured}
     seen: set[str] = set()
     for k, row in enumerate(found):
         if not isinstance(row, Row):

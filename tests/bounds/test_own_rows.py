@@ -175,6 +175,7 @@ def test_what_no_sample_can_refute_and_what_was_not_tried_is_said():
     [
         ({"name": "T1.l2"}, "row T1.l2 is of this package; give yours another name"),
         ({"limits": ("F1.gap, lower",)}, "which is a statement of this package's"),
+        ({"limits": ("disagreement, upper",)}, "which is a statement of this package's"),
         ({"target": "population_gap"}, "names no limits"),
     ],
 )

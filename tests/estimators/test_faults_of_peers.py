@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from kd2m_theory.estimators import conditional_wasserstein
 from kd2m_theory.estimators.axioms import check_metric
 
-SMALL = {"dimension": (1, 3), "points": (1, 4), "examples": 60}
+SMALL = {"dimension": (1, 3), "points": (1, 3), "examples": 40}
 
 
 def centres(x, y):
