@@ -10,6 +10,8 @@ import torch
 from scipy.linalg import sqrtm
 from scipy.special import logsumexp
 
+from kd2m_theory import estimators
+from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import conditional_wasserstein
 from kd2m_theory.estimators.axioms import check_metric
 
@@ -322,3 +324,22 @@ def test_a_suite_has_a_fixture(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "1 failed, 1 passed" in done.stdout
     assert "It is not 0 between equal clouds" in done.stdout
+
+
+BY_CLASS = {
+    "conditional_wasserstein": lambda x, y, labels: estimators.conditional_wasserstein(x, y, labels, labels),
+    "joint_wasserstein": lambda x, y, labels: estimators.joint_wasserstein(x, y, labels, labels, beta=1.0),
+    "conditional_mmd": lambda x, y, labels: estimators.conditional_mmd(x, y, labels, labels, bandwidth=1.0),
+    "conditional_gaussian_wasserstein": lambda x, y, labels: estimators.conditional_gaussian_wasserstein(x, y, labels, labels),
+    "conditional_gaussian_kl": lambda x, y, labels: estimators.conditional_gaussian_kl(x, y, labels, labels),
+}
+
+
+@pytest.mark.parametrize("name", BY_CLASS)
+def test_distances_of_this_package_refuse_the_label_that_does_not_count(name):
+    x, y = np.random.default_rng(0).normal(size=(2, 12, 2))
+    labels = np.arange(12) % 2
+    assert float(BY_CLASS[name](x, y, labels)) >= 0
+    labels[-3:] = -100
+    with pytest.raises(InputError, match="label -100, of rows that do not count, 3 times"):
+        BY_CLASS[name](x, y, labels)
