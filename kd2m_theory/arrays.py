@@ -9,6 +9,8 @@ from kd2m_theory.errors import InputError
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+# What torch.nn.CrossEntropyLoss and tokenisers mark positions with that no loss is computed of.
+IGNORED = -100
 
 
 def any_array(value: Any, name: str) -> NDArray[Any]:
@@ -191,3 +193,16 @@ def label_vector(array: NDArray[Any], n: int, name: str) -> NDArray[Any]:
     if len(array) != n:
         raise InputError(f"{name} has {len(array)} entries for {n} samples")
     return array
+
+
+def counted_labels(value: Any, n: int, name: str) -> Int64:
+    """Class labels as `class_labels` returns them, for what takes every row of a cloud for a point of its class.
+
+    Raises:
+        InputError: as `class_labels`; or the label −100, which marks rows that do not count.
+    """
+    labels = class_labels(value, n, name)
+    ignored = int((labels == IGNORED).sum())
+    if ignored:
+        raise InputError(f"{name} has the label {IGNORED}, of rows that do not count, {ignored} times; leave those rows out")
+    return labels

@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Int64, any_array, class_labels, label_vector
+from kd2m_theory.arrays import IGNORED, Int64, any_array, class_labels, label_vector
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 
-# What torch.nn.CrossEntropyLoss and tokenisers mark positions with that no loss is computed of.
-IGNORED = -100
 _NUMBERS = (bool, int, float)
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64, group_numbers, in_order_of_appearance, real_array
+from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, in_order_of_appearance, real_array
 from kd2m_theory.errors import InputError, PairFileError
 from kd2m_theory.files import check_writable, opened, write_atomically
-from kd2m_theory.labels import IGNORED, check_class_names, check_range, encoded_labels
+from kd2m_theory.labels import check_class_names, check_range, encoded_labels
 from kd2m_theory.predictions import (
     FLOOR,
     check_floor,

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, real_array, to_numpy
+from kd2m_theory.arrays import IGNORED, Float64, real_array, to_numpy
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError, require
-from kd2m_theory.labels import IGNORED, check_class_names, check_range, encoded_labels
+from kd2m_theory.labels import check_class_names, check_range, encoded_labels
 from kd2m_theory.predictions import are_probabilities, probability_matrix
 
 Kind = Literal["probabilities", "logits"]

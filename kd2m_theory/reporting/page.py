@@ -106,9 +106,9 @@ def _call(settings: Mapping[str, Any]) -> str:
 
 
 def _written(name: str, value: Any) -> str:
-    """A setting as Python; the files of other pairs are not known here."""
-    if name == "align":
-        return "other"
+    """A setting as Python; the files of other pairs, and rows of one's own, are not known here."""
+    if name in ("align", "rows"):
+        return {"align": "other", "rows": "own_rows"}[name]
     if not isinstance(value, dict):
         return repr(value)
     if "samples" in value:
@@ -150,6 +150,8 @@ def _reproduce(report: Report, command: str | None) -> tuple[Part, ...]:
         files += ", and load the pair that the map was fitted on as other"
     if any("samples" in (settings[quantity] or {}) for quantity in QUANTITIES):
         files += ", and load the teacher's evaluation as evaluation"
+    if settings["rows"]:
+        files += f", and give the rows {', '.join(settings['rows'])}, which an audit does not keep, as own_rows"
     return paragraph(words), Code(_call(settings), "python"), paragraph(f"{files}."), told
 
 

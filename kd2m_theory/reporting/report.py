@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from kd2m_theory.bounds import BoundResult, Ladder
+from kd2m_theory.bounds import BoundResult, Ladder, Row
 from kd2m_theory.bounds.affine import aligned
 from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.known import QUANTITIES, as_stored
@@ -248,6 +248,7 @@ def audit(
     delta: float = 0.05,
     *,
     only: Sequence[str] | None = None,
+    rows: Iterable[Row] = (),
     align: Pair | None = None,
     loss_bound: float | None = None,
     head_lipschitz: float | None = None,
@@ -271,6 +272,8 @@ def audit(
         pair: the pair; what it lacks (labels, a shared head, the same inputs) makes rows not applicable.
         delta: failure probability of everything guaranteed together.
         only: names of the rows to compute, which then share `delta` among themselves; all if None.
+        rows: bounds of your own, which follow those of the package, share `delta` by their limits, and have no say in the
+            verdict: nothing here proves them.
         align: a pair of the same two networks on *other* inputs; an affine map from student to teacher features is fitted
             on it, and with it the teacher's head fits student features of another dimension.
         loss_bound: B in nats, chosen before the sample was seen; rows about the population clip cross-entropy there. 2 ln K
@@ -289,8 +292,8 @@ def audit(
 
     Raises:
         InputError: the pair has neither head nor logits, delta is outside (0, 1), `only` names no row, a setting is out of
-            range, `loss_bound` is the largest loss of the sample, no labels could give the teacher the stated risk, or `align`
-            shares inputs with the pair.
+            range, `loss_bound` is the largest loss of the sample, no labels could give the teacher the stated risk, `align`
+            shares inputs with the pair, or one of `rows` is not a row, or has the name of another or a limit of the package's.
 
     Example:
         >>> import numpy as np
@@ -317,13 +320,13 @@ def audit(
     if align is not None:
         pair = aligned(pair, align)
     warnings = findings(pair)
-    ladder = Ladder(pair, delta, only, settings)
+    ladder = Ladder(pair, delta, only, settings, rows=rows)
     measured = ladder.measure()
-    rows = ladder.evaluate(watch)
+    results = ladder.evaluate(watch)
     assert pair.classes is not None
     return AuditReport(
         measured=measured,
-        rows=rows,
+        rows=results,
         clipping=ladder.clipping(),
         delta=delta,
         share=ladder.share,
@@ -333,6 +336,7 @@ def audit(
         provenance=pair.provenance,
         settings={
             "only": None if only is None else [row.name for row in ladder.rows],
+            "rows": list(ladder.own),
             "align": align is not None,
             "loss_bound": settings.loss_bound,
             "head_lipschitz": settings.head_lipschitz,

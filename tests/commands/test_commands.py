@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -226,6 +227,15 @@ def squared(x, y):
 """
 
 
+BATCHED = """
+def squared(x, y):
+    return ((x.mean(1) - y.mean(1)) ** 2).sum(-1)
+
+def mean(x, y):
+    return squared(x, y).mean()
+"""
+
+
 def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys):
     (folder / "mine.py").write_text(DISTANCES)
     status, out, err = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--examples", "30")
@@ -237,9 +247,23 @@ def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys
     assert not (folder / ".hypothesis").exists()
 
 
+def test_metric_check_of_batches_their_gradient_and_memory(folder, monkeypatch, capsys):
+    (folder / "many_clouds.py").write_text(BATCHED)
+    check = ("metric", "check", "many_clouds:squared", "--expect", "squared", "--batched", "--examples", "5")
+    status, out, err = kd2m(monkeypatch, capsys, *check, "--gradient", "--arrays", "torch", "--large", "400")
+    assert (status or 0, err) == (0, "")
+    for law in ("batch", "gradient_at_equal_clouds", "memory"):
+        assert re.search(rf"^{law} +holds", out, re.MULTILINE), out
+    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "many_clouds:mean", "--batched", "--examples", "5")
+    assert status == 1
+    assert "It fails (batch)" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["math:dist", "--arrays", "jax"], "arrays is 'jax'"),
+        (["math:dist", "--large", "10"], "large is 10"),
         (["mine"], "mine"),
         (["absent_module:f"], "absent_module"),
         (["math:absent"], "absent"),
