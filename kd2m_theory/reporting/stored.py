@@ -121,7 +121,7 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
         }
     if table["schema"] == _FIRST or table["environment"]["kd2m-theory"] != __version__:  # earlier versions had none of these
         found = {"groups": None} | found
-        found["settings"] = {"rows": [], **dict.fromkeys(QUANTITIES)} | table["settings"]
+        found["settings"] = {"rows": [], **dict.fromkeys(map(str, QUANTITIES)), **table["settings"]}
     difference = next(_differences(found, expected, ""), None)
     if difference is not None:
         raise InputError(difference)
