@@ -11,6 +11,7 @@ from kd2m_theory.bounds.known import Known
 from kd2m_theory.bounds.ladder import ROWS, Ladder
 from kd2m_theory.bounds.losses import cross_entropy, margin, ramp
 from kd2m_theory.bounds.result import Assumption, BoundResult
+from kd2m_theory.bounds.rows.row import Requirement, Row, Sides
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.worst_labels import teacher_risk_needed
 from kd2m_theory.deprecation import going
@@ -22,7 +23,10 @@ __all__ = [
     "BoundResult",
     "Known",
     "Ladder",
+    "Requirement",
+    "Row",
     "Settings",
+    "Sides",
     "aligned",
     "class_lipschitz",
     "cross_entropy",

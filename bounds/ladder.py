@@ -10,6 +10,7 @@ import numpy as np
 from kd2m_theory.bounds.clipping import Clipping, clipping, refuse_bound_of_the_sample
 from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.bounds.losses import cross_entropy, errors
+from kd2m_theory.bounds.own_rows import own_rows
 from kd2m_theory.bounds.result import BoundResult
 from kd2m_theory.bounds.rows import (
     f1_means,
@@ -92,16 +93,18 @@ class Ladder:
         delta: failure probability of everything guaranteed together.
         only: names of the rows to compute, which then share δ among themselves; all if None.
         settings: what else was decided before looking at the sample.
+        rows: of one's own, which follow those of the package.
         with_measured: whether guaranteed intervals of measured values share δ with the rows; where `only` is None, if None.
 
     Attributes:
+        own: names of the rows that are computed and not of the package.
         limits: names of the limits that share δ.
         share: failure probability of each limit, δ over their number.
 
     Raises:
         InputError: the pair has neither logits nor a head, so there is no risk to speak of; an unknown row; a head constant
             for a pair whose head is known; a loss bound that is the sample's own largest loss; a teacher's risk that no labels
-            give; an evaluation of a teacher with other classes.
+            give; an evaluation of a teacher with other classes; a row of one's own that `own_rows` refuses.
 
     Example:
         >>> z = np.random.default_rng(0).normal(size=(50, 2))
@@ -119,8 +122,10 @@ class Ladder:
         only: Sequence[str] | None = None,
         settings: Settings | None = None,
         *,
+        rows: Iterable[Row] = (),
         with_measured: bool | None = None,
     ) -> None:
+        own = own_rows(rows, ROWS, [limit for limits in _GUARANTEED.values() for limit in limits])
         self.settings = settings or Settings()
         self.pair, like_chance = in_content_order(pair)
         pair = self.pair
@@ -140,7 +145,8 @@ class Ladder:
         for view in (features, logits):
             if view is not None:
                 view.like_chance, view.groups = like_chance, pair.groups
-        self.rows = _chosen(only)
+        self.rows = _chosen(only, (*ROWS, *own))
+        self.own = tuple(row.name for row in self.rows if row in own)
         self._measurements = self._list_measurements()
         self._together = only is None if with_measured is None else with_measured
         evaluated = self.settings.evaluated
@@ -296,13 +302,13 @@ def _computed(row: Row, view: View) -> tuple[Sides | None, float, str]:
     return sides, seconds, ""
 
 
-def _chosen(only: Sequence[str] | None) -> tuple[Row, ...]:
-    known = [row.name for row in ROWS]
+def _chosen(only: Sequence[str] | None, rows: Sequence[Row]) -> tuple[Row, ...]:
+    known = [row.name for row in rows]
     only = [only] if isinstance(only, str) else None if only is None else list(only)
     unknown = sorted(set(only or ()) - set(known))
     if unknown:
         raise InputError(f"there is no row {', '.join(unknown)}; rows are {', '.join(known)}")
-    return tuple(row for row in ROWS if only is None or row.name in only)
+    return tuple(row for row in rows if only is None or row.name in only)
 
 
 def _judge(

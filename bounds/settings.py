@@ -27,7 +27,7 @@ class Settings:
         loss_bound: B > 0 nats; rows that need a bounded loss are about min(cross-entropy, B). Twice the risk of uniform
             guessing, 2 ln K, if None.
         head_lipschitz: Lipschitz constant of the head (features to logits, Euclidean norms) when it is not linear and both
-            networks use it; `bounds.layers.network_lipschitz` computes one.
+            networks use it; `bounds.constants.layers.network_lipschitz` computes one. One that the pair refutes is refused.
         temperature: T ≥ 1 of the power-transformed teacher softmax(logits/T) in T9.ttm.
         vouched: keys of assumptions that the user vouches for, of `VOUCHABLE`.
         whole_cloud: whether to solve the transport problems on all samples at once; up to 2,000 samples if None.

@@ -13,11 +13,14 @@ from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
 from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, optimal_cost
 from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.pair import Pair
 
+# Relative rounding of logits that a network in half precision computed, some roundings of bfloat16.
+_HALF = 2.0**-6
 # So far below the largest logit, exp underflows to zero in float64.
 _MASKED = 800.0
 
@@ -288,6 +291,7 @@ def features_view(pair: Pair, settings: Settings) -> View | None:
         if pair.features_student.shape[1] != pair.features_teacher.shape[1]:
             return None
         student, teacher = pair.logits_student, pair.logits_teacher
+        _refuse_refuted(settings.head_lipschitz, pair)
     else:
         return None
     if student is None or teacher is None:
@@ -307,6 +311,32 @@ def features_view(pair: Pair, settings: Settings) -> View | None:
         replay_error=error,
         replay_extreme=extreme,
     )
+
+
+def _refuse_refuted(constant: float, pair: Pair) -> None:
+    """Refuse a Lipschitz constant of a shared head that two rows of the pair refute.
+
+    If one head of constant L made the logits of both networks, ‖a_S − a_T‖ ≤ L ‖z_S − z_T‖ for any row of the one and any of
+    the other; rows of the same number are tried.
+
+    Raises:
+        InputError: logits moved farther, by more than the rounding of a network in half precision.
+    """
+    teacher, student = pair.logits_teacher, pair.logits_student
+    assert pair.features_teacher is not None
+    assert pair.features_student is not None
+    if teacher is None or student is None or len(teacher) != len(student):
+        return
+    moved, features = row_norms(student - teacher), row_norms(pair.features_student - pair.features_teacher)
+    with np.errstate(over="ignore"):
+        excess = moved - constant * features - _HALF * (row_norms(student) + row_norms(teacher))
+    if excess.max() > 0:
+        row = int(excess.argmax())
+        raise InputError(
+            f"head_lipschitz is {constant:g}, but from teacher to student the logits of row {row} move by {moved[row]:.3g} and "
+            f"its features by {features[row]:.3g}: no head of that constant made both; give a certified one "
+            "(bounds.constants.layers.network_lipschitz), and only where both networks use this very head"
+        )
 
 
 def logits_view(pair: Pair, settings: Settings) -> View | None:

@@ -14,46 +14,56 @@ from typing import Any, Literal, get_args
 
 from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import FOREIGN, InputError
+from kd2m_theory.estimators.axiom_memory import memory
+from kd2m_theory.estimators.axiom_precision import precision
 from kd2m_theory.estimators.axiom_search import (
+    GRADIENT,
+    Arrays,
+    Axiom,
     AxiomResult,
+    Calling,
     Options,
     axiom_table,
     name_of,
     no_files,
     one_line,
-    refusal_of_tensors,
+    refusal,
     search,
 )
+from kd2m_theory.estimators.axiom_words import sentences
 
 Expect = Literal["metric", "squared", "divergence"]
 Scaling = Literal["homogeneous", "quadratic", "by expectation"]
 
-_COMMON = ("finite", "non_negativity", "identity", "permutation", "repeatability", "purity", "dtype", "array_type")
+_COMMON = ("finite", "non_negativity", "identity", "permutation", "repeatability", "purity", "precision", "dtype", "array_type")
 
 # The axioms of each expectation. "translation" and "separation" (a pseudo-metric has none) are asked for by name:
-# `axioms=(*AXIOMS_OF["metric"], "separation")`.
+# `axioms=(*AXIOMS_OF["metric"], "separation")`; the other axioms come with an argument: "batch" with `batched`,
+# "ignored_labels" with `labels`, those of gradients with `gradient`, "memory" with `large`.
 AXIOMS_OF: dict[str, tuple[str, ...]] = {
     "metric": (*_COMMON, "symmetry", "triangle", "scaling"),
     "squared": (*_COMMON, "symmetry", "scaling"),
     "divergence": _COMMON,
 }
-ALL_AXIOMS = (*AXIOMS_OF["metric"], "translation", "separation")
+ALL_AXIOMS = (*AXIOMS_OF["metric"], "translation", "separation", "batch", "ignored_labels", *GRADIENT, "memory")
 
 
 @dataclass(frozen=True, slots=True)
 class MetricReport:
-    """Every axiom's result. `str()` is a table, followed by the counterexamples.
+    """Every axiom's result. `str()` is the sentences, a table, and the counterexamples as Python.
 
     Attributes:
         subject: the callable's name.
         expect: what it was tested as.
         seed: of the search.
-        results: one a tested axiom.
+        arrays: what the callable was called with, "numpy" arrays or "torch" tensors.
+        results: one for each tested axiom.
     """
 
     subject: str
     expect: str
     seed: int
+    arrays: Arrays
     results: tuple[AxiomResult, ...]
 
     @property
@@ -65,6 +75,11 @@ class MetricReport:
     def failures(self) -> tuple[AxiomResult, ...]:
         """The axioms that failed."""
         return tuple(result for result in self.results if result.passed is False)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The report in plain sentences: what was tried, then what fails and on which clouds, one sentence per axiom."""
+        return sentences(self.subject, self.expect, self.arrays, self.results)
 
     def __getitem__(self, name: str) -> AxiomResult:
         """The result of one axiom.
@@ -91,7 +106,7 @@ class MetricReport:
             rows.append((result.name, words[result.passed], str(result.examples), values or result.statement))
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         lines = ["  ".join((*(row[k].ljust(widths[k]) for k in range(3)), row[3])).rstrip() for row in rows]
-        parts = [f"{self.subject} as a {self.expect}: {len(self.failures)} of {len(self.results)} axioms fail", *lines]
+        parts = [*self.sentences, "", *lines]
         for result in self.failures:
             parts += ["", f"# {result.name} fails:", str(result.counterexample)]
         return "\n".join(parts)
@@ -107,6 +122,10 @@ def check_metric(
     equal_sizes: bool = False,
     paired: bool = False,
     labels: bool = False,
+    batched: bool = False,
+    gradient: bool = False,
+    arrays: Arrays | None = None,
+    large: int | None = None,
     tolerance: float = 1e-6,
     dtypes: Sequence[str] = ("float64",),
     scaling: Scaling | None = "by expectation",
@@ -121,7 +140,8 @@ def check_metric(
 
     Args:
         distance: called as distance(x, y) with an n × d and an m × d array; returns a number, a 0-d tensor, or an object
-            with `.value` such as an `Enclosure`. An exception counts as a failure.
+            with `.value` such as an `Enclosure`. An exception counts as a failure; so does a warning that a solver did not
+            converge, and a result in half precision ("finite").
         expect: "metric"; "squared", without the triangle inequality; or "divergence", which may also be asymmetric and +∞.
         axioms: names from `ALL_AXIOMS`; None takes `AXIOMS_OF[expect]`, less what does not apply.
         dimension: least and largest d.
@@ -129,7 +149,17 @@ def check_metric(
         equal_sizes: whether the distance demands n = m.
         paired: whether row i of x belongs to row i of y: equal sizes, and only both together may be reordered.
         labels: whether it is called as distance(x, y, labels_x, labels_y), integer classes; clouds then share one label
-            vector, so that sizes and class shares agree.
+            vector, so that sizes and class shares agree. Rows with the label −100 must not count ("ignored_labels"), if it
+            takes them.
+        batched: whether it is called as distance(x, y) with B × n × d and B × m × d arrays (labels B × n) and returns B
+            values; each must be that of its pair alone ("batch").
+        gradient: whether torch can differentiate it: its gradient agrees with finite differences ("gradient"), is finite
+            where points coincide ("gradient_finite"), and the gradients in x and in y cancel where the clouds are equal, as
+            the distance then stays 0 when both move together ("gradient_at_equal_clouds").
+        arrays: "numpy" or "torch": what it is called with; NumPy arrays if None, or tensors if it fails on arrays and not on
+            tensors.
+        large: n of larger clouds on which memory is measured ("memory"): what NumPy has allocated at the peak, and the
+            largest tensor, may be at most 8 times that for n / 4 points. At least 400; not measured if None.
         tolerance: relative to the largest of the compared values, the clouds' coordinates (squared for a square), and 1;
             at least 1e-4 where float32 takes part.
         dtypes: "float64", "float32", or both: the dtypes of the clouds, the first preferred; "dtype" compares the two.
@@ -157,28 +187,65 @@ def check_metric(
     _require(0 <= tolerance < 1, "tolerance", tolerance, "give a relative error ≥ 0 and below 1, such as 1e-6")
     one_of(expect, get_args(Expect), "expect")
     one_of(str(scaling), (*get_args(Scaling), "None"), "scaling")
+    one_of(str(arrays), (*get_args(Arrays), "None"), "arrays")
+    if large is not None:
+        whole(large, "large", 400)
     preset = {"metric": 1, "squared": 2}.get(expect)
     degree = preset if scaling == "by expectation" else {"homogeneous": 1, "quadratic": 2}.get(str(scaling))
-    kinds = tuple(one_of(name, ("float64", "float32"), "dtypes") for name in dtypes)
-    same = equal_sizes or paired or labels
-    options = Options(dimension, points, same, labels, kinds, tolerance, degree or 1, examples, seed)
-    known = axiom_table(labels, paired, degree, infinite=expect == "divergence")
     wanted = tuple(one_of(name, ALL_AXIOMS, "axioms") for name in (AXIOMS_OF[expect] if axioms is None else axioms))
-    if axioms is None and degree is not None:
-        wanted = tuple(dict.fromkeys((*wanted, "scaling")))
+    if axioms is None:
+        asked = {"scaling": degree is not None, "batch": batched, "ignored_labels": labels, "memory": large is not None}
+        asked |= dict.fromkeys(GRADIENT, gradient)
+        wanted = tuple(dict.fromkeys((*wanted, *(name for name, is_asked in asked.items() if is_asked))))
+    options = Options(
+        dimension=dimension,
+        points=points,
+        equal_sizes=equal_sizes or paired or labels,
+        labels=labels,
+        dtypes=tuple(one_of(name, ("float64", "float32"), "dtypes") for name in dtypes),
+        tolerance=tolerance,
+        degree=degree or 1,
+        examples=examples,
+        seed=seed,
+    )
+
+    def table(kind: Arrays) -> dict[str, Axiom]:
+        calling = Calling(labels=labels, paired=paired, batched=batched, arrays=kind)
+        return axiom_table(calling, degree, infinite=expect == "divergence", tolerance=tolerance)
+
+    known, called = table(arrays or "numpy"), arrays or "numpy"
+    refused = refusal(distance, known["identity"], options)
+    if arrays is None and refused and not refusal(distance, table("torch")["identity"], options):
+        known, called = table("torch"), "torch"
     reasons: dict[str, str | None] = {
         "dtype": None if len(set(options.dtypes)) > 1 else "dtypes names one dtype only",
         "scaling": None if degree is not None else "no scaling is demanded",
-        "array_type": refusal_of_tensors(distance, known["array_type"], options) if "array_type" in wanted else None,
+        "batch": None if batched else "it is not called with batches",
+        "ignored_labels": None if labels else "it is not called with labels",
+        "memory": None if large is not None else "large names no number of points",
     }
+    if "array_type" in wanted:
+        refused_tensors = refusal(distance, known["array_type"], options) if called == "numpy" else None
+        only = f"takes no torch tensors ({refused_tensors})" if refused_tensors else None
+        reasons["array_type"] = "it is called with tensors only" if called == "torch" else only
+    if labels and "ignored_labels" in wanted:
+        refused_labels = refusal(distance, known["ignored_labels"], options)
+        reasons["ignored_labels"] = f"refuses the label -100 ({refused_labels})" if refused_labels else None
+
+    def result(name: str) -> AxiomResult:
+        if reason := reasons.get(name):
+            statement = known[name].statement if name in known else name
+            return AxiomResult(name=name, statement=statement, passed=None, examples=0, error=reason)
+        if name == "memory":
+            assert large is not None
+            return memory(distance, known["identity"].prelude, large, options)
+        if name == "precision":
+            return precision(distance, known["identity"].prelude, options)
+        return search(name, known[name], distance, options)
+
     with no_files():
-        results = tuple(
-            AxiomResult(name=name, statement=known[name].statement, passed=None, examples=0, error=reason)
-            if (reason := reasons.get(name))
-            else search(name, known[name], distance, options)
-            for name in wanted
-        )
-    return MetricReport(name_of(distance), expect, seed, results)
+        results = tuple(result(name) for name in wanted)
+    return MetricReport(subject=name_of(distance), expect=expect, seed=seed, arrays=called, results=results)
 
 
 def load_callable(target: str) -> Callable[..., Any]:

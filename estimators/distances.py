@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kd2m_theory.arrays import Int64, class_labels, cloud, probability_weights, same_dimension
+from kd2m_theory.arrays import Int64, cloud, counted_labels, probability_weights, same_dimension
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Enclosure
@@ -80,7 +80,7 @@ def class_wasserstein(
     """
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
-    labels_x, labels_y = class_labels(labels_x, len(x), "labels_x"), class_labels(labels_y, len(y), "labels_y")
+    labels_x, labels_y = counted_labels(labels_x, len(x), "labels_x"), counted_labels(labels_y, len(y), "labels_y")
     same_classes(labels_x, labels_y)
     return {
         label: wasserstein(x[labels_x == label], y[labels_y == label], p, _ground_of(ground, label), max_pivots=max_pivots)
@@ -122,7 +122,7 @@ def conditional_wasserstein(
     """
     weighting_ = one_of(weighting, ("frequency", "uniform"), "weighting")
     x, y = cloud(x, "x"), cloud(y, "y")
-    labels_x, labels_y = class_labels(labels_x, len(x), "labels_x"), class_labels(labels_y, len(y), "labels_y")
+    labels_x, labels_y = counted_labels(labels_x, len(x), "labels_x"), counted_labels(labels_y, len(y), "labels_y")
     same_classes(labels_x, labels_y)
     shares: Mapping[int, float]
     if weighting_ == "uniform":

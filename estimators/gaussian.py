@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64, class_labels, cloud, probability_weights, same_dimension
+from kd2m_theory.arrays import Float64, Int64, cloud, counted_labels, probability_weights, same_dimension
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.distances import common_shares, same_classes
@@ -407,7 +407,7 @@ def _classes(
     one_of(weighting, ("frequency", "uniform"), "weighting")
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
-    labels_x, labels_y = class_labels(labels_x, len(x), "labels_x"), class_labels(labels_y, len(y), "labels_y")
+    labels_x, labels_y = counted_labels(labels_x, len(x), "labels_x"), counted_labels(labels_y, len(y), "labels_y")
     same_classes(labels_x, labels_y)
     labels = np.unique(labels_x).tolist()
     shares = common_shares(labels_x, labels_y) if weighting == "frequency" else dict.fromkeys(labels, 1 / len(labels))

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from kd2m_theory.arrays import (
-    class_labels,
     cloud,
+    counted_labels,
     probability_weights,
     real_array,
     same_dimension,
@@ -105,7 +105,7 @@ def _label_costs(labels_x: Any, labels_y: Any, given: Any, shape: tuple[int, int
             f"labels_x has {first.ndim} axes and labels_y {second.ndim}; pass classes on both sides or predictions"
         )
     if first.ndim == 1:
-        classes = class_labels(first, shape[0], "labels_x"), class_labels(second, shape[1], "labels_y")
+        classes = counted_labels(first, shape[0], "labels_x"), counted_labels(second, shape[1], "labels_y")
         return CostMatrix((classes[0][:, None] != classes[1]).astype(np.float64), 0.0, 0.0, "distance"), 0
     predictions = real_array(first, "labels_x", 2), real_array(second, "labels_y", 2)
     for array, n, name in zip(predictions, shape, ("labels_x", "labels_y"), strict=True):

@@ -9,6 +9,25 @@ from kd2m_theory.errors import InputError
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+# What torch.nn.CrossEntropyLoss and tokenisers mark positions with that no loss is computed of.
+IGNORED = -100
+
+
+def any_array(value: Any, name: str) -> NDArray[Any]:
+    """A NumPy view or copy of an array-like or of a torch tensor on any device, whatever its entries are.
+
+    Raises:
+        InputError: the value is ragged, masked, or has a type NumPy does not know (bfloat16).
+    """
+    kind = str(getattr(value, "dtype", ""))
+    if "bfloat16" in kind or "float8" in kind:
+        raise InputError(f"{name} is {kind.removeprefix('torch.')}, too coarse to certify; extract it in float32 or float64")
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array; drop the masked rows and pass a plain array")
+    try:
+        return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} cannot be read as an array ({error}); pass a NumPy array or a torch tensor") from None
 
 
 def to_numpy(value: Any, name: str) -> NDArray[Any]:
@@ -17,15 +36,7 @@ def to_numpy(value: Any, name: str) -> NDArray[Any]:
     Raises:
         InputError: the value is ragged, holds objects, or has a type NumPy does not know (bfloat16).
     """
-    kind = str(getattr(value, "dtype", ""))
-    if "bfloat16" in kind or "float8" in kind:
-        raise InputError(f"{name} is {kind.removeprefix('torch.')}, too coarse to certify; extract it in float32 or float64")
-    if isinstance(value, np.ma.MaskedArray):
-        raise InputError(f"{name} is a masked array; drop the masked rows and pass a plain array")
-    try:
-        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name} cannot be read as an array ({error}); pass a NumPy array or a torch tensor") from None
+    array = any_array(value, name)
     if array.dtype.kind not in "fiub":
         raise InputError(f"{name} has dtype {array.dtype}; pass real numbers (float64, float32 or integers)")
     return array
@@ -144,24 +155,54 @@ def in_order_of_appearance(values: NDArray[Any]) -> Int64:
 
 
 def class_labels(value: Any, n: int, name: str) -> Int64:
-    """Class labels as an int64 vector of length n.
+    """Class labels as an int64 vector of length n; a column (n, 1) is a vector, and False and True are 0 and 1.
 
     Raises:
         InputError: wrong rank or length, labels that are not whole numbers, or labels in a floating type that rounds them.
     """
-    array = to_numpy(value, name)
-    if array.ndim != 1:
-        raise InputError(f"{name} has shape {array.shape}; pass one integer class a sample, not one-hot rows")
-    if len(array) != n:
-        raise InputError(f"{name} has {len(array)} entries for {n} samples")
-    if array.dtype.kind not in "iu":
+    array = label_vector(to_numpy(value, name), n, name)
+    if array.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             whole = np.isfinite(array) & (array == np.floor(array))
-        if array.dtype.kind != "f" or not whole.all():
-            raise InputError(f"{name} has dtype {array.dtype} with values that are not class numbers; pass integers")
+        if not whole.all():
+            row = int((~whole).argmax())
+            advice = "; a row without a label is marked −100" if np.isnan(array[row]) else ""
+            raise InputError(
+                f"{name} has dtype {array.dtype} with values that are not class numbers, first {array[row]:g} in row {row}; "
+                f"pass integers{advice}"
+            )
         exact = 2 ** (np.finfo(array.dtype).nmant + 1)  # beyond, neighbouring whole numbers are one value
         if array.size and (np.abs(array) >= exact).any():
             raise InputError(f"{name} has dtype {array.dtype}, in which classes from {exact:,} on are rounded; pass integers")
     if array.size and (np.abs(array.astype(np.float64)) >= 2.0**31).any():
         raise InputError(f"{name} has values beyond 2^31, up to {array.max()}; number the classes from 0")
     return array.astype(np.int64)
+
+
+def label_vector(array: NDArray[Any], n: int, name: str) -> NDArray[Any]:
+    """Labels of any kind as a vector of length n.
+
+    Raises:
+        InputError: wrong rank or length.
+    """
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        advice = "; their argmax(axis=1) is the class" if array.ndim == 2 else ""
+        raise InputError(f"{name} has shape {array.shape}; pass one integer class a sample, not one-hot rows{advice}")
+    if len(array) != n:
+        raise InputError(f"{name} has {len(array)} entries for {n} samples")
+    return array
+
+
+def counted_labels(value: Any, n: int, name: str) -> Int64:
+    """Class labels as `class_labels` returns them, for what takes every row of a cloud for a point of its class.
+
+    Raises:
+        InputError: as `class_labels`; or the label −100, which marks rows that do not count.
+    """
+    labels = class_labels(value, n, name)
+    ignored = int((labels == IGNORED).sum())
+    if ignored:
+        raise InputError(f"{name} has the label {IGNORED}, of rows that do not count, {ignored} times; leave those rows out")
+    return labels

@@ -7,9 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
-from kd2m_theory.terminal import watched
+from kd2m_theory.model_heads import ON_REQUEST, Place, Probe, Where, quantised
+from kd2m_theory.model_inputs import Batch, label_batch, moved, taken_apart
+from kd2m_theory.model_state import as_found, move, random_state_kept
+from kd2m_theory.terminal import complain, watched
+
+_ROLES = ("teacher", "student")
 
 
 def choose_device(name: str) -> torch.device:
@@ -41,191 +45,183 @@ def _devices() -> list[str]:
     return ["'cpu'", *(f"'{kind}'" for kind, there in kinds.items() if there())]
 
 
-class _Probe:
-    """One network with a hook on its head: what entered the head in the last forward pass, and what left it."""
-
-    def __init__(self, model: nn.Module, role: str, head: str | None) -> None:
-        self.model, self.role, self.name = model, role, head
-        self.linear = self._find(head) if head is not None else None
-        self.calls: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def _find(self, head: str) -> nn.Linear | None:
-        modules = dict(self.model.named_modules())
-        if head not in modules:
-            linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
-            advice = did_you_mean(head, modules).strip()
-            if not advice:
-                advice = f"did you mean {linear[-1]!r}?" if linear else "this model has no nn.Linear; pass None for logits only"
-            raise InputError(f"the {self.role} ({type(self.model).__name__}) has no module {head!r}; {advice}")
-        module = modules[head]
-        if isinstance(module, nn.Linear):
-            return module
-        warnings.warn(
-            f"the {self.role}'s head {head!r} is {type(module).__name__}, not nn.Linear: its features are not taken and "
-            "the pair has logits only",
-            stacklevel=5,
-        )
-        return None
-
-    def hook(
-        self, _module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor], output: torch.Tensor
-    ) -> None:
-        # Copies: the model may go on to change either in place.
-        self.calls.append((inputs[0].clone() if inputs else named["input"].clone(), output.clone()))
-
-    def run(self, inputs: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Logits and features of one batch, on the CPU."""
-        self.calls.clear()
-        logits = self._logits(self.model(inputs)).cpu()  # before any float64, which not every device has
-        if self.linear is None:
-            return logits, None
-        if len(self.calls) != 1:
-            raise InputError(
-                f"the {self.role}'s head {self.name!r} ran {len(self.calls)} times in one forward pass; "
-                "a classifier runs once: name that layer"
-            )
-        features, made = self.calls[0][0], self.calls[0][1].cpu()
-        if features.ndim != 2:
-            raise InputError(
-                f"what enters the {self.role}'s head {self.name!r} has shape {tuple(features.shape)}, not batch × features; "
-                "pool or flatten before the head"
-            )
-        off = (made.double() - logits.double()).abs().max().item() if made.shape == logits.shape else float("inf")
-        if off > 1e-3 * max(1.0, made.double().abs().max().item()):
-            raise InputError(
-                f"the {self.role}'s output is not what its head {self.name!r} makes (they differ by {off:.3g}); "
-                "return the logits themselves, without softmax or scaling"
-            )
-        return logits, features.cpu()
-
-    def _logits(self, output: Any) -> torch.Tensor:
-        logits = output if isinstance(output, torch.Tensor) else getattr(output, "logits", None)
-        if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-            found = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(output).__name__
-            raise InputError(f"the {self.role} returns {found}; expected batch × classes logits")
-        return logits
+def _place(device: str, probes: tuple[Probe, Probe]) -> torch.device:
+    """Where both networks run; 8-bit layers run on the CPU alone."""
+    whole = next((probe for probe in probes if quantised(probe.model)), None)
+    place = torch.device("cpu") if whole is not None and device == "auto" else choose_device(device)
+    if whole is not None and place.type != "cpu":
+        raise InputError(f"{whole.title} has quantised layers, which PyTorch runs on the CPU alone; choose device 'cpu'")
+    return place
 
 
-def _split(batch: Any) -> tuple[Any, Any]:
-    if isinstance(batch, torch.Tensor):
-        return batch, None
-    if isinstance(batch, list | tuple) and len(batch) in (1, 2):
-        return (batch[0], batch[1]) if len(batch) == 2 else (batch[0], None)
-    raise InputError(f"a batch of the loader is a {type(batch).__name__}; pass unpack=… to turn it into (inputs, labels)")
-
-
-def _move(model: nn.Module, role: str, place: torch.device) -> None:
-    """The model on the device.
+def _move(probe: Probe, place: torch.device) -> None:
+    """The network on the device, unless its owner has spread it over several.
 
     Raises:
         InputError: it has weights in a number format that the device lacks, or none at all (the device "meta").
     """
     try:
-        model.to(place)
-    except (TypeError, NotImplementedError) as error:  # PyTorch's errors for either
-        raise InputError(f"the {role} ({type(model).__name__}) cannot be moved to {str(place)!r}: {error}") from None
+        move(probe.model, place)
+    except (TypeError, NotImplementedError, ValueError) as error:  # PyTorch's errors, and that of 4-bit networks
+        raise InputError(f"{probe.title} cannot be moved to {str(place)!r}: {error}") from None
 
 
-def _to(inputs: Any, place: torch.device) -> Any:
-    """Every tensor of a batch on the device; other things as they are.
+class _Rows:
+    """What the batches have given so far."""
 
-    Raises:
-        InputError: the device lacks the tensor's number format, as Apple's lack float64.
-    """
-    if isinstance(inputs, dict):
-        return {key: _to(value, place) for key, value in inputs.items()}
-    if isinstance(inputs, list | tuple):
-        return type(inputs)(_to(value, place) for value in inputs)
-    try:
-        return inputs.to(place) if hasattr(inputs, "to") else inputs
-    except (TypeError, NotImplementedError) as error:
-        kind = str(getattr(inputs, "dtype", type(inputs).__name__)).removeprefix("torch.")
-        raise InputError(
-            f"inputs of {kind} cannot be moved to {str(place)!r}: {error}; have the loader give float32, or choose device 'cpu'"
-        ) from None
+    def __init__(self) -> None:
+        self.logits: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+        self.features: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+        self.labels: list[torch.Tensor] = []
+        self.unlabelled = False
 
+    def add(self, number: int, probes: tuple[Probe, Probe], batch: Batch) -> None:
+        """Run both networks on a batch.
 
-def _label_batch(target: Any) -> torch.Tensor:
-    try:
-        labels = torch.as_tensor(target).cpu()
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"the labels of a batch are {type(target).__name__}; pass integer classes as a tensor") from None
-    return labels.reshape(1) if labels.ndim == 0 else labels
+        Raises:
+            InputError: the numbers of rows disagree, or one of the networks refuses.
+        """
+        made = [probe.run(inputs) for probe, inputs in zip(probes, batch[:2], strict=True)]
+        labels = None if batch.labels is None else label_batch(batch.labels)
+        sizes = {f"{role} logits": len(logits) for role, (logits, _) in zip(_ROLES, made, strict=True)}
+        if labels is not None:
+            sizes["labels"] = len(labels)
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{size} {name}" for name, size in sizes.items())
+            raise InputError(f"batch {number} has {listed}; each needs one row per input, in the same order")
+        flat = next((probe for probe in probes if probe.flat), None)
+        if labels is None and flat is not None:  # labels tell one logit per input from one input without its batch axis
+            raise InputError(
+                f"{flat.title} returns logits of one axis, {sizes[f'{flat.role} logits']} numbers; expected batch × classes. "
+                "If each is the one logit of an input, pass logits=lambda output: output[:, None]"
+            )
+        if not len(made[0][0]):
+            return
+        self.unlabelled = self.unlabelled or labels is None
+        if labels is not None:
+            self.labels.append(labels)
+        for k, (logits, features) in enumerate(made):
+            self.logits[k].append(logits)
+            if features is not None:
+                self.features[k].append(features)
+
+    def check(self) -> None:
+        if not self.logits[0]:
+            raise InputError("the loader gave no batch; a pair needs at least two samples")
+        if self.unlabelled and self.labels:
+            raise InputError("some batches have labels and some have none; label all of them or none")
 
 
 def extract(
     teacher: nn.Module,
     student: nn.Module,
     loader: Iterable[Any],
-    teacher_head: str | None,
-    student_head: str | None,
+    *,
+    heads: tuple[str | None, str | None],
+    features: tuple[Place | None, Place | None],
+    logits: Where | tuple[Where | None, Where | None] | None,
     device: str,
-    unpack: Callable[[Any], tuple[Any, Any]] | None,
+    unpack: Callable[[Any], Any] | None,
     progress: bool,
 ) -> dict[str, Any]:
     """The arguments of `Pair` that two networks make of a loader's batches; see `Pair.from_models`."""
-    place = choose_device(device)
-    probes = _Probe(teacher, "teacher", teacher_head), _Probe(student, "student", student_head)
-    linear = all(probe.linear is not None for probe in probes)
-    logits: tuple[list[torch.Tensor], ...] = ([], [])
-    features: tuple[list[torch.Tensor], ...] = ([], [])
-    labels: list[torch.Tensor] = []
-    unlabelled = False
-
-    modes = [(module, module.training) for probe in probes for module in probe.model.modules()]
-    homes = [{parameter.device for parameter in probe.model.parameters()} for probe in probes]
-    handles = [probe.linear.register_forward_hook(probe.hook, with_kwargs=True) for probe in probes if probe.linear is not None]
-    try:
-        for probe, home, role in zip(probes, homes, ("teacher", "student"), strict=True):
+    where = logits if isinstance(logits, tuple) else (logits, logits)
+    if len(where) != 2:
+        raise InputError(f"logits is a tuple of {len(where)}; give one place for both networks, or (teacher's, student's)")
+    if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
+        raise InputError(f"the loader is of type {type(loader).__name__}; pass a DataLoader, or any iterable of batches")
+    probes = (
+        Probe(teacher, "teacher", heads[0], features[0], where[0]),
+        Probe(student, "student", heads[1], features[1], where[1]),
+    )
+    place = _place(device, probes)
+    rows = _Rows()
+    with random_state_kept(place), as_found(*(probe.model for probe in probes)):
+        for probe in probes:
             probe.model.eval()
-            if len(home) == 1:  # a model spread over devices stays as its owner spread it
-                _move(probe.model, role, place)
-        with torch.no_grad():  # inference tensors that a model keeps could not be trained on afterwards
-            for batch in watched(loader, "extracting features") if progress else loader:
-                inputs, target = (unpack or _split)(batch)
-                inputs = _to(inputs, place)
-                for k, probe in enumerate(probes):
-                    made, entered = probe.run(inputs)
-                    logits[k].append(made)
-                    if linear and entered is not None:
-                        features[k].append(entered)
-                unlabelled = unlabelled or target is None
-                if target is not None:
-                    labels.append(_label_batch(target))
-            # Here, where the models do not train: reading a parametrized weight (spectral norm) in training mode changes it.
-            head = _head(probes[0].linear) if linear else (None, None)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for probe, home in zip(probes, homes, strict=True):
-            if len(home) == 1:
-                probe.model.to(next(iter(home)))
-        for module, training in modes:
-            module.training = training
-    if not logits[0]:
-        raise InputError("the loader gave no batch; a pair needs at least two samples")
-    if unlabelled and labels:
-        raise InputError("some batches have labels and some have none; label all of them or none")
-
+            probe.take_wrappers_off()
+            _move(probe, place)
+        try:
+            for probe in probes:
+                probe.attach()
+            with torch.no_grad():  # inference tensors that a model keeps could not be trained on afterwards
+                for number, batch in enumerate(watched(loader, "extracting features") if progress else loader):
+                    parts = taken_apart(batch, unpack, probes[0].model, probes[1].model)
+                    rows.add(number, probes, Batch(moved(parts[0], place), moved(parts[1], place), parts[2]))
+                # Here, where the models do not train.
+                weight, bias = probes[0].head()
+        finally:
+            for probe in probes:
+                probe.detach()
+    rows.check()
+    whole = all(rows.features)
+    _tell(probes, whole, progress)
+    made = [torch.cat(parts) for parts in rows.logits]
+    if max(part.shape[1] for part in made) <= 2:  # the one logit of a binary classifier: the other class has logit 0
+        if made[0].shape[1] == 1:
+            weight, bias = (None if part is None else torch.cat([torch.zeros_like(part), part]) for part in (weight, bias))
+        made = [torch.cat([torch.zeros_like(part), part], dim=1) if part.shape[1] == 1 else part for part in made]
+    provenance = {role: probe.words() for role, probe in zip(_ROLES, probes, strict=True)}
+    coarse = {role: kind for role, probe in zip(_ROLES, probes, strict=True) if (kind := probe.coarse)}
     return {
-        "features_teacher": torch.cat(features[0]) if linear else None,
-        "features_student": torch.cat(features[1]) if linear else None,
-        "labels": torch.cat(labels) if labels else None,
-        "logits_teacher": torch.cat(logits[0]),
-        "logits_student": torch.cat(logits[1]),
-        "head_weight": head[0],
-        "head_bias": head[1],
+        "features_teacher": torch.cat(rows.features[0]) if whole else None,
+        "features_student": torch.cat(rows.features[1]) if whole else None,
+        "labels": torch.cat(rows.labels) if rows.labels else None,
+        "logits_teacher": made[0],
+        "logits_student": made[1],
+        "head_weight": weight if whole else None,
+        "head_bias": bias if whole else None,
         "provenance": {
-            "teacher": f"{type(teacher).__name__}, head {teacher_head}",
-            "student": f"{type(student).__name__}, head {student_head}",
+            **provenance,
+            **({"shared_head": shared} if whole and weight is None and (shared := _shared(*probes)) else {}),
+            **({"precision": ", ".join(f"{role} {kind}" for role, kind in coarse.items())} if coarse else {}),
             "device": str(place),
             "torch": torch.__version__,
         },
     }
 
 
-def _head(linear: nn.Linear | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Copies of weight and bias, on the CPU."""
-    parts = (None, None) if linear is None else (linear.weight, linear.bias)
-    weight, bias = (None if part is None else part.detach().cpu().clone() for part in parts)
-    return weight, bias
+def _shared(teacher: Probe, student: Probe) -> str:
+    """Whether both networks use one nonlinear head, in words; empty if the teacher's is linear or unknown."""
+    head, other = teacher.nonlinear, student.nonlinear
+    if head is None:
+        return ""
+    if other is None or not _same_layers(head, other):
+        return "none: the teacher's head is not linear, and the student has another"
+    return f"{type(head).__name__}, not linear, with the same layers and weights in both networks"
+
+
+def _same_layers(head: nn.Module, other: nn.Module) -> bool:
+    """Whether two modules are one, or have equal layers and values."""
+    here, there = head.state_dict(), other.state_dict()
+    return head is other or (
+        repr(head) == repr(other)
+        and here.keys() == there.keys()
+        and all(_same_values(value, there[key]) for key, value in here.items())
+    )
+
+
+def _same_values(value: Any, other: Any) -> bool:
+    tensors = isinstance(value, torch.Tensor) and isinstance(other, torch.Tensor)
+    return tensors and value.dtype == other.dtype and torch.equal(value.cpu(), other.cpu())
+
+
+def _tell(probes: tuple[Probe, Probe], whole: bool, progress: bool) -> None:
+    """Say once what was chosen for the user, and warn of what is missing."""
+    for probe in probes:
+        if probe.why and probe.why != ON_REQUEST:
+            warnings.warn(
+                f"{probe.title} has no head: {probe.why}. The pair has logits only; name the layer ({probe.role}_head=…) or "
+                f"what its features are ({probe.role}_features=…)",
+                stacklevel=4,
+            )
+    if not progress:
+        return
+    for probe in probes:
+        if probe.chosen:
+            complain(f"{probe.title}: the head is {probe.chosen}, the last layer whose output is the logits")
+    if whole and (shared := _shared(*probes)):
+        complain(
+            f"{probes[0].title}: the head {probes[0].name!r} is not linear: bounds on features need both networks to use it, "
+            f"and its head_lipschitz. Shared head: {shared}"
+        )

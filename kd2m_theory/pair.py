@@ -2,22 +2,33 @@
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64, class_labels, group_numbers, in_order_of_appearance, real_array
+from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, in_order_of_appearance, real_array
 from kd2m_theory.errors import InputError, PairFileError
 from kd2m_theory.files import check_writable, opened, write_atomically
+from kd2m_theory.labels import check_class_names, check_range, encoded_labels
+from kd2m_theory.predictions import (
+    FLOOR,
+    check_floor,
+    floor_words,
+    logarithms,
+    logits_matrix,
+    probability_matrix,
+)
 from kd2m_theory.tokens import flattened
 from kd2m_theory.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from kd2m_theory.model_heads import Place, Where
 
 FORMAT = "kd2m-pair"
 FORMAT_VERSION = "1"
@@ -48,21 +59,40 @@ class Pair:
     Args:
         features_teacher: n × d features z_T that enter the teacher's head; None if only logits are known.
         features_student: n × d_S features z_S that enter the student's head.
-        labels: n true classes in 0..K−1; None for unlabelled data.
-        logits_teacher: n × K; computed from the head if None.
-        logits_student: n × K of the student's own head; None means that the student uses the teacher's head.
-        head_weight: K × d weight W of the teacher's linear head, the head that feature bounds are about.
+        labels: n true classes in 0..K−1, or values among `class_names`; None for unlabelled data. Rows labelled −100 are left
+            out, on both sides where the inputs are paired.
+        logits_teacher: n × K; computed from the head if None. One column z of a sigmoid, (n,) or n × 1, is taken as [0, z].
+        logits_student: n × K of the student's own head, or one column; None means that the student uses the teacher's head.
+        head_weight: K × d weight W of the teacher's linear head, the head that feature bounds are about; 1 × d for a sigmoid.
         head_bias: K biases b; zeros if None.
         inputs_paired: whether row i of both networks comes from the same input. The data cannot show it: the user vouches.
         labels_student: classes of the student's rows, only when the inputs are not paired.
-        provenance: words about where the pair comes from; saved with it.
+        provenance: words about where the pair comes from; saved with it. The pair adds what it did to what it was given.
         groups: n numbers or names, equal for rows that belong together: the tokens of a text, the frames of a video, the
             images of a patient. Rows of one group need not be independent of each other, groups are. What is said about the
             population is then about the mean over groups of the mean within a group. Kept as numbers 0..G−1.
+        probabilities_teacher: instead of `logits_teacher`, n × K rows ≥ 0 that sum to 1 within float32 rounding, or one column
+            with the probability of class 1, (n,) or n × 1; their natural logarithms become the logits.
+        probabilities_student: likewise.
+        class_names: what each class is called in `labels`, in the order of the columns: texts, or numbers such as 1…K.
+        probability_floor: least probability; smaller ones are raised to it before the logarithm is taken. A true class of
+            probability zero then costs −ln of it (36 nats at 2⁻⁵²) where it would cost infinitely much; the provenance says
+            how many there are and what they are of the mean loss.
 
     Raises:
         InputError: shapes that disagree, fewer than two samples, NaN or infinite values, float16, labels outside 0..K−1,
-            or teacher logits that the head does not produce from the teacher's features.
+            probabilities given as logits, rows that are no probabilities, or teacher logits that the head does not produce
+            from the teacher's features.
+
+    Example:
+        >>> from kd2m_theory import Pair
+        >>> forest, regression = [[1.0, 0.0], [0.25, 0.75]], [[0.8, 0.2], [0.5, 0.5]]
+        >>> names = ["cat", "dog"]
+        >>> pair = Pair(
+        ...     labels=["cat", "dog"], probabilities_teacher=forest, probabilities_student=regression, class_names=names
+        ... )
+        >>> pair.labels.tolist(), pair.logits_student[0].round(2).tolist()
+        ([0, 1], [-0.22, -1.61])
     """
 
     features_teacher: Float64 | None
@@ -90,16 +120,34 @@ class Pair:
         labels_student: Any = None,
         provenance: Mapping[str, str] | None = None,
         groups: Any = None,
+        *,
+        probabilities_teacher: Any = None,
+        probabilities_student: Any = None,
+        class_names: Sequence[Hashable] | None = None,
+        probability_floor: float = FLOOR,
     ) -> None:
-        given = {
-            "features_teacher": features_teacher,
-            "features_student": features_student,
-            "logits_teacher": logits_teacher,
-            "logits_student": logits_student,
-            "head_weight": head_weight,
+        given = {"features_teacher": features_teacher, "features_student": features_student, "head_weight": head_weight}
+        arrays = {name: None if value is None else _owned(real_array(value, name, 2), name) for name, value in given.items()}
+        bias = None if head_bias is None else _owned(real_array(head_bias, "head_bias", 1), "head_bias")
+        notes: dict[str, str] = {}
+        if (weight := arrays["head_weight"]) is not None and len(weight) == 1:
+            arrays["head_weight"] = np.vstack([np.zeros_like(weight), weight])
+            bias = None if bias is None else np.append(np.zeros(1), bias)
+            notes["head_weight"] = "one row w of a sigmoid, taken as the rows 0 and w"
+        # The teacher's logits are compared with what the head makes of its features.
+        arrays["logits_teacher"] = _logits(logits_teacher, "logits_teacher", weight is not None, notes)
+        arrays["logits_student"] = _logits(logits_student, "logits_student", False, notes)
+        floor = check_floor(probability_floor)
+        likely = {"teacher": probabilities_teacher, "student": probabilities_student}
+        probabilities = {
+            side: probability_matrix(value, f"probabilities_{side}") for side, value in likely.items() if value is not None
         }
-        arrays = {name: None if value is None else _owned(value, name, 2) for name, value in given.items()}
-        bias = None if head_bias is None else _owned(head_bias, "head_bias", 1)
+        for side, rows in probabilities.items():
+            if arrays[f"logits_{side}"] is not None:
+                raise InputError(f"logits_{side} and probabilities_{side} are both given; pass one of them")
+            if side == "teacher" and weight is not None:
+                raise InputError("probabilities_teacher and head_weight are both given; leave out the probabilities")
+            arrays[f"logits_{side}"] = logarithms(rows, floor)
         if not isinstance(inputs_paired, bool | np.bool_):
             raise InputError(f"inputs_paired is {inputs_paired!r}; pass True or False")
         _check_presence(arrays, bias, inputs_paired, labels, labels_student)
@@ -108,20 +156,36 @@ class Pair:
         if weight is not None and bias is None:
             bias = np.zeros(len(weight))
         classes = _check_head(arrays, bias)
-        labels_t = _check_labels(labels, n_teacher, classes, "labels")
-        labels_s = _check_labels(labels_student, n_student, classes, "labels_student")
+        names = None if class_names is None else check_class_names(class_names)
+        if names is not None:
+            if classes is not None and len(names) != classes:
+                raise InputError(
+                    f"class_names has {len(names)} names for {classes} classes; pass one for each column, in order"
+                )
+            notes["class names"] = ", ".join(map(str, names[:20])) + (f", … ({len(names):,})" if len(names) > 20 else "")
+        labels_t = _check_labels(labels, n_teacher, classes, "labels", names)
+        labels_s = _check_labels(labels_student, n_student, classes, "labels_student", names)
+        kept_t, labels_t = _kept(labels_t, "labels", notes)
+        kept_s, labels_s = (kept_t, None) if inputs_paired else _kept(labels_s, "labels_student", notes)
+        for kept, ending in ((kept_t, "teacher"), (kept_s, "student")):
+            if kept is not None:
+                arrays |= {name: value[kept] for name, value in arrays.items() if name.endswith(ending) and value is not None}
         _check_teacher_logits(arrays, bias)
         if groups is not None and not inputs_paired:
             raise InputError("groups are of inputs that both networks saw; with inputs_paired=False leave them out")
+        for side, rows in probabilities.items():
+            kept, own = (kept_s, labels_t if inputs_paired else labels_s) if side == "student" else (kept_t, labels_t)
+            name = f"probabilities_{side}"
+            notes[f"logits_{side}"] = floor_words(rows if kept is None else rows[kept], own, floor, name)
         self.__setstate__(
             {
                 **arrays,
                 "head_bias": bias,
                 "labels": labels_t,
                 "labels_student": labels_s,
-                "groups": None if groups is None else group_numbers(groups, n_teacher, "groups"),
+                "groups": _groups(groups, n_teacher, kept_t),
                 "inputs_paired": bool(inputs_paired),
-                "provenance": {str(key): str(value) for key, value in (provenance or {}).items()},
+                "provenance": notes | {str(key): str(value) for key, value in (provenance or {}).items()},
             }
         )
 
@@ -195,34 +259,66 @@ class Pair:
         teacher: "nn.Module",
         student: "nn.Module",
         loader: Any,
-        teacher_head: str | None = "fc",
-        student_head: str | None = "fc",
+        teacher_head: str | None = "auto",
+        student_head: str | None = "auto",
         device: str = "auto",
         *,
-        unpack: Callable[[Any], tuple[Any, Any]] | None = None,
+        unpack: Callable[[Any], Any] | None = None,
+        logits: "Where | tuple[Where | None, Where | None] | None" = None,
+        teacher_features: "Place | None" = None,
+        student_features: "Place | None" = None,
         progress: bool = True,
     ) -> "Pair":
         """Run both networks over a loader and keep what enters and leaves their heads.
 
+        The networks run in evaluation mode, without gradients, on one device, and are left as they were found: modes, devices,
+        hooks, buffers, and attributes that `forward` sets. So is torch's random state. A network inside `DataParallel`,
+        `DistributedDataParallel` or `torch.compile` is taken out and runs by itself. Half precision is kept exactly, as
+        float32: the pair is about the numbers that the networks put out.
+
         Args:
-            teacher: any module whose output is a tensor of logits (or has a `.logits`).
+            teacher: any module that puts out a batch of logits.
             student: likewise.
-            loader: iterable of (inputs, labels) or of inputs alone; sized iterables get a progress bar that knows the end.
-            teacher_head: dotted name of the `nn.Linear` that makes the logits; None for logits only.
+            loader: iterable of batches: (inputs, labels); inputs alone; or mappings, which go in as keywords without their
+                "labels" or "label". Sized iterables get a progress bar that knows the end.
+            teacher_head: dotted name of the layer that makes the logits; "auto" finds the last `nn.Linear` (or adapter around
+                one, or cosine or quantised layer) whose output is the logits, and says which; None for logits only.
             student_head: likewise for the student.
             device: "auto" (CUDA if there is one), or a torch device name.
-            unpack: turns one batch of the loader into (inputs, labels or None) when it is neither of the two forms above.
-            progress: show a progress bar on the terminal.
+            unpack: turns one batch of the loader into (inputs, labels) or (teacher inputs, student inputs, labels). Inputs are
+                a tensor, a tuple (positional arguments) or a mapping (keywords); labels may be None.
+            logits: where in an output the logits are: a name, an index, or a function of the output; or a pair of those,
+                (teacher's, student's). If None, the output itself, its `.logits` or "logits", or its only entry.
+            teacher_features: the module whose output the features are, by dotted name; "name:input" for its input; or (name,
+                function) with a function that makes batch × features of it. What enters the head if None. Where the features
+                are not what enters the head, the pair has no head_weight.
+            student_features: likewise for the student, as a projector into the teacher's space; the teacher's head is kept.
+            progress: show a progress bar, and which heads were found, on the terminal (standard error).
 
-        A head that is not an `nn.Linear` is refused by name with a `UserWarning`, and the pair then has logits only.
+        A head that is not linear keeps the features at its input, and the pair has no head_weight: `audit` needs its Lipschitz
+        constant, `head_lipschitz`, and that both networks use this very head. The provenance says whether they do. A network
+        whose head is not found is named in a `UserWarning`, and the pair then has logits only.
 
         Raises:
-            InputError: no such module, a head that the forward pass does not use exactly once, logits that are not what the
-                head makes, an empty loader, or whatever `Pair` refuses.
+            InputError: no such module, inputs that a network cannot be called with, no logits where they were looked for, a
+                head that the forward pass does not use exactly once, logits that are not what it makes, numbers of rows that
+                disagree, an empty loader, or whatever `Pair` refuses.
         """
         from kd2m_theory.extraction import extract
 
-        return cls(**extract(teacher, student, loader, teacher_head, student_head, device, unpack, progress))
+        return cls(
+            **extract(
+                teacher,
+                student,
+                loader,
+                heads=(teacher_head, student_head),
+                features=(teacher_features, student_features),
+                logits=logits,
+                device=device,
+                unpack=unpack,
+                progress=progress,
+            )
+        )
 
     @classmethod
     def from_tokens(
@@ -259,6 +355,60 @@ class Pair:
         """
         return cls(**flattened(logits_teacher, logits_student, labels, mask), provenance=provenance)
 
+    @classmethod
+    def from_predictions(
+        cls,
+        teacher: Any,
+        student: Any,
+        y: Any = None,
+        *,
+        class_names: Sequence[Hashable] | None = None,
+        class_names_student: Sequence[Hashable] | None = None,
+        kind: Literal["probabilities", "logits"] | None = None,
+        other_classes: Literal["refuse", "drop"] = "refuse",
+        probability_floor: float = FLOOR,
+        provenance: Mapping[str, str] | None = None,
+    ) -> "Pair":
+        """The pair of what two models predict for the same inputs, row by row.
+
+        Args:
+            teacher: n × K probabilities or logits, or one column of a binary classifier: an array, or a table with one
+                column per class (pandas, polars, Arrow, or anything that exports `__arrow_c_stream__` or `__dataframe__`).
+            student: likewise. Where both have names, its columns are put into the teacher's order.
+            y: n true classes, as `labels` of `Pair`; among the names of the columns where these are not 0 … K − 1.
+            class_names: names of the columns of an array (of a scikit-learn model: `classes_`), or the order of a table's.
+            class_names_student: of the student's columns, where they are others.
+            kind: what the numbers are. None recognises probabilities: rows ≥ 0 that sum to 1, or one column in [0, 1].
+            other_classes: what to do if the classes differ. "drop" keeps those that both have: predictions are given that the
+                class is one of them, and rows of other classes are left out; the provenance says how much that was.
+            probability_floor: as of `Pair`.
+            provenance: likewise.
+
+        Raises:
+            InputError: classes that differ, rows whose index has another order, names that fit no column, or whatever `Pair`
+                refuses.
+
+        Example:
+            >>> from kd2m_theory import Pair
+            >>> forest, regression = [[0.9, 0.1], [0.0, 1.0]], [[0.3, 0.7], [0.2, 0.8]]
+            >>> pair = Pair.from_predictions(forest, regression, ["no", "yes"], class_names=["no", "yes"])
+            >>> pair.n, pair.classes, pair.labels.tolist()
+            (2, 2, [0, 1])
+        """
+        from kd2m_theory.tables import matched
+
+        arguments = matched(
+            teacher,
+            student,
+            y,
+            class_names=class_names,
+            class_names_student=class_names_student,
+            kind=kind,
+            other_classes=other_classes,
+        )
+        words = {**arguments.pop("provenance"), **(provenance or {})}
+        return cls(**arguments, probability_floor=probability_floor, provenance=words)
+
     def save(self, path: str | Path) -> None:
         """Write the pair as safetensors: the arrays, the format version and the provenance; atomically.
 
@@ -283,17 +433,35 @@ class Pair:
     def load(cls, path: str | Path) -> "Pair":
         """Read a pair from .safetensors, or from an .npz with arrays of the same names. Nothing is ever unpickled.
 
+        An .npz may also have `probabilities_teacher`, `probabilities_student` and `class_names`. A .csv or .parquet has
+        predictions alone: the columns `teacher_<class>` and `student_<class>`, probabilities or logits, and `label`.
+
         Raises:
             PairFileError: missing, truncated, foreign, or of an unknown format version.
             InputError: the arrays do not make a pair.
+            MissingDependencyError: a .parquet, and pyarrow is not installed.
         """
         path = Path(path)
+        if path.suffix in (".csv", ".parquet"):
+            from kd2m_theory.table_files import read_predictions
+
+            return cls(**read_predictions(path))
         readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
         if path.suffix not in readers:
-            raise PairFileError(f"{path.name} is neither .safetensors nor .npz, the two formats pairs are read from")
+            raise PairFileError(
+                f"{path.name} is neither .safetensors nor .npz, the formats of pairs, nor .csv or .parquet with predictions"
+            )
         with opened(path, f"{path} is not a pair file", PairFileError):  # a library would wait for a FIFO
             arrays, paired, provenance = readers[path.suffix](path)
         return cls(**arrays, inputs_paired=paired, provenance=provenance)
+
+
+def _groups(groups: Any, n: int, kept: Int64 | None) -> Int64 | None:
+    """Numbers of the groups of the rows that are kept."""
+    if groups is None:
+        return None
+    numbers = group_numbers(groups, n, "groups")
+    return numbers if kept is None else group_numbers(numbers[kept], len(kept), "groups")
 
 
 def _check_presence(
@@ -360,18 +528,26 @@ def _check_head(arrays: Mapping[str, Float64 | None], bias: Float64 | None) -> i
     return classes
 
 
-def _check_labels(labels: Any, n: int, classes: int | None, name: str) -> Int64 | None:
+def _check_labels(labels: Any, n: int, classes: int | None, name: str, names: tuple[Hashable, ...] | None) -> Int64 | None:
     if labels is None:
         return None
-    result = class_labels(labels, n, name)
-    outside = np.flatnonzero((result < 0) | ((result >= classes) if classes is not None else False))
-    if len(outside):
-        top = "" if classes is None else f"..{classes - 1}"
-        raise InputError(
-            f"{name} has {len(outside)} value{'s' if len(outside) > 1 else ''} outside 0{top}, first {result[outside[0]]} in "
-            f"row {outside[0]}; number the classes from 0"
-        )
+    result = encoded_labels(labels, n, name, names)
+    check_range(result, len(names) if classes is None and names is not None else classes, name)
     return result
+
+
+def _kept(labels: Int64 | None, name: str, notes: dict[str, str]) -> tuple[Int64 | None, Int64 | None]:
+    """The rows whose labels do not say that they are to be left out, and their labels; None for all rows."""
+    if labels is None or not (labels == IGNORED).any():
+        return None, labels
+    kept = np.flatnonzero(labels != IGNORED)
+    left_out = f"{len(labels) - len(kept):,} of {len(labels):,} rows, whose label was −100, are left out"
+    if len(kept) < 2:
+        raise InputError(
+            f"{name} marks {left_out.replace('are left out', 'as left out')}; a pair needs at least two rows with a class"
+        )
+    notes[f"rows left out by {name}"] = left_out
+    return kept, labels[kept]
 
 
 def _check_teacher_logits(arrays: Mapping[str, Float64 | None], bias: Float64 | None) -> None:
@@ -394,9 +570,18 @@ def _check_teacher_logits(arrays: Mapping[str, Float64 | None], bias: Float64 | 
         )
 
 
-def _owned(value: Any, name: str, ndim: int) -> Float64:
+def _logits(value: Any, name: str, verified: bool, notes: dict[str, str]) -> Float64 | None:
+    if value is None:
+        return None
+    logits, words = logits_matrix(value, name, verified)
+    if words:
+        notes[name] = words
+    return _owned(logits, name)
+
+
+def _owned(value: Float64, name: str) -> Float64:
     """The pair's own copy."""
-    array = np.array(real_array(value, name, ndim))
+    array = np.array(value)
     if array.size and np.abs(array).max() > _LARGEST:
         raise InputError(f"{name} has values up to {np.abs(array).max():.3g}, beyond {_LARGEST:g}; rescale the features")
     return array
@@ -437,7 +622,8 @@ def _read_safetensors(path: Path) -> _Contents:
 def _read_npz(path: Path) -> _Contents:
     from kd2m_theory.archives import read_arrays
 
-    arrays = read_arrays(path, lambda names: _check_names(path, names - {"format_version", "inputs_paired"}), PairFileError)
+    also = {"format_version", "inputs_paired", "probabilities_teacher", "probabilities_student", "class_names"}
+    arrays = read_arrays(path, lambda names: _check_names(path, names - also), PairFileError)
     written = str(arrays.pop("format_version", FORMAT_VERSION))
     _check_format(path, FORMAT, written)
     paired: Any = arrays.pop("inputs_paired", None)

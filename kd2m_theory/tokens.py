@@ -4,11 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from kd2m_theory.arrays import real_array, to_numpy
+from kd2m_theory.arrays import IGNORED, real_array, to_numpy
 from kd2m_theory.errors import InputError
-
-# The label of positions that no loss counts, in PyTorch and Hugging Face.
-IGNORED = -100
 
 
 def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) -> dict[str, Any]:

@@ -202,6 +202,7 @@ def _label_plans() -> _Numbers:
 
 def _constants() -> _Numbers:
     from kd2m_theory.bounds.constants.layers import network_lipschitz
+    from kd2m_theory.bounds.constants.residual import Residual
 
     with kept_random(0):
         made = torch.nn.Sequential(
@@ -214,6 +215,16 @@ def _constants() -> _Numbers:
     yield "single", "network_lipschitz", network_lipschitz(made, (2, 4, 4)).upper
     for activation in (torch.nn.GELU(), torch.nn.GELU("tanh"), torch.nn.SiLU(), torch.nn.Mish(), torch.nn.LeakyReLU(2.0)):
         yield "double", f"network_lipschitz of {activation}", network_lipschitz(torch.nn.Sequential(activation), (3,)).upper
+    norm = torch.nn.LayerNorm(3, eps=0.25)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    for name, layer, shape in (
+        ("layer norm", norm, (3,)),
+        ("reflection", torch.nn.ReflectionPad2d(2), (1, 3, 4)),
+        ("interpolation", torch.nn.Upsample(scale_factor=1.5, mode="bilinear"), (1, 3, 4)),
+        ("residual block", Residual(torch.nn.Softmax(dim=1), after=torch.nn.Sigmoid()), (3,)),
+    ):
+        yield "double", f"network_lipschitz of {name}", network_lipschitz(layer, shape).upper
 
 
 # A shape that every network takes, and stages for the objective that fuses them.

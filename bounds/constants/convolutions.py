@@ -11,6 +11,7 @@ the linear map that it is, with its borders. Three routes, the tightest that is 
 Every route adds its rounding error. Eigenvalues of LAPACK are taken to be within 8 N ε ‖G‖ (its backward stability).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,21 +47,53 @@ class ConvolutionNorm:
     output_shape: tuple[int, ...]
 
 
+def padded(index: Int64, size: int, mode: str) -> Int64:
+    """Which entry of an axis of `size` entries stands at each position of the padded axis, −1 where a constant does.
+
+    Args:
+        index: positions, those of the axis itself being 0 … size − 1.
+        size: entries of the axis.
+        mode: "zeros" (any constant), "circular", "reflect" (at the last entry, which is not repeated) or "replicate".
+    """
+    if mode == "circular":
+        around: Int64 = index % size
+        return around
+    if mode == "replicate":
+        return index.clip(0, size - 1)
+    if mode == "reflect":
+        mirrored: Int64 = size - 1 - np.abs(size - 1 - np.abs(index))
+        return mirrored
+    return np.where((index >= 0) & (index < size), index, -1)
+
+
+def check_padding(size: int, before: int, after: int, mode: str) -> None:
+    """Refuse what torch cannot pad: an axis of `size` entries by reflection of all of it, or around itself more than once.
+
+    Raises:
+        InputError: the axis is too small.
+    """
+    most = {"reflect": size - 1, "circular": size}.get(mode, max(before, after))
+    if max(before, after) > most:
+        raise InputError(
+            f"axis of size {size} is too small for padding {max(before, after)} in mode {mode!r}, at most {most}; "
+            "enlarge the input"
+        )
+
+
 @dataclass(frozen=True)
 class _Axis:
-    """One spatial axis: output p reads inputs stride·p + offset_t for every tap t, outside [0, size) zero or wrapped."""
+    """One spatial axis: output p reads inputs stride·p + offset_t for every tap t, outside [0, size) as `mode` says."""
 
     size: int
     out: int
     offsets: Int64
     stride: int
-    circular: bool
+    mode: str
 
     @cached_property
     def reads(self) -> Int64:
         """Which input each output reads through each tap (out × taps), −1 where it reads a zero."""
-        index: Int64 = self.stride * np.arange(self.out)[:, None] + self.offsets
-        return index % self.size if self.circular else np.where((index >= 0) & (index < self.size), index, -1)
+        return padded(self.stride * np.arange(self.out)[:, None] + self.offsets, self.size, self.mode)
 
     @cached_property
     def alive(self) -> Int64:
@@ -82,9 +115,18 @@ class _Axis:
 
         Circular: T = size is the torus itself (with stride 1 where the stride does not divide it), and A repeats or drops
         outputs of C: ‖A‖² ≤ (largest multiplicity)·‖C‖², with equality if all outputs occur equally often.
+
+        Reflect, replicate: A = B R, where R x has what is read of the padded x and B is the convolution of that, without
+        zeros. Every entry of R x is one of x, so that ‖R‖² is the largest number of places that one entry of x has in it.
         """
         offsets = self.offsets[self.alive]
-        if self.circular:
+        if self.mode in ("reflect", "replicate"):
+            places = np.unique(self.stride * np.arange(self.out)[:, None] + offsets)
+            copies = int(np.bincount(padded(places, self.size, self.mode)).max())
+            inner = _Axis(int(places[-1] - places[0]) + 1, self.out, offsets - places[0], self.stride, "zeros")
+            inner_offsets, stride, points, repeat, exact = inner.torus()
+            return inner_offsets, stride, points, repeat * copies, exact and copies == 1
+        if self.mode == "circular":
             stride = self.stride if self.size % self.stride == 0 else 1
             count = np.bincount(self.stride * np.arange(self.out) % self.size, minlength=self.size)[::stride]
             single = len(offsets) == 1
@@ -116,19 +158,20 @@ def convolution_norm(
     transposed: bool = False,
     output_padding: int | Sequence[int] = 0,
 ) -> ConvolutionNorm:
-    """Operator norm of a convolution over 1 or 2 axes, as `torch.nn.functional` computes it, without bias.
+    """Operator norm of a convolution over 1 to 3 axes, as `torch.nn.functional` computes it, without bias.
 
     Groups act on disjoint channels, so that the norm is the largest of theirs (not their product). A transposed
     convolution is the adjoint of the convolution with the same weight, and has its norm.
 
     Args:
-        weight: out × in/groups × k or out × in/groups × k_h × k_w; in × out/groups × … if transposed.
-        input_shape: (C, L) or (C, H, W), without the batch axis.
+        weight: out × in/groups × k, out × in/groups × k_h × k_w or out × in/groups × k_d × k_h × k_w; in × out/groups × … if
+            transposed.
+        input_shape: (C, L), (C, H, W) or (C, D, H, W), without the batch axis.
         stride: one number, or one an axis; so are padding, dilation and output_padding.
         padding: also "same" or "valid".
         dilation: distance of the taps.
         groups: number of groups of channels.
-        padding_mode: "zeros" or "circular".
+        padding_mode: "zeros", "circular", "reflect" or "replicate".
         transposed: whether the map is the transposed convolution (with padding by zeros).
         output_padding: of a transposed convolution.
 
@@ -194,17 +237,20 @@ def _geometry(
     transposed: bool = False,
     output_padding: int | Sequence[int] = 0,
 ) -> tuple[Float64, list[_Axis], tuple[int, ...]]:
-    """Weight as groups × out × in × k × k, the two axes of the convolution (or of its adjoint), and the output's shape."""
+    """Weight as groups × out × in × k × k × k, three axes of the convolution (or of its adjoint), and the output's shape.
+
+    Axes that a convolution does not have are of size 1: (1, L, 1) and (1, H, W).
+    """
     kernel = to_numpy(weight, "weight").astype(np.float64)
-    if kernel.ndim not in (3, 4) or not np.isfinite(kernel).all() or not kernel.size:
+    if kernel.ndim not in (3, 4, 5) or not np.isfinite(kernel).all() or not kernel.size:
         raise InputError(
-            f"weight of shape {kernel.shape} must be finite, not empty, with 3 or 4 axes (1-D or 2-D convolutions)"
+            f"weight of shape {kernel.shape} must be finite, not empty, with 3 to 5 axes (1-D, 2-D or 3-D convolutions)"
         )
-    one_of(padding_mode, ("circular", "zeros")[int(transposed) :], "padding_mode")
+    one_of(padding_mode, ("zeros",) if transposed else ("circular", "reflect", "replicate", "zeros"), "padding_mode")
     rank = kernel.ndim - 2
     channels = kernel.shape[0] if transposed else kernel.shape[1] * groups
     if len(input_shape) != rank + 1 or input_shape[0] != channels:
-        axes_named = ("L",) if rank == 1 else ("H", "W")
+        axes_named = ("L",) if rank == 1 else ("D", "H", "W")[-rank:]
         wanted = ", ".join((str(channels), *axes_named))
         raise InputError(
             f"input has shape {tuple(input_shape)}, the convolution takes ({wanted}); pass the shape without batch"
@@ -227,18 +273,23 @@ def _geometry(
             out = (size - 1) * strides[k] - both + reach + extra[k] + 1
         else:
             out = (size + both - reach - 1) // strides[k] + 1
-        if out < 1 or (padding_mode == "circular" and both - before > size):
+        check_padding(size, before, both - before, padding_mode)
+        if out < 1:
             raise InputError(
                 f"axis of size {size} is too small for kernel {taps} (dilation {dilations[k]}, padding {before}); "
                 "enlarge the input"
             )
         sizes.append(out)
         domain, image = (out, size) if transposed else (size, out)
-        axes.append(_Axis(domain, image, dilations[k] * np.arange(taps) - before, strides[k], padding_mode == "circular"))
+        axes.append(_Axis(domain, image, dilations[k] * np.arange(taps) - before, strides[k], padding_mode))
     kernel = kernel.reshape(groups, -1, *kernel.shape[1:])
+    single = _Axis(1, 1, np.zeros(1, dtype=np.int64), 1, "zeros")
     if rank == 1:
-        axes.append(_Axis(1, 1, np.zeros(1, dtype=np.int64), 1, False))
+        axes.append(single)
         kernel = kernel[..., None]
+    if rank < 3:
+        axes.insert(0, single)
+        kernel = kernel[:, :, :, None]
     outputs = kernel.shape[2] * groups if transposed else kernel.shape[0] * kernel.shape[1]
     return kernel, axes, (outputs, *sizes)
 
@@ -251,51 +302,60 @@ def _per_axis(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
 def _transfer_norms(blocks: Float64, axes: list[_Axis]) -> tuple[Float64, bool]:
     """Bound of each group's norm from the transfer matrices of a torus, and whether it is the norm.
 
-    Polyphase: with offset = s q + r, y[p] = Σ_r Σ_q h[s q + r] x_r[p + q] for the s subsampled inputs x_r, so that the
-    Fourier transform over p gives one matrix out × (in·s·s) for each of M × M frequencies: Σ_q h[s q + r] e^{2πi ω q/M}.
+    Polyphase: with offset = s q + r, y[p] = Σ_r Σ_q h[s q + r] x_r[p + q] for the s subsampled inputs x_r of an axis, so that
+    the Fourier transform over p gives one matrix out × (in · product of s) for each frequency ω: Σ_q h[s q + r] e^{2πi ω q/M}.
     """
-    (rows, s_y, m_y, repeat_y, exact_y), (columns, s_x, m_x, repeat_x, exact_x) = (axis.torus() for axis in axes)
-    kernel = blocks[:, :, :, axes[0].alive][..., axes[1].alive]
+    offsets, strides, points, repeats, exact = zip(*(axis.torus() for axis in axes), strict=True)
+    kernel = blocks
+    for k, axis in enumerate(axes):
+        kernel = kernel.take(axis.alive, axis=3 + k)
     groups, outputs, inputs = kernel.shape[:3]
-    # Phases as in the module's text; the product ω q is reduced exactly before it becomes an angle.
-    wave_y, wave_x = (
-        np.exp(2j * np.pi / m * (np.outer(np.arange(m), offsets // s) % m))
-        for offsets, s, m in ((rows, s_y, m_y), (columns, s_x, m_x))
-    )
+    # Phases as above; the product ω q is reduced exactly before it becomes an angle.
+    waves = [
+        np.exp(2j * np.pi / m * (np.outer(np.arange(m), taps // s) % m))
+        for taps, s, m in zip(offsets, strides, points, strict=True)
+    ]
+    of_phase = [[(r, taps % s == r) for r in np.unique(taps % s)] for taps, s in zip(offsets, strides, strict=True)]
     largest = np.zeros(groups)
-    inner = max(outputs, inputs * s_y * s_x)
-    for wave in wave_y[: m_y // 2 + 1]:  # the other half is conjugate: real kernels
-        transfer = np.zeros((groups, m_x, outputs, inputs, s_y, s_x), dtype=np.complex128)
-        for r_y in np.unique(rows % s_y):
-            of_y = rows % s_y == r_y
-            mixed = kernel[:, :, :, of_y].swapaxes(3, 4) @ wave[of_y]
-            for r_x in np.unique(columns % s_x):
-                of_x = columns % s_x == r_x
-                transfer[..., r_y, r_x] = np.moveaxis(mixed[..., of_x] @ wave_x[:, of_x].T, -1, 1)
-        flat = transfer.reshape(groups, m_x, outputs, -1)
+    inner = max(outputs, inputs * math.prod(strides))
+    for u, v in itertools.product(range(points[0]), range(points[1])):
+        if (u, v) > (-u % points[0], -v % points[1]):
+            continue  # conjugate to a frequency that was had: real kernels
+        transfer = np.zeros((groups, points[2], outputs, inputs, *strides), dtype=np.complex128)
+        for r_u, taps_u in of_phase[0]:
+            planes = np.moveaxis(kernel[:, :, :, taps_u], 3, -1) @ waves[0][u, taps_u]
+            for r_v, taps_v in of_phase[1]:
+                lines = planes[:, :, :, taps_v].swapaxes(3, 4) @ waves[1][v, taps_v]
+                for r_w, taps_w in of_phase[2]:
+                    transfer[..., r_u, r_v, r_w] = np.moveaxis(lines[..., taps_w] @ waves[2][:, taps_w].T, -1, 1)
+        flat = transfer.reshape(groups, points[2], outputs, -1)
         other = flat.conj().swapaxes(2, 3)
         gram = flat @ other if outputs <= flat.shape[3] else other @ flat
         np.maximum(largest, np.linalg.eigvalsh(gram)[..., -1].max(axis=1), out=largest)
     # S bounds the Frobenius norm of every transfer matrix and, times ε, the error of its entries.
-    total = np.sqrt((np.abs(kernel).sum(axis=(3, 4)) ** 2).sum(axis=(1, 2)))
-    terms = kernel.shape[3] + kernel.shape[4] + 40
+    total = np.sqrt((np.abs(kernel).sum(axis=(3, 4, 5)) ** 2).sum(axis=(1, 2)))
+    terms = sum(kernel.shape[3:]) + 60
     norms = np.sqrt(largest.clip(0) * (1 + 8 * inner * EPS) + EPS * (2 * inner + 8) * total**2) + EPS * terms * total
-    return norms * math.sqrt(repeat_y * repeat_x) * (1 + 4 * EPS), exact_y and exact_x
+    return norms * math.sqrt(math.prod(repeats)) * (1 + 4 * EPS), all(exact)
 
 
 def _entries(block: Float64, axes: list[_Axis]) -> int:
-    channels: int = block.shape[-4] * block.shape[-3]
+    channels: int = block.shape[-5] * block.shape[-4]
     return channels * math.prod(int((axis.reads >= 0).sum()) for axis in axes)
 
 
 def _matrix(block: Float64, axes: list[_Axis], pixels_first: bool) -> sp.csr_array:
-    """One group's convolution (out × in × k × k) as a matrix; pixels before channels make its Gram matrix banded."""
+    """One group's convolution (out × in × k × k × k) as a matrix; pixels before channels make its Gram matrix banded."""
     outputs, inputs = block.shape[:2]
-    (y, tap_y, from_y), (x, tap_x, from_x) = (axis.pairs() for axis in axes)
-    to = np.add.outer(y * axes[1].out, x).ravel()
-    source = np.add.outer(from_y * axes[1].size, from_x).ravel()
-    values = block[:, :, tap_y][..., tap_x].reshape(outputs, inputs, -1)
-    places, pixels = axes[0].out * axes[1].out, axes[0].size * axes[1].size
+    to = source = np.zeros(1, dtype=np.int64)
+    values = block
+    for k, axis in enumerate(axes):
+        output, tap, read = axis.pairs()
+        to = np.add.outer(to * axis.out, output).ravel()
+        source = np.add.outer(source * axis.size, read).ravel()
+        values = values.take(tap, axis=2 + k)
+    values = values.reshape(outputs, inputs, -1)
+    places, pixels = math.prod(axis.out for axis in axes), math.prod(axis.size for axis in axes)
     o, i = np.arange(outputs)[:, None, None], np.arange(inputs)[:, None]
     row = to * outputs + o if pixels_first else to + o * places
     column = source * inputs + i if pixels_first else source + i * pixels
@@ -308,8 +368,8 @@ def _sharpen(blocks: Float64, axes: list[_Axis], bounds: Float64) -> tuple[float
 
     Groups come in the order of their torus bounds; once the next one's bound is below what is found, the rest cannot matter.
     """
-    if axes[1].size > axes[0].size:  # the band is as wide as the inner axis: make it the shorter one
-        axes, blocks = axes[::-1], blocks.swapaxes(3, 4)
+    order = sorted(range(3), key=lambda k: -axes[k].size)  # the band is as wide as the inner axes: make those the shorter ones
+    axes, blocks = [axes[k] for k in order], blocks.transpose(0, 1, 2, *(3 + k for k in order))
     best: tuple[float, bool, str] = (0.0, True, "")
     spent = 0.0
     for group in np.argsort(-bounds):

@@ -1,17 +1,10 @@
-"""Lipschitz constants (ℓ2 → ℓ2) of pooling, axis by axis: a window of two axes is a product of windows of one."""
-
-import math
+"""Windows of pooling, axis by axis: a window of several axes is a product of windows of one."""
 
 import numpy as np
 import scipy.sparse as sp
 
 from kd2m_theory.arrays import Int64
-from kd2m_theory.bounds.constants.convolutions import matrix_norm
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.ground import EPS
-from kd2m_theory.estimators.scale import product_up
-
-_DENSE = 2000  # positions up to which overlapping windows are solved for their largest singular value
 
 
 def window_starts(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> Int64:
@@ -64,18 +57,3 @@ def _means(starts: Int64, ends: Int64, divisor: Int64, size: int) -> sp.csr_arra
     indptr = np.concatenate(([0], np.cumsum(lengths)))
     columns = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - starts, lengths)
     return sp.csr_array((np.repeat(1.0 / divisor, lengths), columns, indptr), shape=(len(starts), size))
-
-
-def average_norm(matrices: list[sp.csr_array]) -> tuple[float, bool, str]:
-    """Norm of the Kronecker product of one-axis averages, the product of theirs: (upper, exact, how)."""
-    upper, exact = 1.0, True
-    for matrix in matrices:
-        if np.bincount(matrix.indices).max() <= 1:  # rows are orthogonal: the longest one is the norm
-            norm, sharp = math.sqrt(float((matrix**2).sum(axis=1).max())) * (1 + (matrix.nnz + 4) * EPS), True
-        elif min(matrix.shape) <= _DENSE:
-            norm, sharp, _ = matrix_norm(matrix.toarray())
-        else:
-            product = float(matrix.sum(axis=0).max() * matrix.sum(axis=1).max())
-            norm, sharp = math.sqrt(product) * (1 + (matrix.shape[1] + 4) * EPS), False  # ‖A‖² ≤ ‖A‖₁ ‖A‖_∞
-        upper, exact = product_up((upper, norm)), exact and sharp
-    return upper, exact, "product over axes"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from kd2m_theory.bounds.known import WORDS, Known, Of, Quantity
 from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import Assumption, State
 from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
-from kd2m_theory.bounds.targets import Target
+from kd2m_theory.bounds.targets import SUBJECTS, Target
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.estimators.ground import EPS
@@ -99,7 +100,8 @@ class Row:
             reads one more limit where that is an evaluation of the teacher.
 
     Raises:
-        InputError: a key that no hypothesis has; an input among the hypotheses, or the reverse.
+        InputError: a field of another type than it says, an unknown target or space; a key that no hypothesis has; an input
+            among the hypotheses, or the reverse.
         ValueError: a hypothesis that is both checked and structural.
     """
 
@@ -120,6 +122,7 @@ class Row:
     told: Quantity | None = None
 
     def __post_init__(self) -> None:
+        _check_form(self)
         keys = [need.name for need in self.needs]
         for key in (*keys, *self.structural):
             hypothesis(key)
@@ -150,6 +153,24 @@ class Row:
     def requirements(self) -> tuple[Requirement, ...]:
         """All that is looked at on a pair: inputs, then hypotheses."""
         return (*self.inputs, *self.needs)
+
+
+def _check_form(row: Row) -> None:
+    """Refuse fields that are not of their type; a row may come from a user."""
+    words = {key: getattr(row, key) for key in ("name", "sentence", "statement", "source")}
+    for key, value in words.items():
+        if not isinstance(value, str) or not value.strip() or "\n" in value:
+            raise InputError(f"{key} of a row is {value!r}; give it in one line of text")
+    one_of(row.target, tuple(SUBJECTS), f"target of row {row.name}")
+    one_of(row.space, get_args(Space), f"space of row {row.name}")
+    for key, kind in (("inputs", Requirement), ("needs", Requirement), ("limits", str), ("forms", str)):
+        parts = getattr(row, key)
+        if not isinstance(parts, tuple) or not all(isinstance(part, kind) for part in parts):
+            raise InputError(f"{key} of row {row.name} is {parts!r}; give a tuple of {kind.__name__}")
+    if not isinstance(row.structural, Mapping):
+        raise InputError(f"structural of row {row.name} is {row.structural!r}; give reasons by hypothesis, or {{}}")
+    if not callable(row.compute):
+        raise InputError(f"compute of row {row.name} is {row.compute!r}; give a function of the view that returns Sides")
 
 
 def two_limits(name: str) -> tuple[str, str]:

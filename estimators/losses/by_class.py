@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
+from kd2m_theory.arrays import IGNORED
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.losses.inputs import require_values
-
-IGNORED = -100  # the label of a row that no loss counts, as in torch
 
 
 def rows_by_class(labels: Tensor) -> dict[int, Tensor]:

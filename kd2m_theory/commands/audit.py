@@ -14,7 +14,12 @@ _KNOWN = "at most 0.3 or 0.2:0.3 on these inputs, population:0.3, a labelled pai
 
 
 def audit(
-    pair: Annotated[Path, typer.Argument(metavar="PAIR", help="A pair as .safetensors or .npz.", show_default=False)],
+    pair: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAIR", help="A pair as .safetensors or .npz, or predictions as .csv or .parquet.", show_default=False
+        ),
+    ],
     delta: Annotated[float, typer.Option(help="Failure probability of everything guaranteed, together.")] = 0.05,
     align: Annotated[
         Path | None,

@@ -25,6 +25,17 @@ def metric_check(
     equal_sizes: Annotated[bool, typer.Option("--equal-sizes", help="Both clouds have the same number of points.")] = False,
     paired: Annotated[bool, typer.Option("--paired", help="Row i of one belongs to row i of the other.")] = False,
     labels: Annotated[bool, typer.Option("--labels", help="Called with classes as third and fourth argument.")] = False,
+    batched: Annotated[bool, typer.Option("--batched", help="Called with B x n x d and B x m x d; returns B values.")] = False,
+    gradient: Annotated[bool, typer.Option("--gradient", help="Compare torch's gradient with finite differences.")] = False,
+    arrays: Annotated[
+        str | None,
+        typer.Option(help="Call it with 'numpy' arrays or 'torch' tensors; by default what it takes.", show_default=False),
+    ] = None,
+    large: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Measure memory on clouds of N points, 400 or more, and of N / 4.", show_default=False),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="Relative error that is allowed.")] = 1e-6,
 ) -> None:
     """Look for clouds on which a distance breaks its axioms, and print the smallest.
 
@@ -40,6 +51,11 @@ def metric_check(
         equal_sizes=equal_sizes,
         paired=paired,
         labels=labels,
+        batched=batched,
+        gradient=gradient,
+        arrays=arrays,  # type: ignore[arg-type]  # here too
+        large=large,
+        tolerance=tolerance,
     )
     say(str(report))
     if not report.passed:

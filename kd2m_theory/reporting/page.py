@@ -10,6 +10,7 @@ from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.ladder_svg import ladder_drawing
 from kd2m_theory.reporting.page_tables import assumptions_table, measured_table, pairs_table, row_sections, yardsticks_table
 from kd2m_theory.reporting.sections import Code, Link, Part, Section, paragraph
+from kd2m_theory.reporting.summary import warnings
 
 Report = Mapping[str, Any]
 
@@ -55,7 +56,7 @@ def _verdict(report: Report) -> tuple[Part, ...]:
         headline = paragraph(f"✗ {found['headline']}", tone="alarm")
     compared = (paragraph(found[measure]["sentence"]) for measure in ("errors", "cross_entropy"))
     caveats = Section(title="What is not guaranteed", parts=(paragraph(" ".join(found["caveats"])),))
-    return headline, *compared, paragraph(" ".join(found["findings"])), caveats
+    return headline, *compared, *warnings(report), paragraph(" ".join(found["findings"])), caveats
 
 
 def _measured(report: Report) -> tuple[Part, ...]:
@@ -105,9 +106,9 @@ def _call(settings: Mapping[str, Any]) -> str:
 
 
 def _written(name: str, value: Any) -> str:
-    """A setting as Python; the files of other pairs are not known here."""
-    if name == "align":
-        return "other"
+    """A setting as Python; the files of other pairs, and rows of one's own, are not known here."""
+    if name in ("align", "rows"):
+        return {"align": "other", "rows": "own_rows"}[name]
     if not isinstance(value, dict):
         return repr(value)
     if "samples" in value:
@@ -149,6 +150,8 @@ def _reproduce(report: Report, command: str | None) -> tuple[Part, ...]:
         files += ", and load the pair that the map was fitted on as other"
     if any("samples" in (settings[quantity] or {}) for quantity in QUANTITIES):
         files += ", and load the teacher's evaluation as evaluation"
+    if settings["rows"]:
+        files += f", and give the rows {', '.join(settings['rows'])}, which an audit does not keep, as own_rows"
     return paragraph(words), Code(_call(settings), "python"), paragraph(f"{files}."), told
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from kd2m_theory.bounds import BoundResult, Ladder
+from kd2m_theory.bounds import BoundResult, Ladder, Row
 from kd2m_theory.bounds.affine import aligned
 from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.known import QUANTITIES, as_stored
@@ -21,6 +21,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
 from kd2m_theory.files import check_writable, json_bytes, write_atomically
 from kd2m_theory.pair import Pair
+from kd2m_theory.plausibility import Finding, findings
 from kd2m_theory.reporting import html_view, terminal_view
 from kd2m_theory.reporting.stored import SCHEMA, check_derived, fields_of, read_audit
 from kd2m_theory.reporting.summary import notebook_sections, summary_sections
@@ -54,6 +55,7 @@ class AuditReport:
         settings: what `audit` was told besides the pair and δ, by argument; `align` is whether there was one.
         environment: versions that computed this.
         seconds: time of the whole audit.
+        warnings: what about the pair looks like a mistake (shifted labels, rows in another order, …); usually nothing.
 
     Example:
         >>> from kd2m_theory import AuditReport, Pair, audit
@@ -78,6 +80,7 @@ class AuditReport:
     settings: Mapping[str, Any]
     environment: Mapping[str, str]
     seconds: float
+    warnings: tuple[Finding, ...] = ()
 
     def __getitem__(self, name: str) -> BoundResult:
         for row in self.rows:
@@ -137,6 +140,7 @@ class AuditReport:
             "settings": _plain(self.settings),
             "environment": dict(self.environment),
             "seconds": self.seconds,
+            "warnings": [_plain(each) | {"sentence": each.sentence} for each in self.warnings],
             "violations": [row.name for row in self.violations],
             "measured": {name: _plain(value) for name, value in self.measured.items()},
             "clipping": _plain(self.clipping),
@@ -244,6 +248,7 @@ def audit(
     delta: float = 0.05,
     *,
     only: Sequence[str] | None = None,
+    rows: Iterable[Row] = (),
     align: Pair | None = None,
     loss_bound: float | None = None,
     head_lipschitz: float | None = None,
@@ -267,6 +272,8 @@ def audit(
         pair: the pair; what it lacks (labels, a shared head, the same inputs) makes rows not applicable.
         delta: failure probability of everything guaranteed together.
         only: names of the rows to compute, which then share `delta` among themselves; all if None.
+        rows: bounds of your own, which follow those of the package, share `delta` by their limits, and have no say in the
+            verdict: nothing here proves them.
         align: a pair of the same two networks on *other* inputs; an affine map from student to teacher features is fitted
             on it, and with it the teacher's head fits student features of another dimension.
         loss_bound: B in nats, chosen before the sample was seen; rows about the population clip cross-entropy there. 2 ln K
@@ -285,8 +292,8 @@ def audit(
 
     Raises:
         InputError: the pair has neither head nor logits, delta is outside (0, 1), `only` names no row, a setting is out of
-            range, `loss_bound` is the largest loss of the sample, no labels could give the teacher the stated risk, or `align`
-            shares inputs with the pair.
+            range, `loss_bound` is the largest loss of the sample, no labels could give the teacher the stated risk, `align`
+            shares inputs with the pair, or one of `rows` is not a row, or has the name of another or a limit of the package's.
 
     Example:
         >>> import numpy as np
@@ -312,13 +319,14 @@ def audit(
     )
     if align is not None:
         pair = aligned(pair, align)
-    ladder = Ladder(pair, delta, only, settings)
+    warnings = findings(pair)
+    ladder = Ladder(pair, delta, only, settings, rows=rows)
     measured = ladder.measure()
-    rows = ladder.evaluate(watch)
+    results = ladder.evaluate(watch)
     assert pair.classes is not None
     return AuditReport(
         measured=measured,
-        rows=rows,
+        rows=results,
         clipping=ladder.clipping(),
         delta=delta,
         share=ladder.share,
@@ -328,6 +336,7 @@ def audit(
         provenance=pair.provenance,
         settings={
             "only": None if only is None else [row.name for row in ladder.rows],
+            "rows": list(ladder.own),
             "align": align is not None,
             "loss_bound": settings.loss_bound,
             "head_lipschitz": settings.head_lipschitz,
@@ -338,6 +347,7 @@ def audit(
         },
         environment=dict(_environment()),
         seconds=time.perf_counter() - start,
+        warnings=warnings,
     )
 
 

@@ -17,6 +17,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence, Enclosure
 from kd2m_theory.estimators.enclosure import PopulationUnit, Unit
 from kd2m_theory.files import read_json
+from kd2m_theory.plausibility import KINDS, Finding
 from kd2m_theory.reporting.stored_values import check_clipping, check_measured
 from kd2m_theory.version import __version__
 
@@ -24,7 +25,7 @@ SCHEMA = "kd2m-audit/3"
 _FIRST = "kd2m-audit/2"  # of release 0.1.0: rows without a sentence and without `never_beats`, no clipping, no verdict
 _ROUNDED = 1e-9  # relative
 _STATUS = ("informative", "vacuous", "not applicable")
-_SETTINGS = ("only", "align", "loss_bound", "head_lipschitz", "temperature", "vouch", "whole_cloud", *QUANTITIES)
+_SETTINGS = ("only", "rows", "align", "loss_bound", "head_lipschitz", "temperature", "vouch", "whole_cloud", *QUANTITIES)
 
 
 def read_audit(path: Path) -> dict[str, Any]:
@@ -60,8 +61,8 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError("environment has no version of kd2m-theory")
     rows = tuple(_row(each) for each in top.tables("rows"))
     ours = environment["kd2m-theory"] == __version__
-    settings = _settings(top.table("settings"), ours)
-    _check_rows(rows, settings["only"], ours)
+    settings = _settings(top.table("settings"), table["schema"], ours)
+    _check_rows(rows, settings, ours)
     classes = top.whole("classes", 2)
     clipping = None if table["schema"] == _FIRST or top.get("clipping") is None else _clipping(top.table("clipping"))
     groups = top.whole("groups", 2) if (ours or "groups" in table) and top.get("groups") is not None else None
@@ -84,6 +85,7 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
         "settings": settings,
         "environment": environment,
         "seconds": top.size("seconds"),
+        "warnings": tuple(_warning(each) for each in top.tables("warnings")) if "warnings" in table else (),
     }
 
 
@@ -103,8 +105,10 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
     elif isinstance(table.get("verdict"), dict) and table["environment"]["kd2m-theory"] != __version__:
         # Another version may have said the same in other words.
         expected["verdict"] = table["verdict"] | {"violated": expected["verdict"]["violated"]}
+        for mine, theirs in zip(table.get("warnings", ()), expected["warnings"], strict=True):
+            theirs["sentence"] = mine["sentence"]
     expected["schema"] = table["schema"]
-    found = dict(table)
+    found = {"warnings": [], **table}  # audits from before there were any
     filled_in = ("sentence", "never_beats")
     found["rows"] = [
         {key: row[key] for key in filled_in} | mine for mine, row in zip(table["rows"], expected["rows"], strict=True)
@@ -115,9 +119,9 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
             name: {"least": expected["measured"][name]["least"], "most": expected["measured"][name]["most"]} | mine
             for name, mine in table["measured"].items()
         }
-    if table["environment"]["kd2m-theory"] != __version__:  # earlier versions knew no groups, and nothing of the teacher
+    if table["schema"] == _FIRST or table["environment"]["kd2m-theory"] != __version__:  # earlier versions had none of these
         found = {"groups": None} | found
-        found["settings"] = dict.fromkeys(QUANTITIES) | table["settings"]
+        found["settings"] = {"rows": [], **dict.fromkeys(map(str, QUANTITIES)), **table["settings"]}
     difference = next(_differences(found, expected, ""), None)
     if difference is not None:
         raise InputError(difference)
@@ -251,6 +255,17 @@ def _clipping(table: _Table) -> Clipping:
     return Clipping(bound=bound, **shares, **risks)
 
 
+def _warning(table: _Table) -> Finding:
+    key, numbers = table.choice("key", tuple(KINDS)), table.table("numbers")
+    table.text("sentence")
+    names, _ = KINDS[key]
+    if set(numbers.found) != set(names):
+        raise InputError(f"{numbers.place} has {_short(sorted(numbers.found))}, not {', '.join(names)}")
+    return Finding(
+        key, {name: numbers.number(name, lambda value: -1 <= value < 2**53, "a share or a number of rows") for name in names}
+    )
+
+
 def _enclosure(table: _Table) -> Enclosure:
     lower, upper = table.number_or("lower", -math.inf), table.number_or("upper", math.inf)
     if lower > upper:
@@ -309,14 +324,14 @@ def _never_beats(table: _Table, name: str) -> str | None:
     return None if table.get("never_beats") is None else table.text("never_beats")
 
 
-def _settings(table: _Table, ours: bool) -> dict[str, Any]:
+def _settings(table: _Table, schema: str, ours: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in _SETTINGS:
         if key in QUANTITIES:
             found[key] = _told(table, key) if ours or key in table.found else None
             continue
-        value = table.get(key)
-        if key in ("only", "vouch"):
+        value = [] if key == "rows" and (schema == _FIRST or (not ours and "rows" not in table.found)) else table.get(key)
+        if key in ("only", "rows", "vouch"):
             if not (key == "only" and value is None) and not _is_list_of_text(value):
                 raise table.refuse(key, "a list of text")
             found[key] = value
@@ -374,14 +389,23 @@ def _check_words(rows: Sequence[BoundResult], share: float, evaluated: Sequence[
                 raise InputError(f"the level of row {row.name} is {_short(row.level)}, but {_short(level)} follows from share")
 
 
-def _check_rows(rows: Sequence[BoundResult], only: Sequence[str] | None, ours: bool) -> None:
+def _check_rows(rows: Sequence[BoundResult], settings: Mapping[str, Any], ours: bool) -> None:
     """Refuse rows that are there twice, that were asked for and are not there, or that disagree about what was measured."""
     names = [row.name for row in rows]
     twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
     if twice is not None:
         raise InputError(f"row {_short(twice)} is there twice")
+    only: Sequence[str] | None = settings["only"]
+    shipped = [row.name for row in ROWS]
+    if ours and not {*names} <= {*shipped, *settings["rows"]}:
+        strange = next(name for name in names if name not in {*shipped, *settings["rows"]})
+        raise InputError(f"row {_short(strange)} is neither of this package nor one of settings.rows")
+    if not {*settings["rows"]} <= {*names}:
+        raise InputError(f"settings.rows are {_short(settings['rows'])}, and not all of them are rows of the audit")
+    if ours and (taken := next((name for name in settings["rows"] if name in shipped), None)):
+        raise InputError(f"settings.rows names {taken}, which is a row of this package")
     if only is None and ours:  # another version may have had other rows
-        only = [row.name for row in ROWS]
+        only = [*shipped, *settings["rows"]]
     if only is not None and names != only:
         raise InputError(f"rows are {_short(names)}, not those that the audit computed, {_short(list(only))}")
     seen: dict[str, tuple[Any, ...]] = {}

@@ -48,7 +48,13 @@ def _verdict(report: Report) -> Section:
     found = report["verdict"]
     headline = paragraph(found["headline"], tone="alarm" if found["violated"] else "strong")
     compared = (paragraph(found[measure]["sentence"]) for measure in ("errors", "cross_entropy"))
-    return Section(title="", parts=(headline, *compared))
+    return Section(title="", parts=(headline, *compared, *warnings(report)))
+
+
+def warnings(report: Report) -> Iterator[Paragraph]:
+    """What about the pair looks like a mistake, if anything."""
+    for each in report["warnings"]:
+        yield paragraph(f"Check the input: {each['sentence']}", tone="warning")
 
 
 def _measured(report: Report) -> Section:

@@ -167,7 +167,8 @@ def _sign(value: float | None) -> int:
 
 
 def _guaranteed(report: Report) -> list[Record]:
-    return [row for row in report["rows"] if row["guaranteed"]]
+    """Guaranteed rows, without those of the user's own, which nothing here proves."""
+    return [row for row in report["rows"] if row["guaranteed"] and row["name"] not in report["settings"]["rows"]]
 
 
 def _intervals(report: Report, target: str) -> Iterator[tuple[str, float, float, float]]:
@@ -386,6 +387,11 @@ def _caveats(report: Report) -> Iterable[str]:
     loose = [row["name"] for row in report["rows"] if row["status"] != "not applicable" and not row["guaranteed"]]
     if loose:
         yield f"An assumption is unmet in {', '.join(loose)}: printed without a guarantee."
+    if report["settings"]["rows"]:
+        yield (
+            f"Bounds of your own: {', '.join(report['settings']['rows'])}. Nothing in this package proves them, and no "
+            "comparison rests on them."
+        )
     yield (
         "If either network was trained or selected on these samples, nothing that is said about the population is guaranteed."
     )

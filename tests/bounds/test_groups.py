@@ -140,13 +140,13 @@ def test_groups_are_saved_and_read(tmp_path):
     ],
 )
 def test_what_is_no_grouping_is_refused(groups, message):
-    logits = np.eye(6)
+    logits = 2.0 * np.eye(6)
     with pytest.raises(InputError, match=message):
         Pair(logits_teacher=logits, logits_student=logits, groups=groups)
 
 
 def test_groups_need_the_same_inputs():
-    logits = np.eye(6)
+    logits = 2.0 * np.eye(6)
     with pytest.raises(InputError, match="inputs_paired=False"):
         Pair(logits_teacher=logits, logits_student=logits, inputs_paired=False, groups=np.arange(6) // 2)
 
@@ -185,3 +185,9 @@ class TestTokens:
     def test_what_is_wrong_is_named(self, arguments, message):
         with pytest.raises(InputError, match=message):
             Pair.from_tokens(**({"logits_teacher": self.logits[0], "logits_student": self.logits[1]} | arguments))
+
+
+def test_rows_that_are_left_out_leave_their_groups():
+    logits, labels = 2.0 * np.eye(6), np.array([0, 1, -100, 3, 4, -100])
+    pair = Pair(logits_teacher=logits, logits_student=logits, labels=labels, groups=["a", "a", "b", "c", "c", "c"])
+    assert pair.groups.tolist() == [0, 0, 1, 1]

@@ -50,7 +50,7 @@ def test_a_difference_of_shares_is_informative_where_it_is_narrower_than_the_tea
 
 def test_without_labels_every_difference_from_minus_one_to_one_is_possible():
     n = 50
-    logits = np.stack([np.ones(n), np.zeros(n)], axis=1)
+    logits = np.stack([2 * np.ones(n), np.zeros(n)], axis=1)
     same, opposite = (audit(Pair(logits_teacher=logits, logits_student=sign * logits)) for sign in (1, -1))
     for name in ("T0.error", "F3.T0.error"):
         assert (same[name].status, opposite[name].status) == ("informative", "vacuous")

@@ -86,9 +86,9 @@ def test_a_map_is_never_fitted_on_what_is_audited():
     with pytest.raises(InputError, match="dimension 6 in the pair and 4 in the one"):
         aligned(pair, Pair(other.features_teacher, other.features_teacher))
     with pytest.raises(InputError, match="logits only"):
-        aligned(pair, Pair(logits_teacher=np.eye(3), logits_student=np.eye(3)))
+        aligned(pair, Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3)))
     with pytest.raises(InputError, match="logits only"):
-        aligned(Pair(logits_teacher=np.eye(3), logits_student=np.eye(3)), other)
+        aligned(Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3)), other)
     unpaired = Pair(other.features_teacher, other.features_student, inputs_paired=False)
     with pytest.raises(InputError, match="the same inputs"):
         aligned(pair, unpaired)
@@ -116,6 +116,27 @@ def test_a_shared_nonlinear_head_by_its_constant():
         assert "the head is not linear" in report[name].why
     with pytest.raises(InputError, match="this pair has head_weight"):
         audit(networks(20, 0, MATRIX), head_lipschitz=1.0)
+
+
+def test_a_constant_that_the_pair_refutes_is_refused():
+    rng = np.random.default_rng(5)
+    teacher, direction = rng.normal(size=(40, 4)), np.array([1.0, 2.0, 2.0, 0.0]) / 3
+    student = teacher + rng.normal(size=(40, 1)) * direction
+    # |sin(3 u·z)| moves by at most 3 ‖Δz‖, and the logits are that times (1, −1): 3 √2 is the constant.
+    logits = [np.sin(3 * (z @ direction))[:, None] * [1.0, -1.0] for z in (teacher, student)]
+    pair = Pair(teacher, student, logits_teacher=logits[0], logits_student=logits[1])
+    assert audit(pair, only=["T1.directed"], head_lipschitz=3 * math.sqrt(2)).violations == ()
+    with pytest.raises(
+        InputError, match=r"head_lipschitz is 1, but .* of row \d+ move by .*: no head of that constant made both"
+    ):
+        audit(pair, head_lipschitz=1.0)
+    # Heads of their own: the same features, and other logits.
+    other = Pair(teacher, teacher, logits_teacher=logits[0], logits_student=logits[0][:, ::-1])
+    with pytest.raises(InputError, match="its features by 0: no head of that constant"):
+        audit(other, head_lipschitz=100.0)
+    # Rounding of half precision does not refute.
+    rounded = Pair(teacher, teacher, logits_teacher=logits[0], logits_student=torch.tensor(logits[0]).bfloat16().double())
+    audit(rounded, only=["T0"], head_lipschitz=1.0)
 
 
 @pytest.mark.parametrize(
@@ -152,10 +173,10 @@ def test_settings_of_numpy_are_stored_as_plain_numbers(settings, tmp_path):
 
 
 def test_what_was_not_looked_at_is_not_met():
-    logits = Pair(logits_teacher=np.eye(3), logits_student=np.eye(3))
+    logits = Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3))
     states = {each.name: each.state for each in audit(logits, only=["T6"])["T6"].assumptions}
     assert states["linear head"] == states["same class shares"] == "unmet"
-    nonlinear = Pair(np.eye(3), 2 * np.eye(3), logits_teacher=np.eye(3), logits_student=np.eye(3), labels=[0, 1, 2])
+    nonlinear = Pair(np.eye(3), 2 * np.eye(3), logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3), labels=[0, 1, 2])
     row = audit(nonlinear, only=["T1.literal"], head_lipschitz=0.5)["T1.literal"]
     assert {each.name: each.state for each in row.assumptions}["loss 1-Lipschitz in the features"] == "vouched"
     assert [row.name for row in audit(nonlinear, only=(name for name in ["T0"])).rows] == ["T0"]

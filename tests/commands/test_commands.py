@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -52,6 +53,20 @@ def test_audit_prints_the_ladder_and_writes_what_was_asked(folder, monkeypatch, 
     assert "none violated" in out
     assert json.loads((folder / "r.json").read_text())["delta"] == 0.05
     assert (folder / "l.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_audit_reads_predictions_and_says_what_looks_like_a_mistake(folder, monkeypatch, capsys):
+    logits = 3 * RNG.normal(size=(60, 3))
+    lines = [",".join(map(str, (*row, *(0.5 * row), row.argmax() + 1))) for row in logits]
+    header = ",".join(f"{side}_{name}" for side in ("teacher", "student") for name in range(3))
+    (folder / "pair.csv").write_text("\n".join([f"{header},label", *lines, ""]).replace(",3\n", ",-100\n"))
+    status, out, err = kd2m(monkeypatch, capsys, "audit", "pair.csv")
+    assert (status in (0, None), err) == (True, "")
+    assert "Check the input: The teacher predicts the label less 1 on 100 % of the rows" in " ".join(out.split())
+    (folder / "pair.csv").write_text(f"{header},label\n" + "\n".join(lines[:5]).replace(".", ";", 1))
+    status, out, err = kd2m(monkeypatch, capsys, "audit", "pair.csv")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "in column teacher_0, line 2, which is no number" in err
 
 
 def test_audit_writes_a_page_that_names_its_own_command(folder, monkeypatch, capsys):
@@ -212,6 +227,15 @@ def squared(x, y):
 """
 
 
+BATCHED = """
+def squared(x, y):
+    return ((x.mean(1) - y.mean(1)) ** 2).sum(-1)
+
+def mean(x, y):
+    return squared(x, y).mean()
+"""
+
+
 def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys):
     (folder / "mine.py").write_text(DISTANCES)
     status, out, err = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--examples", "30")
@@ -223,9 +247,23 @@ def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys
     assert not (folder / ".hypothesis").exists()
 
 
+def test_metric_check_of_batches_their_gradient_and_memory(folder, monkeypatch, capsys):
+    (folder / "many_clouds.py").write_text(BATCHED)
+    check = ("metric", "check", "many_clouds:squared", "--expect", "squared", "--batched", "--examples", "5")
+    status, out, err = kd2m(monkeypatch, capsys, *check, "--gradient", "--arrays", "torch", "--large", "400")
+    assert (status or 0, err) == (0, "")
+    for law in ("batch", "gradient_at_equal_clouds", "memory"):
+        assert re.search(rf"^{law} +holds", out, re.MULTILINE), out
+    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "many_clouds:mean", "--batched", "--examples", "5")
+    assert status == 1
+    assert "It fails (batch)" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["math:dist", "--arrays", "jax"], "arrays is 'jax'"),
+        (["math:dist", "--large", "10"], "large is 10"),
         (["mine"], "mine"),
         (["absent_module:f"], "absent_module"),
         (["math:absent"], "absent"),

@@ -68,8 +68,8 @@ def caught(distance, axiom, repeats=True, **options):
 def test_what_is_a_metric_passes(distance, options):
     report = check_metric(distance, examples=25, **options)
     report.assert_ok()
-    assert all(result.examples == 25 for result in report.results if result.passed)
-    assert all(result.passed or result.name == "dtype" for result in report.results)
+    assert all(result.examples == 25 for result in report.results if result.passed and result.name != "precision")
+    assert all(result.passed or result.name in ("dtype", "ignored_labels") for result in report.results)
 
 
 def test_paired_distances_keep_their_pairs():

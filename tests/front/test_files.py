@@ -21,13 +21,13 @@ from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.view import features_view
 from kd2m_theory.commands.main import main
 from kd2m_theory.files import check_distinct, check_writable, json_bytes, read_bytes, read_json, write_atomically
+from kd2m_theory.parquet_files import read_parquet
 from kd2m_theory.reporting.html import text
 from kd2m_theory.reporting.sections import Code, Column, Line, Section, Table, paragraph
 from kd2m_theory.reporting.terminal_view import plain
 from kd2m_theory.terminal import complain, say
 from kd2m_theory.validation.campaigns.campaign import read_campaign
 from kd2m_theory.validation.campaigns.store import read_table
-from kd2m_theory.validation.parquet_files import read_parquet
 from kd2m_theory.validation.training.configuration import read_configuration
 from kd2m_theory.validation.training.epoch_recorder import AtomicCheckpoints
 from kd2m_theory.validation.training.networks import network

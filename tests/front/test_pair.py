@@ -136,7 +136,7 @@ def test_round_trip_keeps_every_value_and_the_provenance(tmp_path):
     for pair in (
         made(provenance={"teacher": "a, b"}),
         made(labels=None),
-        Pair(logits_teacher=np.eye(3), logits_student=np.eye(3)),
+        Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3)),
         made(inputs_paired=False, labels_student=np.zeros(N, int)),
     ):
         path = tmp_path / "pair.safetensors"

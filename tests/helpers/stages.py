@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import foreign_libraries
 import numpy as np
 import torch
 from torch import nn
@@ -123,6 +124,7 @@ BEFORE = {
     "README.md": readme,
     "docs/labels.md": stored_demonstration,
     "docs/quick-start.md": demonstration,
+    "docs/networks.md": lambda patch: foreign_libraries.install(patch) or {},
     "docs/scaling.md": slurm,
     "docs/own-metric.md": lambda patch: few_examples(patch) or {},
 }

@@ -295,6 +295,7 @@ def test_the_printed_call_gives_the_same_numbers(case, tmp_path, monkeypatch):
 def test_a_report_remembers_what_it_was_told():
     assert report_of("told much").to_dict()["settings"] == {
         "only": None,
+        "rows": [],
         "align": False,
         "loss_bound": 5.0,
         "head_lipschitz": None,

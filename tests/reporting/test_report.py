@@ -21,6 +21,7 @@ from kd2m_theory.bounds import ROWS, Assumption, BoundResult
 from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS, Target
 from kd2m_theory.estimators import Confidence, Enclosure
+from kd2m_theory.plausibility import KINDS, Finding
 from kd2m_theory.reporting.verdict import Comparison, Verdict
 from kd2m_theory.version import __version__
 from kd2m_theory.words import number
@@ -106,6 +107,7 @@ def test_the_schema_knows_every_field_and_every_word():
     assert list(measured) == list(MEASURED)
     top = {field.name for field in dataclasses.fields(AuditReport)}
     assert set(SCHEMA["properties"]) == top | {"schema", "violations", "verdict"}
+    assert SCHEMA["$defs"]["warning"]["properties"]["key"]["enum"] == list(KINDS)
     for name, kind in RECORDS:
         assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in dataclasses.fields(kind)]
 
@@ -228,6 +230,7 @@ def drawn_reports(draw):
     names = draw(st.lists(NAMES, max_size=4, unique=True))
     delta, classes = draw(SHARES), draw(st.integers(2, 10**6))
     loss_bound = draw(st.none() | st.floats(1e-6, 1e6))
+    version = draw(st.sampled_from([__version__, "9.9"]))
     found = draw(measurements())
     told = {name: found.get(name) for name in ("gap", "gap_shared_head", "error_gap")}
     told["error_student"] = 1 - found["accuracy_student"] if "accuracy_student" in found else None
@@ -247,6 +250,7 @@ def drawn_reports(draw):
         provenance=draw(st.dictionaries(NAMES, TEXT, max_size=2)),
         settings={
             "only": names,
+            "rows": names if version == __version__ else [],  # this version has no rows of such names
             "align": draw(st.booleans()),
             "loss_bound": loss_bound,
             "head_lipschitz": draw(st.none() | SIZES),
@@ -256,9 +260,16 @@ def drawn_reports(draw):
             "teacher_risk": draw(st.none() | KNOWN),
             "teacher_error": draw(st.none() | KNOWN),
         },
-        environment={"kd2m-theory": draw(st.sampled_from([__version__, "9.9"]))},
+        environment={"kd2m-theory": version},
         seconds=draw(SIZES),
+        warnings=tuple(draw(st.lists(warnings(), max_size=2))),
     )
+
+
+@st.composite
+def warnings(draw):
+    key = draw(st.sampled_from(sorted(KINDS)))
+    return Finding(key, {name: draw(st.floats(-1, 1) | st.integers(0, 10**9).map(float)) for name in KINDS[key][0]})
 
 
 @given(report=drawn_reports())
@@ -407,7 +418,7 @@ def _first_release(record):
     record["schema"] = "kd2m-audit/2"
     _before_the_teacher(record)
     record["environment"]["kd2m-theory"] = "0.1.0"
-    del record["verdict"], record["clipping"]
+    del record["verdict"], record["clipping"], record["settings"]["rows"]
     for row in record["rows"]:
         del row["sentence"], row["never_beats"]
 

@@ -19,11 +19,11 @@ import pyarrow.parquet
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import json_bytes, opened, read_bytes, read_json, write_atomically
+from kd2m_theory.parquet_files import read_parquet
 from kd2m_theory.validation import numbers
 from kd2m_theory.validation.campaigns.table import COLUMNS, SCHEMA, joined, rows_digest, to_bytes
 from kd2m_theory.validation.campaigns.task import Outcome
 from kd2m_theory.validation.origin import refuse_other
-from kd2m_theory.validation.parquet_files import read_parquet
 from kd2m_theory.version import __version__
 
 

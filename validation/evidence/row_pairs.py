@@ -10,6 +10,7 @@ from scipy.special import softmax
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.settings import VOUCHABLE, Settings
 from kd2m_theory.pair import Pair
+from kd2m_theory.predictions import are_probabilities
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ def _ties(rng: np.random.Generator, draw: Draw) -> Draw:
         return rng.integers(-2, 3, like.shape).astype(np.float64)
 
     own = None if draw.own is None else grid(draw.own)
+    if own is not None and are_probabilities(own):  # a pair refuses those, now and then two rows of two classes
+        own = -own
     return Draw(
         teacher=grid(draw.teacher),
         student=grid(draw.student),

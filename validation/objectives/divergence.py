@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-from kd2m_theory.estimators.losses.by_class import IGNORED
+from kd2m_theory.arrays import IGNORED
 
 
 def divergence_by_class(log_p: Tensor, log_q: Tensor) -> Tensor:

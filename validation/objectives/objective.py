@@ -16,9 +16,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from kd2m_theory.arrays import IGNORED
 from kd2m_theory.checks import at_least_zero
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.losses.by_class import IGNORED
 from kd2m_theory.estimators.losses.inputs import require_values
 from kd2m_theory.validation.objectives.divergence import cross_entropy
 from kd2m_theory.validation.training.outputs import Outputs

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError, require
-from kd2m_theory.validation.parquet_files import check_parquet
+from kd2m_theory.parquet_files import check_parquet
 from kd2m_theory.validation.populations.population import FinitePopulation, stratified
 from kd2m_theory.validation.populations.stream import Stream
 

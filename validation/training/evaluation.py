@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kd2m_theory.estimators.losses.by_class import IGNORED
+from kd2m_theory.arrays import IGNORED
 from kd2m_theory.validation.objectives.divergence import divergence_by_class
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.stream import Split

@@ -243,7 +243,7 @@ class Run:
 
     def _extract(self, student: nn.Module, data: tuple[Tensor, Tensor]) -> Pair:
         loader = list(zip(*(part.split(BATCH) for part in data), strict=True))
-        return Pair.from_models(self.teacher, student, loader, device=str(self.place), progress=False)
+        return Pair.from_models(self.teacher, student, loader, "fc", "fc", device=str(self.place), progress=False)
 
     def _audit(self, epoch: int) -> None:
         validation = self.folder.pair(epoch, "validation")
@@ -305,7 +305,7 @@ def _keep_nothing(_student: nn.Module, _epoch: int) -> None:
 
 
 def _read_history(folder: RunFolder) -> tuple[Mapping[str, float], ...]:
-    from kd2m_theory.validation.parquet_files import read_parquet
+    from kd2m_theory.parquet_files import read_parquet
 
     rows = read_parquet(folder.history, f"{folder.history} is not the history of a run; name another folder").to_pylist()
     # A number, or nothing where an epoch lacks it.

@@ -20,10 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kd2m_theory.bounds import Row
 from kd2m_theory.errors import InputError
 from kd2m_theory.theory.instance import Instance
 from kd2m_theory.theory.statement import Form, Formula, Hypothesis, Mutant, Sides, Theorem
 from kd2m_theory.validation.torch_threads import torch_threads
+from kd2m_theory.validation.trial.row_form import form_of
 
 TOLERANCE = 1e-9
 _ROUNDING = 1e-14
@@ -76,7 +78,7 @@ class Budget:
 
 
 def falsify(
-    form: Form,
+    form: Form | Row,
     seconds: float | None = None,
     seed: int = 0,
     *,
@@ -88,7 +90,8 @@ def falsify(
     A bare `falsify(form)` is refused: a search needs a budget, `seconds` or `steps`, and not both.
 
     Args:
-        form: with a random start.
+        form: with a random start; or a row about the sample, of the package or of one's own, which the audit itself computes
+            on each instance (without gradient: moves alone are tried).
         seconds: of wall-clock time.
         seed: of starts and moves.
         steps: evaluations of both sides; the search is then a function of the seed.
@@ -98,9 +101,20 @@ def falsify(
         The worst instance found. The search ends with its budget, or as soon as the form is refuted.
 
     Raises:
-        InputError: neither seconds nor steps, or both; one that is not positive and finite; a form in which chance takes part.
+        InputError: neither seconds nor steps, or both; one that is not positive and finite; a form in which chance takes
+            part; a row that is not about the sample, or that promises nothing on any instance that was tried.
     """
-    return _Search(form, form.sides, hypotheses, Budget(seconds, steps), seed).run()
+    budget = Budget(seconds, steps)
+    if isinstance(form, Form):
+        return _Search(form, form.sides, _checks(hypotheses), budget, seed).run()
+    of_row, promises = form_of(form)
+    finding = _Search(of_row, of_row.sides, [promises, *_checks(hypotheses)], budget, seed).run()
+    if finding.instance is None:
+        raise InputError(
+            f"row {form.name} was applicable and without an unmet assumption on none of {finding.starts} instances, so it has "
+            "not been tried; give more steps, or audit a pair that it is for and read row.why"
+        )
+    return finding
 
 
 def escape(
@@ -108,7 +122,11 @@ def escape(
 ) -> Finding:
     """The same search on the sides of a mutant: a violation kills it."""
     hypotheses = theorem.needed_by(mutant.form)
-    return _Search(theorem.form(mutant.form), mutant.sides, hypotheses, Budget(seconds, steps), seed).run()
+    return _Search(theorem.form(mutant.form), mutant.sides, _checks(hypotheses), Budget(seconds, steps), seed).run()
+
+
+def _checks(hypotheses: Sequence[Hypothesis]) -> list[Callable[[Any], bool]]:
+    return [hypothesis.check for hypothesis in hypotheses if hypothesis.check is not None]
 
 
 def ratio_beyond_rounding(formula: Formula, instance: Any, free: Sequence[str] = ()) -> float:
@@ -189,11 +207,13 @@ def _rounding(formula: Formula, instance: Any, free: Sequence[str]) -> float:
 class _Search:
     """One search: what is climbed, what is allowed, what was found."""
 
-    def __init__(self, form: Form, formula: Formula, hypotheses: Sequence[Hypothesis], budget: Budget, seed: int) -> None:
+    def __init__(
+        self, form: Form, formula: Formula, checks: Sequence[Callable[[Any], bool]], budget: Budget, seed: int
+    ) -> None:
         if form.start is None:
             raise InputError(f"{form.name} speaks of chance or has no random start; only its witness can be evaluated")
         self.name, self.start, self.free, self.formula, self.budget = form.name, form.start, form.free, formula, budget
-        self.checks = [hypothesis.check for hypothesis in hypotheses if hypothesis.check is not None]
+        self.checks = checks
         self.generator = torch.Generator().manual_seed(seed)
         self.best: tuple[float, Any] = (-math.inf, None)
 

@@ -6,6 +6,7 @@ import scipy.sparse.linalg as spl
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jacobians import dense
 from torch import nn
 from torch.nn import functional
 
@@ -21,15 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even k
 def _one_thread(one_thread):
     with one_blas_thread:
         yield
-
-
-def dense(layer, shape):
-    """Rows: outputs; columns: inputs. The identity pushed through the layer, less its value at zero."""
-    layer = layer.double()
-    with torch.no_grad():
-        basis = torch.eye(int(np.prod(shape)), dtype=torch.float64).reshape(-1, *shape)
-        out = layer(basis) - layer(torch.zeros_like(basis[:1]))
-    return out.reshape(len(basis), -1).numpy().T
 
 
 def settings_of(layer):
@@ -74,6 +66,16 @@ def test_every_geometry_in_two_dimensions(mode, stride, kernel, padding, dilatio
         assert not torus.exact or torus.upper == pytest.approx(true, rel=1e-9)
 
 
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+@pytest.mark.parametrize(("kernel", "padding", "stride"), [(3, 1, 1), ((2, 5), (1, 2), (1, 2)), (1, 2, 3)])
+def test_borders_that_repeat_the_input(mode, kernel, padding, stride, monkeypatch):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 2, kernel, stride, padding, groups=2, padding_mode=mode)
+    found, true = check(layer, (4, 6, 9))
+    assert found.exact
+    assert true * (1 - 1e-12) <= only_torus(layer, (4, 6, 9), monkeypatch).upper <= 3 * true
+
+
 @pytest.mark.parametrize("layer", [
     nn.Conv1d(3, 5, 4, stride=2, padding=3), nn.Conv1d(2, 2, 3, dilation=3, padding="same"), nn.Conv1d(2, 4, 2, padding="same"),
     nn.Conv1d(4, 4, 3, groups=4, padding=1, padding_mode="circular"), nn.Conv1d(3, 2, 5, padding="valid"),
@@ -95,18 +97,33 @@ def test_transposed(layer):
     assert found.exact
 
 
+@pytest.mark.parametrize("layer", [
+    nn.Conv3d(2, 3, 3, padding=1), nn.Conv3d(2, 2, (1, 2, 3), (2, 1, 1), (0, 1, 2), groups=2), nn.Conv3d(1, 2, 2, padding="same", padding_mode="circular"),
+    nn.Conv3d(1, 2, 3, padding=1, padding_mode="reflect"), nn.Conv3d(1, 2, 2, 2, 1, padding_mode="replicate"), nn.Conv3d(2, 3, 2, 2),
+    nn.ConvTranspose3d(2, 1, 3, 2, 1, output_padding=1),
+], ids=str)  # fmt: skip
+def test_three_dimensions(layer, monkeypatch):
+    shape = (layer.in_channels, 3, 4, 2)
+    found, true = check(layer, shape)
+    assert found.exact
+    torus = only_torus(layer, shape, monkeypatch)
+    assert torus.upper >= true * (1 - 1e-12)
+    assert not torus.exact or torus.upper == pytest.approx(true, rel=1e-9)
+
+
 @given(st.data())
 def test_law_never_below_and_exact_where_it_says_so(data):
     draw = data.draw
-    groups, rank = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    groups, rank = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     inputs, outputs = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 3))
     kernel, stride, dilation = (tuple(draw(st.integers(1, most)) for _ in range(rank)) for most in (5, 4, 3))
     padding = tuple(draw(st.integers(0, 6)) for _ in range(rank))
-    sizes = tuple(draw(st.integers(1, 9)) for _ in range(rank))
-    mode, transposed = draw(st.sampled_from([("zeros", False), ("circular", False), ("zeros", True)]))
-    kind = (nn.ConvTranspose1d, nn.ConvTranspose2d)[rank - 1] if transposed else (nn.Conv1d, nn.Conv2d)[rank - 1]
+    sizes = tuple(draw(st.integers(1, (9, 9, 5)[rank - 1])) for _ in range(rank))
+    mode = draw(st.sampled_from(["zeros", "circular", "reflect", "replicate", "transposed"]))
+    kind = getattr(nn, f"Conv{'Transpose' if mode == 'transposed' else ''}{rank}d")
     torch.manual_seed(draw(st.integers(0, 99)))
-    layer = kind(inputs, outputs, kernel, stride, padding, dilation=dilation, groups=groups, padding_mode=mode)
+    padding_mode = "zeros" if mode == "transposed" else mode
+    layer = kind(inputs, outputs, kernel, stride, padding, dilation=dilation, groups=groups, padding_mode=padding_mode)
     shape = (inputs, *sizes)
     try:
         dense(layer, shape)
@@ -193,7 +210,10 @@ def test_zero():
     (np.full((2, 2, 3), np.nan), (2, 4), {}, "must be finite"),
     (np.ones((2, 2)), (2, 4), {}, r"weight of shape \(2, 2\)"),
     (np.ones((2, 2, 3)) * 1j, (2, 4), {}, "complex"),
-    (np.ones((2, 2, 3)), (2, 4), {"padding_mode": "reflect"}, "padding_mode is 'reflect'"),
+    (np.ones((2, 2, 3)), (2, 4), {"padding": 4, "padding_mode": "reflect"}, "at most 3"),
+    (np.ones((2, 2, 3)), (2, 4), {"padding_mode": "symmetric"}, "padding_mode is 'symmetric'"),
+    (np.ones((2, 2, 3, 3, 3)), (2, 4), {}, r"the convolution takes \(2, D, H, W\)"),
+    (np.ones((2, 2, 3, 3, 3, 3)), (2, 4), {}, "with 3 to 5 axes"),
     (np.ones((2, 2, 3)), (2, 4), {"padding_mode": "circular", "transposed": True}, "padding_mode is 'circular'"),
     (np.ones((2, 2, 3)), (2, 4), {"padding": "full"}, "padding is 'full'"),
     (np.ones((3, 1, 3)), (2, 4), {"groups": 2}, "not a multiple of groups=2"),

@@ -7,12 +7,13 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from jacobians import slope, steepest
 from mpmath import iv
 from torch import nn
 from torch.nn.utils import parametrizations
 
 from kd2m_theory import InputError
-from kd2m_theory.bounds.constants import layer_rules
+from kd2m_theory.bounds.constants import activation_rules
 from kd2m_theory.bounds.constants.layers import LayerConstant, network_lipschitz
 from kd2m_theory.shared_state import one_blas_thread
 
@@ -21,29 +22,6 @@ from kd2m_theory.shared_state import one_blas_thread
 def _one_thread(one_thread):
     with one_blas_thread:
         yield
-
-
-def jacobian(module, x):
-    """Of the real module at x (without batch axis), outputs × inputs."""
-    made = torch.autograd.functional.jacobian(lambda z: module(z[None])[0], x, vectorize=False)
-    return made.reshape(-1, x.numel())
-
-
-def slope(module, x):
-    return torch.linalg.matrix_norm(jacobian(module, x), 2).item()
-
-
-def steepest(module, shape, seed=0, draws=6):
-    """Largest Jacobian norm at random points of several scales and where one entry, or a few, stand out."""
-    generator = torch.Generator().manual_seed(seed)
-    points = [
-        scale * torch.randn(shape, generator=generator, dtype=torch.float64) for scale in [0.1, 1, 3, 30] for _ in range(draws)
-    ]
-    for _ in range(draws):
-        spike = torch.randn(shape, generator=generator, dtype=torch.float64)
-        spike.view(-1)[torch.randint(spike.numel(), (2,), generator=generator)] += 50
-        points.append(spike)
-    return max(slope(module, point) for point in points)
 
 
 def batch_norm(module, seed=0):
@@ -59,6 +37,7 @@ ACTIVATIONS = [
     (nn.ELU(3.0), 3), (nn.CELU(2.0), 1), (nn.SELU(), 1.0507009873554805 * 1.6732632423543772), (nn.Softplus(2.0), 1), (nn.Tanh(), 1),
     (nn.Sigmoid(), 0.25), (nn.Hardtanh(), 1), (nn.Hardswish(), 1.5), (nn.Hardsigmoid(), 1 / 6), (nn.Softsign(), 1),
     (nn.LogSigmoid(), 1), (nn.Tanhshrink(), 1), (nn.Softshrink(), 1), (nn.GELU(), 1.128904145185155),
+    (nn.RReLU(0.2, 3.0).eval(), 1.6), (nn.Threshold(1.0, 1.0), 1), (nn.Hardshrink(0.0), 1),
     (nn.GELU("tanh"), 1.128993068658772), (nn.SiLU(), 1.099839320128867), (nn.Mish(), 1.088498161251728), (nn.Identity(), 1),
 ]  # fmt: skip
 
@@ -104,7 +83,7 @@ def test_steepest_slopes_are_proved_by_interval_arithmetic(name, near):
     with mpmath.workdps(40):
         top = mpmath.findroot(lambda x: formulas(mpmath.exp(x), x, mpmath.mp)[name][1], near)
         attained = formulas(mpmath.exp(top), top, mpmath.mp)[name][0]
-        constant = getattr(layer_rules, name)
+        constant = getattr(activation_rules, name)
         assert 0 <= (mpmath.mpf(constant) - attained) / attained < 1e-13
     boxes, proved = [(-20.0 + k, -19.0 + k) for k in range(40)], 0
     while boxes:
@@ -124,9 +103,9 @@ def test_gelu_has_a_closed_form():
     with mpmath.workdps(40):
         sharp = (1 + mpmath.erf(1)) / 2 + mpmath.exp(-1) / mpmath.sqrt(mpmath.pi)
         assert mpmath.almosteq(sharp, mpmath.diff(lambda x: x * mpmath.ncdf(x), mpmath.sqrt(2)), 1e-20)
-        assert 0 <= layer_rules._GELU - sharp < 1e-13
+        assert 0 <= activation_rules._GELU - sharp < 1e-13
         silu = mpmath.findroot(lambda x: x * mpmath.tanh(x / 2) - 2, 2.4)
-        assert 0 <= layer_rules._SILU - (mpmath.mpf(1) / 2 + silu / 4) < 1e-13
+        assert 0 <= activation_rules._SILU - (mpmath.mpf(1) / 2 + silu / 4) < 1e-13
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 7])
@@ -365,8 +344,39 @@ def without(**changes):
 @pytest.mark.parametrize(("module", "shape", "message"), [
     (nn.Sequential(nn.Sequential(nn.ReLU(), Residual())), (2,), r"layer '0.1' is a Residual, which no rule covers"),
     (Doubled(2, 2), (2,), "layer '' is a Doubled, which no rule covers"),
-    (nn.LayerNorm(2), (2,), "LayerNorm, which no rule covers"),
-    (nn.Threshold(1, 0), (2,), "Threshold, which no rule covers"),
+    (nn.LPPool1d(2, 3), (2, 4), "LPPool1d, which no rule covers; pass rules="),
+    (nn.Threshold(1, 0), (2,), "jumps at its threshold"),
+    (nn.Hardshrink(), (2,), "jumps at its threshold"),
+    (nn.RReLU(), (2,), "training mode"),
+    (nn.Dropout3d(), (2, 3, 3, 3), "training mode"),
+    (nn.SyncBatchNorm(2), (2,), "training mode"),
+    (nn.InstanceNorm1d(2, track_running_stats=True), (2, 3), "training mode"),
+    (nn.MultiheadAttention(4, 2), (3, 4), "no Lipschitz constant over all inputs .Kim"),
+    (nn.TransformerEncoderLayer(4, 2), (3, 4), r"behind the last attention layer.*rules=\{TransformerEncoderLayer: …\}"),
+    (type("SelfAttention", (nn.Module,), {})(), (3, 4), r"dot-product attention has no.*rules=\{SelfAttention: …\}"),
+    (nn.Embedding(4, 2), (3,), "takes indices.*with the vectors as input"),
+    (nn.LSTM(4, 2), (3, 4), "returns a tuple"),
+    (nn.DataParallel(nn.ReLU()), (4,), "pass its .module"),
+    (nn.Unflatten(1, (0, -1)), (4,), "that becomes"),
+    (nn.GLU(), (4,), "multiplies parts of its input"),
+    (nn.Conv2d(3, 2, 3, padding=8, padding_mode="reflect"), (3, 8, 8), "too small for padding 8 in mode 'reflect', at most 7"),
+    (nn.CircularPad1d(4), (1, 3), "too small for padding 4 in mode 'circular', at most 3"),
+    (nn.ReflectionPad1d(-1), (1, 5), "only constant padding may crop"),
+    (nn.ZeroPad1d(-3), (1, 5), "takes away"),
+    (nn.ReplicationPad2d(1), (2, 5), "expected a channel axis and 2 more"),
+    (nn.Upsample(scale_factor=0.1), (1, 5), "leaves nothing of an axis of size 5"),
+    (nn.Upsample(scale_factor=2, mode="bilinear"), (1, 5), "expected a channel axis and 2 more"),
+    (nn.Upsample(), (1, 5), "neither a size nor a scale_factor"),
+    (nn.PixelShuffle(2), (3, 2, 2), r"that PixelShuffle\(upscale_factor=2\) divides"),
+    (nn.PixelUnshuffle(2), (1, 3, 2), "divides"),
+    (nn.ChannelShuffle(2), (3, 2), "divides"),
+    (nn.Unflatten(1, (2, 2)), (5,), r"that becomes \(2, 2\)"),
+    (nn.LayerNorm(2), (3,), r"last axes \(2,\)"),
+    (nn.LayerNorm(2, eps=0.0), (2,), "jumps at inputs that are constant"),
+    (nn.RMSNorm(2, eps=0.0), (2,), "jumps at 0"),
+    (nn.RMSNorm(2), (2,), "eps is None"),
+    (nn.GroupNorm(1, 2), (3, 4), "expected 2 channels"),
+    (nn.InstanceNorm1d(2), (2, 1), "at least 2 entries in every channel"),
     (nn.LazyLinear(2), (2,), r"\(LazyLinear\) has forward hooks"),
     (hooked(), (2,), "has forward hooks"),
     (nn.Sequential(nn.BatchNorm1d(2)), (2,), r"layer '0' \(BatchNorm1d\) is in training mode"),
@@ -381,7 +391,6 @@ def without(**changes):
     (nn.Linear(2, 2), (3,), "expected 2 features"),
     (nn.Conv2d(3, 2, 3), (2, 8, 8), r"layer '' \(Conv2d\): input has shape \(2, 8, 8\)"),
     (nn.Conv2d(3, 2, 3), (3, 2, 8), "too small for kernel 3"),
-    (nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect"), (3, 8, 8), "padding_mode is 'reflect'"),
     (nn.MaxPool2d(3), (3, 2, 8), "shorter than a pooling window"),
     (nn.MaxPool2d(3), (3, 8), "expected a channel axis and 2 more"),
     (nn.MaxPool2d(2, return_indices=True), (3, 8, 8), "return_indices=False"),
@@ -397,6 +406,15 @@ def without(**changes):
 def test_refusals(module, shape, message):
     with pytest.raises(InputError, match=message):
         network_lipschitz(module, shape)
+
+
+@pytest.mark.long  # torch.compile takes seconds to load
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_networks_are_refused_with_the_way_out():
+    compiled = torch.compile(nn.ReLU(), backend="eager")
+    with pytest.raises(InputError, match=r"pass the network that was compiled \(_orig_mod\)"):
+        network_lipschitz(compiled, (4,))
+    assert network_lipschitz(compiled._orig_mod, (4,)).upper == 1
 
 
 def test_integer_weights_are_refused():

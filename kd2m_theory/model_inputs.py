@@ -1,0 +1,170 @@
+"""Batches of a loader as arguments of two networks."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from kd2m_theory.errors import InputError
+
+# Where mappings have their labels, as Hugging Face's collators and datasets name them.
+LABELS = ("labels", "label")
+_HELP = "pass unpack=… to turn it into (inputs, labels) or (teacher inputs, student inputs, labels)"
+
+
+class Batch(NamedTuple):
+    """What each network is called with, and the labels or None."""
+
+    teacher: Any
+    student: Any
+    labels: Any
+
+
+def taken_apart(batch: Any, unpack: Callable[[Any], Any] | None, teacher: nn.Module, student: nn.Module) -> Batch:
+    """One batch of the loader as inputs and labels.
+
+    Args:
+        batch: a tensor, (inputs, labels) or a mapping; anything that `unpack` takes.
+        unpack: the user's function, which returns (inputs, labels) or (teacher inputs, student inputs, labels).
+        teacher: a label that its `forward` cannot do without stays among its inputs.
+        student: likewise.
+
+    Raises:
+        InputError: a batch of another form, or `unpack` returned something else.
+    """
+    if unpack is not None:
+        parts = unpack(batch)
+        if not isinstance(parts, tuple | list) or len(parts) not in (2, 3):
+            raise InputError(
+                f"unpack returned {described(parts)}; it returns (inputs, labels) or (teacher inputs, student inputs, labels), "
+                "with None for labels that are unknown"
+            )
+        return Batch(parts[0], parts[-2], parts[-1])
+    if isinstance(batch, torch.Tensor):
+        return Batch(batch, batch, None)
+    if isinstance(batch, Mapping):
+        name = next((name for name in LABELS if name in batch), None)
+        kept = [
+            {key: value for key, value in batch.items() if key != name or _required(signature(model), key)}
+            for model in (teacher, student)
+        ]
+        return Batch(kept[0], kept[1], None if name is None else batch[name])
+    if isinstance(batch, list | tuple) and len(batch) in (1, 2):
+        return Batch(batch[0], batch[0], batch[1] if len(batch) == 2 else None)
+    raise InputError(f"a batch of the loader is {described(batch)}; {_HELP}")
+
+
+def signature(model: nn.Module) -> inspect.Signature | None:
+    """Parameters of the network's `forward`; None where Python cannot tell."""
+    try:
+        return inspect.signature(model.forward)
+    except (TypeError, ValueError):
+        return None
+
+
+def _required(known: inspect.Signature | None, name: str) -> bool:
+    parameter = None if known is None else known.parameters.get(name)
+    return parameter is not None and parameter.default is parameter.empty
+
+
+def _fits(known: inspect.Signature | None, *arguments: Any, **keywords: Any) -> bool:
+    try:
+        _ = None if known is None else known.bind(*arguments, **keywords)
+    except TypeError:
+        return False
+    return True
+
+
+def arguments(model: nn.Module, role: str, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments of one call.
+
+    A mapping is keywords, or one argument where `forward` has a single required parameter and none of the mapping's names. A
+    tuple is positional arguments. A list is one argument, or positional ones where `forward` cannot be called with one.
+
+    Raises:
+        InputError: `forward` cannot take the mapping's names.
+    """
+    known = signature(model)
+    if isinstance(inputs, Mapping):
+        named = all(isinstance(key, str) for key in inputs)
+        if named and _fits(known, **inputs):
+            return (), dict(inputs)
+        names = () if known is None else tuple(known.parameters)
+        needed = [name for name in names if _required(known, name) and name not in ("args", "kwargs")]
+        if len(needed) == 1 and not set(names) & set(inputs) and _fits(known, inputs):
+            return (inputs,), {}
+        raise InputError(
+            f"the {role} ({type(model).__name__}) takes {', '.join(names) or 'no named inputs'}, and a batch has "
+            f"{', '.join(map(repr, inputs))}; unpack=lambda batch: (teacher inputs, student inputs, labels) gives each network "
+            "what it takes (labels are looked for under 'labels' and 'label')"
+        )
+    spread = tuple(inputs) if isinstance(inputs, tuple | list) else ()
+    if isinstance(inputs, tuple) and _fits(known, *spread):
+        return spread, {}
+    if isinstance(inputs, list) and not _fits(known, inputs):
+        return spread, {}
+    return (inputs,), {}
+
+
+def moved(inputs: Any, place: torch.device) -> Any:
+    """Every tensor of a batch on the device; other things as they are. Mappings become dictionaries.
+
+    Raises:
+        InputError: the device lacks the tensor's number format, as Apple's lack float64.
+    """
+    if isinstance(inputs, Mapping):  # not its own .to, with which Hugging Face's batches change in place
+        return {key: moved(value, place) for key, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        parts = [moved(value, place) for value in inputs]
+        return type(inputs)(*parts) if hasattr(inputs, "_fields") else type(inputs)(parts)
+    try:
+        return inputs.to(place) if hasattr(inputs, "to") else inputs
+    except (TypeError, NotImplementedError) as error:
+        kind = str(getattr(inputs, "dtype", type(inputs).__name__)).removeprefix("torch.")
+        raise InputError(
+            f"inputs of {kind} cannot be moved to {str(place)!r}: {error}; have the loader give float32, or choose device 'cpu'"
+        ) from None
+
+
+def label_batch(target: Any) -> torch.Tensor:
+    """The labels of one batch, as a tensor on the CPU.
+
+    Raises:
+        InputError: they are not numbers.
+    """
+    try:
+        labels = torch.as_tensor(target).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"the labels of a batch are {type(target).__name__}; pass integer classes as a tensor") from None
+    return labels.reshape(1) if labels.ndim == 0 else labels
+
+
+def described(value: Any) -> str:
+    """What there is, in words: shapes of tensors, entries of mappings and sequences.
+
+    Example:
+        >>> described({"loss": None, "scores": torch.zeros(2, 3)})
+        "a dict of 'loss': None, 'scores': 2×3 float32"
+    """
+    if isinstance(value, torch.Tensor):
+        return f"{'×'.join(map(str, value.shape)) or 'one number of'} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, Mapping):
+        return f"a {type(value).__name__} of {_entries((repr(key), entry) for key, entry in value.items())}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {_entries(enumerate(value))}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+_SHOWN = 8
+
+
+def _entries(pairs: Any) -> str:
+    shown = [f"{name}: {_brief(entry)}" for name, entry in pairs]
+    more = f", … ({len(shown)} in all)" if len(shown) > _SHOWN else ""
+    return (", ".join(shown[:_SHOWN]) + more) or "nothing"
+
+
+def _brief(entry: Any) -> str:
+    return described(entry) if entry is None or isinstance(entry, torch.Tensor) else type(entry).__name__

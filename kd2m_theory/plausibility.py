@@ -1,0 +1,294 @@
+"""Mistakes that an input of the right form can still have, recognised by what would hardly happen without them.
+
+Each finding is a question to the user, not a verdict: the data do not show how they were made. It is raised where its opposite
+would have probability at most e⁻¹⁴, about 10⁻⁶, by Chernoff's bound for n independent rows. That teacher and student were
+exchanged cannot be seen: a student may well be better than its teacher. Probabilities in place of logits are refused by `Pair`.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.pair import Pair
+from kd2m_theory.words import number
+
+# Minus the logarithm of the probability of a false alarm.
+_EVIDENCE = 14.0
+# What is less surprising than e⁻³, or 1 in 20, is no sign of anything.
+_NOTHING = 3.0
+# Other labels explain the teacher's predictions if it then is right on so many more of the rows, and twice as often.
+_BETTER = 0.25
+# Part of the way from chance to perfect agreement that networks which have anything to do with each other go at least.
+_RELATED = 0.2
+# Total variation up to which two networks predict each class about equally often.
+_ALIKE = 0.2
+# Rows, and share of repeated ones, from which they are worth a word; the order of an audit's samples asks for the same share.
+_ROWS, _REPEATED = 20, 0.1
+# Logarithms of probabilities that were raised to a floor: the floor is at most e⁻³, and rows sum to 1 up to what it added.
+_FLOORED, _ONE = -3.0, 0.1
+# Numbers of an array that are looked at together.
+_ENTRIES = 2**22
+# Classes beyond which no assignment of all of them is searched for.
+_MOST_CLASSES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A question about an input.
+
+    Attributes:
+        key: which one, of `KINDS`.
+        numbers: what it rests on, by name: shares of the rows in [0, 1] and whole numbers.
+
+    Example:
+        >>> print(Finding("same network", {"rows": 200.0}).sentence)
+        Student and teacher have the same logits in all 200 rows: is one network in both places?
+    """
+
+    key: str
+    numbers: Mapping[str, float]
+
+    @property
+    def sentence(self) -> str:
+        """What was found, and what to look at."""
+        _, words = KINDS[self.key]
+        return words(self.numbers)
+
+
+def findings(pair: Pair) -> tuple[Finding, ...]:
+    """What about a pair looks like a mistake; usually nothing.
+
+    Example:
+        >>> labels = np.arange(60) % 3
+        >>> late = Pair(logits_teacher=9.0 * np.eye(4)[labels], logits_student=np.eye(4)[labels] - 1, labels=labels + 1)
+        >>> [found.key for found in findings(late)]
+        ['shifted labels', 'repeated rows']
+    """
+    teacher = pair.apply_head(pair.features_teacher) if pair.logits_teacher is None else pair.logits_teacher
+    student = pair.apply_head(pair.features_student) if pair.logits_student is None else pair.logits_student
+    return (
+        *_about_labels(pair, teacher),
+        *_about_both(pair, teacher, student),
+        *_about_rows(pair),
+        *_about_floors(pair, teacher, student),
+    )
+
+
+def _about_labels(pair: Pair, teacher: Float64 | None) -> Iterator[Finding]:
+    if pair.labels is None or teacher is None:
+        return
+    guesses, classes = teacher.argmax(axis=1), teacher.shape[1]
+    right = _Agreement.of(guesses, pair.labels)
+    permuted = _best_assignment(guesses, pair.labels, classes)
+    for shift in (-1, 1):
+        other = _Agreement.of(guesses, pair.labels + shift)
+        # A shift is a permutation, too, but for the class that it leaves without a column.
+        nearly_best = permuted is None or other.share >= permuted.share - _BETTER
+        if nearly_best and _explains(other, right, math.log(2)):
+            yield Finding("shifted labels", {"shift": float(shift), "at_label": right.share, "at_shifted": other.share})
+            return
+    if permuted is not None and _explains(permuted, right, math.lgamma(classes + 1)):
+        yield Finding("permuted classes", {"at_label": right.share, "at_permuted": permuted.share})
+    elif right.unrelated():
+        yield Finding("teacher guesses", {"accuracy": right.share, "chance": right.chance})
+
+
+def _about_floors(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
+    labels_student = pair.labels if pair.inputs_paired else pair.labels_student
+    for is_student, logits, labels in ((0.0, teacher, pair.labels), (1.0, student, labels_student)):
+        if logits is None or labels is None or not _has_floor(logits):
+            continue
+        losses = -logits[np.arange(len(labels)), labels]
+        hits = float((losses == -logits.min()).sum())
+        if hits:
+            numbers = {"hits": hits, "rows": float(len(labels)), "nats": -float(logits.min()), "mean": float(losses.mean())}
+            yield Finding("floored losses", {"student": is_student, **numbers})
+
+
+def _has_floor(logits: Float64) -> bool:
+    """Whether these are logarithms of probabilities, the least of which stands for zero in several different rows."""
+    least = float(logits.min())
+    if logits.max() > 0 or least > _FLOORED or (np.abs(np.exp(logits).sum(axis=1) - 1) > _ONE).any():
+        return False
+    rows = logits[(logits == least).any(axis=1)]
+    return bool((rows != rows[0]).any())
+
+
+def _about_both(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
+    if not pair.inputs_paired or teacher is None or student is None:
+        return
+    if np.array_equal(teacher, student):
+        yield Finding("same network", {"rows": float(len(teacher))})
+        return
+    first, second = teacher.argmax(axis=1), student.argmax(axis=1)
+    counts = [np.bincount(each, minlength=teacher.shape[1]) / len(each) for each in (first, second)]
+    apart = float(np.abs(counts[0] - counts[1]).sum()) / 2
+    agreement = _Agreement.of(first, second)
+    if apart <= _ALIKE and agreement.unrelated():
+        yield Finding("other order", {"agreement": agreement.share, "chance": agreement.chance, "apart": apart})
+
+
+def _about_rows(pair: Pair) -> Iterator[Finding]:
+    """Repeated inputs. A model of few different outputs, such as a tree, repeats them for different inputs, but two models
+    seldom do so on just the same ones: the outputs of one are repeated only together with those of the other. Two models that
+    are certain of a class repeat its outputs together, too, and say nothing about the inputs.
+    """
+    certain = all(each is not None and _has_floor(each) for each in (pair.logits_teacher, pair.logits_student))
+    if not pair.inputs_paired or certain:
+        return
+    teacher = _fingerprints([pair.features_teacher, pair.logits_teacher])
+    student = _fingerprints([pair.features_student, pair.logits_student])
+    rows, different = len(teacher), len(set(zip(teacher, student, strict=True)))
+    repeats = rows - different
+    if rows >= _ROWS and repeats >= _REPEATED * rows and different == max(len(set(teacher)), len(set(student))):
+        yield Finding("repeated rows", {"repeats": float(repeats), "rows": float(rows)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreement:
+    """How often two sequences of classes agree.
+
+    Attributes:
+        n: their length.
+        share: of the rows in which they agree.
+        chance: the same if one of them were put into random order.
+    """
+
+    n: int
+    share: float
+    chance: float
+
+    @classmethod
+    def of(cls, first: Int64, second: Int64) -> "_Agreement":
+        n = len(first)
+        counts: dict[int, int] = dict(zip(*(each.tolist() for each in np.unique(first, return_counts=True)), strict=True))
+        others = zip(*(each.tolist() for each in np.unique(second, return_counts=True)), strict=True)
+        chance = sum(counts.get(each, 0) * count for each, count in others) / n**2
+        return cls(n, float((first == second).mean()), chance)
+
+    def surprise(self, expected: float) -> float:
+        """Minus the logarithm of Chernoff's bound for a share at least as far from the expected one."""
+        return self.n * _divergence(self.share, expected)
+
+    def unrelated(self) -> bool:
+        """Whether they agree as two unrelated sequences would, and so many rows would have shown a relation."""
+        related = self.chance + _RELATED * (1 - self.chance)
+        above = self.share > self.chance and self.surprise(self.chance) > _NOTHING
+        return not above and self.share < related and self.surprise(related) >= _EVIDENCE
+
+
+def _divergence(p: float, q: float) -> float:
+    """Kullback–Leibler divergence of two coins, in nats."""
+
+    def part(a: float, b: float) -> float:
+        return 0.0 if a <= 0 else math.inf if b <= 0 else a * math.log(a / b)
+
+    return max(0.0, part(p, q) + part(1 - p, 1 - q))
+
+
+def _explains(other: _Agreement, right: _Agreement, tried: float) -> bool:
+    """Whether other labels explain the predictions far better; `tried` is the logarithm of how many were tried."""
+    better = other.share >= right.share + _BETTER and other.share >= 2 * right.share
+    return better and other.share > other.chance and other.surprise(other.chance) >= _EVIDENCE + tried
+
+
+def _best_assignment(guesses: Int64, labels: Int64, classes: int) -> _Agreement | None:
+    """Agreement with the labels under the names of the classes that fit best."""
+    if classes > _MOST_CLASSES:
+        return None
+    from scipy.optimize import linear_sum_assignment
+
+    together = np.zeros((classes, classes))
+    np.add.at(together, (labels, guesses), 1.0)
+    rows, columns = linear_sum_assignment(together, maximize=True)
+    renamed = np.empty(classes, dtype=np.int64)
+    renamed[rows] = columns
+    return _Agreement.of(guesses, renamed[labels])
+
+
+def _fingerprints(arrays: list[Float64 | None]) -> list[int]:
+    """A number of 64 bits for each row, equal for equal rows and for others with probability about 2⁻⁶⁴."""
+    given = [each for each in arrays if each is not None]
+    sums = np.zeros(len(given[0]), dtype=np.uint64)
+    rng = np.random.default_rng(0)
+    for array in given:
+        factors = rng.integers(2**63, size=array.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        step = max(1, _ENTRIES // array.shape[1])
+        for start in range(0, len(array), step):
+            bits = np.ascontiguousarray(array[start : start + step] + 0.0).view(np.uint64)  # one zero
+            mixed = (bits ^ (bits >> np.uint64(32))) * factors
+            sums[start : start + step] += (mixed ^ (mixed >> np.uint64(29))).sum(axis=1, dtype=np.uint64)
+    found: list[int] = sums.tolist()
+    return found
+
+
+def _share(value: float) -> str:
+    return f"{number(100 * value, 3)} %"
+
+
+def _shifted(numbers: Mapping[str, float]) -> str:
+    less = numbers["shift"] < 0
+    return (
+        f"The teacher predicts the label {'less' if less else 'plus'} 1 on {_share(numbers['at_shifted'])} of the rows, and "
+        f"the label on {_share(numbers['at_label'])}: are the labels shifted by one? Classes are numbered from 0"
+        + ("; labels 1 to K need class_names=range(1, K + 1)." if less else ".")
+    )
+
+
+def _permuted(numbers: Mapping[str, float]) -> str:
+    return (
+        f"The teacher is right on {_share(numbers['at_label'])} of the rows, and would be on {_share(numbers['at_permuted'])} "
+        "if its columns were in another order: do labels and columns number the classes alike? class_names says which is which."
+    )
+
+
+def _guesses(numbers: Mapping[str, float]) -> str:
+    return (
+        f"The teacher is right on {_share(numbers['accuracy'])} of the rows, no more often than by chance "
+        f"({_share(numbers['chance'])}): are the labels shifted, permuted, or in the order of another file?"
+    )
+
+
+def _order(numbers: Mapping[str, float]) -> str:
+    return (
+        f"Student and teacher agree on {_share(numbers['agreement'])} of the rows, no more often than by chance "
+        f"({_share(numbers['chance'])}), though they predict each class about equally often: is row i of both the same input? "
+        "If not, pass inputs_paired=False."
+    )
+
+
+def _repeated(numbers: Mapping[str, float]) -> str:
+    return (
+        f"{numbers['repeats']:,.0f} of {numbers['rows']:,.0f} rows repeat another one in every number. Repeated inputs are not "
+        "independent samples, and intervals for the population are then too narrow: leave them out."
+    )
+
+
+def _same(numbers: Mapping[str, float]) -> str:
+    return f"Student and teacher have the same logits in all {numbers['rows']:,.0f} rows: is one network in both places?"
+
+
+def _floored(numbers: Mapping[str, float]) -> str:
+    who = "student" if numbers["student"] else "teacher"
+    added = numbers["nats"] * numbers["hits"] / numbers["rows"]
+    return (
+        f"The {who} gives the true class of {numbers['hits']:,.0f} of {numbers['rows']:,.0f} rows the least probability that "
+        f"there is, which counts {number(numbers['nats'], 3)} nats each by the floor that was chosen: {number(added, 3)} of "
+        f"its mean cross-entropy of {number(numbers['mean'], 3)} nats. Another floor gives another cross-entropy; the errors "
+        "stay the same."
+    )
+
+
+# What each finding is computed from, and its words.
+KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float]], str]]] = {
+    "shifted labels": (("shift", "at_label", "at_shifted"), _shifted),
+    "permuted classes": (("at_label", "at_permuted"), _permuted),
+    "teacher guesses": (("accuracy", "chance"), _guesses),
+    "other order": (("agreement", "chance", "apart"), _order),
+    "repeated rows": (("repeats", "rows"), _repeated),
+    "same network": (("rows",), _same),
+    "floored losses": (("student", "hits", "rows", "nats", "mean"), _floored),
+}

@@ -1,0 +1,186 @@
+"""Predictions as people have them become logits: probabilities, one column of a binary classifier, logarithms with zeros."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kd2m_theory.arrays import Float64, Int64, real_array, to_numpy
+from kd2m_theory.checks import real_number
+from kd2m_theory.errors import InputError
+from kd2m_theory.words import number
+
+# The least probability that is told from zero; scikit-learn's log_loss has the same for float64.
+FLOOR = 2.0**-52
+# Sums of K float32 probabilities are 1 up to this, per class.
+_ROUNDED = 2.0**-22
+# Sums that are nearer to 1 than this in all rows are no accident: probabilities, perhaps printed with two digits.
+_NEAR = 0.02
+
+
+def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Float64, str]:
+    """Logits as n × K, and words about what was done to them (empty if nothing was).
+
+    One column z, (n,) or n × 1, is that of a sigmoid: it becomes [0, z], whose softmax is the sigmoid of z.
+
+    Args:
+        value: the logits.
+        name: of the argument, for messages.
+        verified: whether the head that makes them is known, so that they cannot be something else.
+
+    Raises:
+        InputError: infinite values, sequences, one column that is not of logits, or probabilities.
+    """
+    array = to_numpy(value, name)
+    _refuse_logarithms_of_zero(array, name)
+    _refuse_sequences(array, name)
+    single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
+    logits = real_array(array.reshape(-1, 1) if single else array, name, 2)
+    if single:
+        _check_column(logits[:, 0], name, verified)
+        return np.column_stack([np.zeros(len(logits)), logits]), "one column z of a sigmoid, taken as [0, z]"
+    if not verified and are_probabilities(logits):
+        raise InputError(
+            f"{name} are probabilities: each row is ≥ 0 and sums to 1; pass them as {_as_probabilities(name)}. If they are "
+            "logits, pass logits − 1: a number that is added to a whole row changes no prediction"
+        )
+    return logits, ""
+
+
+def are_probabilities(rows: Float64) -> bool:
+    """Whether all entries of an n × K array are in [0, 1] and every row sums to 1, roughly; printed digits suffice."""
+    if rows.shape[1] < 2 or not len(rows) or rows.min() < 0 or rows.max() > 1 + _NEAR:
+        return False
+    return bool((np.abs(rows.sum(axis=1) - 1.0) <= _NEAR).all())
+
+
+def probability_matrix(value: Any, name: str) -> Float64:
+    """Probabilities as n × K; one column, (n,) or n × 1, is that of class 1.
+
+    Raises:
+        InputError: entries outside [0, 1], or a row that does not sum to 1 within float32 rounding.
+    """
+    array = to_numpy(value, name)
+    _refuse_sequences(array, name)
+    single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
+    rows = real_array(array.reshape(-1, 1) if single else array, name, 2)
+    if not rows.size:
+        return rows
+    if single and array.dtype.kind in "iub":
+        raise InputError(f"{name} is one column of whole numbers, as classes are; pass the probability of class 1")
+    tolerance = 0.0 if single else _ROUNDED * rows.shape[1]
+    outside = (rows < 0) | (rows > 1 + tolerance)
+    if outside.any():
+        row = int(outside.any(axis=1).argmax())
+        worst = rows[row][outside[row]][0]
+        advice = f"pass logits as {name.replace('probabilities', 'logits')}"
+        raise InputError(f"{name} has {worst:g} in row {row}, which is no probability; {advice}")
+    if single:
+        return np.column_stack([1.0 - rows, rows])
+    sums = rows.sum(axis=1)
+    row = int(np.abs(sums - 1.0).argmax())
+    if abs(sums[row] - 1.0) > tolerance:
+        raise InputError(
+            f"{name} sums to {sums[row]:.6g} in row {row}, not to 1; if they were printed with few digits, divide each row by "
+            "its sum; if classes are missing, pass those too"
+        )
+    return rows
+
+
+def check_floor(value: Any) -> float:
+    """The least probability, if it is one.
+
+    Raises:
+        InputError: not a number in (0, 0.1], or below the least normal float64.
+    """
+    floor = real_number(value)
+    if not np.finfo(np.float64).tiny <= floor <= 0.1:
+        raise InputError(f"probability_floor is {value!r}; choose a number from 1e-307 to 0.1, such as 2**-52")
+    return floor
+
+
+def logarithms(probabilities: Float64, floor: float) -> Float64:
+    """Logits whose softmax is these probabilities, those below the floor raised to it; a row need not sum to 1 exactly."""
+    logits: Float64 = np.log(np.maximum(probabilities, floor))
+    return logits
+
+
+def floor_words(probabilities: Float64, labels: Int64 | None, floor: float, name: str) -> str:
+    """What the floor did to probabilities, and to the mean cross-entropy at most.
+
+    Where the true class is at or above the floor, the loss is −ln p_y + ln Σ max(p, floor), which exceeds that of p by at most
+    ln(1 + m·floor), m the number of entries that were raised (the row's sum is 1 within rounding). Where the true class is
+    below it, the loss is at most ln(1 + m·floor) − ln floor, and that of p is larger, infinite at zero.
+
+    Args:
+        probabilities: n × K, as they were given.
+        labels: n classes, or None.
+        floor: the least probability.
+        name: of the argument.
+    """
+    low = probabilities < floor
+    count = int(low.sum())
+    if not count:
+        return f"natural logarithms of {name}"
+    limit = number(-math.log(floor), 3)
+    others = number(math.log1p(int(low.sum(axis=1).max()) * floor), 2)
+    zeros = int((probabilities == 0).sum())
+    said = (
+        f"natural logarithms of {name}; {count:,} of {low.size:,} entries, {zeros:,} of them zero, are below "
+        f"probability_floor = {floor:.3g} and were raised to it"
+    )
+    if labels is None:
+        return f"{said}: the loss at such a class is {limit} nats, where it was larger or infinite"
+    hit = low[np.arange(len(labels)), labels]
+    rows = int(hit.sum())
+    if not rows:
+        return f"{said}: none is the true class of its row, and no loss rose by more than {others} nats"
+    return (
+        f"{said}: the true class of {rows:,} of {len(labels):,} rows is among them, whose loss is {limit} nats, where it was "
+        f"larger or infinite; they are {number(-math.log(floor) * rows / len(labels), 3)} nats of the mean loss. No other loss "
+        f"rose by more than {others} nats"
+    )
+
+
+def _refuse_sequences(array: NDArray[Any], name: str) -> None:
+    if array.ndim == 3:
+        raise InputError(
+            f"{name} has shape {array.shape}, as sequences have (n × T × K); flatten both networks' to one row per position, "
+            f"x.reshape(-1, {array.shape[2]}), and mark padding with the label −100"
+        )
+
+
+def _refuse_logarithms_of_zero(array: NDArray[Any], name: str) -> None:
+    if array.dtype.kind != "f" or array.ndim != 2:
+        return
+    low = np.isneginf(array)
+    if not low.any() or np.isnan(array).any() or np.isposinf(array).any():
+        return
+    rows = int(low.any(axis=1).sum())
+    raise InputError(
+        f"{name} has {int(low.sum()):,} values −∞ in {rows:,} row{'s' if rows > 1 else ''}, as logarithms of zero are; pass "
+        f"their probabilities, scipy.special.softmax(x, axis=1), as {_as_probabilities(name)} or to from_predictions: zeros "
+        f"become probability_floor = 2**-52, so that a true class of probability zero costs {-math.log(FLOOR):.0f} nats and no "
+        "other loss moves. Dropping these rows would bias the sample"
+    )
+
+
+def _check_column(column: Float64, name: str, verified: bool) -> None:
+    if verified or not len(column):
+        return
+    two = "for one logit z of a sigmoid that happens to look so, pass both columns, [0, z]"
+    if (column == np.floor(column)).all():
+        raise InputError(
+            f"{name} is one column of whole numbers, as predicted classes are; cross-entropy needs at least two logits a "
+            f"sample, or their probabilities; {two}"
+        )
+    if column.min() >= 0 and column.max() <= 1:
+        raise InputError(
+            f"{name} is one column of values in [0, 1], as probabilities of class 1 are; pass it as "
+            f"{_as_probabilities(name)}; {two}"
+        )
+
+
+def _as_probabilities(name: str) -> str:
+    return name.replace("logits", "probabilities")
