@@ -282,7 +282,7 @@ def test_labels_that_cannot_be_used_are_refused_with_the_reason():
         (plan, [0, -1], "is -1"),
         (plan, [0.5], "not class numbers"),
         (plan, [float("nan")], "not class numbers"),
-        (plan, [[0], [1]], "shape"),
+        (plan, [[0, 1]], "shape"),
         (plan, ["a"], "dtype"),
         (plan, [0] * 61, "61 labels"),
         (plan, left_out, f"input {order[2]} has no label"),

@@ -162,8 +162,8 @@ def test_a_choice_that_the_logits_contradict_is_refused_with_the_numbers(words):
 
 def test_the_probability_of_a_refused_choice_is_that_of_the_urn():
     """20 of 20 labelled inputs agree, of 40 with 20 disagreements: 1 in C(40, 20), counted out."""
-    teacher = np.tile([[1.0, 0.0]], (40, 1))
-    student = np.repeat([[1.0, 0.0], [0.0, 1.0]], 20, axis=0)
+    teacher = np.tile([[2.0, 0.0]], (40, 1))
+    student = np.repeat([[2.0, 0.0], [0.0, 2.0]], 20, axis=0)
     pair = Pair(logits_teacher=teacher, logits_student=student)
     with pytest.raises(InputError, match=r"0 of 20 are inputs at which the networks disagree, and 20 of all 40") as caught:
         partly_labelled(pair, some(np.zeros(40, int), range(20)), chosen="at random")
