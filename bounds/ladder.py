@@ -38,7 +38,7 @@ from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
 from kd2m_theory.bounds.view import View, features_view, logits_view
 from kd2m_theory.bounds.worst_labels import refuse_unattainable
-from kd2m_theory.errors import InputError
+from kd2m_theory.errors import FOREIGN, InputError
 from kd2m_theory.estimators import Confidence, clopper_pearson, student_t
 from kd2m_theory.estimators.interval_inputs import check_delta
 from kd2m_theory.estimators.intervals import difference
@@ -280,7 +280,7 @@ class Ladder:
         )
 
 
-_FAILED, _NO_NUMBER = " failed on these samples", " has no number: its arithmetic left float64"
+_FAILED, _NO_NUMBER = " failed on these samples", " has no number: its ends are no interval"
 
 
 def at_fault(row: BoundResult) -> bool:
@@ -294,7 +294,7 @@ def _computed(row: Row, view: View) -> tuple[Sides | None, float, str]:
         sides, seconds = view.timed(row.compute)
     except MemoryError:
         return None, 0.0, f"{row.name} is too large here: there is not enough memory"
-    except Exception as error:
+    except FOREIGN as error:  # of a row of the user's own, too
         words = " ".join(str(error).split()) or "no message"
         return None, 0.0, f"{row.name}{_FAILED} ({type(error).__name__}: {words})"
     if not sides.lower <= sides.upper:  # NaN is neither

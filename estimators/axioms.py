@@ -264,6 +264,11 @@ def load_callable(target: str) -> Callable[..., Any]:
     except FOREIGN as error:  # whatever the user's module does at import
         raise InputError(
             f"module {module_name} cannot be imported ({one_line(error)}); is it in this folder or installed?"
+            + (
+                f" A module is named without its ending: {module_name.removesuffix('.py')}:{name}"
+                if ".py" in module_name
+                else ""
+            )
         ) from None
     try:
         found = attrgetter(name)(found)

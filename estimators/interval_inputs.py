@@ -21,6 +21,19 @@ def check_delta(delta: float) -> float:
     return float(delta)
 
 
+def check_chosen_delta(delta: float) -> float:
+    """Refuse a failure probability that a user can hardly mean: 0.95 for 0.05.
+
+    Raises:
+        InputError: as `check_delta`, or delta is above ½.
+    """
+    if check_delta(delta) > 0.5:
+        raise InputError(
+            f"delta is {delta:g}, the probability with which what is guaranteed may be wrong; for intervals at 95 % give 0.05"
+        )
+    return float(delta)
+
+
 def one_side(delta: float) -> float:
     """δ/2, the failure probability of one of two limits; never 0, however small δ is."""
     return max(delta / 2, math.ulp(0.0))

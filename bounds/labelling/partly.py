@@ -17,7 +17,7 @@ from kd2m_theory.bounds.labelling.pool import End, Pool, Target
 from kd2m_theory.bounds.view import View
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.interval_inputs import check_delta
+from kd2m_theory.estimators.interval_inputs import check_chosen_delta
 from kd2m_theory.pair import Pair
 
 Bool = NDArray[np.bool_]
@@ -84,7 +84,7 @@ def partly_labelled(
     """
     one_of(target, get_args(Target), "target")
     one_of(end, get_args(End), "end")
-    delta = check_delta(delta)
+    delta = check_chosen_delta(delta)
     if chosen is not None:
         one_of(chosen, get_args(Chosen), "chosen")
     view, pool = view_and_pool(pair, target, loss_bound)

@@ -20,7 +20,7 @@ from kd2m_theory.bounds.view import View
 from kd2m_theory.checks import one_of, whole
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.drawing import drawing_order
-from kd2m_theory.estimators.interval_inputs import check_delta, one_side
+from kd2m_theory.estimators.interval_inputs import check_chosen_delta, check_delta, one_side
 from kd2m_theory.files import LARGEST, json_bytes, read_json, write_atomically
 from kd2m_theory.pair import Pair
 from kd2m_theory.version import __version__
@@ -266,7 +266,7 @@ def label_plan(
         pair,
         whole(budget, "budget", 1),
         one_of(target, get_args(Target), "target"),  # type: ignore[arg-type]
-        check_delta(delta),
+        check_chosen_delta(delta),
         one_of(end, get_args(End), "end"),  # type: ignore[arg-type]
         loss_bound,
         seed=None,

@@ -19,6 +19,7 @@ from kd2m_theory.bounds.known import QUANTITIES, as_stored
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
+from kd2m_theory.estimators.interval_inputs import check_chosen_delta
 from kd2m_theory.files import check_writable, json_bytes, write_atomically
 from kd2m_theory.pair import Pair
 from kd2m_theory.plausibility import Finding, findings
@@ -291,7 +292,7 @@ def audit(
         watch: wraps the iteration over rows, for a progress display.
 
     Raises:
-        InputError: the pair has neither head nor logits, delta is outside (0, 1), `only` names no row, a setting is out of
+        InputError: the pair has neither head nor logits, delta is outside (0, ½], `only` names no row, a setting is out of
             range, `loss_bound` is the largest loss of the sample, no labels could give the teacher the stated risk, `align`
             shares inputs with the pair, or one of `rows` is not a row, or has the name of another or a limit of the package's.
 
@@ -305,6 +306,7 @@ def audit(
         (True, ())
     """
     start = time.perf_counter()
+    check_chosen_delta(delta)
     for name, given in (("pair", pair), ("align", align)):
         if not isinstance(given, Pair) and not (name == "align" and given is None):
             raise InputError(f"{name} is a {type(given).__name__}; pass a Pair, such as Pair.load(path) of a file")

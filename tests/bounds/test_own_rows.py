@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -118,6 +119,11 @@ def test_a_row_about_the_population_shares_delta():
     assert only["mine.errors"].level == pytest.approx(0.95)
     n, gap = PAIR.n, only.measured["error_gap"].value
     assert only["mine.errors"].upper == pytest.approx(gap + math.sqrt(2 * math.log(2 / 0.05) / n))
+
+
+def test_a_row_that_ends_the_process_has_failed():
+    report = kd2m.audit(PAIR, rows=[replace(MINE, compute=lambda view: sys.exit(0))])
+    assert "SystemExit" in report["mine.largest"].why
 
 
 def test_a_row_that_nothing_proves_decides_no_comparison():
