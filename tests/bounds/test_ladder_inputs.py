@@ -13,6 +13,11 @@ from kd2m_theory.bounds import ROWS
 NOT_TOLD = ("T9.ttm", *(row.name for row in ROWS if row.vouched_for or row.told))
 
 
+def untold(report):
+    """Rows about the sample of an audit that was told nothing."""
+    return [row for row in on_sample(report) if row.name not in NOT_TOLD]
+
+
 def test_without_labels_only_what_needs_none_is_left():
     rng = np.random.default_rng(2)
     arguments = {
@@ -100,7 +105,7 @@ def test_identical_networks_have_no_gap_and_bounds_of_nothing():
     rng = np.random.default_rng(6)
     features = rng.normal(size=(40, 5))
     report = audit(Pair(features, features, rng.integers(0, 3, 40), head_weight=rng.normal(size=(3, 5))))
-    for row in on_sample(report):
+    for row in untold(report):
         assert row.holds
         if not row.name.startswith(("T8", "T10")):
             assert row.upper <= (1e-6 if row.name in ("T9.pinsker", "T9.bretagnolle_huber") else 1e-9)
@@ -112,7 +117,7 @@ def test_one_class_and_classes_of_one_sample(labels):
     rng = np.random.default_rng(7)
     report = audit(Pair(rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), labels, head_weight=rng.normal(size=(4, 3))))
     assert report.violations == ()
-    assert all(row.holds is not None for row in on_sample(report))
+    assert all(row.holds is not None for row in untold(report))
 
 
 def test_vacuous_is_what_uniform_guessing_would_do():
