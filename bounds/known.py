@@ -19,6 +19,8 @@ Interval = tuple[float, float]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 # Of each: what it is called, its unit, and the largest value that it can have.
 WORDS: Mapping[Quantity, str] = {"teacher_risk": "risk", "teacher_error": "error rate"}
+# A risk may have been computed in single precision: it is taken to be right to this share of itself.
+SINGLE = 1e-6
 _MOST: Mapping[Quantity, float] = {"teacher_risk": math.inf, "teacher_error": 1.0}
 
 
@@ -57,17 +59,23 @@ class Known:
         """Intervals by predicted class; None where one interval is about all inputs."""
         return self.value if isinstance(self.value, Mapping) else None  # type: ignore[return-value]
 
-    def cells(self, predicted: Int64) -> Iterator[tuple[Int64, Interval | None]]:
+    def cells(self, predicted: Int64, room: float = 0.0) -> Iterator[tuple[Int64, Interval | None]]:
         """Indices of inputs that one statement is about, and its interval; None for those about which nothing is known.
 
         Args:
             predicted: n classes that the teacher predicts. A class that it predicts nowhere is left out.
+            room: share of themselves by which both ends are moved outward.
         """
+
+        def wide(ends: Interval) -> Interval:
+            return ends[0] * (1 - room), ends[1] * (1 + room)
+
         if self.classes is None:
-            yield np.arange(len(predicted)), self.value  # type: ignore[misc]
+            yield np.arange(len(predicted)), wide(self.value)  # type: ignore[arg-type]
             return
         for label in np.unique(predicted).tolist():
-            yield np.flatnonzero(predicted == label), self.classes.get(label)
+            known = self.classes.get(label)
+            yield np.flatnonzero(predicted == label), None if known is None else wide(known)
 
     def __str__(self) -> str:
         """As it is typed on the command line, or for classes one after another."""
@@ -101,7 +109,7 @@ def told(value: Any, name: Quantity) -> Told:
     most = _MOST[name]
     above = next((high for _, high in of_all if high > most), None)
     if above is not None:
-        raise InputError(f"{name} is {above:g}; an error rate is a share of inputs, at most {most:g} (0.02 for 2 %)")
+        raise InputError(f"{name} is {above:.12g}; an error rate is a share of inputs, at most {most:g} (0.02 for 2 %)")
     return found
 
 
@@ -152,7 +160,11 @@ def _by_class(given: Mapping[Any, Any]) -> dict[int, Interval]:
 
 
 def _interval(given: Any, what: str) -> Interval:
-    ends = list(given) if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str) else [0.0, given]
+    ends = (
+        list(given)
+        if isinstance(given, Sequence | np.ndarray) and np.ndim(given) and not isinstance(given, str)
+        else [0.0, given]
+    )
     if len(ends) != 2:
         raise InputError(
             f"{what} has {len(ends)} numbers; give an upper bound or (lower, upper), and {{class: …}} for predicted classes"

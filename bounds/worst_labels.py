@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.bounds.known import QUANTITIES, Known, evaluated
+from kd2m_theory.bounds.known import QUANTITIES, SINGLE, Known, evaluated
 from kd2m_theory.bounds.losses import clipped, log_partition
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.view import View, logits_view
@@ -259,7 +259,7 @@ def refuse_unattainable(view: View) -> None:
     if not isinstance(known, Known) or not view.paired:  # of other inputs, no row uses it
         return
     labels = worst_labels(view)
-    for rows, interval in known.cells(labels.predicted):
+    for rows, interval in known.cells(labels.predicted, SINGLE):
         if interval is None:
             continue
         where = "" if known.classes is None else f" where it predicts class {labels.predicted[rows[0]]}"
@@ -271,11 +271,11 @@ def refuse_unattainable(view: View) -> None:
             reason = "any labels could give in a population of which these inputs are a sample"
         if interval[1] < least:
             raise InputError(
-                f"the stated teacher_risk{where} is {interval[1]:.6g} at most, below the least that {reason}, {least:.6g}; "
+                f"the stated teacher_risk{where} is {interval[1]:.8g} at most, below the least that {reason}, {least:.8g}; "
                 "it is that of other inputs, of another network, or not in nats"
             )
         if interval[0] > most:
             raise InputError(
-                f"the stated teacher_risk{where} is {interval[0]:.6g} at least, above the most that {reason}, {most:.6g}; "
+                f"the stated teacher_risk{where} is {interval[0]:.8g} at least, above the most that {reason}, {most:.8g}; "
                 "it is that of other inputs, of another network, or not in nats"
             )

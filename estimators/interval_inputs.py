@@ -31,6 +31,8 @@ def check_chosen_delta(delta: float) -> float:
         raise InputError(
             f"delta is {delta:g}, the probability with which what is guaranteed may be wrong; for intervals at 95 % give 0.05"
         )
+    if 1 - float(delta) == 1:
+        raise InputError(f"delta is {delta:g}, and 1 − delta is 1 in float64; give at least 1e-15")
     return float(delta)
 
 

@@ -1,5 +1,6 @@
 """Checks at the door: arrays in any reasonable form become float64, or an `InputError` says why not."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,13 @@ def group_numbers(value: Any, n: int, name: str) -> Int64:
     if array.shape != (n,):
         raise InputError(f"{name} has shape {array.shape} for {n} samples; give each sample the number or name of its group")
     if array.dtype.kind == "O":
-        array = np.array([str(each) for each in array])
+        kinds = {str if isinstance(each, str) else float if isinstance(each, Real) else type(each) for each in array}
+        if len(kinds) > 1 or not kinds <= {str, float}:
+            listed = ", ".join(sorted({type(each).__name__ for each in array}))
+            raise InputError(
+                f"{name} has entries of type {listed}; give each sample the number, or each the name, of its group"
+            )
+        array = np.array(array.tolist())
     if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.floor(array))).all():
         raise InputError(f"{name} has values that are no whole numbers; number or name the groups")
     if array.dtype.kind not in "iufUSb":

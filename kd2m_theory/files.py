@@ -76,16 +76,25 @@ def read_json(data: bytes | Path, what: str, error: type[InputError] = InputErro
         error: class of the exception.
 
     Raises:
-        InputError: the file cannot be read, is not JSON, is not a table, or has a number that is not finite or a whole one of
-            more than 64 bits; the message begins with `what`.
+        InputError: the file cannot be read, is not JSON, is not a table, has a key twice, or has a number that is not finite or
+            a whole one of more than 64 bits; the message begins with `what`.
     """
     text = read_bytes(data, what, error) if isinstance(data, Path) else data
     try:
-        found = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        found = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_once)
     except (ValueError, RecursionError) as reason:
         raise error(f"{what} ({_reason(reason)})") from None
     if not isinstance(found, dict):
         raise error(f"{what} (it is not a table)")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table whose keys are there once: of two, readers would take different ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it has {next(key for key in keys if keys.count(key) > 1)!r} twice")
     return found
 
 

@@ -24,7 +24,8 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
     if mask is not None:
         given = to_numpy(mask, "mask")
         if given.shape != positions or not np.isin(given, (0, 1)).all():
-            raise InputError(f"mask has shape {given.shape}; give 0 or 1 for each of the {_words(positions)} positions")
+            found = f"shape {given.shape}" if given.shape != positions else "values other than 0 and 1"
+            raise InputError(f"mask has {found}; give 0 or 1 for each of the {_words(positions)} positions")
         counted &= given.astype(bool)
     classes = None
     if labels is not None:

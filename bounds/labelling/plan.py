@@ -189,10 +189,24 @@ class LabelPlan(Drawn):
             raise ValueError("anchor and loss_bound belong to the target gap alone")
         if (self.anchor is not None and len(ends) != 2) or not (self.weights > 0).all():
             raise ValueError("anchor or weights are out of range")
+        outside = (self.order < 0) | (self.order >= self.samples)
+        if (
+            outside.any()
+            or len(np.unique(self.order)) < rows
+            or not len(self.labels) <= self.samples
+            or self.needed > self.samples
+        ):
+            raise ValueError("order, labels and needed are not of this many samples")
+        if self.rounding < 0 or min(self.range_up, self.range_down, *scales[3:]) <= 0:
+            raise ValueError("rounding, ranges or loss_bound are out of range")
+        if any((self.left[name] < 0).any() for name in ("weights", "rises", "falls")):
+            raise ValueError("a sum of what is left is negative")
 
     def _in_order(self, labels: Any) -> Int64:
         if isinstance(labels, Mapping):
             labels = self._from_positions(labels)
+        if isinstance(labels, str | bytes) or not hasattr(labels, "__len__") or np.ndim(labels) == 0:
+            raise InputError(f"labels is {labels!r}; give labels in the plan's order, or a mapping from positions to labels")
         if not len(labels):
             labels = np.zeros(0, dtype=np.int64)
         found = class_labels(labels, len(labels), "labels")

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.known import Interval, Known, Quantity, evaluated
+from kd2m_theory.bounds.known import SINGLE, Interval, Known, Quantity, evaluated
 from kd2m_theory.bounds.losses import clipped, cross_entropy, errors
 from kd2m_theory.bounds.rows.f1_means import mean_limits, share_limits
 from kd2m_theory.bounds.rows.row import (
@@ -66,11 +66,11 @@ def _stated(view: View, known: Known) -> tuple[Float64, float]:
     """
     predicted = view.logits_teacher.argmax(axis=1)
     result = np.full(len(predicted), np.nan)
-    for rows, interval in known.cells(predicted):
+    for rows, interval in known.cells(predicted, SINGLE):
         if interval is not None:
             result[rows] = min(interval[1], view.loss_bound)
     ends = [known.value] if known.classes is None else list(known.classes.values())
-    return result, min(view.loss_bound, max(high for _, high in ends))  # type: ignore[misc]
+    return result, min(view.loss_bound, (1 + SINGLE) * max(high for _, high in ends))  # type: ignore[misc]
 
 
 def _risk(view: View) -> Sides:

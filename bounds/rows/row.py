@@ -8,7 +8,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 
 from kd2m_theory.assumptions import INPUTS, hypothesis, sentence
-from kd2m_theory.bounds.known import WORDS, Known, Of, Quantity
+from kd2m_theory.bounds.known import SINGLE, WORDS, Known, Of, Quantity
 from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import Assumption, State
 from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
@@ -347,14 +347,15 @@ def _compared(known: Known, quantity: Quantity, view: View) -> Found:
     assert view.labels_teacher is not None
     labels, logits = view.labels_teacher, view.logits_teacher
     losses = cross_entropy(logits, labels) if quantity == "teacher_risk" else errors(logits, labels).astype(np.float64)
-    for rows, interval in known.cells(logits.argmax(axis=1)):
+    room = SINGLE if quantity == "teacher_risk" else 0.0
+    for rows, interval in known.cells(logits.argmax(axis=1), room):
         if interval is not None:
             found = math.fsum(losses[rows]) / len(rows)
             slack = view.risk_error(found) if quantity == "teacher_risk" else ERROR_SLACK
             if not interval[0] - slack <= found <= interval[1] + slack:
                 where = "on these inputs" if known.classes is None else "where it predicts one of the classes named"
-                words = f"the labels say that the teacher's {WORDS[quantity]} {where} is {found:.6g}"
-                return "unmet", f"{words}, and it was stated to be {interval[1]:.6g} at most and {interval[0]:.6g} at least"
+                words = f"the labels say that the teacher's {WORDS[quantity]} {where} is {found:.8g}"
+                return "unmet", f"{words}, and it was stated to be {interval[1]:.8g} at most and {interval[0]:.8g} at least"
     return "met", f"the labels agree with what was stated ({quantity}={known})"
 
 

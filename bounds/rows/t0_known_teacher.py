@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from kd2m_theory.bounds.known import Interval, Known
+from kd2m_theory.bounds.known import SINGLE, Interval, Known
 from kd2m_theory.bounds.rows.row import ERROR_SLACK, LOGITS, SAME_INPUTS, TEACHER_ERROR, TEACHER_RISK, Row, Sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.bounds.worst_labels import worst_labels
@@ -23,7 +23,7 @@ def _risk(view: View) -> Sides:
     known: Known = view.settings.teacher_risk
     labels = worst_labels(view)
     n, ends, weights = len(labels.predicted), [0.0, 0.0], [0.0, 0.0]
-    for rows, interval in known.cells(labels.predicted):
+    for rows, interval in known.cells(labels.predicted, SINGLE):
         low, high = interval or (0.0, math.inf)
         for side, sign in enumerate((-1, 1)):
             part, weights[side] = labels.most(rows, sign, low, high)

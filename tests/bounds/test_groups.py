@@ -191,3 +191,12 @@ def test_rows_that_are_left_out_leave_their_groups():
     logits, labels = 2.0 * np.eye(6), np.array([0, 1, -100, 3, 4, -100])
     pair = Pair(logits_teacher=logits, logits_student=logits, labels=labels, groups=["a", "a", "b", "c", "c", "c"])
     assert pair.groups.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("odd", [None, float("nan"), 1, b"a"])
+def test_a_name_that_is_missing_is_no_group(odd):
+    logits = 2.0 * np.eye(6)
+    with pytest.raises(InputError, match="give each sample the number, or each the name"):
+        Pair(logits_teacher=logits, logits_student=logits, groups=np.array([*"abcde", odd], dtype=object))
+    numbers = Pair(logits_teacher=logits, logits_student=logits, groups=np.array([1, 1.0, 2, 2, 3, 3], dtype=object)).groups
+    assert numbers.tolist() == [0, 0, 1, 1, 2, 2]

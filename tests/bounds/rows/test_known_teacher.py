@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 from scipy.stats import binom
 
 from kd2m_theory import InputError, Pair, audit
-from kd2m_theory.bounds import Known, Ladder, Settings, teacher_risk_needed
+from kd2m_theory.bounds import Known, Ladder, Settings, cross_entropy, teacher_risk_needed
 from kd2m_theory.bounds.rows.f1_means import mean_limits
 from kd2m_theory.bounds.rows.t0_known_teacher import error_ends
 from kd2m_theory.bounds.view import logits_view
@@ -335,13 +335,16 @@ def test_a_risk_that_no_labels_give_is_refused():
         ({"teacher_risk": {7: 0.3}}, "teacher_risk names class 7; classes are 0 to 2"),
         ({"teacher_error": {1: (0.1, math.nan)}}, "what is known of class 1 is nan"),
         ({"teacher_error": 3}, r"teacher_error is 3; an error rate is a share of inputs, at most 1 \(0.02 for 2 %\)"),
-        ({"teacher_error": Pair(logits_teacher=np.eye(3), logits_student=np.eye(3))}, "teacher_error is a pair without labels"),
+        (
+            {"teacher_error": Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(3))},
+            "teacher_error is a pair without labels",
+        ),
         (
             {"teacher_risk": Pair([[1.0], [2.0]], [[1.0], [2.0]], labels=[0, 1])},
             "teacher_risk is a pair without logits of the teacher",
         ),
         (
-            {"teacher_risk": Pair(logits_teacher=np.eye(2), logits_student=np.eye(2), labels=[0, 1])},
+            {"teacher_risk": Pair(logits_teacher=2 * np.eye(2), logits_student=2 * np.eye(2), labels=[0, 1])},
             "an evaluation of a teacher with 2 classes, and the audited one has 3",
         ),
     ],
@@ -414,3 +417,19 @@ def test_limits_of_an_evaluation_are_named_once():
     pair = Pair(logits_teacher=teacher, logits_student=student)
     ladder = Ladder(pair, 0.05, ["F3.teacher_risk"], Settings(teacher_risk=evaluation(50)))
     assert ladder.limits == ("F3.teacher_risk, lower", "F3.teacher_risk, upper", "risk of the teacher's evaluation, upper")
+
+
+def test_a_risk_of_single_precision_is_no_contradiction():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        labels = rng.integers(0, 4, 60)
+        logits = (rng.normal(size=(60, 4)) + 6 * np.eye(4)[labels]).astype(np.float32)
+        single = float(np.mean(cross_entropy(logits, labels).astype(np.float32), dtype=np.float32))
+        for known in (None, labels):
+            pair = Pair(logits_teacher=logits, logits_student=logits[:, ::-1], labels=known)
+            for told in (single, (single, single)):
+                assert audit(pair, only=["T0.teacher_risk"], teacher_risk=told)["T0.teacher_risk"].applicable
+
+
+def test_a_number_in_an_array_is_a_number():
+    assert Known(np.array(1.5)).value == (0.0, 1.5)
