@@ -160,11 +160,8 @@ def _by_class(given: Mapping[Any, Any]) -> dict[int, Interval]:
 
 
 def _interval(given: Any, what: str) -> Interval:
-    ends = (
-        list(given)
-        if isinstance(given, Sequence | np.ndarray) and np.ndim(given) and not isinstance(given, str)
-        else [0.0, given]
-    )
+    given = given.tolist() if isinstance(given, np.ndarray) else given
+    ends = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [0.0, given]
     if len(ends) != 2:
         raise InputError(
             f"{what} has {len(ends)} numbers; give an upper bound or (lower, upper), and {{class: …}} for predicted classes"
