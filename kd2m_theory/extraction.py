@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.model_heads import ON_REQUEST, Place, Probe, Where, quantised
+from kd2m_theory.model_heads import ON_REQUEST, SQUASHED, Place, Probe, Where, advice, quantised
 from kd2m_theory.model_inputs import Batch, label_batch, moved, taken_apart
 from kd2m_theory.model_state import as_found, move, random_state_kept
+from kd2m_theory.predictions import are_probabilities, column_kind
 from kd2m_theory.terminal import complain, watched
 
 _ROLES = ("teacher", "student")
@@ -154,9 +155,10 @@ def extract(
             for probe in probes:
                 probe.detach()
     rows.check()
+    made = [torch.cat(parts) for parts in rows.logits]
+    _refuse_probabilities(probes, made)
     whole = all(rows.features)
     _tell(probes, whole, progress)
-    made = [torch.cat(parts) for parts in rows.logits]
     if max(part.shape[1] for part in made) <= 2:  # the one logit of a binary classifier: the other class has logit 0
         if made[0].shape[1] == 1:
             weight, bias = (None if part is None else torch.cat([torch.zeros_like(part), part]) for part in (weight, bias))
@@ -179,6 +181,36 @@ def extract(
             "torch": torch.__version__,
         },
     }
+
+
+def _refuse_probabilities(probes: tuple[Probe, Probe], made: list[torch.Tensor]) -> None:
+    """Refuse what a softmax, a sigmoid or an argmax may have made of the logits; outputs of a linear head are logits.
+
+    Raises:
+        InputError: an output that no linear head is known to make is one column of whole numbers, or has all values in [0, 1].
+    """
+    kinds = ["" if probe.map is not None else _kind(logits) for probe, logits in zip(probes, made, strict=True)]
+    for probe, kind in zip(probes, kinds, strict=True):
+        if kind == "classes":
+            raise InputError(
+                f"{probe.title} puts out one column of whole numbers, as predicted classes are; return the logits that they "
+                "are made of"
+            )
+        if kind:
+            raise InputError(
+                f"{probe.title} puts out {SQUASHED[kind]}; {advice(kind, None if kinds[0] == kinds[1] else probe.role)}"
+            )
+
+
+def _kind(logits: torch.Tensor) -> str:
+    """What made the output of a network, if it does not look like logits."""
+    values = logits.double().numpy()
+    if values.shape[1] == 1:
+        kind = column_kind(values[:, 0])
+        return {"probabilities": "sigmoid", "logits": ""}.get(kind, kind)
+    if are_probabilities(values):
+        return "softmax"
+    return "sigmoids" if values.size and values.min() >= 0 and values.max() <= 1 else ""
 
 
 def _shared(teacher: Probe, student: Probe) -> str:

@@ -26,6 +26,30 @@ _SAME_OUTPUT = 1e-3
 # A float32 head replayed in float64 differs by rounding (TF32 and half precision included), relative to the terms of its sums.
 _REPLAY = 5e-3
 
+# What a network puts out instead of logits, by the function that made it.
+SQUASHED = {
+    "softmax": "probabilities, rows ≥ 0 that sum to 1, as a softmax makes them",
+    "sigmoid": "one column of values in [0, 1], as a sigmoid makes them",
+    "sigmoids": "values in [0, 1] alone, as a sigmoid makes them",
+}
+
+
+def advice(kind: str, role: str | None) -> str:
+    """How to pass logits instead of probabilities.
+
+    Args:
+        kind: a key of `SQUASHED`.
+        role: the network that puts them out, "teacher" or "student"; None for both.
+    """
+    back = "p.cpu().double().logit(eps=2**-52)" if kind == "sigmoid" else "p.float().clamp(min=2**-52).log()"
+    place = {None: "{}", "teacher": "({}, None)", "student": "(None, {})"}[role].format(f"lambda p: {back}")
+    unlike = "both columns [0, z], torch.cat([0 * z, z], 1) of n × 1" if kind == "sigmoid" else "z - 1 of values z"
+    return (
+        f"return the logits themselves, without softmax or sigmoid, or pass logits={place}: a true class of probability zero "
+        "then costs 36 nats, as in Pair.from_predictions, which takes probabilities of both networks. "
+        f"If they are logits, return {unlike}"
+    )
+
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The network inside `DataParallel`, `DistributedDataParallel` and what `torch.compile` returns."""
@@ -298,8 +322,8 @@ class Probe:
                     )
                 if kind := _squashed(logits, at_least_single(call.made)):
                     raise InputError(
-                        f"the {self.role} puts out probabilities, the {kind} of {call.site!r}; return the logits themselves, "
-                        "without softmax or sigmoid"
+                        f"the {self.role} puts out probabilities, the {kind} of {call.site!r}; "
+                        f"{advice('sigmoids' if kind == 'sigmoid' and logits.shape[1] > 1 else kind, self.role)}"
                     )
         self.attach()
 

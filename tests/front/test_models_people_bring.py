@@ -1,6 +1,7 @@
 """Networks, batches and outputs in the forms that people have, each with an oracle of its own: the network run by hand."""
 
 import copy
+import re
 from collections import OrderedDict, UserDict, namedtuple
 
 import foreign_libraries
@@ -219,7 +220,7 @@ def test_a_cosine_head_is_linear_in_directions(head, scale, name):
 def test_a_linear_subclass_that_is_no_linear_map_is_not_taken_for_one():
     class Squared(nn.Linear):
         def forward(self, x):
-            return super().forward(x) ** 2
+            return (4 * super().forward(x)) ** 2
 
     pair = Pair.from_models(Net(Squared(5, 3)), Net(), BATCHES)
     assert pair.head_weight is None
@@ -494,6 +495,67 @@ def test_one_logit_beside_two():
             odds = made[:, 0] if made.shape[1] == 1 else made[:, 1] - made[:, 0]
             close(logits[:, 1] - logits[:, 0], odds)
         close(pair.apply_head(pair.features_teacher), pair.logits_teacher)
+
+
+class Mean(nn.Module):
+    """The mean of two networks' outputs, whose head nothing finds."""
+
+    def __init__(self, outputs, after):
+        super().__init__()
+        self.first, self.second, self.after = Net(nn.Linear(5, outputs)), Net(nn.Linear(5, outputs)), after
+
+    def forward(self, x):
+        return (self.after(4 * self.first(x)) + self.after(4 * self.second(x))) / 2
+
+
+PROBABILITIES = {
+    "one sigmoid": (1, torch.sigmoid, "one column of values in"),
+    "one sigmoid, one axis": (1, lambda z: torch.sigmoid(z)[:, 0], "one column of values in"),
+    "one sigmoid each": (3, torch.sigmoid, "values in .0, 1. alone"),
+    "softmax": (3, lambda z: torch.softmax(z, 1), "probabilities, rows"),
+}
+
+
+@pytest.mark.parametrize("heads", ["auto", None])
+@pytest.mark.parametrize("case", PROBABILITIES)
+def test_probabilities_are_no_logits_where_no_head_is_known(case, heads):
+    outputs, after, words = PROBABILITIES[case]
+    squashed = Mean(outputs, after)
+    plain = Net(nn.Linear(5, outputs))
+    y = Y % max(outputs, 2)
+    for teacher, student in ((squashed, plain), (plain, squashed), (squashed, squashed)):
+        sides = [side for side, model in (("teacher", teacher), ("student", student)) if model is squashed]
+        with pytest.raises(InputError, match=rf"the {sides[0]} \(Mean\) puts out {words}") as caught:
+            Pair.from_models(
+                teacher, student, [(X, y)], *[heads if model is squashed else "out" for model in (teacher, student)]
+            )
+        # What the message says to pass is taken, and is right.
+        advised = re.search(r"pass logits=(.*?): a true class", str(caught.value)).group(1)
+        logits = eval(advised)
+        pair = Pair.from_models(teacher, student, [(X, y)], None, None, logits=logits)
+        made = by_hand(squashed, X).double().reshape(12, -1)
+        p = torch.cat([1 - made, made], 1) if made.shape[1] == 1 else made / made.sum(1, keepdim=True)
+        for side in sides:
+            close(torch.softmax(torch.tensor(getattr(pair, f"logits_{side}")), 1), p)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_probabilities_of_torchscript_and_predicted_classes_are_refused():
+    script = torch.jit.trace(Net(nn.Linear(5, 1), after=torch.sigmoid), X)
+    with pytest.raises(InputError, match="puts out one column of values in"):
+        Pair.from_models(script, Net(nn.Linear(5, 1)), [(X, Y % 2)])
+    with pytest.raises(InputError, match=r"the student \(Net\) puts out one column of whole numbers, as predicted classes are"):
+        Pair.from_models(Net(), Net(after=lambda z: z.argmax(1)), BATCHES)
+
+
+def test_one_logit_in_the_unit_interval_is_a_logit_if_a_linear_head_makes_it():
+    model = Net(nn.Linear(5, 1))
+    with torch.no_grad():
+        model.out.weight *= 0.01
+        model.out.bias.fill_(0.5)
+    pair = Pair.from_models(model, model, [(X, Y % 2)])
+    assert (pair.logits_teacher >= 0).all()
+    assert (pair.logits_teacher <= 1).all()
 
 
 def test_inputs_without_their_batch_axis_are_no_rows_of_single_logits():
