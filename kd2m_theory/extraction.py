@@ -9,7 +9,7 @@ from torch import nn
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.model_heads import ON_REQUEST, SQUASHED, Place, Probe, Where, advice, quantised
-from kd2m_theory.model_inputs import Batch, label_batch, moved, taken_apart
+from kd2m_theory.model_inputs import Batch, label_batch, moved, taken_apart, untaken_labels
 from kd2m_theory.model_state import as_found, move, random_state_kept
 from kd2m_theory.predictions import are_probabilities, column_kind
 from kd2m_theory.terminal import complain, watched
@@ -75,6 +75,7 @@ class _Rows:
         self.features: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         self.labels: list[torch.Tensor] = []
         self.unlabelled = False
+        self.untaken = ""
 
     def add(self, number: int, probes: tuple[Probe, Probe], batch: Batch) -> None:
         """Run both networks on a batch.
@@ -147,6 +148,7 @@ def extract(
                 probe.attach()
             with torch.no_grad():  # inference tensors that a model keeps could not be trained on afterwards
                 for number, batch in enumerate(watched(loader, "extracting features") if progress else loader):
+                    rows.untaken = rows.untaken or ("" if unpack is not None else untaken_labels(batch))
                     parts = taken_apart(batch, unpack, probes[0].model, probes[1].model)
                     rows.add(number, probes, Batch(moved(parts[0], place), moved(parts[1], place), parts[2]))
                 # Here, where the models do not train.
@@ -158,7 +160,7 @@ def extract(
     made = [torch.cat(parts) for parts in rows.logits]
     _refuse_probabilities(probes, made)
     whole = all(rows.features)
-    _tell(probes, whole, progress)
+    _tell(probes, rows.untaken, whole, progress)
     if max(part.shape[1] for part in made) <= 2:  # the one logit of a binary classifier: the other class has logit 0
         if made[0].shape[1] == 1:
             weight, bias = (None if part is None else torch.cat([torch.zeros_like(part), part]) for part in (weight, bias))
@@ -238,9 +240,18 @@ def _same_values(value: Any, other: Any) -> bool:
     return tensors and value.dtype == other.dtype and torch.equal(value.cpu(), other.cpu())
 
 
-def _tell(probes: tuple[Probe, Probe], whole: bool, progress: bool) -> None:
+def _tell(probes: tuple[Probe, Probe], untaken: str, whole: bool, progress: bool) -> None:
     """Say once what was chosen for the user, and warn of what is missing."""
+    if untaken:
+        warnings.warn(untaken, stacklevel=4)
     for probe in probes:
+        if probe.loose:
+            listed = ", ".join(map(repr, probe.loose))
+            warnings.warn(
+                f"{probe.title} takes {listed} by **kwargs alone, and may ignore what it does not name; "
+                "unpack=lambda batch: (teacher inputs, student inputs, labels) gives each network what it takes",
+                stacklevel=4,
+            )
         if probe.why and probe.why != ON_REQUEST:
             warnings.warn(
                 f"{probe.title} has no head: {probe.why}. The pair has logits only; name the layer ({probe.role}_head=…) or "

@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
-from kd2m_theory.model_inputs import arguments, described
+from kd2m_theory.model_inputs import arguments, described, unnamed
 
 AUTO = "auto"
 ON_REQUEST = "on request"
@@ -109,6 +109,7 @@ class Probe:
         chosen: the head that was found, in words; empty if it was named.
         flat: whether the logits of the last batch had one axis.
         coarse: the number format of logits or features, if it is coarser than float32.
+        loose: inputs that `forward` took by its **kwargs alone.
         why: why there are no features, in words; empty if there are.
     """
 
@@ -127,6 +128,7 @@ class Probe:
         }
         self.calls: list[_Call] = []
         self.taken: list[Any] = []
+        self.loose: dict[str, None] = {}
         self.handles: list[RemovableHandle] = []
         self.name, self.searching = head, head == AUTO
         self.map: Affine | None = None
@@ -225,6 +227,7 @@ class Probe:
         self.calls.clear()
         self.taken.clear()
         given, named = arguments(self.model, self.role, inputs)
+        self.loose |= dict.fromkeys(unnamed(self.model, named))
         try:
             output = self.model(*given, **named)
         except Exception as error:

@@ -11,6 +11,8 @@ from kd2m_theory.errors import InputError
 
 # Where mappings have their labels, as Hugging Face's collators and datasets name them.
 LABELS = ("labels", "label")
+# Other names that labels have, in lower case and without underscores: looked for only to say that they were not taken.
+_LIKE_LABELS = {"labels", "label", "targets", "target", "y", "ys", "gt", "classes", "class", "labelids", "labelid"}
 _HELP = "pass unpack=… to turn it into (inputs, labels) or (teacher inputs, student inputs, labels)"
 
 
@@ -54,6 +56,37 @@ def taken_apart(batch: Any, unpack: Callable[[Any], Any] | None, teacher: nn.Mod
     if isinstance(batch, list | tuple) and len(batch) in (1, 2):
         return Batch(batch[0], batch[0], batch[1] if len(batch) == 2 else None)
     raise InputError(f"a batch of the loader is {described(batch)}; {_HELP}")
+
+
+def untaken_labels(batch: Any) -> str:
+    """What to say of a mapping that has no labels where they are looked for, but perhaps elsewhere; empty if it has not."""
+    if not isinstance(batch, Mapping) or any(name in batch for name in LABELS):
+        return ""
+    like = next((key for key in batch if str(key).lower().replace("_", "") in _LIKE_LABELS), None)
+    if like is None:
+        return ""
+    return (
+        f"no labels found: a batch has {', '.join(map(repr, batch))}, and labels are looked for under 'labels' and 'label'. If "
+        f"{like!r} has them, pass unpack=lambda batch: ({{key: value for key, value in batch.items() if key != {like!r}}}, "
+        f"batch[{like!r}])"
+    )
+
+
+def unnamed(model: nn.Module, keywords: Mapping[str, Any]) -> list[str]:
+    """Keywords that `forward` takes by its **kwargs alone, although it names others: it may ignore them.
+
+    Example:
+        >>> class Words(nn.Module):
+        ...     def forward(self, input_ids, mask=None, **kwargs): ...
+        >>> unnamed(Words(), {"input_ids": 0, "msk": 0})
+        ['msk']
+    """
+    known = signature(model)
+    named = {} if known is None else {name: each for name, each in known.parameters.items() if each.kind not in _VARIADIC}
+    return [key for key in keywords if named and key not in named]
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def signature(model: nn.Module) -> inspect.Signature | None:

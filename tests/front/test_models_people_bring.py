@@ -342,6 +342,50 @@ def test_names_that_a_network_cannot_take_are_listed():
     assert pair.n == 6
 
 
+class Open(Words):
+    """As models of `transformers` are now: it takes every keyword."""
+
+    def forward(self, input_ids=None, attention_mask=None, labels=None, **kwargs):
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        return super().forward(input_ids, attention_mask, labels)
+
+
+def test_inputs_that_no_parameter_names_are_warned_of_once(recwarn):
+    full = sentences()
+    batch = {"input_ids": full["input_ids"], "attention_msk": full["attention_mask"], "labels": full["labels"], "idx": [0] * 6}
+    Pair.from_models(Open(), Words(), [batch, batch], unpack=lambda b: (b, full, b["labels"]))
+    (said,) = [str(each.message) for each in recwarn]
+    assert said.startswith("the teacher (Open) takes 'attention_msk', 'idx' by **kwargs alone")
+    assert recwarn[0].filename == __file__
+
+
+@pytest.mark.parametrize("key", ["y", "target", "Label", "label_ids", "Targets"])
+def test_labels_under_another_name_are_asked_about(key, recwarn):
+    full = sentences()
+    batch = {"input_ids": full["input_ids"], "attention_mask": full["attention_mask"], key: full["labels"]}
+    with pytest.warns(UserWarning, match="labels are looked for under 'labels' and 'label'") as caught:
+        pair = Pair.from_models(Open(), Open(), [batch, batch])
+    assert pair.labels is None
+    said = [str(each.message) for each in caught]
+    assert len(said) == 3  # one for the loader, one for each network
+    unpack = eval(re.search(r"pass unpack=(.*)", said[0]).group(1))
+    recwarn.clear()
+    again = Pair.from_models(Open(), Open(), [batch, batch], unpack=unpack)
+    np.testing.assert_array_equal(again.labels, torch.cat([full["labels"]] * 2))
+    assert not recwarn
+
+
+def test_keywords_of_a_network_that_names_none_and_named_ones_are_not_warned_of(recwarn):
+    class All(Words):
+        def forward(self, **batch):
+            return super().forward(**batch)
+
+    pair = Pair.from_models(All(), Open(), [sentences()] * 2)
+    assert pair.labels is not None
+    assert not recwarn
+
+
 def test_each_network_has_its_own_inputs():
     class Ids(nn.Module):
         def __init__(self):
