@@ -267,8 +267,10 @@ class Probe:
         if logits.ndim > 2:
             raise InputError(
                 f"the {self.role} returns logits of shape {tuple(logits.shape)}; expected batch × classes. Where each input "
-                "has many positions (tokens, pixels), flatten them with a mask, one row per position: classes on the last "
-                "axis, logits[mask] and labels[mask], and pass the rows of both networks to Pair"
+                "has many positions (tokens, pixels), collect both networks' logits and pass "
+                "Pair.from_tokens(teacher_logits, student_logits, labels, mask=…), with classes on the last axis "
+                "(logits.movedim(1, -1) for n × K × height × width): positions of one input are a group. Flattened rows "
+                "without groups make intervals too narrow"
             )
         self.flat = logits.ndim < 2
         return logits.reshape(-1, 1) if self.flat else logits

@@ -153,8 +153,9 @@ def floor_words(probabilities: Float64, labels: Int64 | None, floor: float, name
 def _refuse_sequences(array: NDArray[Any], name: str) -> None:
     if array.ndim == 3:
         raise InputError(
-            f"{name} has shape {array.shape}, as sequences have (n × T × K); flatten both networks' to one row per position, "
-            f"x.reshape(-1, {array.shape[2]}), and mark padding with the label −100"
+            f"{name} has shape {array.shape}, as sequences have (n × T × K); pass logits of both networks to "
+            "Pair.from_tokens(teacher_logits, student_logits, labels, mask=…): positions of one input are a group. Flattened "
+            "rows without groups make intervals too narrow. Several models are averaged first: np.mean(x, axis=0)"
         )
 
 
