@@ -9,7 +9,7 @@ from torch import nn
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.model_heads import ON_REQUEST, SQUASHED, Place, Probe, Where, advice, quantised
-from kd2m_theory.model_inputs import Batch, label_batch, moved, taken_apart, untaken_labels
+from kd2m_theory.model_inputs import Batch, check_loader, label_batch, moved, taken_apart, untaken_labels
 from kd2m_theory.model_state import as_found, move, random_state_kept
 from kd2m_theory.predictions import are_probabilities, column_kind
 from kd2m_theory.terminal import complain, watched
@@ -83,7 +83,7 @@ class _Rows:
         Raises:
             InputError: the numbers of rows disagree, or one of the networks refuses.
         """
-        made = [probe.run(inputs) for probe, inputs in zip(probes, batch[:2], strict=True)]
+        made = [probe.run(inputs, batch.place) for probe, inputs in zip(probes, batch[:2], strict=True)]
         labels = None if batch.labels is None else label_batch(batch.labels)
         sizes = {f"{role} logits": len(logits) for role, (logits, _) in zip(_ROLES, made, strict=True)}
         if labels is not None:
@@ -130,8 +130,9 @@ def extract(
     where = logits if isinstance(logits, tuple) else (logits, logits)
     if len(where) != 2:
         raise InputError(f"logits is a tuple of {len(where)}; give one place for both networks, or (teacher's, student's)")
-    if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
-        raise InputError(f"the loader is of type {type(loader).__name__}; pass a DataLoader, or any iterable of batches")
+    if unpack is not None and not callable(unpack):
+        raise InputError(f"unpack is {unpack!r}; pass a function of a batch that returns (inputs, labels), or None")
+    check_loader(loader)
     probes = (
         Probe(teacher, "teacher", heads[0], features[0], where[0]),
         Probe(student, "student", heads[1], features[1], where[1]),
@@ -150,7 +151,9 @@ def extract(
                 for number, batch in enumerate(watched(loader, "extracting features") if progress else loader):
                     rows.untaken = rows.untaken or ("" if unpack is not None else untaken_labels(batch))
                     parts = taken_apart(batch, unpack, probes[0].model, probes[1].model)
-                    rows.add(number, probes, Batch(moved(parts[0], place), moved(parts[1], place), parts[2]))
+                    rows.add(
+                        number, probes, parts._replace(teacher=moved(parts.teacher, place), student=moved(parts.student, place))
+                    )
                 # Here, where the models do not train.
                 weight, bias = probes[0].head()
         finally:

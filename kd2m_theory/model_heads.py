@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import normalize
@@ -218,8 +219,12 @@ class Probe:
         found = _first(given, named) if self.side == "input" else output
         self.taken.append(_copied(found if self.take is None else self.take(found)))
 
-    def run(self, inputs: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def run(self, inputs: Any, labels: str = "None") -> tuple[torch.Tensor, torch.Tensor | None]:
         """Logits and what enters the head (or the features that were asked for) of one batch, on the CPU, exact in float32.
+
+        Args:
+            inputs: of the network.
+            labels: where a batch has its labels, as Python, for messages.
 
         Raises:
             InputError: the network cannot take the inputs, returns no logits, or its head does not make them.
@@ -232,6 +237,14 @@ class Probe:
             output = self.model(*given, **named)
         except Exception as error:
             self._annotate(error, given, named)
+            if given and isinstance(given[0], Mapping) and isinstance(error, TypeError | AttributeError | LookupError):
+                listed, first = ", ".join(map(repr, given[0])), next(iter(given[0]), "inputs")
+                said = " ".join(str(error).split())
+                raise InputError(
+                    f"{self.title} does not take {listed} by name, was called with the whole mapping, and raised "
+                    f"{type(error).__name__}: {said}; if it takes a tensor, pass "
+                    f"unpack=lambda batch: (batch[{first!r}], {labels})"
+                ) from error
             raise
         logits = self._exact(self._logits(output))
         if not len(logits):
@@ -250,12 +263,36 @@ class Probe:
     def _annotate(self, error: Exception, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         parts = [*map(described, given), *(f"{name} {described(value)}" for name, value in named.items())]
         note = f"raised by {self.title} when called with {', '.join(parts) or 'nothing'}"
-        weights = {p.dtype for p in self.model.parameters()}
-        floats = {x.dtype for x in (*given, *named.values()) if isinstance(x, torch.Tensor) and x.is_floating_point()}
-        if len(weights) == 1 and floats and floats != weights:
-            kind = str(next(iter(weights)))
-            note += f"; its weights are {kind}: unpack=lambda batch: (batch[0].to({kind}), batch[1]) gives it such inputs"
+        if remedy := self._remedy([*given, *named.values()]):
+            note += f"; {remedy}"
         error.add_note(note)
+
+    def _remedy(self, values: list[Any]) -> str:
+        """How the loader's batches become inputs in another order or format, if the network failed on theirs for that."""
+        weights = {p.dtype for p in self.model.parameters() if p.is_floating_point()}
+        value = next((value for value in values if not isinstance(value, torch.Tensor) or value.dtype not in weights), None)
+        if len(weights) != 1 or value is None:
+            return ""
+        kind = str(next(iter(weights)))
+        if isinstance(value, np.ndarray):
+            what, made = "its inputs are NumPy arrays", "torch.as_tensor(batch[0])"
+        elif isinstance(value, list) and value and all(isinstance(entry, torch.Tensor) for entry in value):
+            what, made = "its inputs are a list of tensors (dim=1 if each is one column)", "torch.stack(batch[0], dim=0)"
+        elif isinstance(value, list):
+            what, made = "its inputs are a list", "torch.tensor(batch[0])"
+        elif not isinstance(value, torch.Tensor):
+            return ""
+        elif not value.is_floating_point() and value.ndim < 2 and len(values) == 1:
+            return "inputs stand first in a batch; if labels do, unpack=lambda batch: (batch[1], batch[0]) turns them round"
+        elif value.is_floating_point():
+            what, made = f"its weights are {kind}", "batch[0]"
+        else:
+            what, made = f"its inputs are {str(value.dtype).removeprefix('torch.')}, its weights {kind}", "batch[0]"
+        if not any(isinstance(module, nn.Embedding | nn.EmbeddingBag) for module in self.model.modules()):
+            made += f".to({kind})"
+        elif made == "batch[0]":
+            return ""
+        return f"{what}: unpack=lambda batch: ({made}, batch[1]) gives it such inputs"
 
     def _logits(self, output: Any) -> torch.Tensor:
         logits = self._taken(output)

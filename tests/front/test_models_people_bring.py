@@ -608,7 +608,81 @@ def test_inputs_without_their_batch_axis_are_no_rows_of_single_logits():
     ):
         Pair.from_models(nn.Linear(4, 3), nn.Linear(4, 3), [X[0], X[1]], None, None)
     with pytest.raises(InputError, match="batch 0 has 3 teacher logits, 3 student logits, 1 labels"):
-        Pair.from_models(nn.Linear(4, 3), nn.Linear(4, 3), TensorDataset(X, Y), None, None)
+        Pair.from_models(nn.Linear(4, 3), nn.Linear(4, 3), [(X[0], Y[:1]), (X[1], Y[1:2])], None, None)
+
+
+@pytest.mark.parametrize(
+    ("loader", "words"),
+    [
+        (TensorDataset(X, Y), r"a data set \(TensorDataset\), which gives single samples; wrap it: DataLoader\("),
+        (X, r"a tensor; wrap the inputs: \[\(X, Y\)\] with labels"),
+        (X.numpy(), r"an array; wrap the inputs: \[\(X, Y\)\] with labels"),
+        ((X, Y), r"inputs and labels, not a list of batches; wrap them: \[\(X, Y\)\]"),
+        ([X, Y], "inputs and labels"),
+        ([X.numpy(), Y.numpy()], "inputs and labels"),
+        ({"x": X, "label": Y}, r"a mapping, not a list of batches; wrap it: \[batch\]"),
+    ],
+)
+def test_loaders_that_are_no_batches(loader, words):
+    with pytest.raises(InputError, match=f"the loader is {words}"):
+        Pair.from_models(Net(), Net(), loader)
+
+
+@pytest.mark.parametrize("loader", [[X, X], (X[:5], X[5:]), [[X, Y]], DataLoader(TensorDataset(X, Y), batch_size=5)])
+def test_loaders_that_are_batches(loader):
+    assert Pair.from_models(Net(), Net(), loader).n in (12, 24)
+
+
+@pytest.mark.parametrize("key", ["label", "labels"])
+@pytest.mark.parametrize("model", [Net(), nn.Sequential(nn.Flatten(), nn.Linear(4, 3))])
+def test_a_network_of_one_tensor_and_a_mapping(key, model):
+    batch = {"image": X, key: Y}
+    with pytest.raises(InputError, match=r"does not take 'image' by name") as caught:
+        Pair.from_models(model, model, [batch])
+    unpack = eval(re.search(r"pass unpack=(.*)", str(caught.value)).group(1))
+    np.testing.assert_array_equal(Pair.from_models(model, model, [batch], unpack=unpack).labels, Y)
+
+
+@pytest.mark.parametrize(
+    ("batch", "remedy"),
+    [
+        ((Y, X), "if labels do, unpack="),
+        ((X.abs().byte(), Y), "its inputs are uint8, its weights torch.float32: unpack="),
+        ((X.long(), Y), "its inputs are int64, its weights torch.float32: unpack="),
+        ((X.double(), Y), "its weights are torch.float32: unpack="),
+        ((X.double().numpy(), Y), "its inputs are NumPy arrays: unpack="),
+        ((X.tolist(), Y), "its inputs are a list: unpack="),
+        (([*X], Y), "its inputs are a list of tensors (dim=1 if each is one column): unpack="),
+    ],
+)
+def test_a_note_says_how_inputs_become_what_the_network_takes(batch, remedy):
+    model = Net()
+    with pytest.raises((TypeError, RuntimeError, AttributeError)) as caught:
+        Pair.from_models(model, model, [batch])
+    (note,) = caught.value.__notes__
+    assert remedy in note
+    unpack = eval(re.search(r"unpack=(lambda batch: \(.*batch\[.\]\))", note).group(1))
+    np.testing.assert_array_equal(Pair.from_models(model, model, [batch], unpack=unpack).labels, Y)
+
+
+def test_labels_that_are_texts():
+    names = ["cat", "dog", "owl"]
+    texts = [names[y] for y in Y]
+    for given in (texts, tuple(texts), np.array(texts)):
+        with pytest.raises(InputError, match=r"texts \('cat', 'dog', 'owl', …\); number the classes in the order") as caught:
+            Pair.from_models(Net(), Net(), [(X, given)])
+        unpack = eval(re.search(r"unpack=(.*)", str(caught.value)).group(1), {"names": names, "torch": torch})
+        np.testing.assert_array_equal(Pair.from_models(Net(), Net(), [(X, given)], unpack=unpack).labels, Y)
+
+
+def test_an_unpack_that_cannot_be_called_or_raises():
+    with pytest.raises(InputError, match="unpack is 'x'; pass a function of a batch"):
+        Pair.from_models(Net(), Net(), BATCHES, unpack="x")
+    with pytest.raises(TypeError) as caught:
+        Pair.from_models(Net(), Net(), BATCHES, unpack=lambda batch: (batch["x"], batch["y"]))
+    assert caught.value.__notes__ == [
+        "raised by unpack, called with a batch of the loader: a tuple of 0: 5×4 float32, 1: 5 int64"
+    ]
 
 
 def test_batches_without_rows_are_left_out():
