@@ -68,7 +68,16 @@ def _move(probe: Probe, place: torch.device) -> None:
 
 
 class _Rows:
-    """What the batches have given so far."""
+    """What the batches have given so far.
+
+    Attributes:
+        logits: of the teacher and of the student, by batch.
+        features: likewise.
+        labels: by batch.
+        unlabelled: whether a batch had none.
+        untaken: what to say of labels under a name where they are not looked for; empty if there are none.
+        unsteady: the networks that put out other logits when the first batch is given to them again.
+    """
 
     def __init__(self) -> None:
         self.logits: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
@@ -76,9 +85,10 @@ class _Rows:
         self.labels: list[torch.Tensor] = []
         self.unlabelled = False
         self.untaken = ""
+        self.unsteady: list[str] = []
 
     def add(self, number: int, probes: tuple[Probe, Probe], batch: Batch) -> None:
-        """Run both networks on a batch.
+        """Run both networks on a batch; on the first one twice, to see whether their outputs are a function of it.
 
         Raises:
             InputError: the numbers of rows disagree, or one of the networks refuses.
@@ -102,6 +112,12 @@ class _Rows:
         self.unlabelled = self.unlabelled or labels is None
         if labels is not None:
             self.labels.append(labels)
+        if not self.logits[0]:
+            self.unsteady = [
+                probe.title
+                for probe, inputs, (logits, _) in zip(probes, batch[:2], made, strict=True)
+                if not _same_again(logits, probe.run(inputs)[0])
+            ]
         for k, (logits, features) in enumerate(made):
             self.logits[k].append(logits)
             if features is not None:
@@ -112,6 +128,12 @@ class _Rows:
             raise InputError("the loader gave no batch; a pair needs at least two samples")
         if self.unlabelled and self.labels:
             raise InputError("some batches have labels and some have none; label all of them or none")
+
+
+def _same_again(logits: torch.Tensor, again: torch.Tensor) -> bool:
+    """Whether two runs of one batch differ by rounding alone."""
+    scale = logits.nan_to_num(0.0, 0.0, 0.0).abs().max().item()
+    return torch.allclose(logits, again, rtol=0.0, atol=1e-3 * scale, equal_nan=True)
 
 
 def extract(
@@ -163,7 +185,7 @@ def extract(
     made = [torch.cat(parts) for parts in rows.logits]
     _refuse_probabilities(probes, made)
     whole = all(rows.features)
-    _tell(probes, rows.untaken, whole, progress)
+    _tell(probes, rows, whole, progress)
     if max(part.shape[1] for part in made) <= 2:  # the one logit of a binary classifier: the other class has logit 0
         if made[0].shape[1] == 1:
             weight, bias = (None if part is None else torch.cat([torch.zeros_like(part), part]) for part in (weight, bias))
@@ -243,10 +265,16 @@ def _same_values(value: Any, other: Any) -> bool:
     return tensors and value.dtype == other.dtype and torch.equal(value.cpu(), other.cpu())
 
 
-def _tell(probes: tuple[Probe, Probe], untaken: str, whole: bool, progress: bool) -> None:
+def _tell(probes: tuple[Probe, Probe], rows: _Rows, whole: bool, progress: bool) -> None:
     """Say once what was chosen for the user, and warn of what is missing."""
-    if untaken:
-        warnings.warn(untaken, stacklevel=4)
+    if rows.untaken:
+        warnings.warn(rows.untaken, stacklevel=4)
+    for title in rows.unsteady:
+        warnings.warn(
+            f"{title} puts out other logits when the first batch is given to it again, in evaluation mode: the pair is of one "
+            "random draw, or of one state. F.dropout without training=self.training stays on, and so do layers that draw noise",
+            stacklevel=4,
+        )
     for probe in probes:
         if probe.loose:
             listed = ", ".join(map(repr, probe.loose))

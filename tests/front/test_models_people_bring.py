@@ -697,6 +697,33 @@ def test_batches_without_rows_are_left_out():
         Pair.from_models(teacher, student, 5)
 
 
+@pytest.mark.parametrize("kind", ["dropout", "noise", "state"])
+def test_outputs_that_differ_from_run_to_run_are_warned_of(kind):
+    class Unsteady(Net):
+        step = 0
+
+        def forward(self, x):
+            self.step += 1
+            features = self.body(x)
+            if kind == "dropout":
+                features = nn.functional.dropout(features, 0.5)
+            if kind == "noise":
+                features = features + 0.1 * torch.randn_like(features)
+            return self.out(features + (self.step if kind == "state" else 0))
+
+    with pytest.warns(UserWarning, match=r"the student \(Unsteady\) puts out other logits when the first batch") as caught:
+        pair = Pair.from_models(Net(), Unsteady(), BATCHES)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert pair.n == 12
+
+
+def test_dropout_that_is_off_is_not_warned_of(recwarn):
+    model = nn.Sequential(body(), nn.Dropout(0.5), nn.Linear(5, 3), nn.Identity()).train()
+    Pair.from_models(model, model, BATCHES)
+    assert not recwarn
+
+
 # Features
 
 
