@@ -73,7 +73,7 @@ class Teachers(nn.Module):
             if not isinstance(size, int) or not isinstance(head, int):
                 raise InputError(
                     f"teacher {k} ({type(teacher).__name__}) has no `feature_size` or no `fc.out_features`; a teacher here has "
-                    "them and returns Outputs(logits, features) of a batch. To audit several teachers of any kind, pass the mean "
+                    "them and returns Outputs(logits, features) of a batch. To audit teachers of any kind, pass the mean "
                     "of their probabilities to Pair.from_predictions"
                 )
             sizes.append(size)
