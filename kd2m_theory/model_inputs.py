@@ -110,7 +110,7 @@ def untaken_labels(batch: Any) -> str:
 
 
 def unnamed(model: nn.Module, keywords: Mapping[str, Any]) -> list[str]:
-    """Keywords that `forward` takes by its **kwargs alone, although it names others: it may ignore them.
+    """Keywords that `forward` takes without naming them, although it names others: it may ignore them.
 
     Example:
         >>> class Words(nn.Module):
