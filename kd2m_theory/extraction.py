@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.model_heads import ON_REQUEST, Place, Probe, Where, quantised
-from kd2m_theory.model_inputs import Batch, label_batch, moved, taken_apart
+from kd2m_theory.model_heads import ON_REQUEST, SQUASHED, Place, Probe, Where, advice, quantised
+from kd2m_theory.model_inputs import Batch, check_loader, label_batch, moved, taken_apart, untaken_labels
 from kd2m_theory.model_state import as_found, move, random_state_kept
+from kd2m_theory.predictions import are_probabilities, column_kind
 from kd2m_theory.terminal import complain, watched
 
 _ROLES = ("teacher", "student")
@@ -67,21 +68,32 @@ def _move(probe: Probe, place: torch.device) -> None:
 
 
 class _Rows:
-    """What the batches have given so far."""
+    """What the batches have given so far.
+
+    Attributes:
+        logits: of the teacher and of the student, by batch.
+        features: likewise.
+        labels: by batch.
+        unlabelled: whether a batch had none.
+        untaken: what to say of labels under a name where they are not looked for; empty if there are none.
+        unsteady: the networks that put out other logits when the first batch is given to them again.
+    """
 
     def __init__(self) -> None:
         self.logits: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         self.features: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         self.labels: list[torch.Tensor] = []
         self.unlabelled = False
+        self.untaken = ""
+        self.unsteady: list[str] = []
 
     def add(self, number: int, probes: tuple[Probe, Probe], batch: Batch) -> None:
-        """Run both networks on a batch.
+        """Run both networks on a batch; on the first one twice, to see whether their outputs are a function of it.
 
         Raises:
             InputError: the numbers of rows disagree, or one of the networks refuses.
         """
-        made = [probe.run(inputs) for probe, inputs in zip(probes, batch[:2], strict=True)]
+        made = [probe.run(inputs, batch.place) for probe, inputs in zip(probes, batch[:2], strict=True)]
         labels = None if batch.labels is None else label_batch(batch.labels)
         sizes = {f"{role} logits": len(logits) for role, (logits, _) in zip(_ROLES, made, strict=True)}
         if labels is not None:
@@ -100,6 +112,12 @@ class _Rows:
         self.unlabelled = self.unlabelled or labels is None
         if labels is not None:
             self.labels.append(labels)
+        if not self.logits[0]:
+            self.unsteady = [
+                probe.title
+                for probe, inputs, (logits, _) in zip(probes, batch[:2], made, strict=True)
+                if not _same_again(logits, probe.run(inputs)[0])
+            ]
         for k, (logits, features) in enumerate(made):
             self.logits[k].append(logits)
             if features is not None:
@@ -110,6 +128,12 @@ class _Rows:
             raise InputError("the loader gave no batch; a pair needs at least two samples")
         if self.unlabelled and self.labels:
             raise InputError("some batches have labels and some have none; label all of them or none")
+
+
+def _same_again(logits: torch.Tensor, again: torch.Tensor) -> bool:
+    """Whether two runs of one batch differ by rounding alone."""
+    scale = logits.nan_to_num(0.0, 0.0, 0.0).abs().max().item()
+    return torch.allclose(logits, again, rtol=0.0, atol=1e-3 * scale, equal_nan=True)
 
 
 def extract(
@@ -128,8 +152,9 @@ def extract(
     where = logits if isinstance(logits, tuple) else (logits, logits)
     if len(where) != 2:
         raise InputError(f"logits is a tuple of {len(where)}; give one place for both networks, or (teacher's, student's)")
-    if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
-        raise InputError(f"the loader is of type {type(loader).__name__}; pass a DataLoader, or any iterable of batches")
+    if unpack is not None and not callable(unpack):
+        raise InputError(f"unpack is {unpack!r}; pass a function of a batch that returns (inputs, labels), or None")
+    check_loader(loader)
     probes = (
         Probe(teacher, "teacher", heads[0], features[0], where[0]),
         Probe(student, "student", heads[1], features[1], where[1]),
@@ -146,17 +171,21 @@ def extract(
                 probe.attach()
             with torch.no_grad():  # inference tensors that a model keeps could not be trained on afterwards
                 for number, batch in enumerate(watched(loader, "extracting features") if progress else loader):
+                    rows.untaken = rows.untaken or ("" if unpack is not None else untaken_labels(batch))
                     parts = taken_apart(batch, unpack, probes[0].model, probes[1].model)
-                    rows.add(number, probes, Batch(moved(parts[0], place), moved(parts[1], place), parts[2]))
+                    rows.add(
+                        number, probes, parts._replace(teacher=moved(parts.teacher, place), student=moved(parts.student, place))
+                    )
                 # Here, where the models do not train.
                 weight, bias = probes[0].head()
         finally:
             for probe in probes:
                 probe.detach()
     rows.check()
-    whole = all(rows.features)
-    _tell(probes, whole, progress)
     made = [torch.cat(parts) for parts in rows.logits]
+    _refuse_probabilities(probes, made)
+    whole = all(rows.features)
+    _tell(probes, rows, whole, progress)
     if max(part.shape[1] for part in made) <= 2:  # the one logit of a binary classifier: the other class has logit 0
         if made[0].shape[1] == 1:
             weight, bias = (None if part is None else torch.cat([torch.zeros_like(part), part]) for part in (weight, bias))
@@ -179,6 +208,36 @@ def extract(
             "torch": torch.__version__,
         },
     }
+
+
+def _refuse_probabilities(probes: tuple[Probe, Probe], made: list[torch.Tensor]) -> None:
+    """Refuse what a softmax, a sigmoid or an argmax may have made of the logits; outputs of a linear head are logits.
+
+    Raises:
+        InputError: an output that no linear head is known to make is one column of whole numbers, or has all values in [0, 1].
+    """
+    kinds = ["" if probe.map is not None else _kind(logits) for probe, logits in zip(probes, made, strict=True)]
+    for probe, kind in zip(probes, kinds, strict=True):
+        if kind == "classes":
+            raise InputError(
+                f"{probe.title} puts out one column of whole numbers, as predicted classes are; return the logits that they "
+                "are made of"
+            )
+        if kind:
+            raise InputError(
+                f"{probe.title} puts out {SQUASHED[kind]}; {advice(kind, None if kinds[0] == kinds[1] else probe.role)}"
+            )
+
+
+def _kind(logits: torch.Tensor) -> str:
+    """What made the output of a network, if it does not look like logits."""
+    values = logits.double().numpy()
+    if values.shape[1] == 1:
+        kind = column_kind(values[:, 0])
+        return {"probabilities": "sigmoid", "logits": ""}.get(kind, kind)
+    if are_probabilities(values):
+        return "softmax"
+    return "sigmoids" if values.size and values.min() >= 0 and values.max() <= 1 else ""
 
 
 def _shared(teacher: Probe, student: Probe) -> str:
@@ -206,9 +265,24 @@ def _same_values(value: Any, other: Any) -> bool:
     return tensors and value.dtype == other.dtype and torch.equal(value.cpu(), other.cpu())
 
 
-def _tell(probes: tuple[Probe, Probe], whole: bool, progress: bool) -> None:
+def _tell(probes: tuple[Probe, Probe], rows: _Rows, whole: bool, progress: bool) -> None:
     """Say once what was chosen for the user, and warn of what is missing."""
+    if rows.untaken:
+        warnings.warn(rows.untaken, stacklevel=4)
+    for title in rows.unsteady:
+        warnings.warn(
+            f"{title} puts out other logits when the first batch is given to it again, in evaluation mode: the pair is of one "
+            "random draw, or of one state. F.dropout without training=self.training stays on, and so do layers that draw noise",
+            stacklevel=4,
+        )
     for probe in probes:
+        if probe.loose:
+            listed = ", ".join(map(repr, probe.loose))
+            warnings.warn(
+                f"{probe.title} takes {listed} by **kwargs alone, and may ignore what it does not name; "
+                "unpack=lambda batch: (teacher inputs, student inputs, labels) gives each network what it takes",
+                stacklevel=4,
+            )
         if probe.why and probe.why != ON_REQUEST:
             warnings.warn(
                 f"{probe.title} has no head: {probe.why}. The pair has logits only; name the layer ({probe.role}_head=…) or "

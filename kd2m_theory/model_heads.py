@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import normalize
@@ -13,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
-from kd2m_theory.model_inputs import arguments, described
+from kd2m_theory.model_inputs import arguments, described, unnamed
 
 AUTO = "auto"
 ON_REQUEST = "on request"
@@ -25,6 +26,30 @@ Where = str | int | Callable[[Any], torch.Tensor]
 _SAME_OUTPUT = 1e-3
 # A float32 head replayed in float64 differs by rounding (TF32 and half precision included), relative to the terms of its sums.
 _REPLAY = 5e-3
+
+# What a network puts out instead of logits, by the function that made it.
+SQUASHED = {
+    "softmax": "probabilities, rows ≥ 0 that sum to 1, as a softmax makes them",
+    "sigmoid": "one column of values in [0, 1], as a sigmoid makes them",
+    "sigmoids": "values in [0, 1] alone, as a sigmoid makes them",
+}
+
+
+def advice(kind: str, role: str | None) -> str:
+    """How to pass logits instead of probabilities.
+
+    Args:
+        kind: a key of `SQUASHED`.
+        role: the network that puts them out, "teacher" or "student"; None for both.
+    """
+    back = "p.cpu().double().logit(eps=2**-52)" if kind == "sigmoid" else "p.float().clamp(min=2**-52).log()"
+    place = {None: "{}", "teacher": "({}, None)", "student": "(None, {})"}[role].format(f"lambda p: {back}")
+    unlike = "both columns [0, z], torch.cat([0 * z, z], 1) of n × 1" if kind == "sigmoid" else "z - 1 of values z"
+    return (
+        f"return the logits themselves, without softmax or sigmoid, or pass logits={place}: a true class of probability zero "
+        "then costs 36 nats, as in Pair.from_predictions, which takes probabilities of both networks. "
+        f"If they are logits, return {unlike}"
+    )
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -85,6 +110,7 @@ class Probe:
         chosen: the head that was found, in words; empty if it was named.
         flat: whether the logits of the last batch had one axis.
         coarse: the number format of logits or features, if it is coarser than float32.
+        loose: inputs that `forward` took by its **kwargs alone.
         why: why there are no features, in words; empty if there are.
     """
 
@@ -103,6 +129,7 @@ class Probe:
         }
         self.calls: list[_Call] = []
         self.taken: list[Any] = []
+        self.loose: dict[str, None] = {}
         self.handles: list[RemovableHandle] = []
         self.name, self.searching = head, head == AUTO
         self.map: Affine | None = None
@@ -192,8 +219,12 @@ class Probe:
         found = _first(given, named) if self.side == "input" else output
         self.taken.append(_copied(found if self.take is None else self.take(found)))
 
-    def run(self, inputs: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def run(self, inputs: Any, labels: str = "None") -> tuple[torch.Tensor, torch.Tensor | None]:
         """Logits and what enters the head (or the features that were asked for) of one batch, on the CPU, exact in float32.
+
+        Args:
+            inputs: of the network.
+            labels: where a batch has its labels, as Python, for messages.
 
         Raises:
             InputError: the network cannot take the inputs, returns no logits, or its head does not make them.
@@ -201,10 +232,19 @@ class Probe:
         self.calls.clear()
         self.taken.clear()
         given, named = arguments(self.model, self.role, inputs)
+        self.loose |= dict.fromkeys(unnamed(self.model, named))
         try:
             output = self.model(*given, **named)
         except Exception as error:
             self._annotate(error, given, named)
+            if given and isinstance(given[0], Mapping) and isinstance(error, TypeError | AttributeError | LookupError):
+                listed, first = ", ".join(map(repr, given[0])), next(iter(given[0]), "inputs")
+                said = " ".join(str(error).split())
+                raise InputError(
+                    f"{self.title} does not take {listed} by name, was called with the whole mapping, and raised "
+                    f"{type(error).__name__}: {said}; if it takes a tensor, pass "
+                    f"unpack=lambda batch: (batch[{first!r}], {labels})"
+                ) from error
             raise
         logits = self._exact(self._logits(output))
         if not len(logits):
@@ -223,12 +263,36 @@ class Probe:
     def _annotate(self, error: Exception, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         parts = [*map(described, given), *(f"{name} {described(value)}" for name, value in named.items())]
         note = f"raised by {self.title} when called with {', '.join(parts) or 'nothing'}"
-        weights = {p.dtype for p in self.model.parameters()}
-        floats = {x.dtype for x in (*given, *named.values()) if isinstance(x, torch.Tensor) and x.is_floating_point()}
-        if len(weights) == 1 and floats and floats != weights:
-            kind = str(next(iter(weights)))
-            note += f"; its weights are {kind}: unpack=lambda batch: (batch[0].to({kind}), batch[1]) gives it such inputs"
+        if remedy := self._remedy([*given, *named.values()]):
+            note += f"; {remedy}"
         error.add_note(note)
+
+    def _remedy(self, values: list[Any]) -> str:
+        """How the loader's batches become inputs in another order or format, if the network failed on theirs for that."""
+        weights = {p.dtype for p in self.model.parameters() if p.is_floating_point()}
+        value = next((value for value in values if not isinstance(value, torch.Tensor) or value.dtype not in weights), None)
+        if len(weights) != 1 or value is None:
+            return ""
+        kind = str(next(iter(weights)))
+        if isinstance(value, np.ndarray):
+            what, made = "its inputs are NumPy arrays", "torch.as_tensor(batch[0])"
+        elif isinstance(value, list) and value and all(isinstance(entry, torch.Tensor) for entry in value):
+            what, made = "its inputs are a list of tensors (dim=1 if each is one column)", "torch.stack(batch[0], dim=0)"
+        elif isinstance(value, list):
+            what, made = "its inputs are a list", "torch.tensor(batch[0])"
+        elif not isinstance(value, torch.Tensor):
+            return ""
+        elif not value.is_floating_point() and value.ndim < 2 and len(values) == 1:
+            return "inputs stand first in a batch; if labels do, unpack=lambda batch: (batch[1], batch[0]) turns them round"
+        elif value.is_floating_point():
+            what, made = f"its weights are {kind}", "batch[0]"
+        else:
+            what, made = f"its inputs are {str(value.dtype).removeprefix('torch.')}, its weights {kind}", "batch[0]"
+        if not any(isinstance(module, nn.Embedding | nn.EmbeddingBag) for module in self.model.modules()):
+            made += f".to({kind})"
+        elif made == "batch[0]":
+            return ""
+        return f"{what}: unpack=lambda batch: ({made}, batch[1]) gives it such inputs"
 
     def _logits(self, output: Any) -> torch.Tensor:
         logits = self._taken(output)
@@ -240,8 +304,10 @@ class Probe:
         if logits.ndim > 2:
             raise InputError(
                 f"the {self.role} returns logits of shape {tuple(logits.shape)}; expected batch × classes. Where each input "
-                "has many positions (tokens, pixels), flatten them with a mask, one row per position: classes on the last "
-                "axis, logits[mask] and labels[mask], and pass the rows of both networks to Pair"
+                "has many positions (tokens, pixels), collect both networks' logits and pass "
+                "Pair.from_tokens(teacher_logits, student_logits, labels, mask=…), with classes on the last axis "
+                "(logits.movedim(1, -1) for n × K × height × width): positions of one input are a group. Flattened rows "
+                "without groups make intervals too narrow"
             )
         self.flat = logits.ndim < 2
         return logits.reshape(-1, 1) if self.flat else logits
@@ -298,8 +364,8 @@ class Probe:
                     )
                 if kind := _squashed(logits, at_least_single(call.made)):
                     raise InputError(
-                        f"the {self.role} puts out probabilities, the {kind} of {call.site!r}; return the logits themselves, "
-                        "without softmax or sigmoid"
+                        f"the {self.role} puts out probabilities, the {kind} of {call.site!r}; "
+                        f"{advice('sigmoids' if kind == 'sigmoid' and logits.shape[1] > 1 else kind, self.role)}"
                     )
         self.attach()
 

@@ -4,22 +4,57 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import Dataset, IterableDataset
 
 from kd2m_theory.errors import InputError
 
 # Where mappings have their labels, as Hugging Face's collators and datasets name them.
 LABELS = ("labels", "label")
+# Other names that labels have, in lower case and without underscores: looked for only to say that they were not taken.
+_LIKE_LABELS = {"labels", "label", "targets", "target", "y", "ys", "gt", "classes", "class", "labelids", "labelid"}
 _HELP = "pass unpack=… to turn it into (inputs, labels) or (teacher inputs, student inputs, labels)"
 
 
 class Batch(NamedTuple):
-    """What each network is called with, and the labels or None."""
+    """What each network is called with, the labels or None, and where a mapping had them, as Python."""
 
     teacher: Any
     student: Any
     labels: Any
+    place: str = "None"
+
+
+def check_loader(loader: Any) -> None:
+    """Refuse what is not an iterable of batches.
+
+    Raises:
+        InputError: a data set, whose entries are single samples; an array, whose rows are; inputs and labels without a list
+            around them; a mapping; anything that cannot be iterated over.
+    """
+    if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
+        raise InputError(
+            f"the loader is a data set ({type(loader).__name__}), which gives single samples; wrap it: DataLoader(data, "
+            "batch_size=64), or batch_size=None if its entries are batches"
+        )
+    if isinstance(loader, torch.Tensor | np.ndarray):
+        kind = "a tensor" if isinstance(loader, torch.Tensor) else "an array"
+        raise InputError(f"the loader is {kind}; wrap the inputs: [(X, Y)] with labels Y, or [X], is a loader of one batch")
+    if isinstance(loader, list | tuple) and len(loader) == 2 and _inputs_and_labels(*loader):
+        raise InputError("the loader is inputs and labels, not a list of batches; wrap them: [(X, Y)] is a loader of one batch")
+    if isinstance(loader, Mapping):
+        raise InputError("the loader is a mapping, not a list of batches; wrap it: [batch] is a loader of one batch")
+    if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
+        raise InputError(f"the loader is of type {type(loader).__name__}; pass a DataLoader, or any iterable of batches")
+
+
+def _inputs_and_labels(first: Any, second: Any) -> bool:
+    """Whether two arrays of equal length are X and Y, of other axes or numbers, and not two batches of one loader."""
+    if not all(isinstance(each, torch.Tensor | np.ndarray) and each.ndim for each in (first, second)):
+        return False
+    return len(first) == len(second) and (first.ndim != second.ndim or first.dtype != second.dtype)
 
 
 def taken_apart(batch: Any, unpack: Callable[[Any], Any] | None, teacher: nn.Module, student: nn.Module) -> Batch:
@@ -35,7 +70,11 @@ def taken_apart(batch: Any, unpack: Callable[[Any], Any] | None, teacher: nn.Mod
         InputError: a batch of another form, or `unpack` returned something else.
     """
     if unpack is not None:
-        parts = unpack(batch)
+        try:
+            parts = unpack(batch)
+        except Exception as error:
+            error.add_note(f"raised by unpack, called with a batch of the loader: {described(batch)}")
+            raise
         if not isinstance(parts, tuple | list) or len(parts) not in (2, 3):
             raise InputError(
                 f"unpack returned {described(parts)}; it returns (inputs, labels) or (teacher inputs, student inputs, labels), "
@@ -50,10 +89,41 @@ def taken_apart(batch: Any, unpack: Callable[[Any], Any] | None, teacher: nn.Mod
             {key: value for key, value in batch.items() if key != name or _required(signature(model), key)}
             for model in (teacher, student)
         ]
-        return Batch(kept[0], kept[1], None if name is None else batch[name])
+        return Batch(kept[0], kept[1], None) if name is None else Batch(kept[0], kept[1], batch[name], f"batch[{name!r}]")
     if isinstance(batch, list | tuple) and len(batch) in (1, 2):
         return Batch(batch[0], batch[0], batch[1] if len(batch) == 2 else None)
     raise InputError(f"a batch of the loader is {described(batch)}; {_HELP}")
+
+
+def untaken_labels(batch: Any) -> str:
+    """What to say of a mapping that has no labels where they are looked for, but perhaps elsewhere; empty if it has not."""
+    if not isinstance(batch, Mapping) or any(name in batch for name in LABELS):
+        return ""
+    like = next((key for key in batch if str(key).lower().replace("_", "") in _LIKE_LABELS), None)
+    if like is None:
+        return ""
+    return (
+        f"no labels found: a batch has {', '.join(map(repr, batch))}, and labels are looked for under 'labels' and 'label'. If "
+        f"{like!r} has them, pass unpack=lambda batch: ({{key: value for key, value in batch.items() if key != {like!r}}}, "
+        f"batch[{like!r}])"
+    )
+
+
+def unnamed(model: nn.Module, keywords: Mapping[str, Any]) -> list[str]:
+    """Keywords that `forward` takes without naming them, although it names others: it may ignore them.
+
+    Example:
+        >>> class Words(nn.Module):
+        ...     def forward(self, input_ids, mask=None, **kwargs): ...
+        >>> unnamed(Words(), {"input_ids": 0, "msk": 0})
+        ['msk']
+    """
+    known = signature(model)
+    named = {} if known is None else {name: each for name, each in known.parameters.items() if each.kind not in _VARIADIC}
+    return [key for key in keywords if named and key not in named]
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def signature(model: nn.Module) -> inspect.Signature | None:
@@ -137,6 +207,13 @@ def label_batch(target: Any) -> torch.Tensor:
     try:
         labels = torch.as_tensor(target).cpu()
     except (TypeError, ValueError, RuntimeError):
+        entries = target.tolist() if isinstance(target, np.ndarray) else target
+        if isinstance(entries, list | tuple) and any(isinstance(entry, str) for entry in entries):
+            names = ", ".join(map(repr, sorted({str(entry) for entry in entries})[:3]))
+            raise InputError(
+                f"the labels of a batch are texts ({names}, …); number the classes in the order of the logits: names = […], "
+                "unpack=lambda batch: (batch[0], torch.tensor([names.index(name) for name in batch[1]]))"
+            ) from None
         raise InputError(f"the labels of a batch are {type(target).__name__}; pass integer classes as a tensor") from None
     return labels.reshape(1) if labels.ndim == 0 else labels
 
@@ -150,6 +227,8 @@ def described(value: Any) -> str:
     """
     if isinstance(value, torch.Tensor):
         return f"{'×'.join(map(str, value.shape)) or 'one number of'} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, np.ndarray):
+        return f"{'×'.join(map(str, value.shape)) or 'one number of'} {value.dtype} (NumPy)"
     if isinstance(value, Mapping):
         return f"a {type(value).__name__} of {_entries((repr(key), entry) for key, entry in value.items())}"
     if isinstance(value, list | tuple):
@@ -167,4 +246,4 @@ def _entries(pairs: Any) -> str:
 
 
 def _brief(entry: Any) -> str:
-    return described(entry) if entry is None or isinstance(entry, torch.Tensor) else type(entry).__name__
+    return described(entry) if entry is None or isinstance(entry, torch.Tensor | np.ndarray) else type(entry).__name__

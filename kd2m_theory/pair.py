@@ -297,12 +297,15 @@ class Pair:
 
         A head that is not linear keeps the features at its input, and the pair has no head_weight: `audit` needs its Lipschitz
         constant, `head_lipschitz`, and that both networks use this very head. The provenance says whether they do. A network
-        whose head is not found is named in a `UserWarning`, and the pair then has logits only.
+        whose head is not found is named in a `UserWarning`, and the pair then has logits only. So are inputs that a
+        `forward` takes by keyword without naming them, labels that may stand under another name, and a network whose logits
+        differ when the first batch is given to it twice.
 
         Raises:
-            InputError: no such module, inputs that a network cannot be called with, no logits where they were looked for, a
-                head that the forward pass does not use exactly once, logits that are not what it makes, numbers of rows that
-                disagree, an empty loader, or whatever `Pair` refuses.
+            InputError: a loader that is no iterable of batches, no such module, inputs that a network cannot be called with, no
+                logits where they were looked for, or probabilities in their place, a head that the forward pass does not use
+                exactly once, logits that are not what it makes, numbers of rows that disagree, an empty loader, or whatever
+                `Pair` refuses.
         """
         from kd2m_theory.extraction import extract
 

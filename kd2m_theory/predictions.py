@@ -1,7 +1,7 @@
 """Predictions as people have them become logits: probabilities, one column of a binary classifier, logarithms with zeros."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,13 @@ def are_probabilities(rows: Float64) -> bool:
     if rows.shape[1] < 2 or not len(rows) or rows.min() < 0 or rows.max() > 1 + _NEAR:
         return False
     return bool((np.abs(rows.sum(axis=1) - 1.0) <= _NEAR).all())
+
+
+def column_kind(column: Float64) -> Literal["classes", "probabilities", "logits"]:
+    """What one column of n ≥ 1 numbers looks like: whole numbers are classes, others in [0, 1] probabilities of class 1."""
+    if (column == np.floor(column)).all():
+        return "classes"
+    return "probabilities" if column.min() >= 0 and column.max() <= 1 else "logits"
 
 
 def probability_matrix(value: Any, name: str) -> Float64:
@@ -146,8 +153,9 @@ def floor_words(probabilities: Float64, labels: Int64 | None, floor: float, name
 def _refuse_sequences(array: NDArray[Any], name: str) -> None:
     if array.ndim == 3:
         raise InputError(
-            f"{name} has shape {array.shape}, as sequences have (n × T × K); flatten both networks' to one row per position, "
-            f"x.reshape(-1, {array.shape[2]}), and mark padding with the label −100"
+            f"{name} has shape {array.shape}, as sequences have (n × T × K); pass logits of both networks to "
+            "Pair.from_tokens(teacher_logits, student_logits, labels, mask=…): positions of one input are a group. Flattened "
+            "rows without groups make intervals too narrow. Several models are averaged first: np.mean(x, axis=0)"
         )
 
 
@@ -170,16 +178,17 @@ def _check_column(column: Float64, name: str, verified: bool) -> None:
     if verified or not len(column):
         return
     two = "for one logit z of a sigmoid that happens to look so, pass both columns, [0, z]"
-    if (column == np.floor(column)).all():
-        raise InputError(
-            f"{name} is one column of whole numbers, as predicted classes are; cross-entropy needs at least two logits a "
-            f"sample, or their probabilities; {two}"
-        )
-    if column.min() >= 0 and column.max() <= 1:
-        raise InputError(
-            f"{name} is one column of values in [0, 1], as probabilities of class 1 are; pass it as "
-            f"{_as_probabilities(name)}; {two}"
-        )
+    match column_kind(column):
+        case "classes":
+            raise InputError(
+                f"{name} is one column of whole numbers, as predicted classes are; cross-entropy needs at least two logits a "
+                f"sample, or their probabilities; {two}"
+            )
+        case "probabilities":
+            raise InputError(
+                f"{name} is one column of values in [0, 1], as probabilities of class 1 are; pass it as "
+                f"{_as_probabilities(name)}; {two}"
+            )
 
 
 def _as_probabilities(name: str) -> str:

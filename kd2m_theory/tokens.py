@@ -25,13 +25,19 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
         given = to_numpy(mask, "mask")
         if given.shape != positions or not np.isin(given, (0, 1)).all():
             found = f"shape {given.shape}" if given.shape != positions else "values other than 0 and 1"
-            raise InputError(f"mask has {found}; give 0 or 1 for each of the {_words(positions)} positions")
+            raise InputError(
+                f"mask has {found}; give 0 or 1 for each of the {_words(positions)} positions"
+                + _moved(teacher.shape, given.shape)
+            )
         counted &= given.astype(bool)
     classes = None
     if labels is not None:
         classes = to_numpy(labels, "labels")
         if classes.shape != positions:
-            raise InputError(f"labels has shape {classes.shape}; give a class for each of the {_words(positions)} positions")
+            raise InputError(
+                f"labels has shape {classes.shape}; give a class for each of the {_words(positions)} positions"
+                + _moved(teacher.shape, classes.shape)
+            )
         counted &= classes != IGNORED
     sequences = np.broadcast_to(np.arange(len(teacher)).reshape(-1, *(1,) * (len(positions) - 1)), positions)[counted]
     if len(np.unique(sequences)) < 2:
@@ -46,3 +52,10 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
 
 def _words(positions: tuple[int, ...]) -> str:
     return " × ".join(map(str, positions))
+
+
+def _moved(logits: tuple[int, ...], positions: tuple[int, ...]) -> str:
+    """What to do where the classes of logits stand behind the first axis, as those of convolutions do."""
+    if positions != (logits[0], *logits[2:]):
+        return ""
+    return ". Classes are the last axis of logits: move them there, logits.movedim(1, -1), np.moveaxis(logits, 1, -1)"

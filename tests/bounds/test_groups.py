@@ -186,6 +186,14 @@ class TestTokens:
         with pytest.raises(InputError, match=message):
             Pair.from_tokens(**({"logits_teacher": self.logits[0], "logits_student": self.logits[1]} | arguments))
 
+    @pytest.mark.parametrize("given", ["labels", "mask"])
+    def test_classes_behind_the_first_axis_are_moved(self, given):
+        logits = np.random.default_rng(0).normal(size=(2, 6, 3, 8, 8))
+        positions = {given: np.ones((6, 8, 8), int)}
+        with pytest.raises(InputError, match=r"6 × 3 × 8 positions\. Classes are the last axis of logits: .*movedim\(1, -1\)"):
+            Pair.from_tokens(*logits, **positions)
+        assert Pair.from_tokens(*np.moveaxis(logits, 2, -1), **positions).n == 384
+
 
 def test_rows_that_are_left_out_leave_their_groups():
     logits, labels = 2.0 * np.eye(6), np.array([0, 1, -100, 3, 4, -100])

@@ -1,6 +1,7 @@
 """Networks, batches and outputs in the forms that people have, each with an oracle of its own: the network run by hand."""
 
 import copy
+import re
 from collections import OrderedDict, UserDict, namedtuple
 
 import foreign_libraries
@@ -219,7 +220,7 @@ def test_a_cosine_head_is_linear_in_directions(head, scale, name):
 def test_a_linear_subclass_that_is_no_linear_map_is_not_taken_for_one():
     class Squared(nn.Linear):
         def forward(self, x):
-            return super().forward(x) ** 2
+            return (4 * super().forward(x)) ** 2
 
     pair = Pair.from_models(Net(Squared(5, 3)), Net(), BATCHES)
     assert pair.head_weight is None
@@ -339,6 +340,50 @@ def test_names_that_a_network_cannot_take_are_listed():
         Words(), Words(), [batch], unpack=lambda b: ({k: b[k] for k in ("input_ids", "attention_mask")}, b["labels"])
     )
     assert pair.n == 6
+
+
+class Open(Words):
+    """As models of `transformers` are now: it takes every keyword."""
+
+    def forward(self, input_ids=None, attention_mask=None, labels=None, **kwargs):
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        return super().forward(input_ids, attention_mask, labels)
+
+
+def test_inputs_that_no_parameter_names_are_warned_of_once(recwarn):
+    full = sentences()
+    batch = {"input_ids": full["input_ids"], "attention_msk": full["attention_mask"], "labels": full["labels"], "idx": [0] * 6}
+    Pair.from_models(Open(), Words(), [batch, batch], unpack=lambda b: (b, full, b["labels"]))
+    (said,) = [str(each.message) for each in recwarn]
+    assert said.startswith("the teacher (Open) takes 'attention_msk', 'idx' by **kwargs alone")
+    assert recwarn[0].filename == __file__
+
+
+@pytest.mark.parametrize("key", ["y", "target", "Label", "label_ids", "Targets"])
+def test_labels_under_another_name_are_asked_about(key, recwarn):
+    full = sentences()
+    batch = {"input_ids": full["input_ids"], "attention_mask": full["attention_mask"], key: full["labels"]}
+    with pytest.warns(UserWarning, match="labels are looked for under 'labels' and 'label'") as caught:
+        pair = Pair.from_models(Open(), Open(), [batch, batch])
+    assert pair.labels is None
+    said = [str(each.message) for each in caught]
+    assert len(said) == 3  # one for the loader, one for each network
+    unpack = eval(re.search(r"pass unpack=(.*)", said[0]).group(1))
+    recwarn.clear()
+    again = Pair.from_models(Open(), Open(), [batch, batch], unpack=unpack)
+    np.testing.assert_array_equal(again.labels, torch.cat([full["labels"]] * 2))
+    assert not recwarn
+
+
+def test_keywords_of_a_network_that_names_none_and_named_ones_are_not_warned_of(recwarn):
+    class All(Words):
+        def forward(self, **batch):
+            return super().forward(**batch)
+
+    pair = Pair.from_models(All(), Open(), [sentences()] * 2)
+    assert pair.labels is not None
+    assert not recwarn
 
 
 def test_each_network_has_its_own_inputs():
@@ -496,13 +541,148 @@ def test_one_logit_beside_two():
         close(pair.apply_head(pair.features_teacher), pair.logits_teacher)
 
 
+class Mean(nn.Module):
+    """The mean of two networks' outputs, whose head nothing finds."""
+
+    def __init__(self, outputs, after):
+        super().__init__()
+        self.first, self.second, self.after = Net(nn.Linear(5, outputs)), Net(nn.Linear(5, outputs)), after
+
+    def forward(self, x):
+        return (self.after(4 * self.first(x)) + self.after(4 * self.second(x))) / 2
+
+
+PROBABILITIES = {
+    "one sigmoid": (1, torch.sigmoid, "one column of values in"),
+    "one sigmoid, one axis": (1, lambda z: torch.sigmoid(z)[:, 0], "one column of values in"),
+    "one sigmoid each": (3, torch.sigmoid, "values in .0, 1. alone"),
+    "softmax": (3, lambda z: torch.softmax(z, 1), "probabilities, rows"),
+}
+
+
+@pytest.mark.parametrize("heads", ["auto", None])
+@pytest.mark.parametrize("case", PROBABILITIES)
+def test_probabilities_are_no_logits_where_no_head_is_known(case, heads):
+    outputs, after, words = PROBABILITIES[case]
+    squashed = Mean(outputs, after)
+    plain = Net(nn.Linear(5, outputs))
+    y = Y % max(outputs, 2)
+    for teacher, student in ((squashed, plain), (plain, squashed), (squashed, squashed)):
+        sides = [side for side, model in (("teacher", teacher), ("student", student)) if model is squashed]
+        with pytest.raises(InputError, match=rf"the {sides[0]} \(Mean\) puts out {words}") as caught:
+            Pair.from_models(
+                teacher, student, [(X, y)], *[heads if model is squashed else "out" for model in (teacher, student)]
+            )
+        # What the message says to pass is taken, and is right.
+        advised = re.search(r"pass logits=(.*?): a true class", str(caught.value)).group(1)
+        logits = eval(advised)
+        pair = Pair.from_models(teacher, student, [(X, y)], None, None, logits=logits)
+        made = by_hand(squashed, X).double().reshape(12, -1)
+        p = torch.cat([1 - made, made], 1) if made.shape[1] == 1 else made / made.sum(1, keepdim=True)
+        for side in sides:
+            close(torch.softmax(torch.tensor(getattr(pair, f"logits_{side}")), 1), p)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_probabilities_of_torchscript_and_predicted_classes_are_refused():
+    script = torch.jit.trace(Net(nn.Linear(5, 1), after=torch.sigmoid), X)
+    with pytest.raises(InputError, match="puts out one column of values in"):
+        Pair.from_models(script, Net(nn.Linear(5, 1)), [(X, Y % 2)])
+    with pytest.raises(InputError, match=r"the student \(Net\) puts out one column of whole numbers, as predicted classes are"):
+        Pair.from_models(Net(), Net(after=lambda z: z.argmax(1)), BATCHES)
+
+
+def test_one_logit_in_the_unit_interval_is_a_logit_if_a_linear_head_makes_it():
+    model = Net(nn.Linear(5, 1))
+    with torch.no_grad():
+        model.out.weight *= 0.01
+        model.out.bias.fill_(0.5)
+    pair = Pair.from_models(model, model, [(X, Y % 2)])
+    assert (pair.logits_teacher >= 0).all()
+    assert (pair.logits_teacher <= 1).all()
+
+
 def test_inputs_without_their_batch_axis_are_no_rows_of_single_logits():
     with pytest.raises(
         InputError, match=r"the teacher \(Linear\) returns logits of one axis, 3 numbers; expected batch × classes"
     ):
         Pair.from_models(nn.Linear(4, 3), nn.Linear(4, 3), [X[0], X[1]], None, None)
     with pytest.raises(InputError, match="batch 0 has 3 teacher logits, 3 student logits, 1 labels"):
-        Pair.from_models(nn.Linear(4, 3), nn.Linear(4, 3), TensorDataset(X, Y), None, None)
+        Pair.from_models(nn.Linear(4, 3), nn.Linear(4, 3), [(X[0], Y[:1]), (X[1], Y[1:2])], None, None)
+
+
+@pytest.mark.parametrize(
+    ("loader", "words"),
+    [
+        (TensorDataset(X, Y), r"a data set \(TensorDataset\), which gives single samples; wrap it: DataLoader\("),
+        (X, r"a tensor; wrap the inputs: \[\(X, Y\)\] with labels"),
+        (X.numpy(), r"an array; wrap the inputs: \[\(X, Y\)\] with labels"),
+        ((X, Y), r"inputs and labels, not a list of batches; wrap them: \[\(X, Y\)\]"),
+        ([X, Y], "inputs and labels"),
+        ([X.numpy(), Y.numpy()], "inputs and labels"),
+        ({"x": X, "label": Y}, r"a mapping, not a list of batches; wrap it: \[batch\]"),
+    ],
+)
+def test_loaders_that_are_no_batches(loader, words):
+    with pytest.raises(InputError, match=f"the loader is {words}"):
+        Pair.from_models(Net(), Net(), loader)
+
+
+@pytest.mark.parametrize("loader", [[X, X], (X[:5], X[5:]), [[X, Y]], DataLoader(TensorDataset(X, Y), batch_size=5)])
+def test_loaders_that_are_batches(loader):
+    assert Pair.from_models(Net(), Net(), loader).n in (12, 24)
+
+
+@pytest.mark.parametrize("key", ["label", "labels"])
+@pytest.mark.parametrize("model", [Net(), nn.Sequential(nn.Flatten(), nn.Linear(4, 3))])
+def test_a_network_of_one_tensor_and_a_mapping(key, model):
+    batch = {"image": X, key: Y}
+    with pytest.raises(InputError, match=r"does not take 'image' by name") as caught:
+        Pair.from_models(model, model, [batch])
+    unpack = eval(re.search(r"pass unpack=(.*)", str(caught.value)).group(1))
+    np.testing.assert_array_equal(Pair.from_models(model, model, [batch], unpack=unpack).labels, Y)
+
+
+@pytest.mark.parametrize(
+    ("batch", "remedy"),
+    [
+        ((Y, X), "if labels do, unpack="),
+        ((X.abs().byte(), Y), "its inputs are uint8, its weights torch.float32: unpack="),
+        ((X.long(), Y), "its inputs are int64, its weights torch.float32: unpack="),
+        ((X.double(), Y), "its weights are torch.float32: unpack="),
+        ((X.double().numpy(), Y), "its inputs are NumPy arrays: unpack="),
+        ((X.tolist(), Y), "its inputs are a list: unpack="),
+        (([*X], Y), "its inputs are a list of tensors (dim=1 if each is one column): unpack="),
+    ],
+)
+def test_a_note_says_how_inputs_become_what_the_network_takes(batch, remedy):
+    model = Net()
+    with pytest.raises((TypeError, RuntimeError, AttributeError)) as caught:
+        Pair.from_models(model, model, [batch])
+    (note,) = caught.value.__notes__
+    assert remedy in note
+    unpack = eval(re.search(r"unpack=(lambda batch: \(.*batch\[.\]\))", note).group(1))
+    np.testing.assert_array_equal(Pair.from_models(model, model, [batch], unpack=unpack).labels, Y)
+
+
+def test_labels_that_are_texts():
+    names = ["cat", "dog", "owl"]
+    texts = [names[y] for y in Y]
+    for given in (texts, tuple(texts), np.array(texts)):
+        with pytest.raises(InputError, match=r"texts \('cat', 'dog', 'owl', …\); number the classes in the order") as caught:
+            Pair.from_models(Net(), Net(), [(X, given)])
+        unpack = eval(re.search(r"unpack=(.*)", str(caught.value)).group(1), {"names": names, "torch": torch})
+        np.testing.assert_array_equal(Pair.from_models(Net(), Net(), [(X, given)], unpack=unpack).labels, Y)
+
+
+def test_an_unpack_that_cannot_be_called_or_raises():
+    with pytest.raises(InputError, match="unpack is 'x'; pass a function of a batch"):
+        Pair.from_models(Net(), Net(), BATCHES, unpack="x")
+    with pytest.raises(TypeError) as caught:
+        Pair.from_models(Net(), Net(), BATCHES, unpack=lambda batch: (batch["x"], batch["y"]))
+    assert caught.value.__notes__ == [
+        "raised by unpack, called with a batch of the loader: a tuple of 0: 5×4 float32, 1: 5 int64"
+    ]
 
 
 def test_batches_without_rows_are_left_out():
@@ -515,6 +695,33 @@ def test_batches_without_rows_are_left_out():
         Pair.from_models(teacher, student, [empty])
     with pytest.raises(InputError, match="the loader is of type int; pass a DataLoader"):
         Pair.from_models(teacher, student, 5)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "noise", "state"])
+def test_outputs_that_differ_from_run_to_run_are_warned_of(kind):
+    class Unsteady(Net):
+        step = 0
+
+        def forward(self, x):
+            self.step += 1
+            features = self.body(x)
+            if kind == "dropout":
+                features = nn.functional.dropout(features, 0.5)
+            if kind == "noise":
+                features = features + 0.1 * torch.randn_like(features)
+            return self.out(features + (self.step if kind == "state" else 0))
+
+    with pytest.warns(UserWarning, match=r"the student \(Unsteady\) puts out other logits when the first batch") as caught:
+        pair = Pair.from_models(Net(), Unsteady(), BATCHES)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert pair.n == 12
+
+
+def test_dropout_that_is_off_is_not_warned_of(recwarn):
+    model = nn.Sequential(body(), nn.Dropout(0.5), nn.Linear(5, 3), nn.Identity()).train()
+    Pair.from_models(model, model, BATCHES)
+    assert not recwarn
 
 
 # Features

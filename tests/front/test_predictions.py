@@ -187,7 +187,7 @@ def test_the_head_of_a_sigmoid_is_a_head_of_two_classes():
     [
         ({"logits_teacher": LABELS % 2}, "one column of whole numbers, as predicted classes are; cross-entropy needs at least two logits"),
         ({"logits_teacher": RNG.uniform(size=N)}, r"one column of values in \[0, 1\], .*probabilities_teacher"),
-        ({"logits_teacher": RNG.normal(size=(N, 5, 7))}, r"shape \(40, 5, 7\), as sequences have .*reshape\(-1, 7\)"),
+        ({"logits_teacher": RNG.normal(size=(N, 5, 7))}, r"shape \(40, 5, 7\), as sequences have .*Pair.from_tokens\("),
         ({"logits_teacher": None, "probabilities_teacher": np.full((N, 2, 3), 1 / 3)}, r"shape \(40, 2, 3\), as sequences have"),
         ({"probabilities_teacher": softmax(TEACHER)}, "logits_teacher and probabilities_teacher are both given"),
         ({"logits_teacher": None, "probabilities_teacher": TEACHER}, "which is no probability; pass logits as logits_teacher"),

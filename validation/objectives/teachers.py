@@ -71,7 +71,11 @@ class Teachers(nn.Module):
         for k, teacher in enumerate(teachers):
             size, head = getattr(teacher, "feature_size", None), getattr(getattr(teacher, "fc", None), "out_features", None)
             if not isinstance(size, int) or not isinstance(head, int):
-                raise InputError(f"teacher {k} ({type(teacher).__name__}) has no `feature_size` or no `fc.out_features`")
+                raise InputError(
+                    f"teacher {k} ({type(teacher).__name__}) has no `feature_size` or no `fc.out_features`; a teacher here has "
+                    "them and returns Outputs(logits, features) of a batch. To audit teachers of any kind, pass the mean "
+                    "of their probabilities to Pair.from_predictions"
+                )
             sizes.append(size)
             classes.append(head)
         if len({*classes}) > 1:

@@ -123,6 +123,22 @@ def test_what_makes_no_mean_is_refused(arguments, options, message):
         Teachers(arguments(), **options)
 
 
+def test_any_module_is_a_teacher_once_it_has_what_the_refusal_names():
+    class Any(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.feature_size, self.fc = 4, torch.nn.Linear(4, 3)
+
+        def forward(self, images):
+            return Outputs(self.fc(images.flatten(1)), images.flatten(1))
+
+    with pytest.raises(
+        InputError, match=r"`feature_size` .* `fc.out_features`; .* returns Outputs\(logits, .*from_predictions"
+    ):
+        Teachers([*made("mlp-8"), torch.nn.Linear(4, 3)])
+    assert Teachers([*made("mlp-8"), Any().double()])(IMAGES).logits.shape == (6, 3)
+
+
 def test_there_is_no_head():
     with pytest.raises(InputError, match="no linear head in common"):
         Teachers(made("mlp-8", "mlp-16")).fc(torch.zeros(1, 24))
