@@ -321,8 +321,8 @@ def _permuted(numbers: Mapping[str, float]) -> str:
     shares = f"on {_share(numbers['at_label'])} of the rows, and would {{}}on {_share(numbers['at_permuted'])}"
     if not (numbers["teacher"] or numbers["student"]):
         said = (
-            f"Student and teacher agree {shares.format('')} if the columns of one of them were in another order: do both number "
-            "the classes alike?"
+            f"Student and teacher agree {shares.format('')} if the columns of one of them were in another order: do both "
+            "number the classes alike?"
         )
     elif both:
         said = (

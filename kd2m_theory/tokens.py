@@ -29,6 +29,11 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
     classes = None
     if labels is not None:
         classes = to_numpy(labels, "labels")
+        if classes.shape != positions and classes.shape == (teacher.shape[0], *teacher.shape[2:]):
+            raise InputError(
+                f"logits_teacher has shape {teacher.shape} and labels {classes.shape}: the classes are on axis 1; pass "
+                "np.moveaxis(logits, 1, -1) of both networks"
+            )
         if classes.shape != positions:
             raise InputError(f"labels has shape {classes.shape}; give a class for each of the {_words(positions)} positions")
         counted &= classes != IGNORED
