@@ -118,9 +118,9 @@ def test_what_is_known_of_the_teacher_is_a_number_an_interval_or_a_file(words, f
     pair(labels=None).save("unlabelled.safetensors")
     (folder / "known.json").write_text('{"2": [0.1, 0.9], "0": 0.8}', encoding="utf-8")
     head = [f"{side}_{k}" for side in ("teacher", "student") for k in range(3)]
-    known = pair()
-    table = np.column_stack([known.logits_teacher, known.logits_student, known.labels])
-    np.savetxt(folder / "known.csv", table, "%r", ",", header=",".join([*head, "label"]), comments="")
+    logits = np.random.default_rng(0).normal(size=(40, 6))
+    lines = [",".join(map(str, (*row, k % 3))) for k, row in enumerate(logits.tolist())]
+    (folder / "known.csv").write_text("\n".join([",".join([*head, "label"]), *lines]), encoding="utf-8")
     status, _, _ = kd2m(
         monkeypatch, capsys, "audit", "unlabelled.safetensors", "--teacher-error", words, "--json", "report.json"
     )
