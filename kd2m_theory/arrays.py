@@ -12,14 +12,24 @@ Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 # What torch.nn.CrossEntropyLoss and tokenisers mark positions with that no loss is computed of.
 IGNORED = -100
+# What models have and arrays have not, and what to pass instead.
+_MODELS = {
+    "predict_proba": "pass what it predicts, model.predict_proba(x)",
+    "decision_function": "pass what it predicts, model.decision_function(x)",
+    "predict": "pass the probabilities or logits that it predicts",
+    "forward": "pass the logits that it puts out, or both networks to Pair.from_models",
+}
 
 
 def any_array(value: Any, name: str) -> NDArray[Any]:
     """A NumPy view or copy of an array-like or of a torch tensor on any device, whatever its entries are.
 
     Raises:
-        InputError: the value is ragged, masked, or has a type NumPy does not know (bfloat16).
+        InputError: the value is a model, ragged, masked, or has a type NumPy does not know (bfloat16).
     """
+    for method, advice in _MODELS.items():
+        if callable(getattr(value, method, None)):
+            raise InputError(f"{name} is a model ({type(value).__name__}); {advice}")
     kind = str(getattr(value, "dtype", ""))
     if "bfloat16" in kind or "float8" in kind:
         raise InputError(f"{name} is {kind.removeprefix('torch.')}, too coarse to certify; extract it in float32 or float64")
@@ -70,7 +80,9 @@ def real_array(value: Any, name: str, ndim: int) -> Float64:
         bad = np.flatnonzero(~finite.reshape(len(result), -1).all(axis=1))
         count = int(finite.size - finite.sum())
         raise InputError(
-            f"{name} holds {count} NaN or infinite value{'s' if count > 1 else ''} in {_rows(bad)}; remove those rows"
+            f"{name} holds {count} NaN or infinite value{'s' if count > 1 else ''} in {_rows(bad)}, {len(bad):,} of "
+            f"{len(result):,} rows: did a network diverge? Leave rows out only for a reason that does not depend on "
+            "their values; a sample without the rows that failed is biased"
         )
     return result
 

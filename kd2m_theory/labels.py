@@ -97,8 +97,14 @@ def _shown(label: Any) -> str:
     return words if len(words) <= 40 else f"{words[:37]}…"
 
 
-def check_range(labels: Int64, classes: int | None, name: str) -> None:
+def check_range(labels: Int64, classes: int | None, name: str, single: bool = False) -> None:
     """Refuse labels outside 0..K−1; −100 is left alone.
+
+    Args:
+        labels: n classes.
+        classes: how many there are, if it is known.
+        name: of the argument, for messages.
+        single: whether the two classes are those of one output.
 
     Raises:
         InputError: how many, the first of them, and what to do about it.
@@ -109,7 +115,12 @@ def check_range(labels: Int64, classes: int | None, name: str) -> None:
     there = labels[labels != IGNORED]
     first, top = labels[outside[0]], "" if classes is None else f"..{classes - 1}"
     advice = "number the classes from 0"
-    if classes is not None and there.min() == 1 and there.max() == classes:
+    if single:
+        advice = (
+            "the networks have one output, taken as the logit of class 1 against class 0: these two are the labels, and one "
+            "output for more classes, or for a number, has no cross-entropy"
+        )
+    elif classes is not None and there.min() == 1 and there.max() == classes:
         advice += f", or say which label each column has: class_names=range(1, {classes + 1})"
     elif first == -1 and there.min() == -1:
         advice += ", and mark rows to leave out with −100"

@@ -43,6 +43,10 @@ _ARRAYS = (
     "head_bias",
     "groups",
 )
+# Endings of the files that `Pair.load` reads.
+PAIRS = (".safetensors", ".npz", ".csv", ".parquet")
+# What an .npz may have besides.
+_ALSO_NPZ = ("probabilities_teacher", "probabilities_student", "class_names", "inputs_paired")
 # Those with one row per sample, and of them the student's.
 _STUDENT = ("features_student", "logits_student", "labels_student")
 _ROWS = ("features_teacher", "logits_teacher", "labels", "groups", *_STUDENT)
@@ -155,7 +159,9 @@ class Pair:
         weight = arrays["head_weight"]
         if weight is not None and bias is None:
             bias = np.zeros(len(weight))
-        classes = _check_head(arrays, bias)
+        one: list[str] = [name for name in ("head_weight", "logits_teacher", "logits_student") if name in notes]
+        one += [f"logits_{side}" for side, value in likely.items() if value is not None and _is_column(value)]
+        classes = _check_head(arrays, bias, one)
         names = None if class_names is None else check_class_names(class_names)
         if names is not None:
             if classes is not None and len(names) != classes:
@@ -163,8 +169,8 @@ class Pair:
                     f"class_names has {len(names)} names for {classes} classes; pass one for each column, in order"
                 )
             notes["class names"] = ", ".join(map(str, names[:20])) + (f", … ({len(names):,})" if len(names) > 20 else "")
-        labels_t = _check_labels(labels, n_teacher, classes, "labels", names)
-        labels_s = _check_labels(labels_student, n_student, classes, "labels_student", names)
+        labels_t = _check_labels(labels, n_teacher, classes, "labels", names, bool(one))
+        labels_s = _check_labels(labels_student, n_student, classes, "labels_student", names, bool(one))
         kept_t, labels_t = _kept(labels_t, "labels", notes)
         kept_s, labels_s = (kept_t, None) if inputs_paired else _kept(labels_s, "labels_student", notes)
         for kept, ending in ((kept_t, "teacher"), (kept_s, "student")):
@@ -340,6 +346,7 @@ class Pair:
 
         Args:
             logits_teacher: n sequences × T positions × K classes; K may be the last of more axes (n × H × W × K).
+                Networks that put out n × K × H × W need `np.moveaxis(x, 1, -1)` before; without labels the axes do not show it.
             logits_student: of the same shape.
             labels: n × T classes in 0..K−1; positions with −100 are left out. None for unlabelled sequences.
             mask: n × T, true or 1 at the positions that count, as an attention mask has it; all if None.
@@ -371,6 +378,7 @@ class Pair:
         other_classes: Literal["refuse", "drop"] = "refuse",
         probability_floor: float = FLOOR,
         provenance: Mapping[str, str] | None = None,
+        groups: Any = None,
     ) -> "Pair":
         """The pair of what two models predict for the same inputs, row by row.
 
@@ -386,6 +394,7 @@ class Pair:
                 class is one of them, and rows of other classes are left out; the provenance says how much that was.
             probability_floor: as of `Pair`.
             provenance: likewise.
+            groups: likewise; of the rows of the tables.
 
         Raises:
             InputError: classes that differ, rows whose index has another order, names that fit no column, or whatever `Pair`
@@ -410,7 +419,7 @@ class Pair:
             other_classes=other_classes,
         )
         words = {**arguments.pop("provenance"), **(provenance or {})}
-        return cls(**arguments, probability_floor=probability_floor, provenance=words)
+        return cls(**arguments, probability_floor=probability_floor, provenance=words, groups=groups)
 
     def save(self, path: str | Path) -> None:
         """Write the pair as safetensors: the arrays, the format version and the provenance; atomically.
@@ -509,7 +518,12 @@ def _check_samples(arrays: Mapping[str, Float64 | None], paired: bool) -> tuple[
     return next(iter(sizes["teacher"].values())), next(iter(sizes["student"].values()))
 
 
-def _check_head(arrays: Mapping[str, Float64 | None], bias: Float64 | None) -> int | None:
+def _is_column(value: Any) -> bool:
+    shape = np.shape(value)
+    return len(shape) == 1 or shape[1:] == (1,)
+
+
+def _check_head(arrays: Mapping[str, Float64 | None], bias: Float64 | None, one: Sequence[str]) -> int | None:
     weight, features = arrays["head_weight"], arrays["features_teacher"]
     sizes = {name: a.shape[1] for name in ("logits_teacher", "logits_student") if (a := arrays[name]) is not None}
     if weight is not None:
@@ -524,18 +538,24 @@ def _check_head(arrays: Mapping[str, Float64 | None], bias: Float64 | None) -> i
         if len(bias) != len(weight):
             raise InputError(f"head_bias has {len(bias)} entries for {len(weight)} classes of head_weight")
     if len(set(sizes.values())) > 1:
-        raise InputError("numbers of classes disagree: " + ", ".join(f"{name} {size}" for name, size in sizes.items()))
+        listed = ", ".join(
+            f"{name} {size}" + (" (one output, taken as the logit of class 1 against class 0)" if name in one else "")
+            for name, size in sizes.items()
+        )
+        raise InputError(f"numbers of classes disagree: {listed}")
     classes = next(iter(sizes.values()), None)
     if classes is not None and classes < 2:
         raise InputError(f"there is {classes} class; cross-entropy needs at least two logits")
     return classes
 
 
-def _check_labels(labels: Any, n: int, classes: int | None, name: str, names: tuple[Hashable, ...] | None) -> Int64 | None:
+def _check_labels(
+    labels: Any, n: int, classes: int | None, name: str, names: tuple[Hashable, ...] | None, single: bool
+) -> Int64 | None:
     if labels is None:
         return None
     result = encoded_labels(labels, n, name, names)
-    check_range(result, len(names) if classes is None and names is not None else classes, name)
+    check_range(result, len(names) if classes is None and names is not None else classes, name, single)
     return result
 
 
@@ -625,18 +645,18 @@ def _read_safetensors(path: Path) -> _Contents:
 def _read_npz(path: Path) -> _Contents:
     from kd2m_theory.archives import read_arrays
 
-    also = {"format_version", "inputs_paired", "probabilities_teacher", "probabilities_student", "class_names"}
-    arrays = read_arrays(path, lambda names: _check_names(path, names - also), PairFileError)
+    arrays = read_arrays(path, lambda names: _check_names(path, names - {"format_version"}, _ALSO_NPZ), PairFileError)
     written = str(arrays.pop("format_version", FORMAT_VERSION))
     _check_format(path, FORMAT, written)
     paired: Any = arrays.pop("inputs_paired", None)
     return arrays, True if paired is None else paired[()], {"source": path.name}
 
 
-def _check_names(path: Path, names: Iterable[str]) -> None:
-    unknown = sorted(set(names) - set(_ARRAYS))
+def _check_names(path: Path, names: Iterable[str], also: Sequence[str] = ()) -> None:
+    known = (*_ARRAYS, *also)
+    unknown = sorted(set(names) - set(known))
     if unknown:
-        raise PairFileError(f"{path.name} holds {', '.join(unknown[:5])}, which no pair has; names are {', '.join(_ARRAYS)}")
+        raise PairFileError(f"{path.name} holds {', '.join(unknown[:5])}, which no pair has; names are {', '.join(known)}")
 
 
 def _in_order(file: bytes) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.pair import Pair
@@ -70,30 +71,64 @@ def findings(pair: Pair) -> tuple[Finding, ...]:
     teacher = pair.apply_head(pair.features_teacher) if pair.logits_teacher is None else pair.logits_teacher
     student = pair.apply_head(pair.features_student) if pair.logits_student is None else pair.logits_student
     return (
-        *_about_labels(pair, teacher),
-        *_about_both(pair, teacher, student),
+        *_about_classes(pair, teacher, student),
         *_about_rows(pair),
         *_about_floors(pair, teacher, student),
     )
 
 
-def _about_labels(pair: Pair, teacher: Float64 | None) -> Iterator[Finding]:
+def _about_classes(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
+    """Labels, columns and order of the rows: what the classes that are predicted show."""
+    if teacher is not None and student is not None and pair.inputs_paired and np.array_equal(teacher, student):
+        yield from _about_labels(pair, teacher, None)
+        yield Finding("same network", {"rows": float(len(teacher))})
+        return
+    order = _other_order(pair, teacher, student)
+    found = [*_about_labels(pair, teacher, student, order is not None)]
+    if pair.labels is None and pair.inputs_paired and teacher is not None and student is not None:
+        named = _renamed(student.argmax(axis=1), teacher.argmax(axis=1), teacher.shape[1])
+        if named is not None:
+            found.append(_permuted_finding(*named, order=order is not None))
+    yield from found
+    # Where other columns explain it, the order of the rows is the second question of that finding.
+    if order is not None and not any(each.key == "permuted classes" for each in found):
+        yield order
+
+
+def _about_labels(pair: Pair, teacher: Float64 | None, student: Float64 | None, order: bool = False) -> Iterator[Finding]:
     if pair.labels is None or teacher is None:
         return
+    labels_student = pair.labels if pair.inputs_paired else pair.labels_student
     guesses, classes = teacher.argmax(axis=1), teacher.shape[1]
+    guesses_student = None if student is None or labels_student is None else student.argmax(axis=1)
     right = _Agreement.of(guesses, pair.labels)
-    permuted = _best_assignment(guesses, pair.labels, classes)
+    best = _best_names(guesses, pair.labels, classes)
     for shift in (-1, 1):
         other = _Agreement.of(guesses, pair.labels + shift)
         # A shift is a permutation, too, but for the class that it leaves without a column.
-        nearly_best = permuted is None or other.share >= permuted.share - _BETTER
+        nearly_best = best is None or other.share >= _Agreement.of(guesses, best[pair.labels]).share - _BETTER
+        # Labels that the student predicts are not shifted: the teacher's columns are.
+        if guesses_student is not None and labels_student is not None:
+            apart = (guesses_student == labels_student).mean() - (guesses_student == labels_student + shift).mean()
+            nearly_best = nearly_best and bool(apart < _BETTER)
         if nearly_best and _explains(other, right, math.log(2)):
             yield Finding("shifted labels", {"shift": float(shift), "at_label": right.share, "at_shifted": other.share})
             return
-    if permuted is not None and _explains(permuted, right, math.lgamma(classes + 1)):
-        yield Finding("permuted classes", {"at_label": right.share, "at_permuted": permuted.share})
-    elif right.unrelated():
+    named = _renamed(guesses, pair.labels, classes)
+    own = None
+    if guesses_student is not None and labels_student is not None:
+        own = _renamed(guesses_student, labels_student, classes)
+    if (first := named or own) is not None:
+        yield _permuted_finding(*first, teacher=named is not None, student=own is not None, order=order)
+    if named is None and right.unrelated():
         yield Finding("teacher guesses", {"accuracy": right.share, "chance": right.chance})
+
+
+def _permuted_finding(
+    at_label: float, at_permuted: float, *, order: bool, teacher: bool = False, student: bool = False
+) -> Finding:
+    flags = {"teacher": float(teacher), "student": float(student), "order": float(order)}
+    return Finding("permuted classes", {"at_label": at_label, "at_permuted": at_permuted, **flags})
 
 
 def _about_floors(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
@@ -117,18 +152,16 @@ def _has_floor(logits: Float64) -> bool:
     return bool((rows != rows[0]).any())
 
 
-def _about_both(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
+def _other_order(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Finding | None:
     if not pair.inputs_paired or teacher is None or student is None:
-        return
-    if np.array_equal(teacher, student):
-        yield Finding("same network", {"rows": float(len(teacher))})
-        return
+        return None
     first, second = teacher.argmax(axis=1), student.argmax(axis=1)
     counts = [np.bincount(each, minlength=teacher.shape[1]) / len(each) for each in (first, second)]
     apart = float(np.abs(counts[0] - counts[1]).sum()) / 2
     agreement = _Agreement.of(first, second)
-    if apart <= _ALIKE and agreement.unrelated():
-        yield Finding("other order", {"agreement": agreement.share, "chance": agreement.chance, "apart": apart})
+    if apart > _ALIKE or not agreement.unrelated():
+        return None
+    return Finding("other order", {"agreement": agreement.share, "chance": agreement.chance, "apart": apart})
 
 
 def _about_rows(pair: Pair) -> Iterator[Finding]:
@@ -195,18 +228,63 @@ def _explains(other: _Agreement, right: _Agreement, tried: float) -> bool:
     return better and other.share > other.chance and other.surprise(other.chance) >= _EVIDENCE + tried
 
 
-def _best_assignment(guesses: Int64, labels: Int64, classes: int) -> _Agreement | None:
-    """Agreement with the labels under the names of the classes that fit best."""
+def _best_names(guesses: Int64, wanted: Int64, classes: int) -> Int64 | None:
+    """The column that fits each class best, all different; its own where another fits no better."""
     if classes > _MOST_CLASSES:
         return None
     from scipy.optimize import linear_sum_assignment
 
-    together = np.zeros((classes, classes))
-    np.add.at(together, (labels, guesses), 1.0)
+    together = np.eye(classes) * (0.5 / classes)
+    np.add.at(together, (wanted, guesses), 1.0)
     rows, columns = linear_sum_assignment(together, maximize=True)
-    renamed = np.empty(classes, dtype=np.int64)
-    renamed[rows] = columns
-    return _Agreement.of(guesses, renamed[labels])
+    names = np.empty(classes, dtype=np.int64)
+    names[rows] = columns
+    return names
+
+
+def _renamed(guesses: Int64, wanted: Int64, classes: int) -> tuple[float, float] | None:
+    """The share of guesses that are as wanted, and that share if the columns of some classes had each other's names.
+
+    None if no exchange explains the guesses far better. The classes that are exchanged are looked at by themselves, all that
+    the best names exchange or one cycle of them: two columns in the wrong order are few of many.
+    """
+    names = _best_names(guesses, wanted, classes)
+    if names is None:
+        return None
+    moved = names != np.arange(classes)
+    believed = moved if _exchanged(guesses, wanted, names, moved) else np.zeros(classes, dtype=bool)
+    if not believed.any():
+        for cycle in _cycles(names):
+            if _exchanged(guesses, wanted, names, cycle):
+                believed |= cycle
+    if not believed.any():
+        return None
+    better = np.where(believed, names, np.arange(classes))
+    return float((guesses == wanted).mean()), float((guesses == better[wanted]).mean())
+
+
+def _exchanged(guesses: Int64, wanted: Int64, names: Int64, among: NDArray[np.bool_]) -> bool:
+    """Whether these names explain the rows of these classes far better than the classes' own."""
+    inside = among[wanted] & among[guesses]
+    if not inside.any():
+        return False
+    right, other = (_Agreement.of(guesses[inside], each[inside]) for each in (wanted, names[wanted]))
+    classes, count = len(names), int(among.sum())
+    tried = math.lgamma(classes + 1) - math.lgamma(classes - count + 1) + math.log(classes)
+    return _explains(other, right, tried)
+
+
+def _cycles(names: Int64) -> Iterator[NDArray[np.bool_]]:
+    """The sets of classes that exchange their columns among themselves."""
+    seen = names == np.arange(len(names))
+    for start in range(len(names)):
+        if seen[start]:
+            continue
+        cycle, at = np.zeros(len(names), dtype=bool), start
+        while not cycle[at]:
+            cycle[at], at = True, int(names[at])
+        seen |= cycle
+        yield cycle
 
 
 def _fingerprints(arrays: list[Float64 | None]) -> list[int]:
@@ -239,10 +317,25 @@ def _shifted(numbers: Mapping[str, float]) -> str:
 
 
 def _permuted(numbers: Mapping[str, float]) -> str:
-    return (
-        f"The teacher is right on {_share(numbers['at_label'])} of the rows, and would be on {_share(numbers['at_permuted'])} "
-        "if its columns were in another order: do labels and columns number the classes alike? class_names says which is which."
-    )
+    first, both = "teacher" if numbers["teacher"] else "student", numbers["teacher"] and numbers["student"]
+    shares = f"on {_share(numbers['at_label'])} of the rows, and would {{}}on {_share(numbers['at_permuted'])}"
+    if not (numbers["teacher"] or numbers["student"]):
+        said = (
+            f"Student and teacher agree {shares.format('')} if the columns of one of them were in another order: do both "
+            "number the classes alike?"
+        )
+    elif both:
+        said = (
+            f"The teacher is right {shares.format('be ')} if its columns were in another order; the student's, too, would fit "
+            "the labels better in another order: do labels and columns number the classes alike?"
+        )
+    else:
+        said = (
+            f"The {first} is right {shares.format('be ')} if its columns were in another order: do its columns number the "
+            "classes as the labels do?"
+        )
+    said += " Column k of both networks and label k have to be one class."
+    return said + (" If the columns are right, is row i of both networks the same input?" if numbers["order"] else "")
 
 
 def _guesses(numbers: Mapping[str, float]) -> str:
@@ -256,7 +349,7 @@ def _order(numbers: Mapping[str, float]) -> str:
     return (
         f"Student and teacher agree on {_share(numbers['agreement'])} of the rows, no more often than by chance "
         f"({_share(numbers['chance'])}), though they predict each class about equally often: is row i of both the same input? "
-        "If not, pass inputs_paired=False."
+        "If not, bring the rows of both into one order. If it is, do both number the classes alike?"
     )
 
 
@@ -285,7 +378,7 @@ def _floored(numbers: Mapping[str, float]) -> str:
 # What each finding is computed from, and its words.
 KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float]], str]]] = {
     "shifted labels": (("shift", "at_label", "at_shifted"), _shifted),
-    "permuted classes": (("at_label", "at_permuted"), _permuted),
+    "permuted classes": (("at_label", "at_permuted", "teacher", "student", "order"), _permuted),
     "teacher guesses": (("accuracy", "chance"), _guesses),
     "other order": (("agreement", "chance", "apart"), _order),
     "repeated rows": (("repeats", "rows"), _repeated),

@@ -17,6 +17,10 @@ FLOOR = 2.0**-52
 _ROUNDED = 2.0**-22
 # Sums that are nearer to 1 than this in all rows are no accident: probabilities, perhaps printed with two digits.
 _NEAR = 0.02
+# Sums of scaled probabilities are one number up to rounding, from three rows on; up to this where eight or more rows agree.
+_EXACT, _ROUGH, _FEW, _MANY = 1e-5, 1e-3, 3, 8
+# Units that shares may be printed in.
+_UNITS = (1.0, 0.1, 0.01, 0.001)
 
 
 def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Float64, str]:
@@ -34,8 +38,10 @@ def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Float6
     """
     array = to_numpy(value, name)
     _refuse_logarithms_of_zero(array, name)
-    _refuse_sequences(array, name)
+    refuse_sequences(array, name)
     single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
+    if not single and array.ndim == 2 and are_probabilities(array):
+        _refuse_half_probabilities(array, _as_probabilities(name))
     logits = real_array(array.reshape(-1, 1) if single else array, name, 2)
     if single:
         _check_column(logits[:, 0], name, verified)
@@ -45,14 +51,66 @@ def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Float6
             f"{name} are probabilities: each row is ≥ 0 and sums to 1; pass them as {_as_probabilities(name)}. If they are "
             "logits, pass logits − 1: a number that is added to a whole row changes no prediction"
         )
+    if not verified and (total := common_sum(logits)) is not None:
+        raise InputError(
+            f"{name} has rows ≥ 0 that all sum to {total:.6g}, as counts, votes and percentages do; divide each row by its sum "
+            f"and pass the probabilities as {_as_probabilities(name)}. If they are logits, pass logits − 1: a number that is "
+            "added to a whole row changes no prediction"
+        )
+    if not verified and _are_decimal_logarithms(logits):
+        raise InputError(
+            f"{name} are logarithms of probabilities to base 10: 10**x sums to 1 in each row; multiply them by ln 10, "
+            "np.log(10), to make them logits"
+        )
     return logits, ""
 
 
-def are_probabilities(rows: Float64) -> bool:
+def are_probabilities(rows: NDArray[Any]) -> bool:
     """Whether all entries of an n × K array are in [0, 1] and every row sums to 1, roughly; printed digits suffice."""
     if rows.shape[1] < 2 or not len(rows) or rows.min() < 0 or rows.max() > 1 + _NEAR:
         return False
-    return bool((np.abs(rows.sum(axis=1) - 1.0) <= _NEAR).all())
+    return bool((np.abs(rows.sum(axis=1, dtype=np.float64) - 1.0) <= _NEAR).all())
+
+
+def common_sum(rows: Float64) -> float | None:
+    """The positive number that all rows ≥ 0 of an n × K array sum to, up to rounding; None if there is none.
+
+    Rows with one entry above zero, and rows that are all the same, may have been made for logits, and count as none.
+    """
+    if rows.shape[1] < 2 or len(rows) < _FEW or rows.min() < 0 or (rows == rows[0]).all():
+        return None
+    sums = rows.sum(axis=1)
+    total = float(np.median(sums))
+    if total <= 0 or ((rows > 0).sum(axis=1) <= 1).all():
+        return None
+    off = float(np.abs(sums / total - 1).max())
+    tolerance = _EXACT
+    if len(rows) >= _MANY:
+        unit = next((each for each in _UNITS if _are_multiples(rows, each)), 0.0)
+        tolerance = max(_ROUGH, min(_NEAR, unit * rows.shape[1] / (2 * total)))
+    return total if off <= tolerance else None
+
+
+def _are_multiples(rows: Float64, unit: float) -> bool:
+    multiples = rows / unit
+    return bool((np.abs(multiples - np.round(multiples)) <= 1e-6 * np.maximum(1.0, multiples)).all())
+
+
+def _are_decimal_logarithms(rows: Float64) -> bool:
+    """Whether 10 to the power of every row sums to 1, and e to its power does not.
+
+    What misses 1 is compared with what the largest entry leaves for the others: rows that are nearly certain show nothing.
+    """
+    if rows.shape[1] < 2 or len(rows) < _FEW or rows.max() > 0:
+        return False
+
+    def are_logarithms(base: float) -> bool:
+        powers = base**rows
+        left = 1.0 - powers.max(axis=1)
+        off = np.abs(powers.sum(axis=1) - 1.0)
+        return bool((off <= _NEAR * left + _EXACT).all() and (left > _NEAR).sum() >= _FEW)
+
+    return are_logarithms(10.0) and not are_logarithms(math.e)
 
 
 def column_kind(column: Float64) -> Literal["classes", "probabilities", "logits"]:
@@ -69,7 +127,8 @@ def probability_matrix(value: Any, name: str) -> Float64:
         InputError: entries outside [0, 1], or a row that does not sum to 1 within float32 rounding.
     """
     array = to_numpy(value, name)
-    _refuse_sequences(array, name)
+    refuse_sequences(array, name)
+    _refuse_half_probabilities(array, name)
     single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
     rows = real_array(array.reshape(-1, 1) if single else array, name, 2)
     if not rows.size:
@@ -150,12 +209,26 @@ def floor_words(probabilities: Float64, labels: Int64 | None, floor: float, name
     )
 
 
-def _refuse_sequences(array: NDArray[Any], name: str) -> None:
-    if array.ndim == 3:
+def refuse_sequences(array: NDArray[Any], name: str) -> None:
+    """Refuse predictions with more than two axes.
+
+    Raises:
+        InputError: what the axes may be, and who takes them.
+    """
+    if array.ndim > 2:
         raise InputError(
-            f"{name} has shape {array.shape}, as sequences have (n × T × K); pass logits of both networks to "
-            "Pair.from_tokens(teacher_logits, student_logits, labels, mask=…): positions of one input are a group. Flattened "
-            "rows without groups make intervals too narrow. Several models are averaged first: np.mean(x, axis=0)"
+            f"{name} has shape {array.shape}. Logits of sequences (n × T × K) go to Pair.from_tokens(teacher, student, labels, "
+            "mask=…), those of images (n × K × H × W) too, after np.moveaxis(x, 1, -1): rows of one sequence are not "
+            "independent, and without groups intervals would be too narrow. Average several teachers first: np.mean(x, axis=0)"
+        )
+
+
+def _refuse_half_probabilities(array: NDArray[Any], name: str) -> None:
+    if array.dtype == np.float16:
+        whole = " and divide each row by its sum" if array.ndim == 2 and array.shape[1] > 1 else ""
+        raise InputError(
+            f"{name} is float16, too coarse to certify; take the softmax in float32. Where only these probabilities are left, "
+            f"convert them to float64{whole}"
         )
 
 

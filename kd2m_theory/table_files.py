@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kd2m_theory.arrays import IGNORED
 from kd2m_theory.errors import InputError, PairFileError, require
 from kd2m_theory.files import read_bytes
 from kd2m_theory.tables import matched
@@ -35,6 +36,7 @@ def read_predictions(path: Path) -> dict[str, Any]:
     labels = columns.get(_LABEL)
     if labels is not None and numeric:
         labels = [int(each) if isinstance(each, str) and _whole(each) else each for each in labels]
+        _check_counting(labels, found["teacher"], path)
     rows = {side: np.column_stack([columns[name] for name in each.values()]) for side, each in found.items()}
     classes: dict[str, tuple[Hashable, ...]] = {
         side: tuple(int(name) if numeric else name for name in each) for side, each in found.items()
@@ -57,10 +59,23 @@ def _whole(word: str) -> bool:
     return word.isascii() and word.removeprefix("-").isdigit() and len(word) < 10
 
 
+def _check_counting(labels: list[Any], classes: Mapping[str, str], path: Path) -> None:
+    """Refuse labels 1…K of columns 0…K−1: a file has no other names for its classes than those of its columns."""
+    k = len(classes)
+    there = {each for each in labels if each != IGNORED}
+    if k > 1 and set(classes) == {str(each) for each in range(k)} and there and there <= set(range(1, k + 1)) and k in there:
+        raise InputError(
+            f"{path.name} has labels 1 to {k} and columns teacher_0 to teacher_{k - 1}; rename the columns to teacher_1 … "
+            f"teacher_{k} and student_1 … student_{k}, or number the labels from 0"
+        )
+
+
 def _check_columns(names: list[Any], path: Path) -> None:
     for name in names:
         if not (name == _LABEL or any(str(name).startswith(f"{side}_") for side in _SIDES)):
-            raise PairFileError(f"{path.name} has a column {str(name)[:40]!r}, which is of no pair; {_SCHEMA}")
+            index = str(name) in ("", "index") or str(name).startswith(("Unnamed: ", "__index_level_"))
+            advice = "it looks like the index of a table: write the file with index=False" if index else _SCHEMA
+            raise PairFileError(f"{path.name} has a column {str(name)[:40]!r}, which is of no pair; {advice}")
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise PairFileError(f"{path.name} has the column {twice[:40]!r} twice")

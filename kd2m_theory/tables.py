@@ -1,17 +1,17 @@
 """Predictions of two models, as arrays or as tables of any library, matched by the names of their columns."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import IGNORED, Float64, real_array, to_numpy
+from kd2m_theory.arrays import IGNORED, Float64, any_array, real_array, to_numpy
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError, require
 from kd2m_theory.labels import check_class_names, check_range, encoded_labels
-from kd2m_theory.predictions import are_probabilities, probability_matrix
+from kd2m_theory.predictions import are_probabilities, common_sum, probability_matrix, refuse_sequences
 
 Kind = Literal["probabilities", "logits"]
 Names = tuple[Hashable, ...]
@@ -25,15 +25,13 @@ class _Side:
         side: "teacher" or "student".
         names: of the columns; None if nobody named them.
         rows: n × K, or one column.
-        kind: what they are.
-        told: whether the user said so.
+        kind: "probabilities" or "logits"; empty until it is known.
     """
 
     side: str
     names: Names | None
     rows: NDArray[Any]
-    kind: str
-    told: bool
+    kind: str = ""
 
     @property
     def argument(self) -> str:
@@ -64,17 +62,24 @@ def matched(
     _check_order({"teacher": teacher, "student": student, "y": y})
     given = None if class_names is None else check_class_names(class_names)
     own = given if class_names_student is None else check_class_names(class_names_student, "class_names_student")
-    first = _side("teacher", teacher, given, kind, "class_names")
-    second = _side("student", student, own, kind, "class_names" if class_names_student is None else "class_names_student")
-    notes = {f"kind of {each.side}": f"{each.kind}, recognised by the rows" for each in (first, second) if not each.told}
+    first = _side("teacher", teacher, given, "class_names", y)
+    second = _side("student", student, own, "class_names" if class_names_student is None else "class_names_student", y)
+    named = first.names is not None and second.names is not None
+    if named and set(first.names or ()) != set(second.names or ()) and other_classes == "refuse":
+        raise InputError(_differences(first, second))
+    if not named and first.classes != second.classes:
+        raise InputError(
+            f"teacher has {first.classes} classes and student {second.classes}; pass class_names and class_names_student, the "
+            "names of the columns of each in order (of scikit-learn models: classes_), so that they can be matched"
+        )
+    first, second = (replace(each, kind=kind or _recognised(each.rows, each.side)) for each in (first, second))
+    notes = {f"kind of {each.side}": f"{each.kind}, recognised by the rows" for each in (first, second) if kind is None}
     if first.names is None or second.names is None:
         names = _unnamed(first, second, notes)
         return _arguments((first.argument, first.rows), (second.argument, second.rows), y, names, notes)
     if set(first.names) == set(second.names):
         rows = _columns(second, first.names)
         return _arguments((first.argument, first.rows), (second.argument, rows), y, first.names, notes)
-    if other_classes == "refuse":
-        raise InputError(_differences(first, second))
     return _common(first, second, y, notes)
 
 
@@ -113,36 +118,64 @@ def named_rows(value: Any, name: str) -> tuple[Names | None, NDArray[Any]]:
     return check_class_names(names, f"columns of {name}"), rows
 
 
-def _side(side: str, value: Any, given: Names | None, kind: str | None, argument: str) -> _Side:
+def _side(side: str, value: Any, given: Names | None, argument: str, y: Any) -> _Side:
     names, rows = named_rows(value, side)
-    found = _Side(side, names, rows, _recognised(rows, side) if kind is None else kind, kind is not None)
+    found = _Side(side, names, rows)
+    refuse_sequences(rows, side)
+    if (rows.ndim == 1 or rows.shape[1] == 1) and rows.dtype.kind in "iub":
+        raise InputError(f"{side} is one column of whole numbers, as predicted classes are; pass predict_proba or logits")
+    _refuse_numbers_of_rows(found, y)
     if given is None:
         return found
     if names is None:
         if len(given) != found.classes:
             raise InputError(f"{argument} has {len(given)} names, and {side} has {found.classes} classes; pass one per column")
-        return _Side(side, given, rows, found.kind, found.told)
+        return replace(found, names=given)
     if set(names) != set(given):
         raise InputError(f"the columns of {side} are {_listed(names)}, and {argument} is {_listed(given)}; rename one of them")
-    return _Side(side, given, _columns(found, given), found.kind, found.told)
+    return replace(found, names=given, rows=rows[:, [names.index(name) for name in given]])
+
+
+def _refuse_numbers_of_rows(side: _Side, y: Any) -> None:
+    """Refuse columns of whole numbers among columns that are not: numbers of the rows, or labels, left in a table.
+
+    Raises:
+        InputError: such a column, and what it looks like.
+    """
+    rows = side.rows
+    if rows.ndim != 2 or rows.shape[1] < 2 or rows.dtype.kind != "f" or len(rows) < 3 or are_probabilities(rows):
+        return
+    whole = np.flatnonzero((rows == np.floor(rows)).all(axis=0))
+    if 2 * len(whole) >= rows.shape[1]:
+        return
+    labels = None if y is None else any_array(y, "y").reshape(-1)
+    for k in whole:
+        is_label = labels is not None and labels.dtype.kind in "biufO" and bool(np.array_equal(labels, rows[:, k]))
+        different = len(np.unique(rows[:, k]))
+        if different < 2 or (different == 2 and not is_label):
+            continue
+        like = "equal y" if is_label else "are all different" if different == len(rows) else f"have {different} values"
+        name = f"column {k}" if side.names is None else f"the column {side.names[k]!r}"
+        raise InputError(
+            f"{side.side} has {name} of whole numbers, which {like}, among columns that are not whole: it is no prediction of "
+            "a class but a number of the row, a group or a label; leave it out"
+        )
 
 
 def _recognised(rows: NDArray[Any], side: str) -> str:
     """What the numbers are, by their rows; whatever is neither is refused where logits are checked.
 
     Raises:
-        InputError: predicted classes, or rows that could be either.
+        InputError: rows that could be either.
     """
-    single = rows.ndim == 1 or (rows.ndim == 2 and rows.shape[1] == 1)
-    if single and rows.dtype.kind in "iub":
-        raise InputError(f"{side} is one column of whole numbers, as predicted classes are; pass predict_proba or logits")
-    if rows.ndim not in (1, 2) or rows.dtype.kind == "b" or rows.dtype == np.float16 or not np.isfinite(rows).all():
+    single = rows.ndim == 1 or rows.shape[1] == 1
+    if rows.dtype.kind == "b" or not np.isfinite(rows).all():
         return "logits"
     if single:
         return "probabilities" if rows.size and rows.min() >= 0 and rows.max() <= 1 else "logits"
     if are_probabilities(rows.astype(np.float64)):
         return "probabilities"
-    if rows.size and rows.min() >= 0 and rows.max() <= 1:
+    if rows.size and rows.min() >= 0 and rows.max() <= 1 and common_sum(rows.astype(np.float64)) is None:
         raise InputError(
             f"{side} has values in [0, 1] and rows that do not sum to 1, as scores of one class against the rest have; divide "
             "each row by its sum to make them probabilities, or pass kind='logits' if they are logits"
@@ -162,11 +195,6 @@ def _columns(side: _Side, names: Names) -> NDArray[Any]:
 
 
 def _unnamed(first: _Side, second: _Side, notes: dict[str, str]) -> Names | None:
-    if first.classes != second.classes:
-        raise InputError(
-            f"teacher has {first.classes} classes and student {second.classes}; pass class_names and class_names_student, the "
-            "names of the columns of each in order (of scikit-learn models: classes_), so that they can be matched"
-        )
     for named, other in ((first, second), (second, first)):
         if named.names is not None:
             notes["columns"] = f"those of the {other.side} have no names and were taken in the order of the {named.side}'s"
@@ -186,7 +214,7 @@ def _common(first: _Side, second: _Side, y: Any, notes: dict[str, str]) -> dict[
         if side.rows.ndim == 1 or side.rows.shape[1] == 1:
             raise InputError(f"{side.side} has one column; pass those of all of its classes")
         values = side.rows if side.kind == "logits" else probability_matrix(side.rows, side.argument)
-        kept, likely = _columns(_with(side, values), names), _columns(_with(side, _likely(side, values)), names)
+        kept, likely = _columns(replace(side, rows=values), names), _columns(replace(side, rows=_likely(side, values)), names)
         mass = likely.sum(axis=1)
         if side.kind == "probabilities":
             none = mass == 0
@@ -213,10 +241,6 @@ def _common(first: _Side, second: _Side, y: Any, notes: dict[str, str]) -> dict[
     return _arguments(sides[0], sides[1], None, names, notes)
 
 
-def _with(side: _Side, rows: NDArray[Any]) -> _Side:
-    return _Side(side.side, side.names, rows, side.kind, side.told)
-
-
 def _likely(side: _Side, values: NDArray[Any]) -> Float64:
     if side.kind == "probabilities":
         return values
@@ -241,12 +265,33 @@ def _differences(first: _Side, second: _Side) -> str:
         if set(other.names or ()) - set(side.names or ())
     ]
     common = len(set(first.names) & set(second.names))
+    for side, other in ((first, second), (second, first)):
+        more = [name for name in side.names or () if name not in (other.names or ())]
+        if len(more) == 0 or common < 2:
+            continue
+        if not are_probabilities(side.rows) and _sum_to_one(side, other.names or ()):
+            return (
+                f"{side.side} has columns that {other.side} lacks, {_listed(more)}, and its rows sum to 1 without them: they "
+                "are of no class; leave them out"
+            )
+        shares = other.rows.min(initial=0) >= 0 and other.rows.max(initial=0) <= 1
+        if shares and are_probabilities(side.rows) and not are_probabilities(other.rows):
+            return (
+                f"the {other.side} lacks {_listed(more)}, and its rows do not sum to 1; add its columns of these classes. If "
+                "it does not know them, divide its rows by their sums first, and compare the common classes with "
+                "Pair.from_predictions(…, other_classes='drop')"
+            )
     advice = (
-        f"rename columns, or compare the {common} common classes with other_classes='drop'"
+        f"rename columns, or compare the {common} common classes with Pair.from_predictions(…, other_classes='drop')"
         if common >= 2
         else f"{common or 'no'} class{'es are' if common == 0 else ' is'} common, and two are needed: rename the columns"
     )
     return f"teacher and student have other classes: {' and '.join(lacking)}; {advice}"
+
+
+def _sum_to_one(side: _Side, names: Sequence[Hashable]) -> bool:
+    """Whether the columns of these names alone are probabilities."""
+    return side.names is not None and are_probabilities(side.rows[:, [k for k, each in enumerate(side.names) if each in names]])
 
 
 def _listed(names: Sequence[Hashable], most: int = 5) -> str:

@@ -10,7 +10,10 @@ import typer
 from kd2m_theory.commands.audit_outputs import check_outputs, finish
 from kd2m_theory.terminal import watched
 
-_KNOWN = "at most 0.3 or 0.2:0.3 on these inputs, population:0.3, a labelled pair (.npz, .safetensors), or a .json {class: …}."
+_KNOWN = (
+    "at most 0.3 or 0.2:0.3 on these inputs, population:0.3, a labelled pair (.safetensors, .npz, .csv, .parquet), or a .json "
+    "{class: …}."
+)
 
 
 def audit(
@@ -86,12 +89,12 @@ def _known(words: str | None, option: str) -> Any:
     from kd2m_theory.bounds import Known
     from kd2m_theory.errors import InputError
     from kd2m_theory.files import read_json
-    from kd2m_theory.pair import Pair
+    from kd2m_theory.pair import PAIRS, Pair
 
     if words is None:
         return None
     path = Path(words)
-    if path.suffix in (".npz", ".safetensors"):
+    if path.suffix in PAIRS:
         return Pair.load(path)
     rest = words.removeprefix("population:")
     if rest.endswith(".json"):
@@ -102,7 +105,7 @@ def _known(words: str | None, option: str) -> Any:
             ends = [float(each) for each in rest.split(":")]
         except ValueError:
             raise InputError(
-                f"--{option} is {words!r}; give a number, low:high, population:number, or a file (.npz, .safetensors, .json)"
+                f"--{option} is {words!r}; give a number, low:high, population:number, or a file ({', '.join(PAIRS)}, .json)"
             ) from None
         value = ends[0] if len(ends) == 1 else ends
     return value if words == rest else Known(value, about="population")

@@ -176,6 +176,11 @@ class TestTokens:
             ({"logits_student": logits[0, :3]}, "same positions and classes"),
             ({"logits_teacher": logits[0, 0], "logits_student": logits[0, 0]}, "sequences × positions × classes"),
             ({"labels": np.zeros((4, 5), int)}, "a class for each of the 4 × 6 positions"),
+            (
+                dict.fromkeys(("logits_teacher", "logits_student"), logits[0].reshape(4, 7, 3, 2))
+                | {"labels": np.zeros((4, 3, 2), int)},
+                r"labels has shape \(4, 3, 2\); .* Classes are the last axis of logits: .*np\.moveaxis\(logits, 1, -1\)",
+            ),
             ({"mask": np.ones((4, 7))}, "give 0 or 1 for each of the 4 × 6 positions"),
             ({"mask": np.full((4, 6), 2)}, "give 0 or 1"),
             ({"mask": np.eye(4, 6)[[0, 0, 0, 0]] * np.eye(4)[0][:, None]}, "fewer than two sequences"),

@@ -109,6 +109,7 @@ KNOWN = {
     "known.json": {"value": {"0": [0.0, 0.8], "2": [0.1, 0.9]}, "about": "sample"},
     "population:known.json": {"value": {"0": [0.0, 0.8], "2": [0.1, 0.9]}, "about": "population"},
     "good.safetensors": {"samples": 40},
+    "known.csv": {"samples": 40},
 }
 
 
@@ -116,6 +117,10 @@ KNOWN = {
 def test_what_is_known_of_the_teacher_is_a_number_an_interval_or_a_file(words, folder, monkeypatch, capsys):
     pair(labels=None).save("unlabelled.safetensors")
     (folder / "known.json").write_text('{"2": [0.1, 0.9], "0": 0.8}', encoding="utf-8")
+    head = [f"{side}_{k}" for side in ("teacher", "student") for k in range(3)]
+    logits = np.random.default_rng(0).normal(size=(40, 6))
+    lines = [",".join(map(str, (*row, k % 3))) for k, row in enumerate(logits.tolist())]
+    (folder / "known.csv").write_text("\n".join([",".join([*head, "label"]), *lines]), encoding="utf-8")
     status, _, _ = kd2m(
         monkeypatch, capsys, "audit", "unlabelled.safetensors", "--teacher-error", words, "--json", "report.json"
     )
@@ -152,7 +157,7 @@ def test_unlabelled_pairs_are_audited(folder, monkeypatch, capsys):
 BAD = {
     "missing file": (["audit", "absent.npz"], "there is no file absent.npz"),
     "foreign file": (["audit", "foreign.safetensors"], "not a whole safetensors file"),
-    "NaN": (["audit", "nan.npz"], "features_teacher holds 2 NaN or infinite values in rows 1, 3; remove those rows"),
+    "NaN": (["audit", "nan.npz"], "features_teacher holds 2 NaN or infinite values in rows 1, 3, 2 of"),
     "labels outside": (["audit", "labels.npz"], "labels has 1 value outside 0..2"),
     "float16": (["audit", "half.npz"], "features_teacher is float16"),
     "one sample": (["audit", "one.npz"], "features_teacher has 1 sample; a pair needs at least two"),

@@ -35,7 +35,10 @@ def changed(name, *index, value):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (changed("features_student", 2, 1, value=np.nan), "features_student holds 1 NaN or infinite value in row 2; remove"),
+        (
+            changed("features_student", 2, 1, value=np.nan),
+            "features_student holds 1 NaN or infinite value in row 2, 1 of 6 rows: did a network diverge",
+        ),
         (changed("head_weight", 0, 0, value=np.inf), "head_weight holds 1 NaN or infinite value in row 0"),
         ({"features_teacher": GOOD["features_teacher"].astype(np.float16)}, "features_teacher is float16, too coarse"),
         ({"features_teacher": GOOD["features_teacher"][:5]}, "numbers of samples disagree: features_teacher 5, features_st"),

@@ -40,9 +40,38 @@ MISTAKES = {
         "permuted classes",
         "The teacher is right on 0 % of the rows, and would be on 100 %",
     ),
+    "the student's columns rotated": (
+        {"logits_student": STUDENT[:, [1, 2, 3, 0, 4]]},
+        "permuted classes",
+        r"The student is right on .* would be on 9\d.* do its columns .* If the columns are right, is row i of both",
+    ),
+    "two of the student's columns": (
+        {"logits_student": STUDENT[:, [1, 0, 2, 3, 4]]},
+        "permuted classes",
+        r"The student is right on 5\d.* would be on 9\d.* have to be one class\.$",
+    ),
+    "two columns without labels": (
+        {"logits_student": STUDENT[:, [1, 0, 2, 3, 4]], "labels": None},
+        "permuted classes",
+        "if the columns of one of them were in another order",
+    ),
+    "the student of other inputs": (
+        {"logits_student": STUDENT[SHUFFLED][:, ::-1], "labels_student": LABELS[SHUFFLED], "inputs_paired": False},
+        "permuted classes",
+        "The student is right on",
+    ),
+    "the teacher's columns rotated": (
+        {"logits_teacher": TEACHER[:, [1, 2, 3, 4, 0]]},
+        "permuted classes",
+        "The teacher is right on .* do its columns number the classes as the labels do",
+    ),
     "labels of another file": ({"labels": LABELS[SHUFFLED]}, "teacher guesses", "no more often than by chance"),
     "student of another file": ({"logits_student": STUDENT[SHUFFLED]}, "other order", "is row i of both the same input"),
-    "without labels": ({"logits_student": STUDENT[SHUFFLED], "labels": None}, "other order", "pass inputs_paired=False"),
+    "without labels": (
+        {"logits_student": STUDENT[SHUFFLED], "labels": None},
+        "other order",
+        "do both number the classes alike",
+    ),
     "repeated rows": (
         {"labels": LABELS[AGAIN], "logits_teacher": TEACHER[AGAIN], "logits_student": STUDENT[AGAIN]},
         "repeated rows",
@@ -73,6 +102,30 @@ def test_each_mistake_is_named(case):
     (named,) = (each for each in found if each.key == key)
     assert set(named.numbers) == set(KINDS[key][0])
     assert re.search(words, named.sentence)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.5])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_sign_of_a_binary_student_is_asked_about(share, labelled):
+    rng = np.random.default_rng(4)
+    labels = (rng.uniform(size=N) < share).astype(int)
+    teacher, student = (size * (labels - 0.5) + rng.normal(size=N) for size in (4, 3))
+    for sign in (1, -1):
+        made = Pair.from_predictions(teacher, sign * student, labels if labelled else None)
+        assert [each.key for each in findings(made)] == ([] if sign > 0 else ["permuted classes"])
+
+
+def test_a_few_columns_of_many_classes_are_found():
+    """Two of 60 columns, and a student that never names some classes: that is no exchange."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(60, size=3000)
+    teacher = rng.normal(size=(3000, 60)) + 6 * np.eye(60)[labels]
+    order = np.r_[1, 0, 2:60]
+    assert [each.key for each in findings(Pair.from_predictions(teacher, teacher[:, order] / 2, labels))] == [
+        "permuted classes"
+    ]
+    without = teacher - 20.0 * (np.arange(60) < 20)
+    assert findings(Pair.from_predictions(teacher, without, labels)) == ()
 
 
 def test_a_warning_stands_beside_the_verdict_everywhere(tmp_path):

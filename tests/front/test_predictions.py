@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from kd2m_theory import InputError, Pair, audit
 
@@ -162,6 +163,50 @@ def test_probabilities_are_refused_as_logits(side, rows):
     assert np.allclose(softmax(pair(**{f"logits_{side}": rows - 1}).__getattribute__(f"logits_{side}")), softmax(rows))
 
 
+SCALED = {
+    "percent": (100 * softmax(TEACHER), "sum to 100, .*divide each row by its sum"),
+    "float32 percent": ((100 * softmax(TEACHER)).astype(np.float32), "sum to 100, .*divide each row by its sum"),
+    "whole percent": ((100 * softmax(TEACHER)).round(), "divide each row by its sum"),
+    "counts": ((1000 * softmax(TEACHER)).round(), "sum to 1000, .*divide each row by its sum"),
+    "votes": (RNG.multinomial(7, [0.2, 0.3, 0.5], N), "sum to 7, .*divide each row by its sum"),
+    "three rows": (50 * softmax(TEACHER[:3]), "sum to 50"),
+    "base 10": (np.log10(softmax(TEACHER)), "logarithms of probabilities to base 10.*multiply them by ln 10"),
+    "float32 of base 10": (np.log10(softmax(TEACHER)).astype(np.float32), "to base 10"),
+}
+
+
+@pytest.mark.parametrize("case", SCALED)
+def test_scaled_probabilities_and_other_logarithms_are_refused_as_logits(case):
+    rows, message = SCALED[case]
+    rest = {"labels": LABELS[: len(rows)], "logits_student": STUDENT[: len(rows)]}
+    with pytest.raises(InputError, match=message):
+        Pair(logits_teacher=rows, **rest)
+    with pytest.raises(InputError, match=message):
+        Pair.from_predictions(rows, STUDENT[: len(rows)], rest["labels"])
+    if "10" in message and "base" in message:
+        assert np.allclose(softmax(Pair(logits_teacher=rows * np.log(10), **rest).logits_teacher), softmax(TEACHER), atol=1e-6)
+    else:
+        shares = rows / rows.sum(axis=1, keepdims=True, dtype=float)
+        assert np.allclose(np.exp(Pair(probabilities_teacher=shares, **rest).logits_teacher), shares, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n", "classes"), [(2, 2), (3, 2), (8, 2), (300, 2), (2, 10), (3, 10), (300, 10), (3, 1000), (20, 1000)]
+)
+def test_honest_logits_have_no_common_sum(n, classes):
+    """Outputs of ReLU, natural logarithms from vague to certain, a class of reference at zero, one-hot and constant rows."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(size=(n, classes)) * (0.1, 1, 5, 20)[seed]
+        logs = z - z.max(axis=1, keepdims=True)
+        logs -= np.log(np.exp(logs).sum(axis=1, keepdims=True))
+        reference = np.minimum(z, 0) - rng.uniform(0, 12)
+        reference[:, 0] = 0
+        hot = 9.0 * np.eye(classes)[rng.integers(classes, size=n)]
+        for rows in (np.maximum(z, 0), np.round(np.maximum(z, 0)) + 1, logs, reference, hot, np.full((n, classes), 3.0)):
+            assert Pair(logits_teacher=rows, logits_student=z).n == n
+
+
 @pytest.mark.parametrize("shape", [(N,), (N, 1)])
 def test_one_column_of_a_binary_classifier(shape):
     z, labels = RNG.normal(size=N), LABELS % 2
@@ -187,22 +232,28 @@ def test_the_head_of_a_sigmoid_is_a_head_of_two_classes():
     [
         ({"logits_teacher": LABELS % 2}, "one column of whole numbers, as predicted classes are; cross-entropy needs at least two logits"),
         ({"logits_teacher": RNG.uniform(size=N)}, r"one column of values in \[0, 1\], .*probabilities_teacher"),
-        ({"logits_teacher": RNG.normal(size=(N, 5, 7))}, r"shape \(40, 5, 7\), as sequences have .*Pair.from_tokens\("),
-        ({"logits_teacher": None, "probabilities_teacher": np.full((N, 2, 3), 1 / 3)}, r"shape \(40, 2, 3\), as sequences have"),
+        ({"logits_teacher": RNG.normal(size=(N, 5, 7))}, r"shape \(40, 5, 7\).*Pair\.from_tokens\(.*mask=….*np\.moveaxis\(x, 1, -1\).*too narrow"),
+        ({"logits_teacher": None, "probabilities_teacher": np.full((N, 2, 3), 1 / 3)}, r"shape \(40, 2, 3\).*Pair\.from_tokens"),
         ({"probabilities_teacher": softmax(TEACHER)}, "logits_teacher and probabilities_teacher are both given"),
         ({"logits_teacher": None, "probabilities_teacher": TEACHER}, "which is no probability; pass logits as logits_teacher"),
         ({"logits_teacher": None, "probabilities_teacher": softmax(TEACHER).round(2)}, "not to 1; if they were printed"),
         ({"logits_teacher": None, "probabilities_teacher": softmax(TEACHER)[:, :2]}, r"not to 1; .*if classes are missing"),
         ({"logits_teacher": None, "probabilities_teacher": LABELS % 2}, "pass the probability of class 1"),
         ({"logits_teacher": None, "probabilities_teacher": 1.5 * np.ones(N)}, "has 1.5 in row 0, which is no probability"),
-        ({"logits_teacher": None, "probabilities_teacher": softmax(TEACHER).astype(np.float16)}, "float16, too coarse"),
+        ({"logits_teacher": None, "probabilities_teacher": softmax(TEACHER).astype(np.float16)}, "probabilities_teacher is float16, too coarse .*divide each row by its sum"),
+        ({"logits_teacher": softmax(TEACHER).astype(np.float16)}, "probabilities_teacher is float16, too coarse .*divide each row by its sum"),
+        ({"logits_teacher": RNG.normal(size=(N, 3)).astype(np.float16)}, "logits_teacher is float16, too coarse to certify; extract"),
         (
             {"features_teacher": TEACHER, "features_student": TEACHER, "head_weight": np.eye(3), "logits_teacher": None, "probabilities_teacher": softmax(TEACHER)},
             "probabilities_teacher and head_weight are both given",
         ),
         ({"probability_floor": 0.0}, r"probability_floor is 0\.0; choose a number"),
         ({"probability_floor": True}, "probability_floor is True"),
-        ({"logits_teacher": RNG.normal(size=N)}, "numbers of classes disagree: logits_teacher 2, logits_student 3"),
+        ({"logits_teacher": RNG.normal(size=N)}, r"disagree: logits_teacher 2 \(one output, taken as .*\), logits_student 3$"),
+        ({"logits_teacher": None, "probabilities_teacher": RNG.uniform(size=(N, 1))}, r"disagree: logits_teacher 2 \(one output"),
+        ({"logits_teacher": RNG.normal(size=N), "logits_student": RNG.normal(size=N)}, r"outside 0\.\.1, first 2 in row 2; the networks have one output"),
+        ({"logits_teacher": LogisticRegression()}, r"logits_teacher is a model \(LogisticRegression\); .*model\.predict_proba\(x\)"),
+        ({"logits_teacher": torch.nn.Linear(2, 3)}, r"logits_teacher is a model \(Linear\); .*Pair\.from_models"),
     ],
 )  # fmt: skip
 def test_what_is_no_prediction_is_refused_with_what_to_do(changes, message):

@@ -104,9 +104,7 @@ def test_common_classes_are_conditional_predictions():
     wide = np.column_stack([0.8 * STUDENT, np.full(N, 0.2)])
     other = {"class_names": NAMES, "class_names_student": [*NAMES[1:], "horse", "cat"]}
     student = wide[:, [1, 2, 3, 0]]
-    with pytest.raises(
-        InputError, match="the teacher lacks horse; rename columns, or compare the 3 common classes with other_cl"
-    ):
+    with pytest.raises(InputError, match="the teacher lacks horse; rename columns, or compare the 3 common classes with Pair"):
         Pair.from_predictions(TEACHER, student, WORDS, **other)
     words = np.where(np.arange(N) < 5, "horse", WORDS)
     found = Pair.from_predictions(TEACHER, student, words, other_classes="drop", **other)
@@ -139,7 +137,8 @@ def frame(rows, index=None, names=NAMES):
         ((TEACHER, STUDENT), {"other_classes": "zero"}, "other_classes is 'zero'; choose one of 'refuse', 'drop'"),
         ((LABELS, STUDENT), {}, "teacher is one column of whole numbers, as predicted classes are; pass predict_proba or logits"),
         ((frame(TEACHER, names=["cat", "cat", "dog"]), STUDENT), {}, "columns of teacher has 'cat' twice"),
-        ((TEACHER, 0.9 * STUDENT), {}, r"student has values in \[0, 1\] and rows that do not sum to 1, .*kind='logits'"),
+        ((TEACHER, RNG.uniform(size=(N, 3))), {}, r"student has values in \[0, 1\] and rows that do not sum to 1, .*kind='logits'"),
+        (([TEACHER, TEACHER], STUDENT), {}, r"teacher has shape \(2, 30, 3\).*np\.mean\(x, axis=0\)"),
         ((TEACHER, STUDENT[:9]), {}, "numbers of samples disagree"),
     ],
 )  # fmt: skip
@@ -147,6 +146,60 @@ def test_what_cannot_be_matched_is_refused_with_what_to_do(arguments, more, mess
     with pytest.raises(InputError, match=message) as caught:
         Pair.from_predictions(*arguments, **more)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", KINDS)
+@pytest.mark.parametrize("rows", [TEACHER, np.log(TEACHER)])
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (np.arange(N)[::-1], "which are all different"),
+        (np.arange(N) // 4, "which have 8 values"),
+        (LABELS, "which equal y"),
+        (LABELS > 0, None),
+    ],
+)
+def test_numbers_of_rows_and_labels_are_no_classes(make, rows, extra, message):
+    """Left in both tables, or in one of them."""
+    wide = np.column_stack([rows, extra]).astype(float)
+    with_it, without = KINDS[make](wide, [*NAMES, "id"]), KINDS[make](rows, NAMES)
+    y = LABELS if message else LABELS > 0
+    for teacher, student in ((with_it, with_it), (with_it, without), (without, with_it)):
+        for more in ({}, {"other_classes": "drop"}):
+            with pytest.raises(InputError, match=message or "which equal y") as caught:
+                Pair.from_predictions(teacher, student, y, **more)
+            assert str(caught.value).count("column 3" if make == "array" else "the column 'id'") == 1
+
+
+def test_columns_that_are_not_whole_or_not_few_are_classes():
+    whole = np.column_stack([np.zeros(N), np.arange(N) % 7, RNG.integers(9, size=N)]).astype(float)
+    reference = np.column_stack([np.zeros(N), np.log(TEACHER)])
+    never = np.column_stack([TEACHER, np.zeros(N)])
+    for rows in (whole, reference, np.round(4 * np.log(TEACHER)), never):
+        assert Pair.from_predictions(rows, rows - 0.25).classes == rows.shape[1]
+
+
+def test_a_class_that_the_student_lacks_is_named(tmp_path):
+    """Not taken for scores, not for logits; columns of no class are told from classes."""
+    student = frame(STUDENT[:, :2], names=NAMES[:2])
+    lacks = "the student lacks dog, and its rows do not sum to 1; add its columns"
+    with pytest.raises(InputError, match=lacks):
+        Pair.from_predictions(frame(TEACHER), student, WORDS)
+    whole = frame(TEACHER, names=[f"teacher_{name}" for name in NAMES])
+    whole.join(student.add_prefix("student_")).to_csv(tmp_path / "pair.csv", index=False)
+    with pytest.raises(InputError, match=lacks):
+        Pair.load(tmp_path / "pair.csv")
+    with pytest.raises(InputError, match="teacher has 3 classes and student 2"):
+        Pair.from_predictions(TEACHER, STUDENT[:, :2], LABELS)
+    for margin in (STUDENT.max(axis=1), RNG.normal(size=N)):
+        with pytest.raises(InputError, match=r"columns that student lacks, margin, .* leave them out"):
+            Pair.from_predictions(frame(TEACHER).assign(margin=margin), frame(STUDENT), WORDS)
+
+
+def test_groups_are_those_of_the_pair():
+    groups = np.arange(N) // 3
+    made = Pair.from_predictions(TEACHER, STUDENT, np.where(LABELS, LABELS, -100), groups=groups)
+    assert made.groups.tolist() == groups[LABELS > 0].tolist()
 
 
 def written(path, label=True, names=NAMES, labels=WORDS, teacher=TEACHER, student=STUDENT[:, ORDER]):
@@ -182,6 +235,8 @@ BAD = {
     "empty": (b"", "has 0 columns; separate them with commas"),
     "semicolons": (HEADER.replace(",", ";"), "has 1 column; separate"),
     "another column": ("id," + HEADER + "1," + ROW, "has a column 'id', which is of no pair; columns are teacher_<class>"),
+    "an index": ("," + HEADER + "1," + ROW, "has a column '', .*write the file with index=False"),
+    "labels from 1": (HEADER.replace("_a", "_0").replace("_b", "_1") + ROW.replace(",a", ",1") + ROW.replace(",a", ",2"), "rename the columns to teacher_1 … teacher_2 and student_1"),
     "twice": ("teacher_a," + HEADER, "has the column 'teacher_a' twice"),
     "no student": ("teacher_a,teacher_b\n1,2\n", "has no column student_<class>"),
     "a short line": (HEADER + ROW + "1,2\n", "has 2 cells in line 3, and 5 columns"),
@@ -240,6 +295,15 @@ def test_an_npz_has_probabilities_and_names_too(tmp_path):
     path = tmp_path / "pair.npz"
     np.savez(path, probabilities_teacher=TEACHER, probabilities_student=STUDENT, labels=WORDS, class_names=np.array(NAMES))
     same(Pair.load(path), PLAIN)
+
+
+def test_the_names_of_an_npz_are_all_listed(tmp_path):
+    path = tmp_path / "pair.npz"
+    np.savez(path, teacher=TEACHER)
+    with pytest.raises(PairFileError, match="holds teacher, which no pair has") as caught:
+        Pair.load(path)
+    for name in ("logits_teacher", "probabilities_teacher", "probabilities_student", "class_names", "inputs_paired"):
+        assert name in str(caught.value)
 
 
 def test_arrays_and_csv_need_no_pandas_and_no_arrow(tmp_path):
