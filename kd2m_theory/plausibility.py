@@ -366,7 +366,7 @@ def _same(numbers: Mapping[str, float]) -> str:
 
 def _floored(numbers: Mapping[str, float]) -> str:
     who = "student" if numbers["student"] else "teacher"
-    added = numbers["nats"] * numbers["hits"] / numbers["rows"]
+    added = numbers["nats"] * numbers["hits"] / max(1.0, numbers["rows"])
     return (
         f"The {who} gives the true class of {numbers['hits']:,.0f} of {numbers['rows']:,.0f} rows the least probability that "
         f"there is, which counts {number(numbers['nats'], 3)} nats each by the floor that was chosen: {number(added, 3)} of "

@@ -11,7 +11,7 @@ import yaml
 from kd2m_theory import Pair, __version__, audit
 
 ROOT = Path(__file__).parents[2]
-PAIR = {"logits_teacher": [[0.0, 1.0], [1.0, 0.0]], "logits_student": [[0.0, 2.0], [1.0, 0.0]]}
+PAIR = {"logits_teacher": [[0.0, 2.0], [3.0, 0.0]], "logits_student": [[0.0, 2.0], [2.0, 0.0]]}
 
 
 def test_the_command_says_its_version(command):

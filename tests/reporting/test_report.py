@@ -219,7 +219,9 @@ ENDS = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
 KNOWN = st.builds(lambda n: {"samples": n}, st.integers(2, 2**62)) | st.builds(
     lambda value, about: {"value": value, "about": about},
     ENDS
-    | st.dictionaries(st.integers(0, 99).map(str), ENDS, min_size=1, max_size=3).map(lambda ends: dict(sorted(ends.items()))),
+    | st.dictionaries(st.integers(0, 99).map(str), ENDS, min_size=1, max_size=3).map(
+        lambda ends: dict(sorted(ends.items(), key=lambda each: int(each[0])))
+    ),
     st.sampled_from(["sample", "population"]),
 )
 

@@ -102,7 +102,7 @@ class Cell:
         return next((name for name, misses in self.controls.items() if self.chance(misses) <= level), "nothing")
 
 
-def judge(tally: Tally, laws: Sequence[str] = LAWS) -> Judgement:
+def judge(tally: Tally, laws: Sequence[str] | None = None) -> Judgement:
     """Cells in which a guaranteed claim is wrong more often than δ, and what each cell would have noticed."""
     cells = list(_cells(tally.strata.get(_CELL, {}), tally.strata.get(_MISSED, {})))
     many = [cell for cell in cells if cell.trials >= _LEAST_TRIALS]
@@ -114,7 +114,7 @@ def judge(tally: Tally, laws: Sequence[str] = LAWS) -> Judgement:
     doubts = []
     if len(many) < len(cells) or not cells:
         doubts.append(f"{len(cells) - len(many)} cells have fewer than {_LEAST_TRIALS} trials")
-    blind = [name for name in laws if tried and all(power[c.name] == "nothing" for c in tried if c.about["law"] == name)]
+    blind = [name for name in (LAWS if laws is None else laws) if tried and all(power[c.name] == "nothing" for c in tried if c.about["law"] == name)]
     if blind:
         doubts.append(f"no claim without its radius was caught on {', '.join(blind)}: a wrong one might not be either")
     examples = {failure[_CELL]: failure for failure in reversed(tally.failures)}

@@ -62,7 +62,7 @@ def test_the_risk_row_is_the_linear_program_over_label_kernels(seed):
     low, high = sorted(np.random.default_rng(seed).uniform(least, most, 2))
     for told, interval in ((high, (0.0, high)), ((low, high), (low, high)), ((low, low), (low, low))):
         found = row(RISK, teacher, student, teacher_risk=told)
-        assert (found.lower, found.upper) == pytest.approx(ends(gains, [costs], [interval]), abs=1e-6)
+        assert (found.lower, found.upper) == pytest.approx(ends(gains, [costs], [interval]), abs=2e-5)  # a stated risk has room for float32
     predicted = teacher.argmax(axis=1)
     named = {int(c): float(costs[predicted == c].mean(axis=1).mean()) for c in np.unique(predicted)[:2]}
     cells = [costs * (predicted == c)[:, None] for c in named]
@@ -213,9 +213,9 @@ def test_labels_are_compared_with_what_was_stated():
     for told in (0.99 * risk, (1.01 * risk, 2 * risk)):
         wrong = row(RISK, teacher, student, labels, teacher_risk=told)
         assert not wrong.applicable
-        assert f"the labels say that the teacher's risk on these inputs is {risk:.6g}" in wrong.why
+        assert f"the labels say that the teacher's risk on these inputs is {risk:.8g}" in wrong.why
     assert row(ERROR, teacher, student, labels, teacher_error=(1 / 6, 1 / 6)).holds
-    assert "error rate on these inputs is 0.166667" in row(ERROR, teacher, student, labels, teacher_error=0.1).why
+    assert "error rate on these inputs is 0.16666667" in row(ERROR, teacher, student, labels, teacher_error=0.1).why
     named = int(labels[1])
     assert (
         "where it predicts one of the classes named"
