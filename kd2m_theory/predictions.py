@@ -90,7 +90,10 @@ def common_sum(rows: Float64) -> float | None:
     if len(rows) >= _MANY:
         unit = next((each for each in _UNITS if _are_multiples(rows, each)), 0.0)
         tolerance = max(_ROUGH, min(_NEAR, unit * rows.shape[1] / (2 * spread) if spread else 0.0))
-    return total if off <= tolerance * spread else None
+    if off > tolerance * spread:
+        return None
+    different = np.unique(rows, axis=0)  # repeated rows agree by themselves
+    return total if len(different) == len(rows) else common_sum(different)
 
 
 def _are_multiples(rows: Float64, unit: float) -> bool:
