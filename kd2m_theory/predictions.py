@@ -83,8 +83,8 @@ def common_sum(rows: Float64) -> float | None:
     total = float(np.median(sums))
     if total <= 0 or ((rows > 0).sum(axis=1) <= 1).all():
         return None
-    # An offset of all logits makes sums alike, too: what counts is how far entries are from the least of their row.
-    spread = float(np.median((rows - rows.min(axis=1, keepdims=True)).sum(axis=1)))
+    # An offset of all logits, and rows that are nearly the same, have like sums, too: what counts is how far rows are apart.
+    spread = float(np.median(np.abs(rows - np.median(rows, axis=0)).sum(axis=1)))
     off = float(np.abs(sums - total).max())
     tolerance = _EXACT
     if len(rows) >= _MANY:
