@@ -54,8 +54,8 @@ def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Float6
     if not verified and (total := common_sum(logits)) is not None:
         raise InputError(
             f"{name} has rows ≥ 0 that all sum to {total:.6g}, as counts, votes and percentages do; divide each row by its sum "
-            f"and pass the probabilities as {_as_probabilities(name)}. If they are logits, pass logits − 1: a number that is "
-            "added to a whole row changes no prediction"
+            f"and pass the probabilities as {_as_probabilities(name)}. If they are logits, subtract each row's "
+            "largest: a number that is added to a whole row changes no prediction"
         )
     if not verified and _are_decimal_logarithms(logits):
         raise InputError(
@@ -83,17 +83,22 @@ def common_sum(rows: Float64) -> float | None:
     total = float(np.median(sums))
     if total <= 0 or ((rows > 0).sum(axis=1) <= 1).all():
         return None
-    off = float(np.abs(sums / total - 1).max())
+    # An offset of all logits, and rows that are nearly the same, have like sums, too: what counts is how far rows are apart.
+    spread = float(np.median(np.abs(rows - np.median(rows, axis=0)).sum(axis=1)))
+    off = float(np.abs(sums - total).max())
     tolerance = _EXACT
     if len(rows) >= _MANY:
         unit = next((each for each in _UNITS if _are_multiples(rows, each)), 0.0)
-        tolerance = max(_ROUGH, min(_NEAR, unit * rows.shape[1] / (2 * total)))
-    return total if off <= tolerance else None
+        tolerance = max(_ROUGH, min(_NEAR, unit * rows.shape[1] / (2 * spread) if spread else 0.0))
+    if off > tolerance * spread:
+        return None
+    different = np.unique(rows, axis=0)  # repeated rows agree by themselves
+    return total if len(different) == len(rows) else common_sum(different)
 
 
 def _are_multiples(rows: Float64, unit: float) -> bool:
     multiples = rows / unit
-    return bool((np.abs(multiples - np.round(multiples)) <= 1e-6 * np.maximum(1.0, multiples)).all())
+    return bool((np.abs(multiples - np.round(multiples)) <= np.clip(1e-6 * multiples, 1e-6, 1e-2)).all())
 
 
 def _are_decimal_logarithms(rows: Float64) -> bool:

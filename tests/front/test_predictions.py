@@ -203,7 +203,16 @@ def test_honest_logits_have_no_common_sum(n, classes):
         reference = np.minimum(z, 0) - rng.uniform(0, 12)
         reference[:, 0] = 0
         hot = 9.0 * np.eye(classes)[rng.integers(classes, size=n)]
-        for rows in (np.maximum(z, 0), np.round(np.maximum(z, 0)) + 1, logs, reference, hot, np.full((n, classes), 3.0)):
+        for rows in (
+            np.maximum(z, 0),
+            np.round(np.maximum(z, 0)) + 1,
+            z + 1e6,
+            z + 1e9,
+            logs,
+            reference,
+            hot,
+            np.full((n, classes), 3.0),
+        ):
             assert Pair(logits_teacher=rows, logits_student=z).n == n
 
 
