@@ -114,7 +114,11 @@ def judge(tally: Tally, laws: Sequence[str] | None = None) -> Judgement:
     doubts = []
     if len(many) < len(cells) or not cells:
         doubts.append(f"{len(cells) - len(many)} cells have fewer than {_LEAST_TRIALS} trials")
-    blind = [name for name in (LAWS if laws is None else laws) if tried and all(power[c.name] == "nothing" for c in tried if c.about["law"] == name)]
+    blind = [
+        name
+        for name in (LAWS if laws is None else laws)
+        if tried and all(power[c.name] == "nothing" for c in tried if c.about["law"] == name)
+    ]
     if blind:
         doubts.append(f"no claim without its radius was caught on {', '.join(blind)}: a wrong one might not be either")
     examples = {failure[_CELL]: failure for failure in reversed(tally.failures)}
