@@ -224,7 +224,7 @@ def test_equal_seeds_give_equal_reports():
 
 
 def test_nothing_is_printed_and_no_folder_written(tmp_path):
-    code = "import f\nfrom kd2m_theory.estimators.axioms import check_metric\nassert not check_metric(f.f, axioms=['non_negativity'], examples=10).passed"
+    code = "import f\nfrom kd2m_theory.estimators.axioms import check_metric\nassert not check_metric(f.f, axioms=['non_negativity'], examples=60).passed"
     (tmp_path / "f.py").write_text("def f(x, y):\n    return float(x.mean() - y.mean())\n")
     command = [sys.executable, "-B", "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
