@@ -51,7 +51,7 @@ def encoded_labels(value: Any, n: int, name: str, names: tuple[Hashable, ...] | 
     if names is None or (numeric and (counted or not any(isinstance(each, _NUMBERS) for each in names))):
         if not numeric:
             raise InputError(
-                f"{name} has {_shown(array[0])} in row 0, which is no number; pass class_names, the name of each column in "
+                f"{name} has {_shown(array[0])} in row 0, which is not a number; pass class_names, the name of each column in "
                 "order (of a scikit-learn model: class_names=model.classes_)"
             )
         return class_labels(array, n, name)

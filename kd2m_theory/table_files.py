@@ -119,7 +119,7 @@ def _number(cell: str, name: str, line: int, path: Path) -> float:
     try:
         return float(cell)
     except ValueError:
-        raise PairFileError(f"{path.name} has {cell[:40]!r} in column {name}, line {line}, which is no number") from None
+        raise PairFileError(f"{path.name} has {cell[:40]!r} in column {name}, line {line}, which is not a number") from None
 
 
 def _read_parquet(path: Path) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ _HARMLESS = frozenset({
 })  # fmt: skip
 # What a module's layers are reached by, beside its methods.
 _REACHED_BY = ("__getattribute__", "__class__", "_modules", "_parameters", "_buffers")
-# Hooks of torch.nn.utils that compute a weight anew at each call, and what removes them.
+# Hooks of torch.nn.utils that compute a weight again at each call, and what removes them.
 _REMOVERS = {
     "WeightNorm": "it uses torch.nn.utils.weight_norm, which computes the weight in a hook; call remove_weight_norm, or use "
     "torch.nn.utils.parametrizations.weight_norm",

@@ -66,7 +66,7 @@ def test_audit_reads_predictions_and_says_what_looks_like_a_mistake(folder, monk
     (folder / "pair.csv").write_text(f"{header},label\n" + "\n".join(lines[:5]).replace(".", ";", 1))
     status, out, err = kd2m(monkeypatch, capsys, "audit", "pair.csv")
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "in column teacher_0, line 2, which is no number" in err
+    assert "in column teacher_0, line 2, which is not a number" in err
 
 
 def test_audit_writes_a_page_that_names_its_own_command(folder, monkeypatch, capsys):

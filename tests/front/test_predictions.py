@@ -58,7 +58,7 @@ def test_truth_values_are_classes_and_missing_classes_are_fine():
 @pytest.mark.parametrize(
     ("labels", "more", "message"),
     [
-        (np.array(NAMES)[LABELS], {}, r"labels has 'cat' in row 0, which is no number; pass class_names, .*model\.classes_"),
+        (np.array(NAMES)[LABELS], {}, r"labels has 'cat' in row 0, which is not a number; pass class_names, .*model\.classes_"),
         (np.array(NAMES)[LABELS], {"class_names": ["cat", "cow", "dogs"]}, "'dog' in row 2, which is not among .*did you mean 'dogs'"),
         (np.array(NAMES)[LABELS], {"class_names": [1, 2, 3]}, r"'cat' in row 0, which is not among class_names \(1, 2, 3\); add it"),
         (LABELS, {"class_names": ["cat", "dog"]}, "class_names has 2 names for 3 classes"),

@@ -240,7 +240,7 @@ BAD = {
     "twice": ("teacher_a," + HEADER, "has the column 'teacher_a' twice"),
     "no student": ("teacher_a,teacher_b\n1,2\n", "has no column student_<class>"),
     "a short line": (HEADER + ROW + "1,2\n", "has 2 cells in line 3, and 5 columns"),
-    "text": (HEADER + "x" + ROW, "has 'x0.5' in column teacher_a, line 2, which is no number"),
+    "text": (HEADER + "x" + ROW, "has 'x0.5' in column teacher_a, line 2, which is not a number"),
     "no label": (HEADER + ROW.replace("a\n", "\n") * 2, "has no label in row 0; mark rows to leave out with −100"),
     "unknown label": (HEADER + ROW.replace(",a", ",c") * 2, "labels has 'c' in row 0, which is not among class_names"),
     "NaN": (HEADER + ROW.replace("0.25", "nan") * 2, "holds 2 NaN or infinite values in rows 0, 1"),
