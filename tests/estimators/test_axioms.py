@@ -267,20 +267,20 @@ def test_what_cannot_be_called_is_refused():
 
 
 def test_a_callable_is_found_by_name(tmp_path, monkeypatch):
-    (tmp_path / "my_distances.py").write_text(
+    (tmp_path / "distances_by_name.py").write_text(
         "LEVEL = 3\nclass Box:\n    @staticmethod\n    def far(x, y):\n        return 0.0\n"
     )
     (tmp_path / "my_broken.py").write_text("raise RuntimeError('no\\nlicence')\n")
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     assert load_callable("kd2m_theory.estimators:wasserstein") is wasserstein
-    assert load_callable("my_distances:Box.far")(0, 0) == 0.0
+    assert load_callable("distances_by_name:Box.far")(0, 0) == 0.0
     for target, message in {
-        "my_distances": "write module:function",
-        "my_distances:": "write module:function",
+        "distances_by_name": "write module:function",
+        "distances_by_name:": "write module:function",
         "no_such_module:f": "No module named 'no_such_module'",
-        "my_distances:near": "has no near",
-        "my_distances:LEVEL": "my_distances:LEVEL is 3",
+        "distances_by_name:near": "has no near",
+        "distances_by_name:LEVEL": "distances_by_name:LEVEL is 3",
         "my_broken:f": "RuntimeError: no licence",
     }.items():
         with pytest.raises(InputError, match=message) as error:
