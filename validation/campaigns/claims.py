@@ -7,7 +7,6 @@ import numpy as np
 
 from kd2m_theory.bounds import Ladder
 from kd2m_theory.errors import InputError
-from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS
 from kd2m_theory.validation.campaigns.controls import CONTROLS, without_radius
 
 # Everything guaranteed that one audit says, together; and an interval that is wrong on purpose, which has to be caught.
@@ -43,12 +42,17 @@ class Claim:
         return f"{self.name}{OF}{self.control}" if self.control else self.name
 
 
-def claims(ladder: Ladder) -> Iterator[Claim]:
-    """Everything that an audit says about the population, the controls of each, and the broken interval."""
+def row_claims(ladder: Ladder) -> Iterator[Claim]:
+    """What the rows of an audit say about the population, and the controls of each."""
     for row in ladder.evaluate():
-        if row.applicable and row.name in POPULATION_ROWS:
+        if row.applicable and row.level is not None:
             claim = Claim(name=row.name, target=row.target, lower=row.lower, upper=row.upper, guaranteed=row.guaranteed)
             yield from (claim, *_controls(claim, *without_radius(row, ladder.pair)))
+
+
+def claims(ladder: Ladder) -> Iterator[Claim]:
+    """Everything that an audit says about the population, the controls of each, and the broken interval."""
+    yield from row_claims(ladder)
     measured = ladder.measure()
     for name, each in measured.items():
         claim = Claim(name=name, target=name, lower=each.lower, upper=each.upper, guaranteed=each.guaranteed)

@@ -14,6 +14,7 @@ from scipy.special import log_softmax
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds import BoundResult
+from kd2m_theory.bounds.rows.t0_known_teacher import error_ends
 from kd2m_theory.pair import Pair
 
 # By name, how much of the radius is left; the first that is caught names the power of a cell.
@@ -104,6 +105,10 @@ _OF_THE_SAMPLE: Mapping[str, Callable[[Sample], Ends]] = {
     "F3.T0": _label_free,
     "F3.T1": lambda sample: _both(np.minimum(np.abs(sample.gains).max(axis=1), sample.bound)),
     "F3.T0.error": lambda sample: _both((sample.student.argmax(axis=1) != sample.teacher.argmax(axis=1)).astype(float)),
+    "F3.teacher_risk": lambda sample: (
+        float((sample.losses[0] + sample.losses[1]).min(axis=1).mean()),
+        float((sample.losses[0] - 2 * sample.losses[1]).max(axis=1).mean()),
+    ),
     "F3.T8": lambda sample: (0.0, float(_near(sample).mean())),
 }
 # Rows that are a number of the sample plus a radius say both.
@@ -125,4 +130,11 @@ def without_radius(row: BoundResult, pair: Pair) -> Ends:
     if row.name in _WITHOUT:
         return _WITHOUT[row.name](row.details)
     # A row without B counts errors, which are not clipped.
-    return _OF_THE_SAMPLE[row.name](Sample.of(pair, row.details.get("B", math.inf)))
+    sample = Sample.of(pair, row.details.get("B", math.inf))
+    if row.name == "F3.teacher_risk":
+        most = row.details["ρ"]
+        return tuple(mean + λ * most for mean, λ in zip(_OF_THE_SAMPLE[row.name](sample), (-2, 1), strict=True))  # type: ignore[return-value]
+    if row.name == "F3.teacher_error":
+        share, wrong = _OF_THE_SAMPLE["F3.T0.error"](sample)[1], row.details["e"]
+        return error_ends((share, share), (wrong, wrong), sample.student.shape[1])
+    return _OF_THE_SAMPLE[row.name](sample)

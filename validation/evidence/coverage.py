@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
-from kd2m_theory.bounds import Ladder
+from kd2m_theory.bounds import Known, Ladder, Settings
 from kd2m_theory.estimators import clopper_pearson
+from kd2m_theory.pair import Pair
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS
-from kd2m_theory.validation.campaigns.claims import BROKEN, Claim, claims, judged, together
+from kd2m_theory.validation.campaigns.claims import BROKEN, Claim, claims, judged, row_claims, together
 from kd2m_theory.validation.campaigns.controls import CONTROLS
-from kd2m_theory.validation.evidence.coverage_laws import LAWS, ORDERS, PAIRS, law, truth
+from kd2m_theory.validation.evidence.coverage_laws import LAWS, ORDERS, PAIRS, Law, law, truth
 from kd2m_theory.validation.evidence.suite import Case, Judgement, Suite, Tally
 
 # At 196 one fixed permutation of a sorted sample was seen to be a bad one.
@@ -28,6 +29,8 @@ _LEAST_TRIALS = 60
 # one pair alone, without repeated atoms, on which transport takes minutes.
 _WITH_TRANSPORT = ("F2.T2", "F2.T5", "F2.T8", "F5.T2", "F5.brier")
 _LARGE, _LARGEST, _OF_THE_LARGEST = 1000, 5000, ("continuous", "as made")
+# What an audit may be told of the teacher, and the row that uses it.
+_TOLD = {"teacher_risk": "F3.teacher_risk", "teacher_error": "F3.teacher_error"}
 _CELL, _MISSED = "cell", "missed"
 _SOUND = "claim"
 # Parts of the name of a cell.
@@ -46,7 +49,7 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
         for delta in DELTAS if k == 0 else DELTAS[:1]:
             about = {"law": name, "pair": pair, "order": order, "n": str(n), "delta": f"{delta:g}"}
             ladder.spend(delta, each=True)
-            for claim in claims(ladder):
+            for claim in (*claims(ladder), *_told(chosen, ladder.pair, delta)):
                 if claim.name != BROKEN:  # it is one of the controls
                     wrong, _ = judged(claim, true)
                     words = f"[{claim.lower:.6g}, {claim.upper:.6g}] misses {true[claim.target][0]:.6g}"
@@ -55,6 +58,15 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
                 ladder.spend(delta)
                 for claim, (wrong, _) in together(ladder, true):
                     yield from _case(about, claim, "something in it misses" if wrong else "")
+
+
+def _told(chosen: Law, pair: Pair, delta: float) -> Iterator[Claim]:
+    """What an audit says that is told exactly how wrong the teacher is in the population."""
+    true = chosen.means()
+    told = (true["population_risk"] - true["population_gap"], 1 - true["accuracy_teacher"])
+    settings = Settings(**{name: Known((mean, mean), about="population") for name, mean in zip(_TOLD, told, strict=True)})
+    for name in _TOLD.values():
+        yield from row_claims(Ladder(pair, delta, [name], settings))
 
 
 def _case(about: Mapping[str, str], claim: Claim, failure: str) -> Iterator[Case]:
@@ -210,7 +222,8 @@ SUITE = Suite(
         "Finite populations whose means are sums in extended precision; misses are judged with exact binomial tests, by Holm "
         "at 1 % over all cells (population, pair, order, n, δ, claim). Every claim is also tried with half of its radius and "
         "with none: a cell that catches neither says so. Rows with transport are tried in every sample of up to 300; of 1,000 "
-        "only as drawn; of 5,000 only as drawn on the population “continuous”, as made."
+        "only as drawn; of 5,000 only as drawn on the population “continuous”, as made. Rows that use what is known of "
+        "the teacher are told its risk and its error in the population."
     ),
     case="one claim on one sample",
     blocks=580,

@@ -77,7 +77,8 @@ SUITE = Suite(
     name="labels",
     claim=(
         "Each end of the intervals that a label plan gives is wrong with probability at most its share of δ: for the file "
-        "at whatever number of labels one stops and whatever traffic it holds, for the population if the file is its sample."
+        "at whatever number of labels one stops and whatever traffic it holds, for the population if the file is its sample. "
+        "Intervals from labels of a random half of a file are, too."
     ),
     oracle=(
         "Finite populations, and files drawn from them, whose means are sums in extended precision. Whoever stops at will is "
