@@ -29,8 +29,6 @@ _LEAST_TRIALS = 60
 # one pair alone, without repeated atoms, on which transport takes minutes.
 _WITH_TRANSPORT = ("F2.T2", "F2.T5", "F2.T8", "F5.T2", "F5.brier")
 _LARGE, _LARGEST, _OF_THE_LARGEST = 1000, 5000, ("continuous", "as made")
-# What an audit may be told of the teacher, and the row that uses it.
-_TOLD = {"teacher_risk": "F3.teacher_risk", "teacher_error": "F3.teacher_error"}
 _CELL, _MISSED = "cell", "missed"
 _SOUND = "claim"
 # Parts of the name of a cell.
@@ -63,9 +61,11 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
 def _told(chosen: Law, pair: Pair, delta: float) -> Iterator[Claim]:
     """What an audit says that is told exactly how wrong the teacher is in the population."""
     true = chosen.means()
-    told = (true["population_risk"] - true["population_gap"], 1 - true["accuracy_teacher"])
-    settings = Settings(**{name: Known((mean, mean), about="population") for name, mean in zip(_TOLD, told, strict=True)})
-    for name in _TOLD.values():
+    risk, error = true["population_risk"] - true["population_gap"], 1 - true["accuracy_teacher"]
+    settings = Settings(
+        teacher_risk=Known((risk, risk), about="population"), teacher_error=Known((error, error), about="population")
+    )
+    for name in ("F3.teacher_risk", "F3.teacher_error"):
         yield from row_claims(Ladder(pair, delta, [name], settings))
 
 
