@@ -83,8 +83,11 @@ def test_zeros_of_either_sign_are_one_content():
     np.testing.assert_array_equal(one.logits_teacher, two.logits_teacher)
 
 
-@pytest.mark.parametrize("key", [lambda labels, loss: labels, lambda labels, loss: loss, lambda labels, loss: -loss])
-@pytest.mark.parametrize("distinct", [True, False])
+@pytest.mark.parametrize(
+    "key",
+    [lambda labels, loss: labels, lambda labels, loss: loss, pytest.param(lambda labels, loss: -loss, marks=pytest.mark.long)],
+)
+@pytest.mark.parametrize("distinct", [pytest.param(True, marks=pytest.mark.long), False])
 def test_rows_cover_on_files_sorted_by_class_and_by_loss(key, distinct):
     """The yardsticks on a population of two kinds of input, the file sorted; δ each, judged at one in a million."""
     rng, delta, n, trials = np.random.default_rng(7), 0.2, 120, 150

@@ -145,7 +145,7 @@ def test_extreme_logits(scale):
     assert all(row.holds for row in on_sample(report) if row.applicable)
 
 
-@pytest.mark.parametrize("move", [0.0, 1e-8, 1e-12])
+@pytest.mark.parametrize("move", [0.0, *(pytest.param(move, marks=pytest.mark.long) for move in (1e-8, 1e-12))])
 def test_untrained_heads_are_not_accused(move):
     """Logits near zero: the loss is ln K with a rounding of its own, however small the logits are."""
     rng = np.random.default_rng(14)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import typer
+from sampled import sampled
 
 from kd2m_theory.commands.main import app
 
@@ -73,7 +74,10 @@ TYPED = [
 ]
 
 
-@pytest.mark.parametrize(("before", "word", "answers"), TYPED)
+@pytest.mark.parametrize(
+    ("before", "word", "answers"),
+    sampled(TYPED, always=["the", "--v", "digits-tt"], name=lambda typed: typed[1]),
+)
 def test_shells_are_told_what_can_follow(before, word, answers, environment):
     words = " ".join(filter(None, ("kd2m", before)))
     bash = {"_KD2M_COMPLETE": "complete_bash", "COMP_WORDS": f"{words} {word}", "COMP_CWORD": str(len(words.split()))}

@@ -37,7 +37,8 @@ def test_standard_output_is_given_back(command, pair):
     assert sys.stdout is before
 
 
-@pytest.mark.parametrize("arguments", [["theory", "show", "T5"], pytest.param(["theory", "list"], marks=pytest.mark.long)])
+@pytest.mark.parametrize("arguments", [["theory", "show", "T5"], ["theory", "list"]])
+@pytest.mark.long
 def test_a_reader_that_went_away_ends_the_command_without_a_word(arguments):
     read, write = os.pipe()
     os.close(read)

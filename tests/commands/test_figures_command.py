@@ -98,6 +98,7 @@ def test_a_folder_of_tables_is_drawn_without_naming_its_figures(kd2m, tmp_path):
     assert (status, err, out) == (0, "", "written: made/accuracy.json\n")
 
 
+@pytest.mark.long
 def test_the_store_of_a_campaign_is_a_folder_of_tables(kd2m, tmp_path):
     (tmp_path / "store").mkdir()
     shutil.copy(STANDARD.path(None), tmp_path / "store" / "table.parquet")

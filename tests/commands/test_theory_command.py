@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from sampled import sampled
 
 from kd2m_theory.theory import t2_conditional
 from kd2m_theory.theory.catalogue import theorems
@@ -42,7 +43,7 @@ def test_list_has_a_line_for_each_theorem(kd2m):
     assert "false as stated" in lines[-1]
 
 
-@pytest.mark.parametrize("name", [t.name for t in theorems()])
+@pytest.mark.parametrize("name", sampled((t.name for t in theorems()), later=["F1"]))
 def test_show_prints_everything_about_a_theorem(kd2m, name):
     one = next(t for t in theorems() if t.name == name)
     status, out, err = kd2m("show", name)

@@ -16,6 +16,7 @@ SHORT = [
 ]
 
 
+@pytest.mark.long
 def test_a_shipped_configuration_by_name(command, tmp_path):
     code, out, err = command("train", "mixture-cw2", *SHORT)
     assert (code, err) == (0, "")

@@ -117,7 +117,7 @@ def not_refuted(trials, miss):
 
 
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("n", [50, 500])
+@pytest.mark.parametrize("n", [50, pytest.param(500, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", BOUNDED)
 def test_bounded_intervals_cover_at_every_n(name, n, law):
     assert covers(lambda v: BOUNDED[name](v, 0, 1, DELTA, range_known=True), law, n)

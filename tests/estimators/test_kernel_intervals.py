@@ -42,7 +42,7 @@ def draw(parts, u, rng):
 
 
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("n", [50, 500])
+@pytest.mark.parametrize("n", [50, pytest.param(500, marks=pytest.mark.long)])
 @pytest.mark.parametrize("paired", [False, True])
 def test_interval_covers_as_often_as_it_says(law, n, paired):
     rng = np.random.default_rng(13)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sampled import sampled
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
@@ -48,7 +49,7 @@ def large(monkeypatch):
 
 @pytest.mark.parametrize("route", ["medium", pytest.param("large", marks=pytest.mark.long)])
 @pytest.mark.parametrize("p", [pytest.param(1, marks=pytest.mark.long), 2])
-@pytest.mark.parametrize("case", CLOUDS)
+@pytest.mark.parametrize("case", sampled(CLOUDS, later=["a curve in many dimensions"]))
 def test_large_assignments_equal_the_dense_solver(case, p, route, request):
     if route == "large":
         request.getfixturevalue("large")

@@ -74,6 +74,7 @@ def found():
     return found_in(ROWS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("file_format", [pytest.param("png", marks=pytest.mark.long), "svg"])
 def test_pictures_are_the_same_bytes_every_time(found, file_format):
     first = pictures(found, [file_format])

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Annotation, Text
 from PIL import Image
+from sampled import sampled
 
 from kd2m_theory import InputError
 from kd2m_theory.paper_figures import registry
@@ -33,9 +34,7 @@ NAMES = [figure.name for figure in registry.figures()]
 # the tests.
 # In every run one figure of each make; all of them where long tests run.
 OF_EACH_MAKE = ("framework", "transport-map", "gaussian-approximation", "couplings", "ladder", "tightness")
-every_figure = pytest.mark.parametrize(
-    "name", [name if name in OF_EACH_MAKE else pytest.param(name, marks=pytest.mark.long) for name in NAMES], scope="module"
-)
+every_figure = pytest.mark.parametrize("name", sampled(NAMES, always=OF_EACH_MAKE), scope="module")
 
 
 def figure_of(name):
@@ -75,9 +74,7 @@ def files_of(name):
     return figure_of(name).rendered(table_of(name), FORMATS if name in IN_EVERY_FORMAT else ("svg", "json"))
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in IN_EVERY_FORMAT else pytest.param(name, marks=pytest.mark.long) for name in NAMES], scope="module"
-)
+@pytest.mark.parametrize("name", sampled(NAMES, always=["gaussian-approximation"]), scope="module")
 def test_a_figure_drawn_again_from_its_stored_numbers_has_the_same_bytes(name):
     first = files_of(name)
     stored = json.loads(first["json"], parse_constant=lambda word: pytest.fail(f"{word} is not valid JSON"))
@@ -127,6 +124,7 @@ def test_the_look_does_not_depend_on_the_users_settings():
     assert changed["svg"] == files_of(name)["svg"]
 
 
+@pytest.mark.long
 @every_figure
 def test_a_figure_is_as_wide_as_a_column_or_a_page(name):
     width = picture_of(name).get_figwidth()

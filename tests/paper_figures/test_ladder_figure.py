@@ -2,6 +2,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from sampled import sampled
 
 from kd2m_theory import InputError, Pair, audit
 from kd2m_theory.paper_figures.ladder import FIGURE
@@ -42,7 +43,7 @@ def fresh(case):
     return FIGURE.rendered(FIGURE.table(report_of(case).to_dict()), ["svg"])["svg"].decode()
 
 
-@pytest.mark.parametrize("case", [case if case == "one row" else pytest.param(case, marks=pytest.mark.long) for case in CASES])
+@pytest.mark.parametrize("case", sampled(CASES, always=["one row"]))
 def test_the_same_report_gives_the_same_bytes(case):
     first = drawn(case)
     assert first == fresh(case)
@@ -75,6 +76,7 @@ def test_a_report_without_rows_is_refused():
         FIGURE.picture({"rows": [], "measured": {}})
 
 
+@pytest.mark.long
 def test_a_report_of_the_users_own_is_drawn_as_it_plots_itself(tmp_path):
     report_of("student worse").to_json(tmp_path / "report.json")
     report_of("student worse").plot(tmp_path / "plotted.svg")

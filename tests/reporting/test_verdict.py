@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from reports import report_of
+from sampled import sampled
 from scipy.stats import binom
 
 from kd2m_theory import Pair, audit
@@ -181,7 +182,7 @@ POPULATIONS = {
 AUDITS, N, DELTA = 60, 200, 0.05
 
 
-@pytest.mark.parametrize("name", POPULATIONS)
+@pytest.mark.parametrize("name", sampled(POPULATIONS, always=list(POPULATIONS)[:2]))
 def test_worse_and_better_are_false_at_most_as_often_as_said(name):
     (shares, teacher, student, labels), bound = POPULATIONS[name]
     both = [np.stack([np.zeros(len(labels)), margins], axis=1) for margins in (teacher, student)]

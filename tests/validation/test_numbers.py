@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from runs import tiny
+from sampled import sampled
 
 from kd2m_theory.bounds import ROWS
 from kd2m_theory.errors import InputError
@@ -78,11 +79,11 @@ MUTANTS = {
 }
 
 
-# Of each room one in every run.
-SECOND = ("rounding of transport", "shrinkage of measured distances", "images drawn at a time", "black pixels around an image")
+# A small one and a large one; the panel is computed again for each.
+ALWAYS = ("rounding of ground costs", "magnification of glyphs")
 
 
-@pytest.mark.parametrize("mutant", [pytest.param(name, marks=pytest.mark.long) if name in SECOND else name for name in MUTANTS])
+@pytest.mark.parametrize("mutant", sampled(MUTANTS, always=ALWAYS))
 def test_a_changed_constant_is_noticed(mutant, held, patched, monkeypatch):
     module, name, factor = MUTANTS[mutant]
     home = importlib.import_module(f"kd2m_theory.{module}")
@@ -129,6 +130,7 @@ def test_what_counts_as_moved():
     assert numbers.moved({"double": {}}, {"double": {"x": 1.0}}, same_environment=True) == []
 
 
+@pytest.mark.long
 def test_a_panel_that_moved_is_not_written_until_the_version_does(tmp_path, monkeypatch, capsys):
     file = tmp_path / "numbers.json"
     assert numbers.main([str(file)]) == 2

@@ -115,6 +115,7 @@ def test_a_campaign_survives_its_worker_and_has_the_same_table(cluster, tmp_path
     assert (there.path / "table.parquet").read_bytes() == (campaign_store.path / "table.parquet").read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_tasks_for_a_gpu_go_to_workers_that_have_one(cluster, store):
     cluster.worker(PLACE_OF_WORK="no GPU")
@@ -127,6 +128,7 @@ def test_tasks_for_a_gpu_go_to_workers_that_have_one(cluster, store):
     assert store.table([f"g{k}" for k in range(4)])["status"].to_pylist() == ["GPU"] * 4
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_a_scheduler_that_goes_away_is_named_and_what_is_finished_stays(cluster, store):
     cluster.worker()

@@ -79,6 +79,7 @@ def test_who_shares_with_a_task_that_failed_makes_the_file_itself(store, here):
     assert store.read("teachers/t") == b"b"
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_costs_nothing_but_its_task(store, two, tmp_path):
     tasks = [task(name, f"kill once:{tmp_path / 'marker'}" if name == "c" else "rows") for name in "abcdefgh"]
     progress = run(tasks, store, two, work)
@@ -87,6 +88,7 @@ def test_a_worker_that_dies_costs_nothing_but_its_task(store, two, tmp_path):
     assert store.table()["task"].to_pylist() == list("abcdefgh")
 
 
+@pytest.mark.long
 def test_a_task_that_kills_its_workers_is_named_and_the_innocent_are_done(store, two):
     tasks = [task(name, "kill" if name == "c" else "rows") for name in "abcdef"]
     with pytest.raises(CampaignError, match="1 of 6 tasks failed; the first is task c: its worker died 2 times"):

@@ -20,6 +20,7 @@ def glyphs():
     return population("glyphs", classes=62)
 
 
+@pytest.mark.long
 def test_labels_fonts_and_classes_are_uniform(glyphs):
     _, labels = glyphs.sample("train", 10_000, 0)
     assert stats.chisquare(torch.bincount(labels, minlength=62).numpy()).pvalue > 0.01

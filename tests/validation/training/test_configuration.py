@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import tiny
+from sampled import sampled
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.objectives.registry import NAMES, objective
@@ -123,7 +124,7 @@ def test_every_objective_has_a_configuration_on_digits():
     assert {f"digits-{name}" for name in NAMES} <= set(shipped_names())
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", sampled(shipped_names(), later=["glyphs62-resnet-cw2", "glyphs-cw2"]))
 def test_shipped_configurations_are_made_of_what_there_is(name):
     read = read_configuration(name)
     kind = read.population["name"]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from runs import tiny
 from safetensors.torch import load_file, save_file
+from sampled import sampled
 from torch.nn import functional
 
 from kd2m_theory import Pair
@@ -139,8 +140,8 @@ class InterruptedRunError(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", ["none", "sliced-w2", "unikd-reconstruction", "sum"])
-@pytest.mark.parametrize("network_name", ["mlp-8", "factories:with_dropout"])
+@pytest.mark.parametrize("name", sampled(["none", "sliced-w2", "unikd-reconstruction", "sum"], later=["none", "sliced-w2"]))
+@pytest.mark.parametrize("network_name", [pytest.param("mlp-8", marks=pytest.mark.long), "factories:with_dropout"])
 def test_an_interrupted_run_continues_bit_for_bit(name, network_name, tmp_path, monkeypatch):
     objective = {
         "none": {"name": "none"},

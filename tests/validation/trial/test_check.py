@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from sampled import sampled
 
 from kd2m_theory import bounds
 from kd2m_theory.bounds import ladder
@@ -157,7 +158,7 @@ def posing(theorem, mutant, mutants):
     return replace(theorem, forms=forms, mutants=mutants, scale_mutants=False), form
 
 
-@pytest.mark.parametrize("theorem", CATALOGUE, ids=lambda each: each.name)
+@pytest.mark.parametrize("theorem", sampled(CATALOGUE, later=["T2", "T3", "T5.sharp"]), ids=lambda each: each.name)
 def test_every_mutant_that_poses_as_a_form_is_refuted(theorem):
     """By an instance that kills a mutant, itself among them; where chance takes part there is nothing else to try."""
     for mutant in theorem.mutants:
@@ -167,7 +168,9 @@ def test_every_mutant_that_poses_as_a_form_is_refuted(theorem):
 
 
 @pytest.mark.parametrize(
-    "theorem", [each for each in CATALOGUE if each.forms[0].start and each.name not in NOT_SEARCHED], ids=lambda each: each.name
+    "theorem",
+    sampled((each for each in CATALOGUE if each.forms[0].start and each.name not in NOT_SEARCHED), later=["T2"]),
+    ids=lambda each: each.name,
 )
 def test_every_mutant_that_poses_as_a_form_is_refuted_without_what_kills_the_mutant(theorem):
     for mutant in theorem.mutants:
