@@ -16,7 +16,7 @@ SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wil
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
-	@echo "make long       whole campaigns and trainings, killed, interrupted and distributed runs: what make test leaves out"
+	@echo "make long       what make test leaves out: whole campaigns and trainings, killed and distributed runs, second members of a kind, more examples"
 	@echo "make docs       build the site into build/site/, warnings are errors"
 	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
 	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README, docs/benchmarks.md, docs/evidence.md and their tables differ"
@@ -40,9 +40,11 @@ tests: $(VENV)/.installed
 	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
 		-n 2 --dist worksteal --pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
 
-# Whole campaigns and trainings, and what kills, interrupts or distributes whole processes: too long for every run, and continuous integration runs it too.
+# Whole campaigns and trainings, what kills, interrupts or distributes whole processes, second members of a kind, and more
+# examples of every law: too long for every run, and continuous integration runs it too.
 long:
 	$(MAKE) tests PYTEST="-m long $(PYTEST)"
+	$(MAKE) tests PYTEST="-m 'hypothesis and not long' --hypothesis-profile=many $(PYTEST)"
 
 build/.long: $(VENV)/.installed
 	$(MAKE) long

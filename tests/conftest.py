@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "kd2m", derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("kd2m")
+# `make long` tries the laws with --hypothesis-profile=many.
+for name, examples in (("few", 25), ("many", 100)):
+    settings.register_profile(
+        name, derandomize=True, deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile("few")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -123,7 +123,7 @@ def test_bounded_intervals_cover_at_every_n(name, n, law):
     assert covers(lambda v: BOUNDED[name](v, 0, 1, DELTA, range_known=True), law, n)
 
 
-@pytest.mark.parametrize("law", ["Bernoulli", "Beta"])
+@pytest.mark.parametrize("law", [pytest.param("Bernoulli", marks=pytest.mark.long), "Beta"])
 @pytest.mark.parametrize("interval_of", [lambda v: percentile_bootstrap(v, DELTA), lambda v: student_t(v, DELTA)])
 def test_asymptotic_intervals_cover_at_500(interval_of, law):
     assert covers(interval_of, law, 500, trials=200)
@@ -151,7 +151,12 @@ def _shrunk(interval, factor):
 
 
 @pytest.mark.parametrize(
-    "order", [np.sort, lambda v: np.sort(v)[::-1], lambda v: v[np.argsort(np.sin(1e6 * v), kind="stable")]]
+    "order",
+    [
+        np.sort,
+        pytest.param(lambda v: np.sort(v)[::-1], marks=pytest.mark.long),
+        lambda v: v[np.argsort(np.sin(1e6 * v), kind="stable")],
+    ],
 )
 def test_betting_covers_values_that_come_in_an_order_of_their_own(order):
     """A file in the order of its classes is not a sequence of independent values."""

@@ -23,4 +23,8 @@ def sampled(
     later = set(names).difference(always) if always is not None else set(later)
     unknown = (set(always or ()) | later).difference(names)
     assert not unknown, f"no case is called {unknown}"
-    return [pytest.param(case, marks=pytest.mark.long) if name(case) in later else case for case in cases]
+    parts = [case if isinstance(case, tuple) else (case,) for case in cases]  # of several names at once
+    return [
+        pytest.param(*part, marks=pytest.mark.long if name(case) in later else ())
+        for part, case in zip(parts, cases, strict=True)
+    ]

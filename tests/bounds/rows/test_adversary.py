@@ -69,7 +69,7 @@ def worst_share(name, seed):
 
 
 # The same construction as of the row beside it, with another constant.
-TWINS = ("T1.l1", "T2.lipschitz", "T2.spectral", "T5.curved", "T8.directed")
+TWINS = ("T1.l1", "T2.lipschitz", "T2.spectral", "T5.curved", "T5.envelope", "T8.directed")
 
 
 # A row on logits computes what its twin on features does, with the identity for a head.

@@ -54,6 +54,7 @@ def misses(names, draws=150, n=60, delta=0.3, seed=1):
     return count
 
 
+@pytest.mark.long
 def test_rows_cover_the_population_and_share_one_delta():
     draws, delta = 80, 0.3
     count = misses(POPULATION, draws, delta=delta)

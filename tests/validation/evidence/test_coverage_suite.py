@@ -29,7 +29,7 @@ def sample(rows, items, monkeypatch, law="continuous"):
 
 
 def test_claims_about_samples_as_drawn_are_not_wrong_too_often_and_a_missing_radius_is_caught(monkeypatch):
-    judged = coverage.judge(sample(("F1.error", "F1.risk"), 80, monkeypatch))
+    judged = coverage.judge(sample(("F1.error", "F1.risk"), 60, monkeypatch))
     assert judged.failed == 0
     assert judged.doubts == ()
     more = judged.more
@@ -40,10 +40,10 @@ def test_claims_about_samples_as_drawn_are_not_wrong_too_often_and_a_missing_rad
     for places in more["counts"].values():
         sums, worst = places["50 | 0.05 | as drawn"].split("; ")
         trials, misses, halved, bare = map(int, sums.split())
-        assert trials == 80
+        assert trials == 60
         assert misses <= halved <= bare
-        assert worst == f"{misses} of 80 continuous, as made"
-    assert more["fewest_trials"] == 80
+        assert worst == f"{misses} of 60 continuous, as made"
+    assert more["fewest_trials"] == 60
 
 
 def test_an_interval_of_half_the_width_is_a_failure_with_an_example(monkeypatch):
@@ -55,10 +55,10 @@ def test_an_interval_of_half_the_width_is_a_failure_with_an_example(monkeypatch)
             yield replace(halves["F1.error"], control="") if claim.name == "F1.error" and not claim.control else claim
 
     monkeypatch.setattr(coverage, "claims", narrowed)
-    judged = coverage.judge(sample(("F1.error", "F1.risk"), 80, monkeypatch))
+    judged = coverage.judge(sample(("F1.error", "F1.risk"), 60, monkeypatch))
     (failure,) = [each for each in judged.failures if each["delta"] == "0.05"]
     assert (failure["claim"], failure["order"], failure["law"]) == ("F1.error", "as drawn", "continuous")
-    assert "of 80 samples" in failure["failure"]
+    assert "of 60 samples" in failure["failure"]
     # The case that it names misses again.
     item = int(failure["case"].split(":")[1])
     again = coverage.examine(np.random.default_rng([9, item]))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from sampled import sampled
 
 from kd2m_theory import InputError
 from kd2m_theory.theory import instance as instances
@@ -62,7 +63,9 @@ def test_transport_that_ignores_the_classes_is_refuted():
     assert escape(mutant, T2, steps=2000).violated
 
 
-@pytest.mark.parametrize("form", [*T0.forms, *T2.forms], ids=lambda form: form.name)
+@pytest.mark.parametrize(
+    "form", sampled([*T0.forms, *T2.forms], always=[T0.forms[0].name, T2.forms[0].name]), ids=lambda form: form.name
+)
 def test_true_forms_survive_and_are_nearly_attained(form):
     finding = falsify(form, steps=400, hypotheses=(T0 if form in T0.forms else T2).hypotheses)
     assert 0.9 < finding.ratio <= 1 + 1e-9
