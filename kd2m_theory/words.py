@@ -2,6 +2,7 @@
 
 import math
 import re
+from decimal import ROUND_CEILING, Decimal
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -16,6 +17,17 @@ def number(value: float | None, digits: int = 4) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return f"{value + 0.0:.{digits}g}".replace("-", "−")  # + 0.0 turns −0 into 0
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference for people: `number` with its sign.
+
+    Example:
+        >>> signed(0.0123456), signed(-2.0), signed(0.0)
+        ('+0.0123', '−2', '0')
+    """
+    words = number(value, digits)
+    return f"+{words}" if value is not None and value > 0 and words not in ("0", "–") else words
 
 
 # Controls, halves of surrogate pairs, noncharacters, and what reorders the text around it.
@@ -45,3 +57,17 @@ def percent(share: float) -> str:
     if share < 1 and float(words) >= 100:
         return f"more than {100 * (1 - 1e-6):.6g} %"  # nothing short of certain is printed as certain
     return f"{words} %"
+
+
+def confidence(level: float) -> str:
+    """A confidence level as a percentage: its complement has two digits and is rounded up, so that no more is claimed.
+
+    Example:
+        >>> confidence(0.95), confidence(1 - 0.05 / 19), confidence(1 - 1e-7)
+        ('95 %', '99.73 %', '99.99999 %')
+    """
+    rest = Decimal(1) - Decimal(repr(level))
+    if not 0 < rest < 1:
+        return percent(level)
+    step = Decimal(10) ** (rest.adjusted() - 1)
+    return f"{(100 * (1 - (rest / step).to_integral_value(ROUND_CEILING) * step)).normalize():f} %"

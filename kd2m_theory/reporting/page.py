@@ -6,11 +6,11 @@ from typing import Any
 from kd2m_theory.bounds.known import QUANTITIES
 from kd2m_theory.reporting import html_view
 from kd2m_theory.reporting.citation import PAPER, software
+from kd2m_theory.reporting.first_screen import warnings
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.ladder_svg import ladder_drawing
 from kd2m_theory.reporting.page_tables import assumptions_table, measured_table, pairs_table, row_sections, yardsticks_table
 from kd2m_theory.reporting.sections import Code, Link, Part, Section, paragraph
-from kd2m_theory.reporting.summary import warnings
 
 Report = Mapping[str, Any]
 

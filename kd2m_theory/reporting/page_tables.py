@@ -8,7 +8,7 @@ from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.clipped import beside
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.sections import Cell, Column, Line, Section, Strong, Table, Tone, columns, paragraph
-from kd2m_theory.words import number, percent
+from kd2m_theory.words import confidence, number
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -39,7 +39,7 @@ def together(report: Report) -> str:
     words = []
     if joint:
         what = "Guaranteed intervals and rows" if whole else "Rows"
-        words += [f"{what} about the population hold together at {percent(1 - report['delta'])}, each at {_levels(joint)}"]
+        words += [f"{what} about the population hold together at {confidence(1 - report['delta'])}, each at {_levels(joint)}"]
     if apart:
         words += [
             f"{'asymptotic intervals' if whole else 'intervals of measured values'} are by themselves at {_levels(apart)}"
@@ -48,7 +48,7 @@ def together(report: Report) -> str:
 
 
 def _levels(levels: Sequence[float]) -> str:
-    least, most = percent(min(levels)), percent(max(levels))
+    least, most = confidence(min(levels)), confidence(max(levels))
     return least if least == most else f"{least.removesuffix(' %')} to {most}"
 
 

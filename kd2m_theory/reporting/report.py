@@ -24,8 +24,10 @@ from kd2m_theory.files import check_writable, json_bytes, write_atomically
 from kd2m_theory.pair import Pair
 from kd2m_theory.plausibility import Finding, findings
 from kd2m_theory.reporting import html_view, terminal_view
+from kd2m_theory.reporting.first_screen import first_sections
 from kd2m_theory.reporting.stored import SCHEMA, check_derived, fields_of, read_audit
-from kd2m_theory.reporting.summary import notebook_sections, summary_sections
+from kd2m_theory.reporting.summary import every_row_sections
+from kd2m_theory.reporting.tolerance import Tolerance, tolerances
 from kd2m_theory.reporting.verdict import Verdict, verdict
 from kd2m_theory.version import __version__
 
@@ -106,11 +108,32 @@ class AuditReport:
         """What a reader should take away, in sentences: computed from the rows and the measured values."""
         return verdict(self._data())
 
-    def table(self, width: int = 104) -> str:
-        """The report as plain text, `width` characters wide."""
-        return terminal_view.plain(summary_sections(self.to_dict()), width)
+    def table(self, width: int = 104, *, every_row: bool = False) -> str:
+        """The report as plain text.
+
+        Args:
+            width: characters in a line.
+            every_row: whether all rows and measured values are in it, or what matters most in at most 25 lines.
+        """
+        data = self.to_dict()
+        return terminal_view.plain(every_row_sections(data) if every_row else first_sections(data), width)
 
     __str__ = table
+
+    def within(self, *, max_error_gap: float | None = None, max_gap: float | None = None) -> tuple[Tolerance, ...]:
+        """Whether the student is within a tolerance on the population: a decision for each number that is given.
+
+        Only guaranteed intervals decide. All of them hold together, so that every "met" and every "not met" is right with
+        probability 1 − δ, however many tolerances are tried.
+
+        Args:
+            max_error_gap: largest difference of the error rates that is accepted, a probability: 0.02 for 2 points.
+            max_gap: largest difference of cross-entropy in nats, of losses clipped where the audit clips them.
+
+        Raises:
+            InputError: a number is not finite, or the difference of error rates is outside [−1, 1].
+        """
+        return tolerances(self.to_dict(), max_error_gap, max_gap)
 
     def __repr__(self) -> str:
         """One line."""
@@ -118,11 +141,11 @@ class AuditReport:
         return f"AuditReport(n={self.n}, K={self.classes}, {len(self.rows)} rows, {found}, delta={self.delta:g})"
 
     def __rich__(self) -> RenderableType:
-        return terminal_view.printed(summary_sections(self.to_dict()))
+        return terminal_view.printed(first_sections(self.to_dict()))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the headline, the measured values and the ladder."""
-        return html_view.fragment(notebook_sections(self.to_dict()))
+        """What a notebook shows: the same as is printed."""
+        return html_view.fragment(first_sections(self.to_dict()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON: numbers that are not finite are null, and each row's status says why."""

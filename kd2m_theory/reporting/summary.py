@@ -1,10 +1,11 @@
-"""An audit as a few sentences and tables: what is printed, and what a notebook shows."""
+"""An audit in full, as sentences and tables: what is printed where every row is asked for."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.clipped import beside
+from kd2m_theory.reporting.first_screen import warnings
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.page_tables import compared, never_beating, sides, together, tone, value_cell
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Section, Table, paragraph
@@ -29,8 +30,8 @@ _LADDER = (
 )
 
 
-def summary_sections(report: Report) -> list[Section]:
-    """What is printed of a report (`AuditReport.to_dict()`): verdict, measured values, ladder, notes, outcome."""
+def every_row_sections(report: Report) -> list[Section]:
+    """A report (`AuditReport.to_dict()`) in full: verdict, measured values, ladder, notes, outcome."""
     notes = (
         f"{together(report)}; * = asymptotic only.  ratio = bound / gap on the gap's side.",
         "vacuous: says no more than is known without the row.  unmet: without that assumption the row has no guarantee.",
@@ -39,22 +40,11 @@ def summary_sections(report: Report) -> list[Section]:
     return [_verdict(report), _measured(report), *_ladder(report), end]
 
 
-def notebook_sections(report: Report) -> list[Section]:
-    """The verdict, and the measured values and the ladder below it."""
-    return [_verdict(report), _measured(report), *_ladder(report)]
-
-
 def _verdict(report: Report) -> Section:
     found = report["verdict"]
     headline = paragraph(found["headline"], tone="alarm" if found["violated"] else "strong")
     compared = (paragraph(found[measure]["sentence"]) for measure in ("errors", "cross_entropy"))
     return Section(title="", parts=(headline, *compared, *warnings(report)))
-
-
-def warnings(report: Report) -> Iterator[Paragraph]:
-    """What about the pair looks like a mistake, if anything."""
-    for each in report["warnings"]:
-        yield paragraph(f"Check the input: {each['sentence']}", tone="warning")
 
 
 def _measured(report: Report) -> Section:

@@ -7,21 +7,31 @@ Only guaranteed intervals for the population decide. All of them hold together w
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from kd2m_theory.bounds.rows.t0_label_free import ABOVE, BELOW
 from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.reporting.clipped import clipped_at, differs, gap_words, reaches, value_of
 from kd2m_theory.reporting.ladder_scale import interval
-from kd2m_theory.words import number, percent
+from kd2m_theory.words import confidence, number
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 Status = Literal["worse", "better", "undecided"]
-Overall = Literal["worse", "better", "mixed", "undecided"]
+Overall = Literal["worse", "better", "mixed", "alike", "undecided"]
+Unit = Literal["nats", "probability"]
+
+# A difference below the number has the word; what is above all of them is large.
+MAGNITUDES: Mapping[Unit, Mapping[str, float]] = MappingProxyType(
+    {
+        "probability": MappingProxyType({"negligible": 0.005, "small": 0.02, "moderate": 0.05}),
+        "nats": MappingProxyType({"negligible": 0.01, "small": 0.05, "moderate": 0.2}),
+    }
+)
 
 # Rows that take a measured gap apart and do not bound it: with labels they are exact, and no news.
-_IDENTITIES = {"T9.kl"}
+IDENTITIES = {"T9.kl"}
 _ON = {
     "gap": "the gap",
     "gap_shared_head": "the gap through the teacher's head",
@@ -40,6 +50,9 @@ class Comparison:
         lower: lower end of the interval for the student's value less the teacher's, in the measure's unit; None if there is
             no guaranteed interval.
         upper: upper end.
+        magnitude: the least and the largest difference that the interval allows, in words ("small to moderate", "at most
+            small"): below 0.5, 2 and 5 percentage points of error it is negligible, small and moderate, below 0.01, 0.05 and
+            0.2 nats likewise, and large above. None if there is no guaranteed interval.
         unit: "nats", or "probability" for a difference of error rates.
         level: confidence level of the interval alone.
         row: row of the audit that the interval is from, or "measured.error_gap".
@@ -61,7 +74,8 @@ class Comparison:
     sentence: str
     lower: float | None
     upper: float | None
-    unit: Literal["nats", "probability"]
+    magnitude: str | None
+    unit: Unit
     level: float | None
     row: str | None
     guaranteed: bool
@@ -76,7 +90,8 @@ class Verdict:
     Attributes:
         violated: whether a guaranteed bound does not hold.
         overall: "worse" or "better" if errors and cross-entropy are both decided and agree, "mixed" if they are decided and
-            disagree, else "undecided"; "undecided" also if a bound is violated.
+            disagree, "alike" if neither is decided and both differences are at most negligible (`Comparison.magnitude`), else
+            "undecided"; "undecided" also if a bound is violated.
         headline: the first sentence.
         errors: the comparison by error rates.
         cross_entropy: the comparison by cross-entropy (errors and confidence together), clipped where the audit clips it.
@@ -105,7 +120,7 @@ def verdict(report: Report) -> Verdict:
     """The verdict on a report: the mapping of `AuditReport.to_dict()`, whose own entry "verdict" is not read."""
     errors, cross_entropy = _errors(report), _cross_entropy(report)
     violated = bool(report["violations"])
-    overall = "undecided" if violated else _overall(errors.status, cross_entropy.status)
+    overall = "undecided" if violated else _overall(errors, cross_entropy)
     headline = _headline(report, overall, errors, cross_entropy)
     findings = [_checked(report), *_tightest(report), *_without_labels(report)]
     if violated:
@@ -124,10 +139,15 @@ def verdict(report: Report) -> Verdict:
     )
 
 
-def _overall(errors: Status, cross_entropy: Status) -> Overall:
-    if "undecided" in (errors, cross_entropy):
-        return "undecided"
-    return errors if errors == cross_entropy else "mixed"
+def _overall(errors: Comparison, cross_entropy: Comparison) -> Overall:
+    statuses = {errors.status, cross_entropy.status}
+    if "undecided" not in statuses:
+        return errors.status if len(statuses) == 1 else "mixed"
+    both = (errors, cross_entropy)
+    # What clipping hides is not negligible because the clipped part is.
+    if len(statuses) == 1 and not _turned(cross_entropy) and all(each.magnitude == "at most negligible" for each in both):
+        return "alike"
+    return "undecided"
 
 
 def _headline(report: Report, overall: Overall, errors: Comparison, cross_entropy: Comparison) -> str:
@@ -135,6 +155,12 @@ def _headline(report: Report, overall: Overall, errors: Comparison, cross_entrop
     loss = f"its cross-entropy, {clipped_at(report)}, is {'higher' if cross_entropy.status == 'worse' else 'lower'}"
     if overall == "mixed":
         return f"Mixed: the student is not like its teacher; {less}, but {loss}."
+    if overall == "alike":
+        points, nats = (100 * MAGNITUDES["probability"]["negligible"], MAGNITUDES["nats"]["negligible"])
+        return (
+            f"The student is as good as its teacher: their errors differ by less than {number(points)} percentage points, and "
+            f"their cross-entropy, {clipped_at(report)}, by less than {number(nats)} nats."
+        )
     if overall != "undecided":
         return f"The student is {overall} than its teacher: {less}, and {loss}."
     if errors.status != "undecided":
@@ -142,7 +168,7 @@ def _headline(report: Report, overall: Overall, errors: Comparison, cross_entrop
     if cross_entropy.status != "undecided":
         return f"Undecided: the student differs from its teacher; {loss}, but its error rate is undecided."
     if not errors.guaranteed and not cross_entropy.guaranteed:
-        if not _guaranteed(report):
+        if not guaranteed(report):
             return "Undecided: how much worse the student is can be neither measured nor bounded; the rows say what they lack."
         return "Undecided: no guaranteed interval compares student and teacher on the population; the rows say what they lack."
     if errors.sample is None and cross_entropy.sample is None:
@@ -166,14 +192,14 @@ def _sign(value: float | None) -> int:
     return 0 if value is None else (value > 0) - (value < 0)
 
 
-def _guaranteed(report: Report) -> list[Record]:
+def guaranteed(report: Report) -> list[Record]:
     """Guaranteed rows, without those of the user's own, which nothing here proves."""
     return [row for row in report["rows"] if row["guaranteed"] and row["name"] not in report["settings"]["rows"]]
 
 
-def _intervals(report: Report, target: str) -> Iterator[tuple[str, float, float, float]]:
+def population_intervals(report: Report, target: str) -> Iterator[tuple[str, float, float, float]]:
     """Guaranteed intervals for a difference on the population: name, level, lower and upper end."""
-    for row in _guaranteed(report):
+    for row in guaranteed(report):
         # A side that is missing is infinite; a row without a level is about the sample, or about a law that was assumed.
         if row["target"] == target and row["level"] is not None:
             yield row["name"], row["level"], *interval(row)
@@ -187,7 +213,7 @@ def _chosen(report: Report, target: str) -> tuple[str, float, float, float, Stat
 
     All of them hold together at 1 − δ. Where two exclude zero on different sides they do not, and nothing is decided.
     """
-    found = [(*each, _decided(*each[2:])) for each in _intervals(report, target)]
+    found = [(*each, _decided(*each[2:])) for each in population_intervals(report, target)]
     if not found:
         return None
     decided = [each for each in found if each[-1] != "undecided"]
@@ -202,7 +228,7 @@ def _decided(lower: float, upper: float) -> Status:
 
 def _comparison(
     chosen: tuple[str, float, float, float, Status] | None,
-    unit: Literal["nats", "probability"],
+    unit: Unit,
     status: Status,
     sentence: str,
     sample: float | None,
@@ -214,6 +240,7 @@ def _comparison(
         sentence=sentence,
         lower=None if lower is None or not math.isfinite(lower) else lower,
         upper=None if upper is None or not math.isfinite(upper) else upper,
+        magnitude=None if chosen is None else _magnitude(chosen[2], chosen[3], unit),
         unit=unit,
         level=level,
         row=name,
@@ -223,8 +250,21 @@ def _comparison(
     )
 
 
+def _magnitude(lower: float, upper: float, unit: Unit) -> str:
+    """The least and the largest absolute difference of an interval in words."""
+    small, large = sorted((abs(lower), abs(upper)))
+    if lower <= 0 <= upper:
+        return f"at most {_size(large, unit)}"
+    words = [_size(small, unit), _size(large, unit)]
+    return " to ".join(dict.fromkeys(words))
+
+
+def _size(difference: float, unit: Unit) -> str:
+    return next((word for word, below in MAGNITUDES[unit].items() if difference < below), "large")
+
+
 def _source(chosen: tuple[str, float, float, float, Status]) -> str:
-    return f"{chosen[0]}, guaranteed at {percent(chosen[1])}"
+    return f"{chosen[0]}, guaranteed at {confidence(chosen[1])}"
 
 
 def _errors(report: Report) -> Comparison:
@@ -279,7 +319,7 @@ def _cross_entropy(report: Report) -> Comparison:
 
 
 def _checked(report: Report) -> str:
-    rows = _guaranteed(report)
+    rows = guaranteed(report)
     if not rows:
         return "No guaranteed bound could be evaluated."
     checked = sum(row["holds"] is not None for row in rows)
@@ -305,12 +345,12 @@ def _informative(rows: Sequence[Record], target: str) -> list[Record]:
         and row["status"] == "informative"
         and row["holds"] is not False
         and None not in (row["lower"], row["upper"])
-        and not (row["name"] in _IDENTITIES and row["measured"] is not None)
+        and not (row["name"] in IDENTITIES and row["measured"] is not None)
     ]
 
 
 def _tightest(report: Report) -> Iterable[str]:
-    rows, described = _guaranteed(report), []
+    rows, described = guaranteed(report), []
     own = any(row["target"] == "gap" for row in rows)
     asked = [target for target in _ON if target != "gap_shared_head" or not own]
     for target in asked:
@@ -330,7 +370,7 @@ def _without_labels(report: Report) -> Iterable[str]:
     """What the teacher's own risk and error on these samples would have to be, where no labels say."""
     if "risk_teacher" in report["measured"]:
         return
-    free = next((row for row in _guaranteed(report) if row["name"] == "T0"), None)
+    free = next((row for row in guaranteed(report) if row["name"] == "T0"), None)
     if free is not None and None not in (above := free["details"].get(ABOVE), below := free["details"].get(BELOW)):
         more = f"{'plus' if above >= 0 else 'less'} {number(abs(above), 3)}"
         yield (
@@ -371,8 +411,8 @@ def _exceptions(report: Report) -> str:
 def _caveats(report: Report) -> Iterable[str]:
     yield (
         "Intervals of measured values and rows whose heading says “population” are about the population that the samples were "
-        f"drawn from; those that are guaranteed hold together at {percent(1 - report['delta'])}. All other rows are statements "
-        f"about these samples{_exceptions(report)}. Nothing is said about inputs from elsewhere."
+        f"drawn from; those that are guaranteed hold together at {confidence(1 - report['delta'])}. All other rows are "
+        f"statements about these samples{_exceptions(report)}. Nothing is said about inputs from elsewhere."
     )
     if report["groups"] is not None:
         yield (

@@ -1,0 +1,241 @@
+"""What is printed of an audit first: the verdict, its numbers, what theory adds, what it relies on, and what to type next."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kd2m_theory.reporting.clipped import clipped_at, value_of
+from kd2m_theory.reporting.ladder_scale import interval
+from kd2m_theory.reporting.sections import Column, Line, Paragraph, Part, Section, Table, paragraph
+from kd2m_theory.reporting.tolerance import Tolerance
+from kd2m_theory.reporting.verdict import IDENTITIES, guaranteed
+from kd2m_theory.words import confidence, number, signed
+
+Report = Mapping[str, Any]
+Record = Mapping[str, Any]
+
+# Questions that rows answer: in the order in which they are asked, with the targets that they are about.
+_QUESTIONS = {
+    "cross-entropy, these samples": ("gap",),
+    "cross-entropy, teacher's head": ("gap_shared_head",),
+    "errors, these samples": ("error_gap",),
+    "errors of the student": ("error_student",),
+}
+# Without labels these rows are the answer, and each says more than the one after it.
+_LABEL_FREE = ("T0.teacher_error", "T0.error", "T0.teacher_risk", "T0")
+_FEATURES = "T2.head_aware"
+# Classes that are named, and the share of the gap that makes one worth a name.
+_CLASSES, _WORTH = 3, 0.05
+# Rows that lack the same thing are worth a line from so many on.
+_MANY = 3
+# Assumptions that data cannot check are named in this order, the rest after them.
+_FIRST = ("independent samples", "same population", "networks fixed before the sample", "same inputs")
+
+
+def first_sections(report: Report, within: Sequence[Tolerance] = ()) -> list[Section]:
+    """The first screen of a report (`AuditReport.to_dict()`).
+
+    Args:
+        report: the report.
+        within: decisions that were asked for.
+    """
+    return [
+        Section(title="", parts=tuple(_verdict(report, within))),
+        Section(title="", parts=tuple(_theory(report))),
+        Section(title="", parts=tuple(_end(report))),
+    ]
+
+
+def warnings(report: Report) -> Iterator[Paragraph]:
+    """What about the pair looks like a mistake, if anything."""
+    for each in report["warnings"]:
+        yield paragraph(f"Check the input: {each['sentence']}", tone="warning")
+
+
+def _verdict(report: Report, within: Sequence[Tolerance]) -> Iterator[Part]:
+    found = report["verdict"]
+    labelled = "labelled" if _labelled(report) else "unlabelled"
+    groups = "" if report["groups"] is None else f" in {report['groups']:,} groups"
+    yield paragraph(
+        f"{report['n']:,} {labelled} samples{groups}, {report['classes']:,} classes; what is guaranteed holds together at "
+        f"{confidence(1 - report['delta'])}",
+        tone="muted",
+    )
+    yield paragraph(found["headline"], tone="alarm" if found["violated"] else "strong")
+    yield from warnings(report)
+    yield Table(
+        name="student against teacher",
+        columns=(
+            Column("", width=13),
+            Column("teacher → student"),
+            Column("difference"),
+            Column("on the population"),
+            Column("so it is", folds=True),
+        ),
+        lines=tuple(_lines(report)),
+    )
+    yield from _notes(report)
+    for each in within:
+        tone = {"met": "good", "not met": "alarm", "undecided": "warning"}[each.status]
+        yield paragraph(f"{each.sentence[0].upper()}{each.sentence[1:]}.", tone=tone)
+
+
+def _labelled(report: Report) -> bool:
+    return any(name in report["measured"] for name in ("risk_teacher", "risk_student", "gap_shared_head"))
+
+
+def _lines(report: Report) -> Iterator[Line]:
+    found = report["verdict"]
+    wrong = [None if (share := value_of(report, f"accuracy_{whose}")) is None else 100 * (1 - share) for whose in _BOTH]
+    yield _line("errors", wrong, " %", value_of(report, "error_gap"), found["errors"], 100.0, "points")
+    losses = [value_of(report, f"risk_{whose}") for whose in _BOTH]
+    yield _line("cross-entropy", losses, "", value_of(report, "gap"), found["cross_entropy"], 1.0, "nats")
+    reliability = (report["breakdown"] or {}).get("reliability")
+    if reliability:
+        teacher, student = (reliability[whose] for whose in _BOTH)
+        change = f"{number(teacher['error'], 2)} → {number(student['error'], 2)}"
+        excess = student["excess"]
+        words = f"{'over' if excess > 0 else 'under'}-confident by {number(abs(100 * excess), 2)} points on these samples"
+        yield Line(("calibration", change, signed(student["error"] - teacher["error"], 2), "–", words if excess else "–"))
+
+
+_BOTH = ("teacher", "student")
+
+
+def _line(
+    name: str,
+    values: Sequence[float | None],
+    unit: str,
+    difference: float | None,
+    compared: Mapping[str, Any],
+    scale: float,
+    of_difference: str,
+) -> Line:
+    seen = f"{number(values[0], 3)}{unit} → {number(values[1], 3)}{unit}" if None not in values else "unknown"
+    more = "unknown" if difference is None else f"{signed(scale * difference)} {of_difference}"
+    ends = [compared["lower"], compared["upper"]]
+    if compared["guaranteed"]:
+        low, high = ("unlimited" if end is None else signed(scale * end) for end in ends)
+        population = f"{low} to {high}"
+    else:
+        population = "unknown"
+    status = compared["status"]
+    words = status if compared["magnitude"] is None else f"{status}, {compared['magnitude']}"
+    tone = {"worse": "warning", "better": "good"}.get(status, "plain")
+    return Line((name, seen, more, population, words), tone=tone)  # type: ignore[arg-type]
+
+
+def _notes(report: Report) -> Iterator[Paragraph]:
+    apart = value_of(report, "disagreement")
+    words = [] if apart is None else [f"they disagree on {number(100 * apart, 3)} % of inputs"]
+    words += _classes(report)
+    if words:
+        yield paragraph("; ".join(words))
+    record = report["clipping"]
+    if record is not None and (record["share_student"] or record["share_teacher"]):
+        shares = [f"{number(100 * record[f'share_{whose}'], 2)} % of the {whose}'s" for whose in ("student", "teacher")]
+        yield paragraph(f"on the population losses are {clipped_at(report)}: {' and '.join(shares)} are", tone="muted")
+    if not _labelled(report):
+        yield from (paragraph(words) for words in report["verdict"]["findings"] if "unless the teacher errs" in words)
+
+
+def _classes(report: Report) -> list[str]:
+    """The classes that most of the gap comes from."""
+    gap, classes = value_of(report, "gap"), (report["breakdown"] or {}).get("classes") or ()
+    if not gap or any(each["gap"] is None for each in classes):
+        return []
+    shares = [(each, each["gap"] / gap) for each in classes]
+    worth = sorted((pair for pair in shares if pair[1] >= _WORTH), key=lambda pair: -pair[1])[:_CLASSES]
+    if not worth or len(classes) < 2:
+        return []
+    named = [f"{_name(each)} ({number(100 * share, 2)} %)" for each, share in worth]
+    return [f"most of the gap: {'class' if len(named) == 1 else 'classes'} {', '.join(named)}"]
+
+
+def _name(each: Record) -> str:
+    return str(each["label"]) if each["name"] is None else str(each["name"])
+
+
+def _theory(report: Report) -> Iterator[Part]:
+    rows = guaranteed(report)
+    violated = report["violations"]
+    checked = sum(row["holds"] is not None for row in rows)
+    outcome = f"VIOLATED: {', '.join(violated)}" if violated else "none violated"
+    yield paragraph(
+        f"Theory: {checked} of {len(rows)} guaranteed bounds checked, {outcome}", tone="alarm" if violated else "strong"
+    )
+    lines = tuple(_bound(words, row) for words, row in _useful(report, rows))
+    if lines:
+        yield Table(
+            name="what theory says",
+            columns=(Column("", width=29), Column("student less teacher"), Column("bound", folds=True), Column("", folds=True)),
+            lines=lines,
+        )
+    yield from (paragraph(words, tone="muted") for words in _left_out(report))
+
+
+def _useful(report: Report, rows: Sequence[Record]) -> Iterator[tuple[str, Record]]:
+    """The tightest row for each question."""
+    labelled = _labelled(report)
+    if not labelled:
+        free = [row for name in _LABEL_FREE for row in rows if row["name"] == name]
+        yield from (("errors" if "error" in row["target"] else "cross-entropy", row) for row in _first_of_each(free))
+    for words, targets in _QUESTIONS.items():
+        found = [row for row in rows if row["target"] in targets and row["name"] not in IDENTITIES]
+        informative = [row for row in found if row["status"] == "informative" and None not in (row["lower"], row["upper"])]
+        if informative and (labelled or targets != ("gap",)):
+            yield words, min(informative, key=lambda row: row["upper"] - row["lower"])
+    if labelled:
+        yield from (("errors, without labels", row) for row in rows if row["name"] == "T0.error")
+    yield from (("cross-entropy, from features", row) for row in rows if row["name"] == _FEATURES)
+
+
+def _first_of_each(rows: Sequence[Record]) -> list[Record]:
+    return list({row["target"]: row for row in reversed(rows)}.values())[::-1]
+
+
+def _bound(words: str, row: Record) -> Line:
+    scale, unit = (100.0, "points") if "error" in row["target"] else (1.0, "nats")
+    lower, upper = (scale * end for end in interval(row))
+    vacuous = row["status"] == "vacuous"
+    return Line(
+        (words, f"{signed(lower)} to {signed(upper)} {unit}", row["name"], "vacuous" if vacuous else ""),
+        tone="muted" if vacuous else "plain",
+    )
+
+
+def _left_out(report: Report) -> Iterator[str]:
+    """How many rows are not shown here, and what those need that could not be computed."""
+    statuses = Counter(row["status"] for row in report["rows"])
+    counts = [f"{statuses[name]} {name}" for name in ("informative", "vacuous") if statuses[name]]
+    if counts:
+        yield f"of all rows {' and '.join(counts)} (true, and no news)" if statuses["vacuous"] else f"of all rows {counts[0]}"
+    missing = Counter(row["why"] for row in report["rows"] if row["status"] == "not applicable")
+    shown = [(why, count) for why, count in missing.most_common() if count >= _MANY]
+    for why, count in shown:
+        yield f"{count} rows not computed: {why}"
+    rest = statuses["not applicable"] - sum(count for _, count in shown)
+    if rest:
+        yield f"{rest} {'more ' if shown else ''}not computed, each for a reason of its own (--all)"
+
+
+def _end(report: Report) -> Iterator[Part]:
+    vouched = {
+        assumption["name"]
+        for row in report["rows"]
+        if row["status"] != "not applicable"
+        for assumption in row["assumptions"]
+        if assumption["state"] == "vouched"
+    }
+    if vouched:
+        ordered = [*(name for name in _FIRST if name in vouched), *sorted(vouched.difference(_FIRST))]
+        yield paragraph(f"Relies on what data cannot check: {', '.join(ordered)}")
+    yield paragraph(f"next: {'   '.join(_next(report))}", tone="muted")
+
+
+def _next(report: Report) -> Iterator[str]:
+    yield "--all (every row)"
+    yield "--report page.html"
+    if not _labelled(report):
+        yield "kd2m label plan PAIR"
+    yield "kd2m theory show T5"

@@ -1,0 +1,114 @@
+"""Whether a student is within a tolerance: a decision for a release, made on guaranteed intervals alone."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kd2m_theory.checks import real_number
+from kd2m_theory.errors import InputError
+from kd2m_theory.reporting.clipped import clipped_at, value_of
+from kd2m_theory.reporting.verdict import population_intervals
+from kd2m_theory.words import signed
+
+Report = Mapping[str, Any]
+Met = Literal["met", "not met", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """A largest difference, student less teacher on the population, and whether it is kept.
+
+    Attributes:
+        measure: "errors" or "cross-entropy".
+        most: the largest difference that is accepted, as a probability or in nats.
+        status: "met" if a guaranteed interval lies at or below it, "not met" if one lies above, else "undecided".
+        sentence: the same in words, with the interval.
+
+    Example:
+        >>> import numpy as np
+        >>> from kd2m_theory import Pair, audit
+        >>> labels = np.arange(400) % 2
+        >>> logits = 3.0 * np.eye(2)[labels]
+        >>> report = audit(Pair(logits_teacher=logits, logits_student=logits, labels=labels))
+        >>> [(each.measure, each.status) for each in report.within(max_error_gap=0.05)]
+        [('errors', 'met')]
+    """
+
+    measure: Literal["errors", "cross-entropy"]
+    most: float
+    status: Met
+    sentence: str
+
+
+def tolerances(report: Report, max_error_gap: float | None, max_gap: float | None) -> tuple[Tolerance, ...]:
+    """The decision for each number that is given.
+
+    Args:
+        report: the mapping of `AuditReport.to_dict()`.
+        max_error_gap: largest difference of the error rates, a probability.
+        max_gap: largest difference of cross-entropy, nats, of losses clipped where the audit clips them.
+
+    Raises:
+        InputError: a number is not finite, or the difference of error rates is outside [−1, 1].
+    """
+    found = []
+    if max_error_gap is not None:
+        most = real_number(max_error_gap)
+        if not -1 <= most <= 1:
+            raise InputError(f"max_error_gap is {max_error_gap!r}; give a difference of error rates, such as 0.02 for 2 points")
+        found.append(_errors(report, most))
+    if max_gap is not None:
+        most = real_number(max_gap)
+        if not math.isfinite(most):
+            raise InputError(f"max_gap is {max_gap!r}; give a difference of cross-entropy in nats, such as 0.1")
+        found.append(_cross_entropy(report, most))
+    return tuple(found)
+
+
+def _errors(report: Report, most: float) -> Tolerance:
+    status, ends = _decided(report, "population_error_gap", most)
+    at_most = f"errors at most {signed(100 * most)} points above the teacher's"
+    return Tolerance(measure="errors", most=most, status=status, sentence=_sentence(at_most, status, ends, 100.0, "points"))
+
+
+def _cross_entropy(report: Report, most: float) -> Tolerance:
+    status, ends = _decided(report, "population_gap", most)
+    unclipped = value_of(report, "gap")
+    at_most = f"cross-entropy, {clipped_at(report)}, at most {signed(most)} nats above the teacher's"
+    sentence = _sentence(at_most, status, ends, 1.0, "nats")
+    record = report["clipping"]
+    clips = record is not None and (record["share_student"] or record["share_teacher"])
+    if status == "met" and clips and (unclipped is None or unclipped > most):
+        # The part of the losses that is not seen says the opposite on these very samples.
+        status = "undecided"
+        seen = "not finite" if unclipped is None else f"{signed(unclipped)} nats"
+        sentence = f"undecided: {at_most}: clipped it is, but unclipped the difference on these samples is {seen}"
+    return Tolerance(measure="cross-entropy", most=most, status=status, sentence=sentence)
+
+
+def _decided(report: Report, target: str, most: float) -> tuple[Met, tuple[float, float] | None]:
+    """What the intervals decide, and the one that does, or the narrowest."""
+    found = [(lower, upper) for _, _, lower, upper in population_intervals(report, target)]
+    if not found:
+        return "undecided", None
+    below = [ends for ends in found if ends[1] <= most]
+    above = [ends for ends in found if ends[0] > most]
+    narrowest = min(below or above or found, key=lambda ends: ends[1] - ends[0])
+    # Two that contradict each other do not hold together.
+    if report["violations"] or bool(below) == bool(above):
+        return "undecided", narrowest
+    return "met" if below else "not met", narrowest
+
+
+def _sentence(at_most: str, status: Met, ends: tuple[float, float] | None, scale: float, unit: str) -> str:
+    if ends is None:
+        return f"{status}: {at_most}: there is no guaranteed interval on the population"
+    low, high = (signed(scale * end) for end in ends)
+    return f"{status}: {at_most}: on the population it is {low} to {high} {unit}"
+
+
+def exit_status(found: tuple[Tolerance, ...]) -> int:
+    """0 if every tolerance is met, 3 if one is not, 4 if one is undecided and none is not met."""
+    statuses = {each.status for each in found}
+    return 3 if "not met" in statuses else 4 if "undecided" in statuses else 0
