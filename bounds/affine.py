@@ -127,5 +127,7 @@ def aligned(pair: Pair, fitted_on: Pair) -> Pair:
         head_bias=pair.head_bias,
         inputs_paired=pair.inputs_paired,
         groups=pair.groups,
+        class_names=pair.class_names,
+        row_numbers=pair.row_numbers,
         provenance={**pair.provenance, "aligned": f"affine map, R² {found.explained:.3f} on {fitted_on.n} other samples"},
     )

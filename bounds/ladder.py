@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from kd2m_theory.bounds.breakdown import Breakdown, breakdown
 from kd2m_theory.bounds.clipping import Clipping, clipping, refuse_bound_of_the_sample
 from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.bounds.losses import cross_entropy, errors
@@ -186,6 +187,16 @@ class Ladder:
         """What clipping does to the losses of the networks with their own heads; None without logits of both."""
         view = self._views["logits"]
         return None if view is None else clipping(view)
+
+    def breakdown(self, rows: Sequence[BoundResult]) -> Breakdown | None:
+        """Where the difference of the two networks comes from; None without logits of both.
+
+        Args:
+            rows: what `evaluate` returned.
+        """
+        pair, views = self.pair, self._views
+        names = pair.class_names
+        return breakdown(views["logits"], views["features"], rows, row_numbers=pair.row_numbers, class_names=names)
 
     def evaluate(self, watch: Callable[[Iterable[Row]], Iterable[Row]] = iter) -> tuple[BoundResult, ...]:
         """The chosen rows, in ladder order."""

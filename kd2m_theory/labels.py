@@ -31,6 +31,17 @@ def check_class_names(value: Any, name: str = "class_names") -> tuple[Hashable, 
     return names
 
 
+def as_texts(names: tuple[Hashable, ...]) -> tuple[str, ...]:
+    """Names of classes as texts that differ: 1 and "1" become 1 and '1'.
+
+    Example:
+        >>> as_texts(("cat", 2)), as_texts((1, "1"))
+        (('cat', '2'), ('1', "'1'"))
+    """
+    texts = tuple(map(str, names))
+    return texts if len(set(texts)) == len(texts) else tuple(map(repr, names))
+
+
 def encoded_labels(value: Any, n: int, name: str, names: tuple[Hashable, ...] | None) -> Int64:
     """Labels as positions of columns; −100 stays where no class has that name.
 

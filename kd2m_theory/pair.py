@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, in_order_of_appearance, real_array
+from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, in_order_of_appearance, real_array, to_numpy
 from kd2m_theory.errors import InputError, PairFileError
 from kd2m_theory.files import check_writable, opened, write_atomically
-from kd2m_theory.labels import check_class_names, check_range, encoded_labels
+from kd2m_theory.labels import as_texts, check_class_names, check_range, encoded_labels
 from kd2m_theory.predictions import (
     FLOOR,
     check_floor,
@@ -42,6 +42,7 @@ _ARRAYS = (
     "head_weight",
     "head_bias",
     "groups",
+    "row_numbers",
 )
 # Endings of the files that `Pair.load` reads.
 PAIRS = (".safetensors", ".npz", ".csv", ".parquet")
@@ -49,7 +50,7 @@ PAIRS = (".safetensors", ".npz", ".csv", ".parquet")
 _ALSO_NPZ = ("probabilities_teacher", "probabilities_student", "class_names", "inputs_paired")
 # Those with one row per sample, and of them the student's.
 _STUDENT = ("features_student", "logits_student", "labels_student")
-_ROWS = ("features_teacher", "logits_teacher", "labels", "groups", *_STUDENT)
+_ROWS = ("features_teacher", "logits_teacher", "labels", "groups", "row_numbers", *_STUDENT)
 # Beyond this squares and products of features, weights and logits leave float64.
 _LARGEST = 1e150
 # A float32 network and its head replayed in float64 differ by rounding (TF32 included); more means another layer.
@@ -78,10 +79,14 @@ class Pair:
         probabilities_teacher: instead of `logits_teacher`, n × K rows ≥ 0 that sum to 1 within float32 rounding, or one column
             with the probability of class 1, (n,) or n × 1; their natural logarithms become the logits.
         probabilities_student: likewise.
-        class_names: what each class is called in `labels`, in the order of the columns: texts, or numbers such as 1…K.
+        class_names: what each class is called in `labels`, in the order of the columns: texts, or numbers such as 1…K. Kept as
+            texts, with which reports name the classes.
         probability_floor: least probability; smaller ones are raised to it before the logarithm is taken. A true class of
             probability zero then costs −ln of it (36 nats at 2⁻⁵²) where it would cost infinitely much; the provenance says
             how many there are and what they are of the mean loss.
+        row_numbers: n different whole numbers ≥ 0 by which reports name the rows, such as positions in a larger file; 0…n−1 if
+            None. Rows that are left out are counted: of labels (0, −100, 1) the rows that are kept have the numbers 0 and 2.
+            Only for paired inputs. None where they are 0…n−1 in order.
 
     Raises:
         InputError: shapes that disagree, fewer than two samples, NaN or infinite values, float16, labels outside 0..K−1,
@@ -110,6 +115,8 @@ class Pair:
     labels_student: Int64 | None
     provenance: Mapping[str, str] = field(default_factory=dict)
     groups: Int64 | None = None
+    class_names: tuple[str, ...] | None = None
+    row_numbers: Int64 | None = None
 
     def __init__(
         self,
@@ -129,6 +136,7 @@ class Pair:
         probabilities_student: Any = None,
         class_names: Sequence[Hashable] | None = None,
         probability_floor: float = FLOOR,
+        row_numbers: Any = None,
     ) -> None:
         given = {"features_teacher": features_teacher, "features_student": features_student, "head_weight": head_weight}
         arrays = {name: None if value is None else _owned(real_array(value, name, 2), name) for name, value in given.items()}
@@ -179,6 +187,8 @@ class Pair:
         _check_teacher_logits(arrays, bias)
         if groups is not None and not inputs_paired:
             raise InputError("groups are of inputs that both networks saw; with inputs_paired=False leave them out")
+        if row_numbers is not None and not inputs_paired:
+            raise InputError("row_numbers are of inputs that both networks saw; with inputs_paired=False leave them out")
         for side, rows in probabilities.items():
             kept, own = (kept_s, labels_t if inputs_paired else labels_s) if side == "student" else (kept_t, labels_t)
             name = f"probabilities_{side}"
@@ -190,6 +200,8 @@ class Pair:
                 "labels": labels_t,
                 "labels_student": labels_s,
                 "groups": _groups(groups, n_teacher, kept_t),
+                "class_names": None if names is None else as_texts(names),
+                "row_numbers": _row_numbers(row_numbers, n_teacher, kept_t) if inputs_paired else None,
                 "inputs_paired": bool(inputs_paired),
                 "provenance": notes | {str(key): str(value) for key, value in (provenance or {}).items()},
             }
@@ -243,6 +255,8 @@ class Pair:
                 value = value[student if item.name in _STUDENT else teacher]
             if value is not None and item.name == "groups":
                 value = in_order_of_appearance(value)
+            if value is None and item.name == "row_numbers" and self.inputs_paired:
+                value = teacher.astype(np.int64)
             state[item.name] = dict(value) if item.name == "provenance" else value
         made = object.__new__(Pair)
         made.__setstate__(state)
@@ -343,6 +357,7 @@ class Pair:
 
         Positions are rows, and those of one sequence are a group (see `groups`): they are not independent of each other.
         A language model's logits at position t predict token t + 1; shift logits or labels before.
+        Reports name position t of sequence i by the number i·T + t (see `row_numbers`).
 
         Args:
             logits_teacher: n sequences × T positions × K classes; K may be the last of more axes (n × H × W × K).
@@ -438,6 +453,8 @@ class Pair:
             "inputs_paired": json.dumps(self.inputs_paired),
             "provenance": json.dumps({"kd2m_theory": __version__, **self.provenance}, sort_keys=True),
         }
+        if self.class_names is not None:
+            metadata["class_names"] = json.dumps(self.class_names)
         tensors = {name: _compact(getattr(self, name)) for name in _ARRAYS if getattr(self, name) is not None}
         write_atomically(path, _in_order(save(tensors, metadata)))
 
@@ -474,6 +491,22 @@ def _groups(groups: Any, n: int, kept: Int64 | None) -> Int64 | None:
         return None
     numbers = group_numbers(groups, n, "groups")
     return numbers if kept is None else group_numbers(numbers[kept], len(kept), "groups")
+
+
+def _row_numbers(given: Any, n: int, kept: Int64 | None) -> Int64 | None:
+    """Numbers by which the user knows the rows that are kept; None where they are 0, 1, … in order."""
+    if given is None:
+        return kept
+    numbers = to_numpy(given, "row_numbers")
+    if numbers.dtype.kind not in "iu" or numbers.shape != (n,):
+        raise InputError(
+            f"row_numbers has dtype {numbers.dtype} and shape {numbers.shape}; give each of the {n:,} rows a whole number"
+        )
+    if numbers.min() < 0 or int(numbers.max()) >= 2**63 or len(np.unique(numbers)) < n:
+        raise InputError("row_numbers has a number below 0, beyond 2^63 or twice; give each row a number of its own, from 0")
+    found = numbers.astype(np.int64)
+    found = found if kept is None else found[kept]
+    return None if np.array_equal(found, np.arange(len(found))) else found
 
 
 def _check_presence(
@@ -631,15 +664,28 @@ def _read_safetensors(path: Path) -> _Contents:
             metadata = file.metadata() or {}
             _check_format(path, metadata.get("format"), metadata.get("format_version"))
             _check_names(path, file.keys())
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            arrays: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError as error:
         raise PairFileError(f"{path.name} is not a whole safetensors file ({error}); write it again") from None
     except (TypeError, AttributeError):
         raise PairFileError(f"{path.name} holds a number format coarser than float32 (bfloat16?); write float32") from None
     try:
+        if "class_names" in metadata:
+            arrays["class_names"] = _texts(json.loads(metadata["class_names"]))
         return arrays, json.loads(metadata["inputs_paired"]), dict(json.loads(metadata["provenance"]))
     except (KeyError, ValueError, TypeError, RecursionError):
         raise PairFileError(f"{path.name} lacks its metadata; write it again with Pair.save") from None
+
+
+def _texts(names: Any) -> list[str]:
+    """Names of classes as `Pair.save` writes them; numbers among them would be looked up in labels.
+
+    Raises:
+        TypeError: anything but a list of texts.
+    """
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError
+    return names
 
 
 def _read_npz(path: Path) -> _Contents:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kd2m_theory.arrays import IGNORED, Float64, any_array, real_array, to_numpy
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError, require
-from kd2m_theory.labels import check_class_names, check_range, encoded_labels
+from kd2m_theory.labels import as_texts, check_class_names, check_range, encoded_labels
 from kd2m_theory.predictions import are_probabilities, common_sum, probability_matrix, refuse_sequences
 
 Kind = Literal["probabilities", "logits"]
@@ -236,7 +236,8 @@ def _common(first: _Side, second: _Side, y: Any, notes: dict[str, str]) -> dict[
         y = np.where(labels == IGNORED, IGNORED, positions[labels])
         gone = int((y == IGNORED).sum() - (labels == IGNORED).sum())
         notes["rows of other classes"] = f"{gone:,} of {len(labels):,} left out"
-        return _arguments(sides[0], sides[1], y, None, notes) | {"provenance": notes | {"class names": _listed(names, 20)}}
+        # As texts, which labels that are positions are not looked up among.
+        return _arguments(sides[0], sides[1], y, as_texts(names), notes) | {"provenance": notes | {"class names": _listed(names, 20)}}
     notes["rows of other classes"] = "unknown without labels: all rows are kept"
     return _arguments(sides[0], sides[1], None, names, notes)
 

@@ -47,6 +47,7 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
         "logits_student": real_array(student[counted], "logits_student", 2),
         "labels": None if classes is None else classes[counted],
         "groups": sequences,
+        "row_numbers": np.flatnonzero(counted),
     }
 
 

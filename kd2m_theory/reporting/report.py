@@ -14,6 +14,7 @@ from rich.console import RenderableType
 
 from kd2m_theory.bounds import BoundResult, Ladder, Row
 from kd2m_theory.bounds.affine import aligned
+from kd2m_theory.bounds.breakdown import Breakdown
 from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.known import QUANTITIES, as_stored
 from kd2m_theory.bounds.settings import Settings
@@ -47,6 +48,9 @@ class AuditReport:
         rows: the ladder.
         clipping: how much of the losses the rows about clipped cross-entropy do not see; None without logits of both
             networks, and in reports of 0.1.0.
+        breakdown: where the difference of the two networks comes from on these samples: classes, confusions, single samples,
+            and the calibration of both; None without logits of both networks, for unlabelled pairs of other inputs, and in
+            reports that were stored before there was one.
         delta: failure probability of everything guaranteed about the population together: of the rows that `only` named, or,
             without it, of all rows and guaranteed intervals. Every other interval is at 1 − δ by itself.
         share: failure probability of each limit, which is a statement on one side: δ over their number.
@@ -84,6 +88,7 @@ class AuditReport:
     environment: Mapping[str, str]
     seconds: float
     warnings: tuple[Finding, ...] = ()
+    breakdown: Breakdown | None = None
 
     def __getitem__(self, name: str) -> BoundResult:
         for row in self.rows:
@@ -168,11 +173,12 @@ class AuditReport:
             "violations": [row.name for row in self.violations],
             "measured": {name: _plain(value) for name, value in self.measured.items()},
             "clipping": _plain(self.clipping),
+            "breakdown": _plain(self.breakdown),
             "rows": [_plain(row) | {name: _plain(getattr(row, name)) for name in _DERIVED} for row in self.rows],
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON (schema "kd2m-audit/3"), atomically; `from_json` reads it back.
+        """Write the report as JSON (schema "kd2m-audit/4"), atomically; `from_json` reads it back.
 
         Raises:
             InputError: nothing can be written there.
@@ -187,7 +193,7 @@ class AuditReport:
         computed again, and a file that says something else is refused.
 
         Args:
-            path: of a file with schema "kd2m-audit/3" or "kd2m-audit/2".
+            path: of a file with schema "kd2m-audit/4", or "kd2m-audit/3" or "kd2m-audit/2" of earlier versions.
 
         Raises:
             InputError: the file cannot be read, is not an audit, or contradicts itself; one line names file and field.
@@ -353,6 +359,7 @@ def audit(
         measured=measured,
         rows=results,
         clipping=ladder.clipping(),
+        breakdown=ladder.breakdown(results),
         delta=delta,
         share=ladder.share,
         n=pair.n,

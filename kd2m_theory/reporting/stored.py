@@ -8,6 +8,19 @@ from pathlib import Path
 from typing import Any, get_args
 
 from kd2m_theory.bounds import ROWS, Assumption, BoundResult
+from kd2m_theory.bounds.breakdown import (
+    TRANSPORT,
+    Bin,
+    Breakdown,
+    By,
+    Calibration,
+    CarryingSample,
+    ClassParts,
+    Confusion,
+    OtherClasses,
+    Reliability,
+    calibration,
+)
 from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.known import QUANTITIES, Known, Of, Quantity, as_stored, told
 from kd2m_theory.bounds.result import State
@@ -18,10 +31,12 @@ from kd2m_theory.estimators import Confidence, Enclosure
 from kd2m_theory.estimators.enclosure import PopulationUnit, Unit
 from kd2m_theory.files import read_json
 from kd2m_theory.plausibility import KINDS, Finding
+from kd2m_theory.reporting.stored_breakdown import check_breakdown
 from kd2m_theory.reporting.stored_values import check_clipping, check_measured
 from kd2m_theory.version import __version__
 
-SCHEMA = "kd2m-audit/3"
+SCHEMA = "kd2m-audit/4"
+_THIRD = "kd2m-audit/3"  # without a breakdown
 _FIRST = "kd2m-audit/2"  # of release 0.1.0: rows without a sentence and without `never_beats`, no clipping, no verdict
 _ROUNDED = 1e-9  # relative
 _STATUS = ("informative", "vacuous", "not applicable")
@@ -36,8 +51,9 @@ def read_audit(path: Path) -> dict[str, Any]:
     """
     table = read_json(path, f"{path} is not an audit")
     schema = table.get("schema")
-    if schema not in (SCHEMA, _FIRST):
-        raise InputError(f"{path} is not an audit (its schema is {_short(schema)}; {SCHEMA} and {_FIRST} can be read)")
+    if schema not in (SCHEMA, _THIRD, _FIRST):
+        known = f"{SCHEMA}, {_THIRD} and {_FIRST}"
+        raise InputError(f"{path} is not an audit (its schema is {_short(schema)}; {known} can be read)")
     return table
 
 
@@ -65,11 +81,17 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     _check_rows(rows, settings, ours)
     classes = top.whole("classes", 2)
     clipping = None if table["schema"] == _FIRST or top.get("clipping") is None else _clipping(top.table("clipping"))
+    n = top.whole("n", 1)
     groups = top.whole("groups", 2) if (ours or "groups" in table) and top.get("groups") is not None else None
     check_measured(measured, rows, delta, groups)
     if clipping is not None:
         bound = settings["loss_bound"]
         check_clipping(clipping, measured, 2 * math.log(classes) if bound is None else bound)
+    parts = None if table["schema"] != SCHEMA or top.get("breakdown") is None else _breakdown(top.table("breakdown"))
+    if parts is not None:
+        if clipping is None:
+            raise InputError("breakdown is there and clipping is null: both need the logits of both networks")
+        check_breakdown(parts, measured, rows, n, groups, classes)
     if ours:
         _check_words(rows, share, [quantity for quantity in QUANTITIES if "samples" in (settings[quantity] or {})])
     return {
@@ -78,7 +100,7 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
         "clipping": clipping,
         "delta": delta,
         "share": share,
-        "n": top.whole("n", 1),
+        "n": n,
         "groups": groups,
         "classes": classes,
         "provenance": top.table("provenance").words(),
@@ -86,6 +108,7 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
         "environment": environment,
         "seconds": top.size("seconds"),
         "warnings": tuple(_warning(each) for each in top.tables("warnings")) if "warnings" in table else (),
+        "breakdown": parts,
     }
 
 
@@ -108,6 +131,8 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
         for mine, theirs in zip(table.get("warnings", ()), expected["warnings"], strict=True):
             theirs["sentence"] = mine["sentence"]
     expected["schema"] = table["schema"]
+    if table["schema"] != SCHEMA:
+        del expected["breakdown"]
     found = {"warnings": [], **table}  # audits from before there were any
     filled_in = ("sentence", "never_beats")
     found["rows"] = [
@@ -253,6 +278,65 @@ def _clipping(table: _Table) -> Clipping:
     shares = {f"share_{which}": table.number_or_none(f"share_{which}", 1.0) for which in ("student", "teacher", "any_class")}
     risks = {f"risk_{whose}": table.number_or_none(f"risk_{whose}", bound * (1 + _ROUNDED)) for whose in ("student", "teacher")}
     return Clipping(bound=bound, **shares, **risks)
+
+
+def _breakdown(table: _Table) -> Breakdown:
+    names = table.table("names").words()
+    reliability = None if table.get("reliability") is None else table.table("reliability")
+    other = None if table.get("other_classes") is None else table.table("other_classes")
+    return Breakdown(
+        by=table.choice("by", get_args(By)),
+        names=names,
+        classes=tuple(
+            ClassParts(
+                **_parts(each), label=each.whole("label", 0), name=None if each.get("name") is None else each.text("name")
+            )
+            for each in table.tables("classes")
+        ),
+        other_classes=None if other is None else OtherClasses(**_parts(other), classes=other.whole("classes", 1)),
+        transport_row=None if table.get("transport_row") is None else table.choice("transport_row", TRANSPORT),
+        added=None if table.get("added") is None else table.whole("added", 0),
+        removed=None if table.get("removed") is None else table.whole("removed", 0),
+        confusions=tuple(
+            Confusion(each.whole("label", 0), each.whole("predicted", 0), each.whole("samples", 1))
+            for each in table.tables("confusions")
+        ),
+        confusions_left_out=table.whole("confusions_left_out", 0),
+        samples=tuple(
+            CarryingSample(
+                **{key: each.whole(key, 0) for key in ("index", "label", "teacher", "student")},
+                loss_teacher=each.size("loss_teacher"),
+                loss_student=each.size("loss_student"),
+                gap=each.number("gap"),
+            )
+            for each in table.tables("samples")
+        ),
+        samples_left_out=table.whole("samples_left_out", 0),
+        reliability=None
+        if reliability is None
+        else Reliability(_calibration(reliability.table("student")), _calibration(reliability.table("teacher"))),
+    )
+
+
+def _parts(table: _Table) -> dict[str, Any]:
+    found: dict[str, Any] = {"samples": table.whole("samples", 1)}
+    for key in ("gap", "error_gap", "disagreement", "transport"):
+        found[key] = None if table.get(key) is None else table.number(key)
+    return found
+
+
+def _calibration(table: _Table) -> Calibration:
+    """Of the bins; what the file says of error and excess is compared with that later, as what is derived is."""
+    bins = tuple(
+        Bin(
+            confidence=each.probability("confidence"),
+            accuracy=each.number("accuracy", lambda value: 0 <= value <= 1, "a number from 0 to 1"),
+            samples=each.whole("samples", 1),
+            share=each.probability("share"),
+        )
+        for each in table.tables("bins")
+    )
+    return calibration(bins)
 
 
 def _warning(table: _Table) -> Finding:

@@ -9,7 +9,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
 
 # Values that are computed in two ways agree up to this, relative to the terms that they are made of.
-_ROUNDED = 1e-9
+ROUNDED = 1e-9
 
 Measured = Mapping[str, Confidence]
 
@@ -43,11 +43,11 @@ def check_measured(measured: Measured, rows: Sequence[BoundResult], delta: float
                 if part not in measured:
                     raise InputError(f"measured.{part} is missing, and measured.{name} is there")
             one, other = measured[first].value, measured[second].value
-            if not _close(measured[name].value, one - other, abs(one) + abs(other)):
+            if not close(measured[name].value, one - other, abs(one) + abs(other)):
                 raise InputError(f"measured.{name} is {measured[name].value:g}, but {first} − {second} is {one - other:g}")
     if "error_gap" in measured and "disagreement" in measured:
         gap, apart = measured["error_gap"].value, measured["disagreement"].value
-        if abs(gap) > apart + _ROUNDED:
+        if abs(gap) > apart + ROUNDED:
             raise InputError(f"measured.error_gap is {gap:g}, and networks that disagree on {apart:g} cannot differ by more")
     for row in rows if groups is None else ():
         _check_row(row, measured)
@@ -59,7 +59,7 @@ def check_clipping(clipping: Clipping, measured: Measured, bound: float) -> None
     Raises:
         InputError: naming the field.
     """
-    if not _close(clipping.bound, bound, bound):
+    if not close(clipping.bound, bound, bound):
         raise InputError(f"clipping.bound is {clipping.bound:g}, but the audit clips at {bound:g}")
     for whose, share, risk in (
         ("student", clipping.share_student, clipping.risk_student),
@@ -70,10 +70,10 @@ def check_clipping(clipping: Clipping, measured: Measured, bound: float) -> None
             raise InputError(f"clipping of the {whose}'s losses and measured.risk_{whose} are not both there or both missing")
         if share is None or risk is None or whole is None:
             continue
-        if share > 0 and clipping.share_any_class is not None and share > clipping.share_any_class + _ROUNDED:
+        if share > 0 and clipping.share_any_class is not None and share > clipping.share_any_class + ROUNDED:
             raise InputError(f"clipping.share_{whose} exceeds clipping.share_any_class")
-        close = _close(risk, whole.value, risk)
-        if not (close or (share > 0 and risk <= whole.value)) or risk < share * clipping.bound * (1 - _ROUNDED):
+        close = close(risk, whole.value, risk)
+        if not (close or (share > 0 and risk <= whole.value)) or risk < share * clipping.bound * (1 - ROUNDED):
             raise InputError(
                 f"clipping.risk_{whose} is {risk:g}, which a mean loss of {whole.value:g} with a share of {share:g} above "
                 f"{clipping.bound:g} cannot have"
@@ -86,7 +86,7 @@ def _check_one(place: str, value: Confidence, is_share: bool, delta: float) -> N
         raise InputError(f"{place}.unit is {value.unit}, not {unit}")
     if not value.lower <= value.value <= value.upper:
         raise InputError(f"{place}.value is {value.value:g}, outside its interval [{value.lower:g}, {value.upper:g}]")
-    if value.level < 1 - delta - _ROUNDED:
+    if value.level < 1 - delta - ROUNDED:
         raise InputError(f"{place}.level is {value.level:g}, and everything together is at {1 - delta:g}")
     if is_share and not -1 <= value.value <= 1:
         raise InputError(f"{place}.value is {value.value:g}, which no probability or difference of two is")
@@ -111,9 +111,10 @@ def _check_row(row: BoundResult, measured: Measured) -> None:
         raise InputError(f"the {row.target} of row {row.name} is in {there}, and missing in {missing}")
     if row.measured is not None and value is not None:
         size = 1 + abs(value)
-        if abs(row.measured - value) > row.rounding + _ROUNDED * size:
+        if abs(row.measured - value) > row.rounding + ROUNDED * size:
             raise InputError(f"the measured value of row {row.name} is {row.measured:g}, but the {row.target} is {value:g}")
 
 
-def _close(one: float, other: float, size: float) -> bool:
-    return math.isclose(one, other, rel_tol=_ROUNDED, abs_tol=1e-12 + _ROUNDED * size)
+def close(one: float, other: float, size: float) -> bool:
+    """Whether two numbers are one, up to the rounding of terms of that size."""
+    return math.isclose(one, other, rel_tol=ROUNDED, abs_tol=1e-12 + ROUNDED * size)
