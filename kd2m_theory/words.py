@@ -2,7 +2,7 @@
 
 import math
 import re
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -28,6 +28,36 @@ def signed(value: float | None, digits: int = 3) -> str:
     """
     words = number(value, digits)
     return f"+{words}" if value is not None and value > 0 and words not in ("0", "–") else words
+
+
+def between(lower: float | None, upper: float | None, scale: float = 1.0, digits: int = 2) -> str:
+    """An interval for a difference: signed ends, rounded outward, so that the words hold where the numbers do, to 1e-9.
+
+    Args:
+        lower: lower end; None or infinite where there is none.
+        upper: upper end, likewise.
+        scale: of what is printed: 100 for percentage points.
+        digits: significant digits of each end.
+
+    Example:
+        >>> between(0.01255, 0.0633, 100), between(None, 0.1234), between(-0.5, 0.0)
+        ('+1.2 to +6.4', 'unlimited to +0.13', '−0.5 to 0')
+    """
+    return f"{_outward(lower, scale, digits, ROUND_FLOOR)} to {_outward(upper, scale, digits, ROUND_CEILING)}"
+
+
+# Differences below this are rounding.
+_NOTHING = Decimal("1e-9")
+
+
+def _outward(end: float | None, scale: float, digits: int, rounding: str) -> str:
+    if end is None or not math.isfinite(end):
+        return "unlimited"
+    exact = Decimal(end) * Decimal(scale)
+    if abs(exact) < _NOTHING:
+        return "0"
+    step = Decimal(1).scaleb(exact.adjusted() - digits + 1)
+    return signed(float((exact / step).to_integral_value(rounding) * step), digits + 1)
 
 
 # Controls, halves of surrogate pairs, noncharacters, and what reorders the text around it.

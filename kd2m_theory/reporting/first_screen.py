@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.reporting.clipped import clipped_at, value_of
-from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Part, Section, Table, paragraph
 from kd2m_theory.reporting.tolerance import Tolerance
 from kd2m_theory.reporting.verdict import IDENTITIES, guaranteed
-from kd2m_theory.words import confidence, number, signed
+from kd2m_theory.words import between, confidence, number, signed
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -19,15 +18,22 @@ _QUESTIONS = {
     "cross-entropy, these samples": ("gap",),
     "cross-entropy, teacher's head": ("gap_shared_head",),
     "errors, these samples": ("error_gap",),
-    "errors of the student": ("error_student",),
 }
 # Without labels these rows are the answer, and each says more than the one after it.
 _LABEL_FREE = ("T0.teacher_error", "T0.error", "T0.teacher_risk", "T0")
 _FEATURES = "T2.head_aware"
 # Classes that are named, and the share of the gap that makes one worth a name.
 _CLASSES, _WORTH = 3, 0.05
-# Rows that lack the same thing are worth a line from so many on.
-_MANY = 3
+# What rows lack is named, the most frequent first.
+_NEEDS = 5
+# What to pass, where it is not the name of the assumption.
+_LACKS = {
+    "shared head": "features and head_weight",
+    "linear head": "head_weight",
+    "teacher risk known": "the teacher's risk",
+    "teacher error known": "the teacher's error rate",
+    "no groups": "a form for groups",
+}
 # Assumptions that data cannot check are named in this order, the rest after them.
 _FIRST = ("independent samples", "same population", "networks fixed before the sample", "same inputs")
 
@@ -113,14 +119,9 @@ def _line(
 ) -> Line:
     seen = f"{number(values[0], 3)}{unit} → {number(values[1], 3)}{unit}" if None not in values else "unknown"
     more = "unknown" if difference is None else f"{signed(scale * difference)} {of_difference}"
-    ends = [compared["lower"], compared["upper"]]
-    if compared["guaranteed"]:
-        low, high = ("unlimited" if end is None else signed(scale * end) for end in ends)
-        population = f"{low} to {high}"
-    else:
-        population = "unknown"
+    population = between(compared["lower"], compared["upper"], scale) if compared["guaranteed"] else "unknown"
     status = compared["status"]
-    words = status if compared["magnitude"] is None else f"{status}, {compared['magnitude']}"
+    words = status if compared["magnitude"] in (None, "at most large") else f"{status}, {compared['magnitude']}"
     tone = {"worse": "warning", "better": "good"}.get(status, "plain")
     return Line((name, seen, more, population, words), tone=tone)  # type: ignore[arg-type]
 
@@ -161,14 +162,16 @@ def _theory(report: Report) -> Iterator[Part]:
     violated = report["violations"]
     checked = sum(row["holds"] is not None for row in rows)
     outcome = f"VIOLATED: {', '.join(violated)}" if violated else "none violated"
-    yield paragraph(
-        f"Theory: {checked} of {len(rows)} guaranteed bounds checked, {outcome}", tone="alarm" if violated else "strong"
-    )
+    if checked or not rows:
+        words = f"{checked} of {len(rows)} guaranteed bounds checked, {outcome}"
+    else:
+        words = f"{len(rows)} guaranteed bounds; nothing that they bound was measured"
+    yield paragraph(f"Theory: {words}", tone="alarm" if violated else "strong")
     lines = tuple(_bound(words, row) for words, row in _useful(report, rows))
     if lines:
         yield Table(
             name="what theory says",
-            columns=(Column("", width=29), Column("student less teacher"), Column("bound", folds=True), Column("", folds=True)),
+            columns=(Column("", width=29), Column("student less teacher"), Column("bound", folds=True)),
             lines=lines,
         )
     yield from (paragraph(words, tone="muted") for words in _left_out(report))
@@ -183,8 +186,9 @@ def _useful(report: Report, rows: Sequence[Record]) -> Iterator[tuple[str, Recor
     for words, targets in _QUESTIONS.items():
         found = [row for row in rows if row["target"] in targets and row["name"] not in IDENTITIES]
         informative = [row for row in found if row["status"] == "informative" and None not in (row["lower"], row["upper"])]
-        if informative and (labelled or targets != ("gap",)):
-            yield words, min(informative, key=lambda row: row["upper"] - row["lower"])
+        best = min(informative, key=lambda row: row["upper"] - row["lower"], default=None)
+        if best is not None and best["name"] not in _LABEL_FREE:
+            yield words, best
     if labelled:
         yield from (("errors, without labels", row) for row in rows if row["name"] == "T0.error")
     yield from (("cross-entropy, from features", row) for row in rows if row["name"] == _FEATURES)
@@ -196,10 +200,9 @@ def _first_of_each(rows: Sequence[Record]) -> list[Record]:
 
 def _bound(words: str, row: Record) -> Line:
     scale, unit = (100.0, "points") if "error" in row["target"] else (1.0, "nats")
-    lower, upper = (scale * end for end in interval(row))
     vacuous = row["status"] == "vacuous"
     return Line(
-        (words, f"{signed(lower)} to {signed(upper)} {unit}", row["name"], "vacuous" if vacuous else ""),
+        (words, f"{between(row['lower'], row['upper'], scale, 3)} {unit}", f"{row['name']}{', vacuous' if vacuous else ''}"),
         tone="muted" if vacuous else "plain",
     )
 
@@ -210,13 +213,19 @@ def _left_out(report: Report) -> Iterator[str]:
     counts = [f"{statuses[name]} {name}" for name in ("informative", "vacuous") if statuses[name]]
     if counts:
         yield f"of all rows {' and '.join(counts)} (true, and no news)" if statuses["vacuous"] else f"of all rows {counts[0]}"
-    missing = Counter(row["why"] for row in report["rows"] if row["status"] == "not applicable")
-    shown = [(why, count) for why, count in missing.most_common() if count >= _MANY]
-    for why, count in shown:
-        yield f"{count} rows not computed: {why}"
-    rest = statuses["not applicable"] - sum(count for _, count in shown)
-    if rest:
-        yield f"{rest} {'more ' if shown else ''}not computed, each for a reason of its own (--all)"
+    missing = Counter(
+        assumption["name"]
+        for row in report["rows"]
+        if row["status"] == "not applicable"
+        for assumption in row["assumptions"]
+        if assumption["state"] == "unmet"
+    )
+    if missing:
+        if "labels" in missing:
+            del missing["same class shares"]  # which only labels show
+        lacks = ", ".join(f"{_LACKS.get(name, name)} ({count})" for name, count in missing.most_common(_NEEDS))
+        more = ", …" if len(missing) > _NEEDS else ""
+        yield f"{statuses['not applicable']} rows not computed, for lack of {lacks}{more}"
 
 
 def _end(report: Report) -> Iterator[Part]:

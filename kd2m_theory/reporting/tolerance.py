@@ -9,7 +9,7 @@ from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting.clipped import clipped_at, value_of
 from kd2m_theory.reporting.verdict import population_intervals
-from kd2m_theory.words import signed
+from kd2m_theory.words import between, signed
 
 Report = Mapping[str, Any]
 Met = Literal["met", "not met", "undecided"]
@@ -83,7 +83,7 @@ def _cross_entropy(report: Report, most: float) -> Tolerance:
         # The part of the losses that is not seen says the opposite on these very samples.
         status = "undecided"
         seen = "not finite" if unclipped is None else f"{signed(unclipped)} nats"
-        sentence = f"undecided: {at_most}: clipped it is, but unclipped the difference on these samples is {seen}"
+        sentence = f"undecided: {at_most}; clipped it is, but unclipped the difference on these samples is {seen}"
     return Tolerance(measure="cross-entropy", most=most, status=status, sentence=sentence)
 
 
@@ -103,9 +103,8 @@ def _decided(report: Report, target: str, most: float) -> tuple[Met, tuple[float
 
 def _sentence(at_most: str, status: Met, ends: tuple[float, float] | None, scale: float, unit: str) -> str:
     if ends is None:
-        return f"{status}: {at_most}: there is no guaranteed interval on the population"
-    low, high = (signed(scale * end) for end in ends)
-    return f"{status}: {at_most}: on the population it is {low} to {high} {unit}"
+        return f"{status}: {at_most}; there is no guaranteed interval on the population"
+    return f"{status}: {at_most}; on the population the difference is {between(*ends, scale, 3)} {unit}"
 
 
 def exit_status(found: tuple[Tolerance, ...]) -> int:
