@@ -287,9 +287,7 @@ def _transport(features: View | None, logits: View, rows: Sequence[BoundResult])
     return None, {}
 
 
-def _kinds(
-    predicted: _Predicted, transport: tuple[str | None, Mapping[int, float]]
-) -> tuple[Sequence[ClassParts], str | None]:
+def _kinds(predicted: _Predicted, transport: tuple[str | None, Mapping[int, float]]) -> tuple[Sequence[ClassParts], str | None]:
     """Every class that occurs, those with the largest part first."""
     row, moved = transport
     view = predicted.view
