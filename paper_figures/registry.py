@@ -28,6 +28,7 @@ MODULES = (
     "entropy",
     "unikd",
     "ladder",
+    "breakdown",
     "campaign_tightness",
     "campaign_training",
     "campaign_coverage",

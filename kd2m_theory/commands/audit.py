@@ -53,6 +53,9 @@ def audit(
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one web page (.html).")] = None,
+    samples: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the samples that carry most of the gap (.csv); needs labels.")
+    ] = None,
 ) -> None:
     """Measure a pair, evaluate every bound on it, and say which hold.
 
@@ -62,10 +65,10 @@ def audit(
     from kd2m_theory.pair import Pair
     from kd2m_theory.reporting.report import audit as run_audit
 
-    check_distinct(PAIR=pair, align=align, json=json, figure=figure, report=report)
+    check_distinct(PAIR=pair, align=align, json=json, figure=figure, report=report, samples=samples)
     if json is not None:
         check_writable(json)
-    check_outputs(figure, report)
+    check_outputs(figure, report, samples)
     found = run_audit(
         Pair.load(pair),
         delta,
@@ -81,7 +84,7 @@ def audit(
     )
     if json is not None:
         found.to_json(json)
-    finish(found, figure, report, shlex.join(["kd2m", *sys.argv[1:]]))
+    finish(found, figure, report, shlex.join(["kd2m", *sys.argv[1:]]), samples)
 
 
 def _known(words: str | None, option: str) -> Any:

@@ -14,6 +14,9 @@ def report(
         Path | None, typer.Option("--report", metavar="FILE", help="Write the report as one web page (.html).")
     ] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,
+    samples: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the samples that carry most of the gap (.csv).")
+    ] = None,
 ) -> None:
     """Print a stored audit as `kd2m audit` did, and write its page or its picture. Verdict and violations are computed again.
 
@@ -22,6 +25,6 @@ def report(
     from kd2m_theory.files import check_distinct
     from kd2m_theory.reporting.report import AuditReport
 
-    check_distinct(FILE=file, report=page, figure=figure)
-    check_outputs(figure, page)
-    finish(AuditReport.from_json(file), figure, page, None)
+    check_distinct(FILE=file, report=page, figure=figure, samples=samples)
+    check_outputs(figure, page, samples)
+    finish(AuditReport.from_json(file), figure, page, None, samples)

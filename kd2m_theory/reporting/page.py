@@ -5,6 +5,7 @@ from typing import Any
 
 from kd2m_theory.bounds.known import QUANTITIES
 from kd2m_theory.reporting import html_view
+from kd2m_theory.reporting.breakdown_view import breakdown_section
 from kd2m_theory.reporting.citation import PAPER, software
 from kd2m_theory.reporting.first_screen import warnings
 from kd2m_theory.reporting.ladder_scale import interval
@@ -38,6 +39,7 @@ def page_sections(report: Report, command: str | None = None) -> list[Section]:
     sections = [
         Section(title="Verdict", parts=_verdict(report), key="verdict"),
         Section(title="Measured", parts=_measured(report), key="measured-values"),
+        breakdown_section(report),
         Section(title="The ladder of bounds", parts=_ladder(report), key="ladder"),
         Section(title="Every row", parts=_rows(report), key="rows"),
         Section(title="Assumptions", parts=(assumptions_table(report),) if report["rows"] else (), key="assumptions"),

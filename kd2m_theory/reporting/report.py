@@ -229,6 +229,36 @@ class AuditReport:
 
         write_atomically(path, picture(self.to_dict(), path.suffix[1:]))
 
+    def plot_breakdown(self, path: str | Path) -> None:
+        """Draw where the gap comes from; the file's ending (.png, .svg or .pdf) chooses the format.
+
+        Raises:
+            InputError: another ending, nothing can be written there, or the report has no breakdown.
+        """
+        path = check_figure(path)
+        from kd2m_theory.reporting.breakdown_picture import picture
+
+        write_atomically(path, picture(self.to_dict(), path.suffix[1:]))
+
+    def save_samples(self, path: str | Path) -> None:
+        """Write the samples that carry most of the gap, `breakdown.samples`, as CSV: one line per sample, most first.
+
+        The columns are the fields of `CarryingSample`; where the pair names its classes, three columns have the names.
+
+        Raises:
+            InputError: the name does not end in .csv, nothing can be written there, or the audit has no such samples: it needs
+                labels of inputs that both networks saw.
+        """
+        path = check_samples(path)
+        found = self.breakdown
+        if found is None or found.by == "teacher" or found.added is None:
+            raise InputError(
+                "no samples can be listed: that needs logits of both networks, labels, and inputs that both networks saw"
+            )
+        from kd2m_theory.reporting.samples_file import samples_csv
+
+        write_atomically(path, samples_csv(found))
+
     def to_html(self, path: str | Path, command: str | None = None) -> None:
         """Write the report as one HTML page that loads nothing from anywhere: verdict, ladder, every row, origin.
 
@@ -255,6 +285,18 @@ def check_figure(path: str | Path) -> Path:
     formats = (".pdf", ".png", ".svg")
     if path.suffix not in formats:
         raise InputError(f"{path.name} ends in {path.suffix or 'nothing'}; a picture ends in {', '.join(formats)}")
+    return path
+
+
+def check_samples(path: str | Path) -> Path:
+    """The path, refused if no table of samples could be written there.
+
+    Raises:
+        InputError: an ending other than .csv, a folder, or a folder that does not exist.
+    """
+    path = check_writable(path)
+    if path.suffix != ".csv":
+        raise InputError(f"{path.name} ends in {path.suffix or 'nothing'}; a table of samples ends in .csv")
     return path
 
 

@@ -1,4 +1,4 @@
-"""The demonstration's stored numbers: README's table, and those of the figures `ladder` and `framework`.
+"""The demonstration's stored numbers: README's table, and those of the figures `ladder`, `breakdown` and `framework`.
 
     python validation/benchmarks/demonstration.py [--save FOLDER]
 
@@ -96,7 +96,8 @@ def tables() -> dict[str, dict[str, Any]]:
         demo.run(SEED, "cpu").write(folder)
         for stored in REPORTS.values():
             report = stored.read(stored.path(folder))
-            made[str(stored.shipped)] = {**made_by, "n": report["n"], "delta": report["delta"], **drawn(report)}
+            sizes = {key: report[key] for key in ("n", "delta", "breakdown")}
+            made[str(stored.shipped)] = {**made_by, **sizes, **drawn(report)}
         made[FRAMEWORK.file] = {**made_by, **framework(Pair.load(folder / "alone" / "pair.safetensors"))}
     return made
 
