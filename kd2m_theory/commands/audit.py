@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kd2m_theory.commands.audit_outputs import check_outputs, finish
+from kd2m_theory.commands.audit_outputs import STANDARD, All, Figure, MaxErrorGap, MaxGap, Outputs, Page, Samples
 from kd2m_theory.terminal import watched
 
 _KNOWN = (
@@ -50,28 +50,45 @@ def audit(
         str | None,
         typer.Option(metavar="KNOWN", help="The teacher's error rate, likewise. For T0.teacher_error, F3.teacher_error."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
-    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one web page (.html).")] = None,
-    samples: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the samples that carry most of the gap (.csv); needs labels.")
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ROW", help="Compute this row, and others named so; they share delta alone.")
     ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - prints it, and nothing else.")
+    ] = None,
+    figure: Figure = None,
+    report: Page = None,
+    samples: Samples = None,
+    every_row: All = False,
+    max_error_gap: MaxErrorGap = None,
+    max_gap: MaxGap = None,
 ) -> None:
-    """Measure a pair, evaluate every bound on it, and say which hold.
+    """Measure a pair, evaluate every bound on it, and say whether the student is worse, by how much, and how sure that is.
 
-    Exit status: 0 if every guaranteed bound holds, 1 if one is violated, 2 if the input is at fault.
+    Exit status: 0 if every guaranteed bound holds and every tolerance is met, 1 if a bound is violated, 2 if the input is at
+    fault, 3 if a tolerance is not met, 4 if these samples cannot decide whether it is.
     """
-    from kd2m_theory.files import check_distinct, check_writable
+    from kd2m_theory.files import check_distinct
     from kd2m_theory.pair import Pair
     from kd2m_theory.reporting.report import audit as run_audit
 
-    check_distinct(PAIR=pair, align=align, json=json, figure=figure, report=report, samples=samples)
-    if json is not None:
-        check_writable(json)
-    check_outputs(figure, report, samples)
+    outputs = Outputs(
+        page=report,
+        figure=figure,
+        samples=samples,
+        json=json,
+        every_row=every_row,
+        max_error_gap=max_error_gap,
+        max_gap=max_gap,
+    )
+    check_distinct(
+        PAIR=pair, align=align, json=None if json == STANDARD else json, figure=figure, report=report, samples=samples
+    )
+    outputs.check()
     found = run_audit(
         Pair.load(pair),
         delta,
+        only=only or None,
         align=None if align is None else Pair.load(align),
         loss_bound=loss_bound,
         head_lipschitz=head_lipschitz,
@@ -82,9 +99,7 @@ def audit(
         teacher_error=_known(teacher_error, "teacher-error"),
         watch=lambda rows: watched(rows, "auditing"),
     )
-    if json is not None:
-        found.to_json(json)
-    finish(found, figure, report, shlex.join(["kd2m", *sys.argv[1:]]), samples)
+    outputs.finish(found, shlex.join(["kd2m", *sys.argv[1:]]))
 
 
 def _known(words: str | None, option: str) -> Any:

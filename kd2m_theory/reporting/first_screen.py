@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.reporting.clipped import clipped_at, value_of
-from kd2m_theory.reporting.sections import Column, Line, Paragraph, Part, Section, Table, paragraph
+from kd2m_theory.reporting.sections import Column, Line, Paragraph, Part, Section, Table, Tone, paragraph
 from kd2m_theory.reporting.tolerance import Tolerance
 from kd2m_theory.reporting.verdict import IDENTITIES, guaranteed
 from kd2m_theory.words import between, confidence, number, signed
@@ -58,6 +58,13 @@ def warnings(report: Report) -> Iterator[Paragraph]:
         yield paragraph(f"Check the input: {each['sentence']}", tone="warning")
 
 
+def decisions(within: Sequence[Tolerance]) -> Iterator[Paragraph]:
+    """What was decided of tolerances, if any were asked for."""
+    for each in within:
+        tone: Tone = "good" if each.status == "met" else "alarm" if each.status == "not met" else "warning"
+        yield paragraph(f"{each.sentence[0].upper()}{each.sentence[1:]}.", tone=tone)
+
+
 def _verdict(report: Report, within: Sequence[Tolerance]) -> Iterator[Part]:
     found = report["verdict"]
     labelled = "labelled" if _labelled(report) else "unlabelled"
@@ -81,9 +88,7 @@ def _verdict(report: Report, within: Sequence[Tolerance]) -> Iterator[Part]:
         lines=tuple(_lines(report)),
     )
     yield from _notes(report)
-    for each in within:
-        tone = {"met": "good", "not met": "alarm", "undecided": "warning"}[each.status]
-        yield paragraph(f"{each.sentence[0].upper()}{each.sentence[1:]}.", tone=tone)
+    yield from decisions(within)
 
 
 def _labelled(report: Report) -> bool:
@@ -122,8 +127,8 @@ def _line(
     population = between(compared["lower"], compared["upper"], scale) if compared["guaranteed"] else "unknown"
     status = compared["status"]
     words = status if compared["magnitude"] in (None, "at most large") else f"{status}, {compared['magnitude']}"
-    tone = {"worse": "warning", "better": "good"}.get(status, "plain")
-    return Line((name, seen, more, population, words), tone=tone)  # type: ignore[arg-type]
+    tone: Tone = "warning" if status == "worse" else "good" if status == "better" else "plain"
+    return Line((name, seen, more, population, words), tone=tone)
 
 
 def _notes(report: Report) -> Iterator[Paragraph]:

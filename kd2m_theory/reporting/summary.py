@@ -1,14 +1,15 @@
 """An audit in full, as sentences and tables: what is printed where every row is asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.clipped import beside
-from kd2m_theory.reporting.first_screen import warnings
+from kd2m_theory.reporting.first_screen import decisions, warnings
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.page_tables import compared, never_beating, sides, together, tone, value_cell
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Section, Table, paragraph
+from kd2m_theory.reporting.tolerance import Tolerance
 from kd2m_theory.words import number
 
 Report = Mapping[str, Any]
@@ -30,21 +31,26 @@ _LADDER = (
 )
 
 
-def every_row_sections(report: Report) -> list[Section]:
-    """A report (`AuditReport.to_dict()`) in full: verdict, measured values, ladder, notes, outcome."""
+def every_row_sections(report: Report, within: Sequence[Tolerance] = ()) -> list[Section]:
+    """A report (`AuditReport.to_dict()`) in full: verdict, measured values, ladder, notes, outcome.
+
+    Args:
+        report: the report.
+        within: decisions that were asked for.
+    """
     notes = (
         f"{together(report)}; * = asymptotic only.  ratio = bound / gap on the gap's side.",
         "vacuous: says no more than is known without the row.  unmet: without that assumption the row has no guarantee.",
     )
     end = Section(title="", parts=(*(paragraph(note, tone="muted") for note in notes), _outcome(report)))
-    return [_verdict(report), _measured(report), *_ladder(report), end]
+    return [_verdict(report, within), _measured(report), *_ladder(report), end]
 
 
-def _verdict(report: Report) -> Section:
+def _verdict(report: Report, within: Sequence[Tolerance]) -> Section:
     found = report["verdict"]
     headline = paragraph(found["headline"], tone="alarm" if found["violated"] else "strong")
     compared = (paragraph(found[measure]["sentence"]) for measure in ("errors", "cross_entropy"))
-    return Section(title="", parts=(headline, *compared, *warnings(report)))
+    return Section(title="", parts=(headline, *compared, *warnings(report), *decisions(within)))
 
 
 def _measured(report: Report) -> Section:

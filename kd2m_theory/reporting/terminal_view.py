@@ -157,6 +157,8 @@ def _stacked(table: Table, width: int) -> Iterator[Text]:
         first, *others = (harmless(cell(each).words) for each in line.cells)
         yield Text(first, style=_STYLES[line.tone], overflow="fold")
         for column, words in zip(table.columns[1:], others, strict=True):
+            if not words:
+                continue
             indented = f"  {column.heading} {words}"
             yield Text(indented if cell_len(indented) <= width else f"{column.heading} {words}", overflow="fold")
 

@@ -52,18 +52,21 @@ def tolerances(report: Report, max_error_gap: float | None, max_gap: float | Non
     Raises:
         InputError: a number is not finite, or the difference of error rates is outside [−1, 1].
     """
-    found = []
-    if max_error_gap is not None:
-        most = real_number(max_error_gap)
-        if not -1 <= most <= 1:
-            raise InputError(f"max_error_gap is {max_error_gap!r}; give a difference of error rates, such as 0.02 for 2 points")
-        found.append(_errors(report, most))
-    if max_gap is not None:
-        most = real_number(max_gap)
-        if not math.isfinite(most):
-            raise InputError(f"max_gap is {max_gap!r}; give a difference of cross-entropy in nats, such as 0.1")
-        found.append(_cross_entropy(report, most))
-    return tuple(found)
+    check_tolerances(max_error_gap, max_gap)
+    found = [] if max_error_gap is None else [_errors(report, float(max_error_gap))]
+    return (*found, *(() if max_gap is None else [_cross_entropy(report, float(max_gap))]))
+
+
+def check_tolerances(max_error_gap: float | None, max_gap: float | None) -> None:
+    """Refuse a tolerance that no difference can have.
+
+    Raises:
+        InputError: a number is not finite, or the difference of error rates is outside [−1, 1].
+    """
+    if max_error_gap is not None and not -1 <= real_number(max_error_gap) <= 1:
+        raise InputError(f"max_error_gap is {max_error_gap!r}; give a difference of error rates, such as 0.02 for 2 points")
+    if max_gap is not None and not math.isfinite(real_number(max_gap)):
+        raise InputError(f"max_gap is {max_gap!r}; give a difference of cross-entropy in nats, such as 0.1")
 
 
 def _errors(report: Report, most: float) -> Tolerance:
