@@ -385,3 +385,6 @@ KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float]], str]]
     "same network": (("rows",), _same),
     "floored losses": (("student", "hits", "rows", "nats", "mean"), _floored),
 }
+
+# With one of these no number about the labels, or about both networks, is to be believed before the question is answered.
+DOUBTS = frozenset({"shifted labels", "permuted classes", "teacher guesses", "other order"})

@@ -82,7 +82,7 @@ def _verdict(report: Report, within: Sequence[Tolerance]) -> Iterator[Part]:
             Column("", width=13),
             Column("teacher → student"),
             Column("difference"),
-            Column("on the population"),
+            Column("population"),
             Column("so it is", folds=True),
         ),
         lines=tuple(_lines(report)),
@@ -152,9 +152,10 @@ def _classes(report: Report) -> list[str]:
         return []
     shares = [(each, each["gap"] / gap) for each in classes]
     worth = sorted((pair for pair in shares if pair[1] >= _WORTH), key=lambda pair: -pair[1])[:_CLASSES]
-    if not worth or len(classes) < 2:
+    # Where classes cancel one another, no share of their sum says anything.
+    if not worth or len(classes) < 2 or worth[0][1] > 1 + _WORTH:
         return []
-    named = [f"{_name(each)} ({number(100 * share, 2)} %)" for each, share in worth]
+    named = [f"{_name(each)} ({100 * share:.0f} %)" for each, share in worth]
     return [f"most of the gap: {'class' if len(named) == 1 else 'classes'} {', '.join(named)}"]
 
 
@@ -229,7 +230,7 @@ def _left_out(report: Report) -> Iterator[str]:
         if "labels" in missing:
             del missing["same class shares"]  # which only labels show
         lacks = ", ".join(f"{_LACKS.get(name, name)} ({count})" for name, count in missing.most_common(_NEEDS))
-        more = ", …" if len(missing) > _NEEDS else ""
+        more = " and more" if len(missing) > _NEEDS else ""
         yield f"{statuses['not applicable']} rows not computed, for lack of {lacks}{more}"
 
 

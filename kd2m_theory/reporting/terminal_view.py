@@ -123,7 +123,7 @@ def _widths(table: Table, aligned: bool, width: int) -> list[int] | None:
         for k, column in enumerate(table.columns)
     ]
     widths = [
-        max(most if column.numeric else min(most, _ROOM if k else _NAME), column.width if aligned else 0)
+        max(min(most, _ROOM if k else _NAME) if column.folds or not k else most, column.width if aligned else 0)
         for k, (most, column) in enumerate(zip(wanted, table.columns, strict=True))
     ]
     left = width - sum(widths) - _GUTTER * (len(widths) - 1)
@@ -142,8 +142,8 @@ def _table(table: Table, widths: list[int]) -> RichTable:
         made.add_column(
             Text(harmless(column.heading)),
             justify="right" if column.numeric else "left",
-            no_wrap=not column.folds,
-            overflow="fold" if column.folds else "ellipsis",
+            no_wrap=column.numeric,
+            overflow="fold",
             width=width,
         )
     for line in table.lines:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting.clipped import clipped_at, value_of
-from kd2m_theory.reporting.verdict import population_intervals
+from kd2m_theory.reporting.verdict import doubtful, population_intervals
 from kd2m_theory.words import between, signed
 
 Report = Mapping[str, Any]
@@ -22,7 +22,8 @@ class Tolerance:
     Attributes:
         measure: "errors" or "cross-entropy".
         most: the largest difference that is accepted, as a probability or in nats.
-        status: "met" if a guaranteed interval lies at or below it, "not met" if one lies above, else "undecided".
+        status: "met" if a guaranteed interval lies at or below it, "not met" if one lies above, else "undecided"; "undecided"
+            also if a bound is violated or the input looks wrong.
         sentence: the same in words, with the interval.
 
     Example:
@@ -99,7 +100,7 @@ def _decided(report: Report, target: str, most: float) -> tuple[Met, tuple[float
     above = [ends for ends in found if ends[0] > most]
     narrowest = min(below or above or found, key=lambda ends: ends[1] - ends[0])
     # Two that contradict each other do not hold together.
-    if report["violations"] or bool(below) == bool(above):
+    if report["violations"] or doubtful(report) or bool(below) == bool(above):
         return "undecided", narrowest
     return "met" if below else "not met", narrowest
 

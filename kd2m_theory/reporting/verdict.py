@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from kd2m_theory.bounds.rows.t0_label_free import ABOVE, BELOW
 from kd2m_theory.bounds.targets import SUBJECTS
+from kd2m_theory.plausibility import DOUBTS
 from kd2m_theory.reporting.clipped import clipped_at, differs, gap_words, reaches, value_of
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.words import confidence, number
@@ -91,7 +92,7 @@ class Verdict:
         violated: whether a guaranteed bound does not hold.
         overall: "worse" or "better" if errors and cross-entropy are both decided and agree, "mixed" if they are decided and
             disagree, "alike" if neither is decided and both differences are at most negligible (`Comparison.magnitude`), else
-            "undecided"; "undecided" also if a bound is violated.
+            "undecided"; "undecided" also if a bound is violated, or the input looks wrong (`plausibility.DOUBTS`).
         headline: the first sentence.
         errors: the comparison by error rates.
         cross_entropy: the comparison by cross-entropy (errors and confidence together), clipped where the audit clips it.
@@ -120,7 +121,7 @@ def verdict(report: Report) -> Verdict:
     """The verdict on a report: the mapping of `AuditReport.to_dict()`, whose own entry "verdict" is not read."""
     errors, cross_entropy = _errors(report), _cross_entropy(report)
     violated = bool(report["violations"])
-    overall = "undecided" if violated else _overall(errors, cross_entropy)
+    overall = "undecided" if violated or doubtful(report) else _overall(errors, cross_entropy)
     headline = _headline(report, overall, errors, cross_entropy)
     findings = [_checked(report), *_tightest(report), *_without_labels(report)]
     if violated:
@@ -139,18 +140,27 @@ def verdict(report: Report) -> Verdict:
     )
 
 
+def doubtful(report: Report) -> bool:
+    """Whether the input looks so wrong that no comparison of the networks is to be believed."""
+    return any(each["key"] in DOUBTS for each in report["warnings"])
+
+
 def _overall(errors: Comparison, cross_entropy: Comparison) -> Overall:
     statuses = {errors.status, cross_entropy.status}
     if "undecided" not in statuses:
         return errors.status if len(statuses) == 1 else "mixed"
     both = (errors, cross_entropy)
     # What clipping hides is not negligible because the clipped part is.
-    if len(statuses) == 1 and not _turned(cross_entropy) and all(each.magnitude == "at most negligible" for each in both):
+    seen = cross_entropy.unclipped
+    hidden = seen is not None and _size(abs(seen), "nats") != "negligible"
+    if len(statuses) == 1 and not hidden and all(each.magnitude == "at most negligible" for each in both):
         return "alike"
     return "undecided"
 
 
 def _headline(report: Report, overall: Overall, errors: Comparison, cross_entropy: Comparison) -> str:
+    if doubtful(report):
+        return "No verdict: the input looks wrong. Answer the question about it first."
     less = f"it errs {'more' if errors.status == 'worse' else 'less'}"
     loss = f"its cross-entropy, {clipped_at(report)}, is {'higher' if cross_entropy.status == 'worse' else 'lower'}"
     if overall == "mixed":

@@ -84,7 +84,7 @@ def test_it_stands_in_the_report_as_any_row_does(tmp_path):
     assert row.details == {"L": pytest.approx(steepness_of_head())}
     assert report["T1.l2"].upper <= row.upper
     assert report.settings["rows"] == ["mine.largest"]
-    assert "mine.largest" in report.table(200)
+    assert "mine.largest" in report.table(200, every_row=True)
     assert any(words.startswith("Bounds of your own: mine.largest.") for words in report.verdict.caveats)
     report.to_html(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 from kd2m_theory import AuditReport, InputError, Pair, audit
 from kd2m_theory.plausibility import KINDS, findings
 from kd2m_theory.reporting.markdown_view import markdown
-from kd2m_theory.reporting.summary import summary_sections
+from kd2m_theory.reporting.summary import every_row_sections
 
 RNG = np.random.default_rng(0)
 N, K = 400, 5
@@ -132,10 +132,10 @@ def test_a_warning_stands_beside_the_verdict_everywhere(tmp_path):
     report = audit(pair(labels=LABELS + 1), only=["T0", "F1.gap"])
     (warning,) = report.warnings
     said = f"Check the input: {warning.sentence}"
-    flat = " ".join(report.table(80).split())
-    assert said in flat
-    assert flat.index(said) < flat.index("measured on n = 400")
-    assert said in markdown(summary_sections(report.to_dict())).replace("\\", "")
+    for every_row, later in ((False, "Theory:"), (True, "measured on n = 400")):
+        flat = " ".join(report.table(80, every_row=every_row).split())
+        assert flat.index(said) < flat.index(later)
+    assert said in markdown(every_row_sections(report.to_dict())).replace("\\", "")
     assert warning.sentence in report._repr_html_()
     report.to_html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -249,10 +249,10 @@ def test_a_violation_comes_first_and_is_counted():
 def test_the_printed_report_begins_with_the_verdict_and_says_what_is_clipped():
     for case in ("plain", "unlabelled", "violated"):
         report = report_of(case)
-        text = " ".join(report.table().split())
+        text = " ".join(report.table(every_row=True).split())
         found = report.verdict
         assert text.startswith(" ".join((found.headline, found.errors.sentence, found.cross_entropy.sentence)))
-    text = " ".join(report_of("plain").table(200).split())
+    text = " ".join(report_of("plain").table(200, every_row=True).split())
     clipping = report_of("plain").clipping
     share = number(100 * clipping.share_student, 3)
     assert f"{share} % of the student's losses are clipped: on these samples their mean is" in text
