@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting import style
 from kd2m_theory.reporting.breakdown_view import quantity_of
-from kd2m_theory.reporting.style import MUTED, PAGE, STUDENT, TEACHER, letter, sheet
+from kd2m_theory.reporting.style import GREEN, MUTED, PAGE, STUDENT, TEACHER, letter, sheet
 from kd2m_theory.words import harmless
 
 Report = Mapping[str, Any]
@@ -56,7 +56,7 @@ def _classes(axes: Axes, found: Record, which: str) -> None:
     shown = found["classes"][:_BARS]
     scale = 1.0 if quantity == "gap" else 100.0
     values = [scale * each[quantity] for each in shown]
-    colours = [STUDENT if value > 0 else TEACHER for value in values]
+    colours = [STUDENT if value > 0 else GREEN for value in values]
     axes.barh(range(len(shown)), values, color=colours, height=0.6)
     axes.axvline(0.0, color=MUTED, lw=0.6)
     _named(axes, [_short(found, each["label"]) for each in shown])
