@@ -4,6 +4,7 @@ from kd2m_theory import InputError, Pair, audit
 from kd2m_theory.paper_figures.breakdown import FIGURE
 
 
+@pytest.mark.long
 def test_a_report_of_the_users_own_is_drawn_as_it_plots_itself(tmp_path):
     pair = Pair(
         logits_teacher=[[2.0, 0.0], [0.0, 2.0], [1.0, 0.0]],

@@ -78,12 +78,13 @@ def test_a_better_student_is_called_better_and_its_bars_point_to_the_left():
 
 def test_parts_that_cancel_have_no_shares():
     """Each is a large share of a small sum, which would say nothing."""
-    teacher = np.tile([[1.0, 0.0], [0.0, 1.0]], (20, 1))
+    teacher = np.tile([[1.5, 0.0], [0.0, 1.5]], (20, 1))
     labels = np.arange(40) % 2
-    moved = np.where(labels[:, None] == 0, 2.0, 0.4000001) * teacher
-    student = audit(Pair(logits_teacher=teacher, logits_student=moved, labels=labels), only=())
-    assert "%" not in breakdown_sentences(student.to_dict())[0]
-    assert " nats)" in breakdown_sentences(student.to_dict())[0]
+    moved = np.where(labels[:, None] == 0, 2.0, 0.575) * teacher
+    report = audit(Pair(logits_teacher=teacher, logits_student=moved, labels=labels), only=())
+    assert 0 < 10 * report.measured["gap"].value < max(each.gap for each in report.breakdown.classes)
+    assert "%" not in breakdown_sentences(report.to_dict())[0]
+    assert " nats)" in breakdown_sentences(report.to_dict())[0]
 
 
 def test_names_of_classes_are_kept_apart_from_the_page():
