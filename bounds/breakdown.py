@@ -39,6 +39,10 @@ class Parts:
         error_gap: to the difference of error rates; None without labels.
         disagreement: to the share of samples on which the two predict different classes; None for other inputs.
         transport: to the upper bound of the row `Breakdown.transport_row`, in nats; None without such a row.
+
+    Example:
+        >>> Parts(samples=2, gap=0.25, error_gap=0.5, disagreement=0.5, transport=None).gap
+        0.25
     """
 
     samples: int
@@ -50,11 +54,18 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassParts(Parts):
-    """What one class contributes.
+    """What one class contributes; the further fields are those of `Parts`.
 
     Attributes:
         label: the class, 0 … K − 1.
         name: what the pair calls it; None if it has no names.
+
+    Example:
+        >>> from kd2m_theory import Pair, audit
+        >>> teacher, student = [[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], [[2.0, 0.0], [0.0, 1.5], [3.0, 0.0]]
+        >>> pair = Pair(logits_teacher=teacher, logits_student=student, labels=[0, 1, 1])
+        >>> [(each.label, each.error_gap) for each in audit(pair, only=()).breakdown.classes]
+        [(1, 0.3333333333333333), (0, 0.0)]
     """
 
     label: int
@@ -63,10 +74,15 @@ class ClassParts(Parts):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherClasses(Parts):
-    """What all classes that are not listed contribute together.
+    """What all classes that are not listed contribute together; the further fields are those of `Parts`.
 
     Attributes:
         classes: how many they are.
+
+    Example:
+        >>> rest = OtherClasses(classes=900, samples=4_500, gap=0.01, error_gap=0.002, disagreement=0.03, transport=None)
+        >>> rest.classes, rest.gap
+        (900, 0.01)
     """
 
     classes: int
@@ -80,6 +96,13 @@ class Confusion:
         label: the true class; the class that the teacher predicts where there are no labels.
         predicted: the class that the student predicts.
         samples: how many.
+
+    Example:
+        >>> from kd2m_theory import Pair, audit
+        >>> teacher, student = [[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], [[2.0, 0.0], [0.0, 1.5], [3.0, 0.0]]
+        >>> pair = Pair(logits_teacher=teacher, logits_student=student, labels=[0, 1, 1])
+        >>> audit(pair, only=()).breakdown.confusions
+        (Confusion(label=1, predicted=0, samples=1),)
     """
 
     label: int
@@ -99,6 +122,14 @@ class CarryingSample:
         loss_teacher: the teacher's cross-entropy in nats.
         loss_student: the student's cross-entropy in nats.
         gap: what the sample contributes to the gap: the difference of the losses over n, or, in a group of m among G, over G·m.
+
+    Example:
+        >>> from kd2m_theory import Pair, audit
+        >>> teacher, student = [[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], [[2.0, 0.0], [0.0, 1.5], [3.0, 0.0]]
+        >>> pair = Pair(logits_teacher=teacher, logits_student=student, labels=[0, 1, 1])
+        >>> first = audit(pair, only=()).breakdown.samples[0]
+        >>> first.index, first.label, first.student, round(first.loss_student, 3), round(first.gap, 3)
+        (2, 1, 0, 3.049, 0.974)
     """
 
     index: int
@@ -119,6 +150,11 @@ class Bin:
         accuracy: share of them whose predicted class is the true one.
         samples: how many.
         share: their weight among all; of groups each has the same weight.
+
+    Example:
+        >>> sure = Bin(confidence=0.9, accuracy=0.7, samples=50, share=0.5)
+        >>> round(sure.confidence - sure.accuracy, 3)
+        0.2
     """
 
     confidence: float
@@ -136,6 +172,13 @@ class Calibration:
             "Measuring Calibration in Deep Learning"). A network that is calibrated has an error above 0 on few samples.
         excess: mean confidence less accuracy: positive for an over-confident network.
         bins: by confidence. Samples of the same confidence are in the same bin.
+
+    Example:
+        >>> unsure = Bin(confidence=0.5, accuracy=0.6, samples=50, share=0.5)
+        >>> sure = Bin(confidence=0.9, accuracy=0.7, samples=50, share=0.5)
+        >>> found = calibration((unsure, sure))
+        >>> round(found.error, 3), round(found.excess, 3)
+        (0.15, 0.05)
     """
 
     error: float
@@ -150,6 +193,13 @@ class Reliability:
     Attributes:
         student: of the student.
         teacher: of the teacher.
+
+    Example:
+        >>> from kd2m_theory import Pair, audit
+        >>> teacher, student = [[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], [[2.0, 0.0], [0.0, 1.5], [3.0, 0.0]]
+        >>> pair = Pair(logits_teacher=teacher, logits_student=student, labels=[0, 1, 1])
+        >>> round(audit(pair, only=()).breakdown.reliability.teacher.excess, 3)
+        -0.119
     """
 
     student: Calibration

@@ -237,9 +237,8 @@ def _common(first: _Side, second: _Side, y: Any, notes: dict[str, str]) -> dict[
         gone = int((y == IGNORED).sum() - (labels == IGNORED).sum())
         notes["rows of other classes"] = f"{gone:,} of {len(labels):,} left out"
         # As texts, which labels that are positions are not looked up among.
-        return _arguments(sides[0], sides[1], y, as_texts(names), notes) | {
-            "provenance": notes | {"class names": _listed(names, 20)}
-        }
+        notes["class names"] = _listed(names, 20)
+        return _arguments(sides[0], sides[1], y, as_texts(names), notes)
     notes["rows of other classes"] = "unknown without labels: all rows are kept"
     return _arguments(sides[0], sides[1], None, names, notes)
 

@@ -20,7 +20,7 @@ def table(report: Report) -> Table:
         return {"breakdown": {name: found[name] for name in _SHOWN}}
     except (KeyError, TypeError):
         raise InputError(
-            "the report has no breakdown, which audits before 0.3.0 do not have; write it again with `kd2m audit --json`"
+            "the report has no breakdown, which audits of earlier versions do not have; write it again with `kd2m audit --json`"
         ) from None
 
 

@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting import style
-from kd2m_theory.reporting.breakdown_view import name_of, quantity_of
-from kd2m_theory.reporting.style import MUTED, PAGE, STUDENT, TEACHER, letter, sheet
+from kd2m_theory.reporting.breakdown_view import quantity_of
+from kd2m_theory.reporting.style import GREEN, MUTED, PAGE, STUDENT, TEACHER, letter, sheet
 from kd2m_theory.words import harmless
 
 Report = Mapping[str, Any]
@@ -56,15 +56,13 @@ def _classes(axes: Axes, found: Record, which: str) -> None:
     shown = found["classes"][:_BARS]
     scale = 1.0 if quantity == "gap" else 100.0
     values = [scale * each[quantity] for each in shown]
-    colours = [STUDENT if value > 0 else TEACHER for value in values]
+    colours = [STUDENT if value > 0 else GREEN for value in values]
     axes.barh(range(len(shown)), values, color=colours, height=0.6)
     axes.axvline(0.0, color=MUTED, lw=0.6)
-    _named(axes, [_short(name_of(found, each["label"])) for each in shown])
+    _named(axes, [_short(found, each["label"]) for each in shown])
     rest = len(found["classes"]) - len(shown) + (found["other_classes"] or {"classes": 0})["classes"]
-    axes.set_ylabel(
-        ("class" if found["by"] == "label" else "class that the teacher predicts")
-        + (f", {rest:,} smaller ones left out" if rest else "")
-    )
+    words = "class" if found["by"] == "label" else "class that the teacher predicts"
+    axes.set_ylabel(f"{words}, {rest:,} smaller ones left out" if rest else words)
     axes.set_xlabel("contribution to the gap, nats" if quantity == "gap" else "contribution to the disagreement, points")
     letter(axes, which, "classes")
 
@@ -72,8 +70,7 @@ def _classes(axes: Axes, found: Record, which: str) -> None:
 def _confusions(axes: Axes, found: Record, which: str) -> None:
     shown = found["confusions"][:_BARS]
     axes.barh(range(len(shown)), [each["samples"] for each in shown], color=STUDENT, height=0.6)
-    names = [tuple(_short(name_of(found, each[key]), 10) for key in ("label", "predicted")) for each in shown]
-    _named(axes, [f"{first} → {second.removeprefix('class ')}" for first, second in names])
+    _named(axes, [f"{_short(found, each['label'], 10)} → {_short(found, each['predicted'], 10)}" for each in shown])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     axes.set_xlabel("samples")
     axes.set_ylabel("true class → student" if found["by"] == "label" else "teacher → student")
@@ -83,15 +80,10 @@ def _confusions(axes: Axes, found: Record, which: str) -> None:
 def _reliability(axes: Axes, found: Record, which: str) -> None:
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls="--", label="calibrated")
     for whose, colour, mark in (("teacher", TEACHER, "s"), ("student", STUDENT, "o")):
-        bins = found["reliability"][whose]["bins"]
-        places = [each["confidence"] for each in bins], [each["accuracy"] for each in bins]
-        axes.plot(*places, color=colour, marker=mark, ms=3.5, lw=0.8, label=whose)
-    values = [
-        each[key]
-        for whose in ("student", "teacher")
-        for each in found["reliability"][whose]["bins"]
-        for key in ("confidence", "accuracy")
-    ]
+        points = [(each["confidence"], each["accuracy"]) for each in found["reliability"][whose]["bins"]]
+        axes.plot(*zip(*points, strict=True), color=colour, marker=mark, ms=3.5, lw=0.8, label=whose)
+    bins = [each for whose in ("student", "teacher") for each in found["reliability"][whose]["bins"]]
+    values = [each[key] for each in bins for key in ("confidence", "accuracy")]
     low = min(0.9, *values) - 0.02
     axes.set(xlim=(low, 1.02), ylim=(low, 1.02), xlabel="confidence", ylabel="accuracy")
     axes.legend(loc="lower right")
@@ -104,6 +96,7 @@ def _named(axes: Axes, names: list[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _short(name: str, longest: int = _LONGEST) -> str:
-    name = harmless(" ".join(name.split()))
+def _short(found: Record, label: int, longest: int = _LONGEST) -> str:
+    """The name of a class, or its number where it has none."""
+    name = harmless(" ".join(found["names"].get(str(label), str(label)).split()))
     return name if len(name) <= longest else f"{name[: longest - 1]}…"

@@ -1,7 +1,7 @@
 """Drawings of a breakdown for a page: contributions of classes as bars, and confidence against accuracy.
 
-As in the ladder, places along an axis are percentages and heights are in em, so that letters keep their size on a phone;
-colours are the page's.
+As in the ladder, places along an axis are percentages and heights are in em, so that letters keep their size on a phone.
+Colours are the page's.
 """
 
 import math
@@ -107,15 +107,8 @@ def _mark(whose: str, x: str, y: str) -> Html:
 
 
 def _figure(drawn: Sequence[Html], height: float, alternative: str, words: str) -> Html:
-    svg = element(
-        "svg",
-        *drawn,
-        class_="breakdown",
-        width="100%",
-        height=f"{height:.2f}em",
-        role="img",
-        aria_label=f"{words} {alternative}",
-    )
+    size = {"width": "100%", "height": f"{height:.2f}em"}
+    svg = element("svg", *drawn, class_="breakdown", **size, role="img", aria_label=f"{words} {alternative}")
     return element("figure", svg, element("figcaption", words))
 
 

@@ -72,19 +72,18 @@ def _carried(report: Report) -> Iterator[str]:
     if not carrying:
         yield f"No class contributes to the {what}."
         return
-    shares = [share_of(report, each[quantity]) for each in carrying]
-    named = [
-        name_of(found, each["label"])
-        + (
-            f" ({number(each[quantity], 3)}{' nats' if quantity == 'gap' else ''})"
-            if share is None
-            else f" ({_percent(share)})"
-        )
-        for each, share in zip(carrying, shares, strict=True)
-    ]
+    named = [f"{name_of(found, each['label'])} ({_size(report, each[quantity])})" for each in carrying]
     better = ", by which the student is better" if sign < 0 else ""
     kinds = "" if found["by"] == "label" else " A class is what the teacher predicts."
     yield f"Largest contributions to the {what}{better}: {_listed(named)}.{kinds}"
+
+
+def _size(report: Report, value: float) -> str:
+    """A contribution as a share of the whole, or in its unit where that would mislead."""
+    share = share_of(report, value)
+    if share is not None:
+        return f"{number(100 * share, 2)}\u00a0%"
+    return f"{number(value, 3)} nats" if quantity_of(report["breakdown"]) == "gap" else f"{number(100 * value, 3)} points"
 
 
 def _errors(found: Record) -> Iterator[str]:
@@ -118,10 +117,6 @@ def _calibrated(found: Record) -> Iterator[str]:
 
 def _samples_words(count: int) -> str:
     return f"{count:,} sample{'' if count == 1 else 's'}"
-
-
-def _percent(share: float) -> str:
-    return f"{number(100 * share, 2)}\u00a0%"
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -230,9 +225,7 @@ def _drawing(report: Report) -> Drawing | None:
         bars = [(name_of(found, each["label"]), scale * each[quantity], share_of(report, each[quantity])) for each in drawn]
         rest = len(found["classes"]) - len(drawn) + (found["other_classes"] or {"classes": 0})["classes"]
         what = "gap" if quantity == "gap" else "disagreement"
-        words = f"Contribution of each class to the {what}, {unit}" + (
-            f"; {rest:,} smaller ones are not drawn." if rest else "."
-        )
+        words = f"Contribution of each class to the {what}, {unit}{f'; {rest:,} smaller ones are not drawn' if rest else ''}."
         figures.append((f"Classes that carry the {what}", shares_figure(bars, unit, words, signed=signed)))
     if found["reliability"] is not None:
         figures.append(("Confidence and accuracy", reliability_figure(found["reliability"])))

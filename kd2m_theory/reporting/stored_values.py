@@ -72,9 +72,8 @@ def check_clipping(clipping: Clipping, measured: Measured, bound: float) -> None
             continue
         if share > 0 and clipping.share_any_class is not None and share > clipping.share_any_class + ROUNDED:
             raise InputError(f"clipping.share_{whose} exceeds clipping.share_any_class")
-        if not (close(risk, whole.value, risk) or (share > 0 and risk <= whole.value)) or risk < share * clipping.bound * (
-            1 - ROUNDED
-        ):
+        same = close(risk, whole.value, risk)
+        if not (same or (share > 0 and risk <= whole.value)) or risk < share * clipping.bound * (1 - ROUNDED):
             raise InputError(
                 f"clipping.risk_{whose} is {risk:g}, which a mean loss of {whole.value:g} with a share of {share:g} above "
                 f"{clipping.bound:g} cannot have"

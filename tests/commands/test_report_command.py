@@ -1,5 +1,6 @@
 """`kd2m report`: an audit that was stored is shown as `kd2m audit` showed it, and never believed against its own rows."""
 
+import csv
 import json
 import os
 import re
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from reports import a_pair, report_of
+
+from kd2m_theory import AuditReport
 
 PAGE = re.compile(r'<section aria-labelledby="reproduce">.*?</section>', re.DOTALL)
 
@@ -39,6 +42,31 @@ def test_the_page_and_the_picture_are_the_same_but_for_the_command(command, stor
     assert "kd2m report" not in words
 
 
+def test_the_samples_that_carry_most_of_the_gap_are_written_as_a_table(command):
+    named = a_pair(class_names=["cat", "=dog, or", "cow"])
+    named.save("pair.safetensors")
+    assert command("audit", "pair.safetensors", "--json", "r.json", "--samples", "s.csv")[0] == 0
+    assert command("report", "r.json", "--samples", "again.csv")[0] == 0
+    assert Path("s.csv").read_bytes() == Path("again.csv").read_bytes()
+    with open("s.csv", encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    samples = AuditReport.from_json("r.json").breakdown.samples
+    assert len(lines) == len(samples) > 10
+    for line, sample in zip(lines, samples, strict=True):
+        for key in ("index", "label", "teacher", "student", "loss_teacher", "loss_student", "gap"):
+            assert float(line[key]) == getattr(sample, key)
+        for key in ("label", "teacher", "student"):
+            assert line[f"{key}_name"] == named.class_names[getattr(sample, key)]
+
+
+def test_a_pair_without_labels_has_no_samples_to_write(command):
+    a_pair(labels=None).save("pair.safetensors")
+    status, _, err = command("audit", "pair.safetensors", "--samples", "s.csv")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "that needs logits of both networks, labels, and inputs that both networks saw" in err
+    assert not Path("s.csv").exists()
+
+
 def test_a_violated_audit_ends_with_one(command):
     report_of("violated").to_json("r.json")
     status, out, err = command("report", "r.json", "--report", "r.html")
@@ -66,6 +94,8 @@ def test_an_audit_without_its_violations_is_refused(command):
         (["r.json", "--report", "r.json"], "FILE and report are both r.json"),
         (["r.json", "--report", "p.htm"], "p.htm ends in .htm; a report for the browser ends in .html"),
         (["r.json", "--figure", "p.bmp"], "p.bmp ends in .bmp; a picture ends in"),
+        (["r.json", "--samples", "s.txt"], "s.txt ends in .txt; a table of samples ends in .csv"),
+        (["r.json", "--report", "s.csv", "--samples", "s.csv"], "report and samples are both s.csv"),
         (["r.json", "--figure", "no/p.png"], "the folder no does not exist"),
         (["r.json", "--report", "a.svg", "--figure", "a.svg"], "report and figure are both a.svg"),
     ],

@@ -286,7 +286,7 @@ def test_report_is_plain_json_without_nan(tmp_path):
         raise AssertionError(constant)
 
     data = json.loads((tmp_path / "r.json").read_text(), parse_constant=refuse)
-    assert data["schema"] == "kd2m-audit/3"
+    assert data["schema"] == "kd2m-audit/4"
     assert data["violations"] == []
     rows = {row["name"]: row for row in data["rows"]}
     assert rows["T5"]["status"] == "not applicable"

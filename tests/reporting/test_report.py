@@ -18,6 +18,16 @@ from rich.cells import cell_len
 
 from kd2m_theory import AuditReport, InputError, Pair, audit
 from kd2m_theory.bounds import ROWS, Assumption, BoundResult
+from kd2m_theory.bounds.breakdown import (
+    Bin,
+    Breakdown,
+    Calibration,
+    CarryingSample,
+    ClassParts,
+    Confusion,
+    OtherClasses,
+    Reliability,
+)
 from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS, Target
 from kd2m_theory.estimators import Confidence, Enclosure
@@ -96,6 +106,14 @@ RECORDS = (
     ("clipping", Clipping),
     ("comparison", Comparison),
     ("verdict", Verdict),
+    ("breakdown", Breakdown),
+    ("class", ClassParts),
+    ("other_classes", OtherClasses),
+    ("confusion", Confusion),
+    ("sample", CarryingSample),
+    ("reliability", Reliability),
+    ("calibration", Calibration),
+    ("bin", Bin),
 )
 
 
@@ -420,7 +438,7 @@ def _first_release(record):
     record["schema"] = "kd2m-audit/2"
     _before_the_teacher(record)
     record["environment"]["kd2m-theory"] = "0.1.0"
-    del record["verdict"], record["clipping"], record["settings"]["rows"]
+    del record["verdict"], record["clipping"], record["breakdown"], record["settings"]["rows"]
     for row in record["rows"]:
         del row["sentence"], row["never_beats"]
 
@@ -442,6 +460,20 @@ def test_audits_of_the_first_release_get_the_sentences_of_their_rows(tmp_path):
         read(tmp_path / "r.json", edited("plain", unknown))
 
 
+def _without_breakdown(record):
+    record["schema"] = "kd2m-audit/3"
+    del record["breakdown"]
+
+
+def test_audits_from_before_there_was_a_breakdown_are_read_without_one(tmp_path):
+    report = read(tmp_path / "r.json", edited("plain", _without_breakdown))
+    assert report == dataclasses.replace(report_of("plain"), breakdown=None)
+    assert report.to_dict()["breakdown"] is None
+    report.to_html(tmp_path / "r.html")
+    with pytest.raises(InputError, match='"breakdown" is unknown'):
+        read(tmp_path / "r.json", edited("plain", lambda record: record.update(schema="kd2m-audit/3")))
+
+
 def _twice(record):
     record["rows"].append(record["rows"][0])
 
@@ -456,10 +488,10 @@ HOSTILE = {
     "a list": (b"[]", "it is not a table"),
     "a pair": (b"PK\x03\x04", "JSONDecodeError"),
     "nested": (b"[" * 200_000, "RecursionError"),
-    "nested in a field": (b'{"schema": "kd2m-audit/3", "n": ' + b"[" * 900 + b"]" * 900 + b"}", "is missing"),
+    "nested in a field": (b'{"schema": "kd2m-audit/4", "n": ' + b"[" * 900 + b"]" * 900 + b"}", "is missing"),
     "empty table": (b"{}", "its schema is null"),
-    "schema of another": (b'{"schema": "kd2m-campaign/3"}', 'its schema is "kd2m-campaign/3"; kd2m-audit/3 and kd2m-audit/2'),
-    "schema of the future": (b'{"schema": "kd2m-audit/4"}', 'its schema is "kd2m-audit/4"'),
+    "schema of another": (b'{"schema": "kd2m-campaign/3"}', 'its schema is "kd2m-campaign/3"; kd2m-audit/4, kd2m-audit/3 and'),
+    "schema of the future": (b'{"schema": "kd2m-audit/5"}', 'its schema is "kd2m-audit/5"'),
     "schema as a list": (b'{"schema": [1]}', "its schema is [1]"),
     "no rows": (edited("plain", lambda record: record.pop("rows")), "rows is missing"),
     "row twice": (edited("one row", _twice), 'row "T5" is there twice'),
@@ -604,6 +636,75 @@ def _other_gap(record):
     ],
 )
 def test_measured_values_that_contradict_each_other_or_their_rows_are_refused(change, words, tmp_path):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "r.json", edited("plain", change))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def _broken(*place, **changes):
+    """Other values at a place of the breakdown."""
+
+    def change(record):
+        inside = record["breakdown"]
+        for key in place:
+            inside = inside[key]
+        inside.update(changes)
+
+    return change
+
+
+def _turned(name):
+    return lambda record: record["breakdown"][name].reverse()
+
+
+def _repeated(name):
+    return lambda record: record["breakdown"][name].insert(0, record["breakdown"][name][0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_broken(by="teacher"), "breakdown.by is teacher, and measured.gap is there"),
+        (_broken("classes", 0, gap=0.3), "the gap of breakdown.classes sums to"),
+        (_broken("classes", 0, error_gap=0.3), "the error_gap of breakdown.classes sums to"),
+        (_broken("classes", 0, disagreement=0.0), "the disagreement of breakdown.classes sums to"),
+        (_broken("classes", 0, transport=0.1), "the transport of breakdown.classes sums to"),
+        (_broken("classes", 0, transport=-0.1), "breakdown.classes have a transport below 0"),
+        (_broken("classes", 0, gap=None), "breakdown.classes have a gap where there is none, or lack one"),
+        (_broken("classes", 0, samples=1), "breakdown.classes have"),
+        (_broken("classes", 0, label=3), "breakdown.classes[0].label is 3, and there are 3 classes"),
+        (_broken("classes", 0, name="cat"), "breakdown.classes[0].name is not that of breakdown.names"),
+        (_broken(names={"0": "cat"}), "breakdown.names are not those"),
+        (_broken(transport_row="T2.logits.head_aware"), "the transport of breakdown.classes sums to"),
+        (_broken(transport_row=None), "breakdown.classes have a transport where there is none"),
+        (_broken(classes=[]), "breakdown.classes is empty"),
+        (_turned("classes"), "breakdown.classes are not in order"),
+        (_repeated("classes"), "breakdown.classes has an entry twice"),
+        (_broken(added=3), "breakdown.added is 3 and .removed"),
+        (_broken(removed=None), "breakdown.added or .removed is there without"),
+        (_turned("confusions"), "breakdown.confusions are not in order"),
+        (_repeated("confusions"), "breakdown.confusions has an entry twice"),
+        (_broken(confusions=[]), "do not make the"),
+        (_broken(confusions_left_out=1), "do not make the"),
+        (_broken("confusions", 0, predicted=7), "breakdown.confusions[0].predicted is 7"),
+        (_turned("samples"), "breakdown.samples are not in order"),
+        (_repeated("samples"), "breakdown.samples has an entry twice"),
+        (_broken("samples", 0, gap=5.0), "breakdown.samples[0].gap is 5, which does not follow"),
+        (_broken(samples=[], samples_left_out=1), "more than there can be"),
+        (_broken(samples_left_out=60), "more than there can be"),
+        (_broken(reliability=None), "breakdown.reliability and measured.gap are not both"),
+        (_broken("reliability", "student", error=0.5), "breakdown.reliability.student.error is 0.5, but"),
+        (_broken("reliability", "student", excess=-0.5), "breakdown.reliability.student.excess is -0.5, but"),
+        (_broken("reliability", "teacher", bins=[]), "breakdown.reliability.teacher.bins have 0 samples"),
+        (_broken("reliability", "teacher", "bins", 0, accuracy=0.5), "have a mean accuracy of"),
+        (_broken("reliability", "teacher", "bins", 0, share=0.5), "have shares that are not those"),
+        (_broken("reliability", "teacher", "bins", 0, confidence=1.0), "are not in the order of their confidence"),
+        (lambda record: record.update(clipping=None), "breakdown is there and clipping is null"),
+        (lambda record: record.pop("breakdown"), "breakdown is missing"),
+    ],
+)
+def test_a_breakdown_that_contradicts_itself_or_what_was_measured_is_refused(change, words, tmp_path):
     with pytest.raises(InputError) as caught:
         read(tmp_path / "r.json", edited("plain", change))
     assert words in str(caught.value)
