@@ -71,7 +71,7 @@ class AuditReport:
         (True, True, True)
         >>> round(report.measured["gap"].value, 4), report["T2.head_aware"].holds
         (0.0544, True)
-        >>> print(report.table(200).splitlines()[0])
+        >>> print(report.table(200).splitlines()[1])
         Undecided: these samples do not show that the student is worse or better than its teacher.
     """
 

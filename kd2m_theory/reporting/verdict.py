@@ -66,9 +66,10 @@ class Comparison:
         >>> from kd2m_theory import Pair, audit
         >>> labels = np.arange(400) % 2
         >>> right = 3.0 * np.eye(2)[labels]
-        >>> found = audit(Pair(logits_teacher=right, logits_student=-right, labels=labels)).verdict
+        >>> student = np.where(np.arange(400)[:, None] % 4 < 3, right, -right)  # wrong on every fourth sample
+        >>> found = audit(Pair(logits_teacher=right, logits_student=student, labels=labels)).verdict
         >>> print(found.overall, found.errors.status, found.cross_entropy.status, found.errors.row, found.errors.sample)
-        worse worse worse F1.error_gap 1.0
+        worse worse worse F1.error_gap 0.25
     """
 
     status: Status

@@ -149,7 +149,7 @@ def test_what_cannot_be_known_of_the_teacher_is_an_input_error(words, message, f
 
 def test_unlabelled_pairs_are_audited(folder, monkeypatch, capsys):
     pair(labels=None).save("unlabelled.safetensors")
-    status, out, _ = kd2m(monkeypatch, capsys, "audit", "unlabelled.safetensors")
+    status, out, _ = kd2m(monkeypatch, capsys, "audit", "unlabelled.safetensors", "--all")
     assert status in (0, None)
     assert "n/a: the pair is unlabelled; pass labels" in out
 
