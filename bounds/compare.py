@@ -263,7 +263,9 @@ def _check_same_inputs(reference: str, one: View, name: str, other: View) -> Non
             raise InputError(f"{name} has the rows of {reference} in another order; save both in the same order")
         if labelled.any():
             where = f"{int(labelled.sum()):,} of {n:,} rows"
-            raise InputError(f"the labels of {reference} and {name} differ in {where}; students are compared on the same inputs")
+            raise InputError(
+                f"the labels of {reference} and {name} differ in {where}; students are compared on the same inputs"
+            )
         raise InputError(
             f"the teachers of {reference} and {name} have other logits in {int(moved.sum()):,} of {n:,} rows; students are "
             "compared with one teacher on the same inputs"
@@ -302,9 +304,7 @@ def _values(name: str, logits: Float64, shared: View) -> NetworkValues:
     )
 
 
-def _difference(
-    couple: tuple[str, str], logits: Mapping[str, Float64], shared: View, delta: float, share: float
-) -> Difference:
+def _difference(couple: tuple[str, str], logits: Mapping[str, Float64], shared: View, delta: float, share: float) -> Difference:
     first, second = couple
     # Which of two students is first must not move a number.
     keys = [content_key(logits[name], shared.labels) for name in couple]
