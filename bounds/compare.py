@@ -24,6 +24,8 @@ from kd2m_theory.bounds.view import View, logits_view
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
 from kd2m_theory.estimators.interval_inputs import check_chosen_delta
+from kd2m_theory.estimators.paired import paired_limit
+from kd2m_theory.estimators.scale import round_up
 from kd2m_theory.pair import Pair
 
 Measure = Literal["errors", "cross_entropy"]
@@ -33,7 +35,7 @@ TEACHER = "teacher"
 Claim: TypeAlias = tuple[Measure, str, str]
 
 # Levels at which Holm's method tests, between that of the first step and that of the last.
-_LEVELS = 8
+_LEVELS = 4
 # Logits of one network that were computed twice, in batches of other sizes, differ by less, relative to the largest.
 _COMPUTED_TWICE = 1e-4
 
@@ -137,7 +139,7 @@ def levels(networks: int) -> tuple[int, ...]:
 
     Example:
         >>> levels(3)
-        (6, 7, 8, 9, 10, 11, 12)
+        (6, 8, 9, 11, 12)
     """
     every = hypotheses(networks)
     return tuple(sorted({every - every // 2 * step // _LEVELS for step in range(_LEVELS + 1)}))
@@ -310,14 +312,16 @@ def _difference(couple: tuple[str, str], logits: Mapping[str, Float64], shared: 
     keys = [content_key(logits[name], shared.labels) for name in couple]
     turned = second != TEACHER and keys[0] < keys[1]
     view = _of_two(*(logits[name] for name in (couple[::-1] if turned else couple)), shared)
-    sign = -1 if turned else 1
-    values = {"errors": _errors(view, sign), "cross_entropy": _cross_entropy(view, sign)}
+    errors_at, cross_entropy_at = _errors(view), _cross_entropy(view)
     counts = levels(len(logits))
+    found = {"errors": errors_at(share), "cross_entropy": cross_entropy_at(share)}
     return Difference(
         first=first,
         second=second,
-        **{name: at(share) for name, at in values.items()},
-        **{f"{name}_among": _among(at, delta, counts) for name, at in values.items()},
+        errors=_turned(found["errors"]) if turned else found["errors"],
+        cross_entropy=_turned(found["cross_entropy"]) if turned else found["cross_entropy"],
+        errors_among=_among(_errors_differ(view, errors_at), delta, counts),
+        cross_entropy_among=_among(lambda tail: _excludes_zero(cross_entropy_at(tail)), delta, counts),
     )
 
 
@@ -344,15 +348,24 @@ def _of_two(first: Float64, second: Float64, shared: View) -> View:
 At: TypeAlias = Callable[[float], Confidence]
 
 
-def _errors(view: View, sign: int) -> At:
-    def at(tail: float) -> Confidence:
-        found = error_difference(view, 2 * tail)
-        return found if sign > 0 else _turned(found)
-
-    return at
+def _errors(view: View) -> At:
+    return lambda tail: error_difference(view, 2 * tail)
 
 
-def _cross_entropy(view: View, sign: int) -> At:
+def _errors_differ(view: View, at: At) -> Callable[[float], bool]:
+    """Whether an interval for the difference of errors excludes 0, from the one of its limits that could."""
+    if view.groups is not None:
+        return lambda tail: _excludes_zero(at(tail))
+    wrong = [errors(logits, view.labels) for logits in (view.logits_student, view.logits_teacher)]
+    few, many = sorted((int((wrong[0] & ~wrong[1]).sum()), int((wrong[1] & ~wrong[0]).sum())))
+    return lambda tail: few < many and round_up(paired_limit(few, many, len(wrong[0]), tail)) < 0
+
+
+def _excludes_zero(found: Confidence) -> bool:
+    return not found.lower <= 0 <= found.upper
+
+
+def _cross_entropy(view: View) -> At:
     student, teacher = clipped_losses(view)
     change, bound = student - teacher, view.loss_bound
     means = view.averaged(change)
@@ -360,7 +373,7 @@ def _cross_entropy(view: View, sign: int) -> At:
     def at(tail: float) -> Confidence:
         view.tail = tail
         lower, upper = mean_limits(view, change, -bound, bound)
-        found = Confidence(
+        return Confidence(
             value=math.fsum(means) / len(means),
             lower=lower,
             upper=upper,
@@ -372,7 +385,6 @@ def _cross_entropy(view: View, sign: int) -> At:
             least=-bound,
             most=bound,
         )
-        return found if sign > 0 else _turned(found)
 
     return at
 
@@ -393,16 +405,20 @@ def _turned(found: Confidence) -> Confidence:
     )
 
 
-def _among(at: At, delta: float, counts: Sequence[int]) -> int:
-    """The largest of the numbers such that 0 is excluded at δ over it and over every smaller one.
+def _among(sure: Callable[[float], bool], delta: float, counts: Sequence[int]) -> int:
+    """The largest of the numbers such that the sign is sure at δ over it and over every smaller one.
 
     Every smaller one too: a limit need not move one way as its failure probability falls, and Holm's method needs decisions
     that a larger probability never takes back.
+
+    Args:
+        sure: whether a limit excludes 0 at a failure probability.
+        delta: δ.
+        counts: the numbers, least first.
     """
     most = 0
     for count in counts:
-        found = at(delta / count)
-        if found.lower <= 0 <= found.upper:
+        if not sure(delta / count):
             break
         most = count
     return most

@@ -56,4 +56,6 @@ def _panel(axes: Axes, comparison: Comparison, measure: Measure) -> None:
         low, value, high = (scaled(each[measure][end], measure) for end in ("lower", "value", "upper"))
         axes.plot([low, high], [k, k], color=_COLOURS[sure], lw=1.6, solid_capstyle="butt")
         axes.plot([value], [k], marker="o", ms=4, color=_COLOURS[sure], mfc=GREEN if sure else "white")
-        axes.text(value, k - 0.22, shown(each[measure]["value"], measure), ha="center", va="bottom", fontsize=6.5)
+        words = shown(each[measure]["value"], measure)
+        clear = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}  # of the line at zero
+        axes.text(value, k - 0.22, words, ha="center", va="bottom", fontsize=6.5, bbox=clear)
