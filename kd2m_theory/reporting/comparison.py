@@ -64,7 +64,7 @@ class StudentComparison:
         >>> isinstance(found, StudentComparison), found.best
         (True, ('large',))
         >>> found["small", "large"].errors
-        Confidence(0.175 in [0.1214, 0.2337], probability, guaranteed at 99.1667 %)
+        Confidence(0.175 in [0.1077, 0.2345], probability, guaranteed at 99.1667 %)
     """
 
     networks: tuple[NetworkValues, ...]

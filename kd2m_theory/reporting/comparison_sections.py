@@ -91,7 +91,7 @@ def network_table(comparison: Comparison) -> Table:
 def difference_table(comparison: Comparison, measure: Measure) -> Table:
     """Every difference in a measure, with its interval and the decision."""
     lines = [_difference(comparison, each, measure) for each in comparison["differences"]]
-    heads = (Column("first − second"), *(Column(head, numeric=True) for head in ("sample", "from", "to")), Column("first is"))
+    heads = (Column("first − second"), *(Column(head, numeric=True) for head in ("sample", "from", "to")), Column("decision"))
     caption = f"{TITLES[measure]}, first less second in {UNITS[measure]}: on these samples, and for the population"
     return Table(name=f"differences of {TITLES[measure].lower()}", columns=heads, lines=tuple(lines), caption=caption)
 

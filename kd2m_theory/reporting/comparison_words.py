@@ -11,9 +11,8 @@ Record = Mapping[str, Any]
 
 UNITS: Mapping[Measure, str] = {"errors": "points", "cross_entropy": "nats"}
 TITLES: Mapping[Measure, str] = {"errors": "Errors", "cross_entropy": "Clipped cross-entropy"}
-_LESS: Mapping[Measure, str] = {"errors": "fewer errors than", "cross_entropy": "a lower cross-entropy than"}
-# A difference in the table: the first of the two is better, or worse.
-_SIGNS: Mapping[Measure, tuple[str, str]] = {"errors": ("fewer", "more"), "cross_entropy": ("lower", "higher")}
+_LESS: Mapping[Measure, str] = {"errors": "fewer errors", "cross_entropy": "a lower cross-entropy"}
+_OUTCOMES = {-1: "first better", 0: "undecided", 1: "second better"}
 
 
 def students(comparison: Comparison) -> list[str]:
@@ -33,15 +32,21 @@ def headline(comparison: Comparison) -> str:
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """What is decided between students and against the teacher, one sentence for each network and measure."""
+    """What is decided between students and against the teacher, network by network."""
     said = []
-    for measure in MEASURES:
-        for better in (*students(comparison), TEACHER):
-            worse = [second for first, second in comparison["surely_better"][measure] if first == better]
-            if worse:
-                who = "The teacher" if better == TEACHER else better
-                said.append(f"{who} surely has {_LESS[measure]} {listed([_called(name) for name in worse])}.")
+    for better in (*students(comparison), TEACHER):
+        who = "The teacher" if better == TEACHER else better
+        worse = {m: [second for first, second in comparison["surely_better"][m] if first == better] for m in MEASURES}
+        if worse["errors"] == worse["cross_entropy"]:
+            both = listed(list(_LESS.values()))
+            said += [_sentence(who, both, worse["errors"])] if worse["errors"] else []
+        else:
+            said += [_sentence(who, _LESS[measure], names) for measure, names in worse.items() if names]
     return said
+
+
+def _sentence(who: str, what: str, others: Sequence[str]) -> str:
+    return f"{who} surely has {what} than {listed([_called(name) for name in others])}."
 
 
 def opposed(comparison: Comparison) -> list[str]:
@@ -84,8 +89,7 @@ def sign(comparison: Comparison, difference: Record, measure: Measure) -> int:
 
 def outcome(comparison: Comparison, difference: Record, measure: Measure) -> str:
     """The decision about a difference, in one or two words."""
-    which = sign(comparison, difference, measure)
-    return "undecided" if which == 0 else f"surely {_SIGNS[measure][which > 0]}"
+    return _OUTCOMES[sign(comparison, difference, measure)]
 
 
 def about(difference: Record) -> str:
