@@ -8,7 +8,7 @@ intervals decide, and sometimes more.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -312,17 +312,27 @@ def _difference(couple: tuple[str, str], logits: Mapping[str, Float64], shared: 
     keys = [content_key(logits[name], shared.labels) for name in couple]
     turned = second != TEACHER and keys[0] < keys[1]
     view = _of_two(*(logits[name] for name in (couple[::-1] if turned else couple)), shared)
+    every, counts = hypotheses(len(logits)), levels(len(logits))
     errors_at, cross_entropy_at = _errors(view), _cross_entropy(view)
-    counts = levels(len(logits))
-    found = {"errors": errors_at(share), "cross_entropy": cross_entropy_at(share)}
+    errors_among = _among(_errors_differ(view, errors_at), delta, counts)
+    cross_entropy_among = _among(lambda tail: _excludes_zero(cross_entropy_at(tail)), delta, counts)
     return Difference(
         first=first,
         second=second,
-        errors=_turned(found["errors"]) if turned else found["errors"],
-        cross_entropy=_turned(found["cross_entropy"]) if turned else found["cross_entropy"],
-        errors_among=_among(_errors_differ(view, errors_at), delta, counts),
-        cross_entropy_among=_among(lambda tail: _excludes_zero(cross_entropy_at(tail)), delta, counts),
+        errors=_shown(errors_at(share), errors_among == every, turned),
+        cross_entropy=_shown(cross_entropy_at(share), cross_entropy_among == every, turned),
+        errors_among=errors_among,
+        cross_entropy_among=cross_entropy_among,
     )
+
+
+def _shown(found: Confidence, sure: bool, turned: bool) -> Confidence:
+    """An interval, widened to 0 if it excludes 0 and a larger failure probability would not; turned round if asked for."""
+    if not sure:
+        found = replace(found, lower=min(found.lower, 0.0), upper=max(found.upper, 0.0))
+    if not turned:
+        return found
+    return replace(found, value=0.0 - found.value, lower=0.0 - found.upper, upper=0.0 - found.lower)
 
 
 def _of_two(first: Float64, second: Float64, shared: View) -> View:
@@ -387,22 +397,6 @@ def _cross_entropy(view: View) -> At:
         )
 
     return at
-
-
-def _turned(found: Confidence) -> Confidence:
-    """The same interval for the negative of the number."""
-    return Confidence(
-        value=0.0 - found.value,
-        lower=0.0 - found.upper,
-        upper=0.0 - found.lower,
-        level=found.level,
-        unit=found.unit,
-        method=found.method,
-        guaranteed=found.guaranteed,
-        assumptions=found.assumptions,
-        least=None if found.most is None else 0.0 - found.most,
-        most=None if found.least is None else 0.0 - found.least,
-    )
 
 
 def _among(sure: Callable[[float], bool], delta: float, counts: Sequence[int]) -> int:

@@ -28,6 +28,7 @@ MODULES = (
     "entropy",
     "unikd",
     "ladder",
+    "students",
     "campaign_tightness",
     "campaign_training",
     "campaign_coverage",

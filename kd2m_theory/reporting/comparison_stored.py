@@ -161,8 +161,8 @@ def _check_among(place: str, difference: Difference, measure: Measure, networks:
         raise InputError(f"{place} is decided among {among} hypotheses, which Holm's method does not try")
     if among and found.value == 0:
         raise InputError(f"{place} is 0, and its sign is said to be decided")
-    if among == hypotheses(networks) and found.lower <= 0 <= found.upper:
-        raise InputError(f"{place} is said to be decided among all hypotheses, and its interval contains 0")
+    if (among == hypotheses(networks)) == (found.lower <= 0 <= found.upper):
+        raise InputError(f"{place} is decided among all hypotheses if and only if its interval excludes 0, and here it is not")
 
 
 def _agree(what: str, found: float, expected: float, scale: float = 0.0) -> None:

@@ -118,6 +118,7 @@ def test_what_an_interval_decides_is_decided():
             interval = each.value(measure)
             if interval.upper < 0 or interval.lower > 0:
                 assert each.claim(measure) in found().decided
+                assert each.among(measure) == hypotheses(4)
 
 
 def brute_force(among, number):

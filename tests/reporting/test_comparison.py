@@ -141,14 +141,15 @@ LIES = {
     "differences": ([], "differences are"),
     "differences.0": (None, r"differences\[0\] is null, not a table"),
     "differences.0.first": ("small", "differences are"),
-    "differences.1.errors.upper": (0.5, "decided among all hypotheses, and its interval contains 0"),
+    "differences.1.errors.upper": (0.5, "is decided among all hypotheses if and only if its interval excludes 0"),
     "differences.1.errors.lower": (-2.0, "does not lie around its value"),
     "differences.0.errors.level": (0.95, "the level of errors of large less twin is 0.95"),
     "differences.0.errors.unit": ("nats", "is not a guaranteed one"),
     "differences.0.errors.guaranteed": (False, "is not a guaranteed one"),
     "differences.1.errors_among": (5, "decided among 5 hypotheses, which Holm's method does not try"),
     "differences.0.errors_among": (24, "is 0, and its sign is said to be decided"),
-    "differences.0.cross_entropy_among": (24, "decided among all hypotheses, and its interval contains 0"),
+    "differences.0.cross_entropy_among": (24, "is decided among all hypotheses if and only if its interval excludes 0"),
+    "differences.1.errors_among ": (12, "is decided among all hypotheses if and only if its interval excludes 0"),
     "differences.1.cross_entropy_among": (KeyError, r"differences\[1\].cross_entropy_among is missing"),
     "provenance": ({"large": {}}, "provenance is of"),
     "loss_bound": (1.0, "bound is 2.19722, but 1 follows"),
@@ -160,7 +161,7 @@ LIES = {
 @pytest.mark.parametrize("place", LIES)
 def test_a_file_that_contradicts_itself_is_refused_in_one_line(tmp_path, place):
     value, words = LIES[place]
-    (tmp_path / "c.json").write_text(json.dumps(at(found().to_dict(), place, value)), encoding="utf-8")
+    (tmp_path / "c.json").write_text(json.dumps(at(found().to_dict(), place.strip(), value)), encoding="utf-8")
     with pytest.raises(InputError, match=words) as caught:
         StudentComparison.from_json(tmp_path / "c.json")
     assert "c.json is not a comparison (" in str(caught.value)

@@ -1,4 +1,4 @@
-"""The demonstration: two students of one teacher, trained by shipped configurations, audited and compared on held-out images."""
+"""The demonstration: two students of one teacher, trained by shipped configurations, audited and compared."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -47,9 +47,7 @@ class Demonstration:
             self.reports[name].plot(place / "ladder.png")
             written += [place / file for file in ("pair.safetensors", "report.json", "ladder.png")]
         compared = [folder / f"students.{ending}" for ending in ("json", "html", "png")]
-        for path, save in zip(
-            compared, (self.comparison.to_json, self.comparison.to_html, self.comparison.plot), strict=True
-        ):
+        for path, save in zip(compared, (self.comparison.to_json, self.comparison.to_html, self.comparison.plot), strict=True):
             save(path)
         return written + compared
 
