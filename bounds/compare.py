@@ -52,6 +52,14 @@ class NetworkValues:
         clipped_share: share of the samples on which cross-entropy exceeds B.
         excess_confidence: mean confidence (probability of the predicted class) less accuracy: positive for a network that is
             over-confident on these samples.
+
+    Example:
+        >>> from kd2m_theory import compare
+        >>> logits, labels = [[2.0, 0.0], [1.0, 0.0]], [0, 1]
+        >>> pair = Pair(labels=labels, logits_teacher=logits, logits_student=logits)
+        >>> found = compare({"one": pair, "other": pair}).networks[0]
+        >>> found.name, found.error, round(found.cross_entropy, 4)
+        ('one', 0.5, 0.7201)
     """
 
     name: str
@@ -74,6 +82,14 @@ class Difference:
         errors_among: the largest number of hypotheses among which Holm's method still decides the sign of the difference of
             errors; 0 if it does not even where all that can be decided is decided.
         cross_entropy_among: the same of clipped cross-entropy.
+
+    Example:
+        >>> from kd2m_theory import compare
+        >>> right, labels = 4 * np.eye(2)[np.arange(100) % 2], np.arange(100) % 2
+        >>> pairs = [Pair(labels=labels, logits_teacher=right, logits_student=each) for each in (right, -right)]
+        >>> found = compare(pairs, names=["right", "wrong"])["right", "wrong"]
+        >>> found.errors.value, found.claim("errors"), found.among("errors") == hypotheses(3)
+        (-1.0, ('errors', 'right', 'wrong'), True)
     """
 
     first: str
