@@ -7,8 +7,10 @@ from kd2m_theory.reporting.comparison_words import TITLES, UNITS, Comparison, Re
 from kd2m_theory.reporting.html import Html, element, join
 from kd2m_theory.reporting.sections import Drawing
 
-# Heights in em: a row, the axis below.
-_ROW, _AXIS = 2.9, 2.0
+# Heights in em: a row, its bar below its words, the axis below all rows.
+_ROW, _BAR, _AXIS = 4.1, 3.3, 2.0
+# Characters of a name: two of them fit beside one another on a phone.
+_NAME = 19
 _MARGIN = 0.05
 
 
@@ -57,13 +59,13 @@ def _figure(comparison: Comparison, measure: Measure) -> Html:
     def row(difference: Record, name: str, top: float) -> Html:
         found = difference[measure]
         low, value, high = (place(scaled(found[end], measure)) for end in ("lower", "value", "upper"))
-        sure, middle = sign(comparison, difference, measure) != 0, f"{top + 2.1:.2f}em"
+        sure, middle = sign(comparison, difference, measure) != 0, f"{top + _BAR:.2f}em"
         kind, hollow = ("decided", "") if sure else ("vacuous", " hollow")
         ends = " to ".join(shown(found[end], measure) for end in ("lower", "upper"))
         return join(
             (
                 element("text", name, x="0", y=f"{top + 1.2:.2f}em", class_="name"),
-                element("text", ends, x="100%", y=f"{top + 1.2:.2f}em", text_anchor="end"),
+                element("text", ends, x="0", y=f"{top + 2.5:.2f}em"),
                 element("line", x1=low, x2=high, y1=middle, y2=middle, class_=f"bar {kind}"),
                 element("circle", cx=value, cy=middle, r="0.32em", class_=f"end {kind}{hollow}"),
             )
@@ -72,10 +74,10 @@ def _figure(comparison: Comparison, measure: Measure) -> Html:
     def zero(top: float) -> Html:
         """Beside one bar, and not through the words above it."""
         x = place(0.0)
-        return element("line", x1=x, x2=x, y1=f"{top + 1.55:.2f}em", y2=f"{top + 2.65:.2f}em", class_="axis")
+        return element("line", x1=x, x2=x, y1=f"{top + _BAR - 0.5:.2f}em", y2=f"{top + _BAR + 0.5:.2f}em", class_="axis")
 
     tops = [_ROW * k for k in range(len(differences))]
-    names = named(differences)
+    names = named(differences, _NAME)
     parts = [join((zero(top), row(each, name, top))) for each, name, top in zip(differences, names, tops, strict=True)]
     bottom = _ROW * len(differences)
     parts.append(element("line", x1="0", x2="100%", y1=f"{bottom:.2f}em", y2=f"{bottom:.2f}em", class_="axis"))

@@ -65,7 +65,8 @@ def notes(comparison: Comparison) -> list[str]:
     level, each = percent(1 - comparison["delta"]), percent(1 - 2 * comparison["share"])
     said = [
         f"All intervals hold together at {level}, each at {each} (a union of all limits, F6.union). "
-        f"All decisions are right together at {level} (Holm's method, F6.holm), so one can be made whose interval contains 0.",
+        f"All decisions are right together at {level} (Holm's method, F6.holm). A decision can be made although its interval "
+        "contains 0.",
         f"Cross-entropy is clipped at {number(comparison['bound'])} nats, where a guarantee needs a bound.",
         "This depends on: independent held-out samples, on which no student was trained, selected or tuned.",
     ]
@@ -109,14 +110,13 @@ def scaled(value: float, measure: Measure) -> float:
     return 100 * value if measure == "errors" else value
 
 
-def in_short(name: str, most: int = 24) -> str:
-    """A name for a picture."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def named(differences: Sequence[Record], most: int = 24) -> list[str]:
+    """Names of the differences for a picture, with so many characters of each network's name."""
 
+    def short(name: str) -> str:
+        return name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - (most - 1) // 2 :]}"
 
-def named(differences: Sequence[Record]) -> list[str]:
-    """Names of the differences for a picture."""
-    return [f"{in_short(each['first'])} − {in_short(each['second'])}" for each in differences]
+    return [f"{short(each['first'])} − {short(each['second'])}" for each in differences]
 
 
 def _called(name: str) -> str:
