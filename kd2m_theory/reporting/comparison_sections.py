@@ -69,7 +69,7 @@ def page_sections(comparison: Comparison, command: str | None = None) -> list[Se
 
 def network_table(comparison: Comparison) -> Table:
     """Every network with what was measured of it."""
-    heads = ("errors", "cross-entropy", "clipped", "confidence − accuracy")
+    heads = ("errors", "cross-entropy", "clipped", "over-confidence")
     lines = [
         Line(
             (
@@ -83,7 +83,7 @@ def network_table(comparison: Comparison) -> Table:
         )
         for k, each in enumerate(comparison["networks"])
     ]
-    caption = "On these samples: cross-entropy in nats; confidence less accuracy in points, above 0 if over-confident"
+    caption = "On these samples: cross-entropy in nats; over-confidence is mean confidence less accuracy, in points"
     numeric = (Column(head, numeric=True, optional=head == "clipped") for head in heads)
     return Table(name="students", columns=(Column("network"), *numeric), lines=tuple(lines), caption=caption)
 
