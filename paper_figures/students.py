@@ -10,7 +10,7 @@ _SHOWN = ("value", "lower", "upper")
 
 
 def table(comparison: Report) -> Table:
-    """What the picture shows of a comparison: its differences, and what is decided.
+    """What the picture shows of a comparison: its differences, and what is decided; and what was measured of each network.
 
     Raises:
         InputError: the comparison lacks something that is shown.
@@ -21,7 +21,8 @@ def table(comparison: Report) -> Table:
             | {measure: {end: each[measure][end] for end in _SHOWN} for measure in ("errors", "cross_entropy")}
             for each in comparison["differences"]
         ]
-        return {"differences": differences, "surely_better": comparison["surely_better"]}
+        networks = [dict(each) for each in comparison["networks"]]
+        return {"networks": networks, "differences": differences, "surely_better": comparison["surely_better"]}
     except (KeyError, TypeError) as error:
         raise InputError(f"this is not a comparison of students ({error}); write it again with `kd2m demo`") from None
 
