@@ -195,7 +195,7 @@ def drawn(n, rng):
 @pytest.mark.long
 def test_intervals_cover_together_and_a_quarter_of_them_does_not():
     truth = {("a", "b"): 0.0, ("a", TEACHER): 0.15, ("b", TEACHER): 0.15}
-    rng, rounds, delta = np.random.default_rng(0), 300, 0.4
+    rng, rounds, delta = np.random.default_rng(0), 120, 0.4
     missed, quarter, wrong = 0, 0, 0
     for _ in range(rounds):
         made = compare(drawn(60, rng), delta, loss_bound=5.0)
