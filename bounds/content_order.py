@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.arrays import Float64, Int64, in_order_of_appearance
 from kd2m_theory.pair import Pair
 
 # With a larger share of repeated samples the order would be nearly the same for every file of the same law.
@@ -35,6 +35,24 @@ def in_content_order(pair: Pair) -> tuple[Pair, bool]:
     return pair.taken(*orders), all(distinct)
 
 
+def order_of_two(student: Float64, teacher: Float64, labels: Int64, groups: Int64 | None) -> tuple[Int64, bool]:
+    """The order of `in_content_order` for n × K logits of two networks on the same inputs, and whether most samples differ.
+
+    It is that of an audit of the two, but for samples with the same logits in single precision, of which an audit looks at
+    the features first.
+    """
+    first = _order(_digests([teacher, student, labels]), groups)[0]
+    groups = None if groups is None else in_order_of_appearance(groups[first])
+    single = [_single(teacher[first]), _single(student[first]), labels[first]]
+    order, distinct = _order(_digests(single), groups)
+    return first[order], distinct
+
+
+def content_key(logits: Float64, labels: Int64) -> bytes:
+    """SHA-256 of the samples as a set: the same for every order of the rows."""
+    return hashlib.sha256(b"".join(sorted(_digests([logits, labels])))).digest()
+
+
 Side = list[Float64 | Int64 | None]
 
 
@@ -49,9 +67,14 @@ def _logits(pair: Pair) -> tuple[Side, Side]:
     sides: list[Side] = []
     for logits, features in ((pair.logits_teacher, pair.features_teacher), (pair.logits_student, pair.features_student)):
         made = pair.apply_head(features) if logits is None else logits
-        with np.errstate(over="ignore"):
-            sides.append([features if made is None else made.astype(np.float32).astype(np.float64)])
+        sides.append([features if made is None else _single(made)])
     return sides[0], sides[1]
+
+
+def _single(logits: Float64) -> Float64:
+    """Logits rounded to single precision."""
+    with np.errstate(over="ignore"):
+        return logits.astype(np.float32).astype(np.float64)
 
 
 def _sides(pair: Pair, parts: Callable[[Pair], tuple[Side, Side]]) -> tuple[Side, Side]:

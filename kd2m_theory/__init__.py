@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kd2m_theory.bounds.labelling.plan import LabelPlan, label_plan
     from kd2m_theory.errors import InputError, MissingDependencyError, PairFileError
     from kd2m_theory.pair import Pair
+    from kd2m_theory.reporting.comparison import StudentComparison, compare
     from kd2m_theory.reporting.report import AuditReport, audit
 
 # In a checkout the rooms lie beside this folder, not in it: there the sources are imported as they lie.
@@ -28,7 +29,9 @@ __all__ = [
     "MissingDependencyError",
     "Pair",
     "PairFileError",
+    "StudentComparison",
     "audit",
+    "compare",
     "label_plan",
     "partly_labelled",
 ]
@@ -40,7 +43,9 @@ _HOME = {
     "MissingDependencyError": "kd2m_theory.errors",
     "Pair": "kd2m_theory.pair",
     "PairFileError": "kd2m_theory.errors",
+    "StudentComparison": "kd2m_theory.reporting.comparison",
     "audit": "kd2m_theory.reporting.report",
+    "compare": "kd2m_theory.reporting.comparison",
     "label_plan": "kd2m_theory.bounds.labelling.plan",
     "partly_labelled": "kd2m_theory.bounds.labelling.partly",
 }

@@ -29,6 +29,7 @@ MODULES = (
     "unikd",
     "ladder",
     "breakdown",
+    "students",
     "campaign_tightness",
     "campaign_training",
     "campaign_coverage",

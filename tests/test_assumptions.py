@@ -41,7 +41,7 @@ WITHOUT_ROW = {
         "F5.transport",
     ],
     "it is the general statement; rows are its cases": ["T0.known_means"],
-    "it is about how claims are chosen, not about a pair": ["F6.union", "F6.split"],
+    "it is about how claims are chosen, not about a pair": ["F6.union", "F6.split", "F6.holm"],
     "label plans use it, which are no rows of an audit": ["F7.file", "F7.population"],
     "it is the paper's setting, an RKHS": ["KD2M.lemma", "KD2M.theorem"],
 }

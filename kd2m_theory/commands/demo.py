@@ -1,4 +1,4 @@
-"""`kd2m demo`: train on handwritten digits, audit, draw."""
+"""`kd2m demo`: train on handwritten digits, audit, compare, draw."""
 
 import shlex
 from pathlib import Path
@@ -16,7 +16,7 @@ def demo(
     ] = 0,
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
 ) -> None:
-    """Train a teacher and two students on handwritten digits, and audit both on held-out images.
+    """Train a teacher and two students on handwritten digits; audit both on held-out images, and compare them.
 
     The students are those of the configurations demo-alone and demo-cw2: `kd2m train demo-cw2` keeps the whole run.
     """
@@ -31,6 +31,8 @@ def demo(
     result = demonstration.run(seed, device)
     paths = result.write(out)
     terminal.print(result.table())
+    terminal.print()
+    terminal.print(result.comparison)
     say(f"written: {', '.join(map(str, paths))}")
     say(f"every row, with assumptions: kd2m audit {shlex.quote(str(paths[0]))}")
     violated = [row.name for report in result.reports.values() for row in report.violations]

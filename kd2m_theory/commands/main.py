@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from kd2m_theory.commands.audit import audit
+from kd2m_theory.commands.compare import compare
 from kd2m_theory.commands.demo import demo
 from kd2m_theory.commands.figures import figures
 from kd2m_theory.commands.label import label
@@ -51,6 +52,7 @@ def _root(
 
 app.command()(audit)
 app.command()(report)
+app.command()(compare)
 app.command()(demo)
 app.command()(train)
 app.command()(figures)

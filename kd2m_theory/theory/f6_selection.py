@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from kd2m_theory.theory.chance import SLACK, Floats, best_of, clopper_pearson_upper, failing, outcomes
@@ -56,6 +57,25 @@ class Split:
     looks: int = 1
     copies: bool = False
     seen: float | None = None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Hypotheses, some of them true, each with a p-value, under a law of finitely many outcomes.
+
+    Attributes:
+        p: p-values, one row an outcome and one column a hypothesis; of a true one, P(p ≤ t) ≤ t for every t.
+        weights: probability of each outcome.
+        true: whether each hypothesis is true.
+        delta: failure probability allowed to all rejections together.
+        invented: only the hypothesis with the least p-value is tested, as if it had been the only one.
+    """
+
+    p: Floats
+    weights: Floats
+    true: NDArray[np.bool_]
+    delta: float
+    invented: bool = False
 
 
 def clopper_pearson_lower(k: Floats, n: int, delta: Floats) -> Floats:
@@ -125,6 +145,56 @@ def split(
     return formula
 
 
+def step_down(level: Callable[[float, int], float] = lambda delta, left: delta / left) -> Formula:
+    """The statement "no true hypothesis is rejected", where the least p-value is compared with the level of those left."""
+
+    def rejected(p: Floats, delta: float) -> NDArray[np.bool_]:
+        found = np.zeros(len(p), dtype=bool)
+        for k, j in enumerate(np.argsort(p, kind="stable")):
+            if p[j] > level(delta, len(p) - k) * (1 + SLACK):
+                break
+            found[j] = True
+        return found
+
+    return _rejecting(rejected)
+
+
+def step_up() -> Formula:
+    """The same with Hochberg's method: all up to the largest p-value that passes, whether or not the others pass."""
+
+    def rejected(p: Floats, delta: float) -> NDArray[np.bool_]:
+        found, order = np.zeros(len(p), dtype=bool), np.argsort(p, kind="stable")
+        passing = [k for k, j in enumerate(order) if p[j] <= delta / (len(p) - k) * (1 + SLACK)]
+        found[order[: max(passing, default=-1) + 1]] = True
+        return found
+
+    return _rejecting(rejected)
+
+
+def _rejecting(rejected: Callable[[Floats, float], NDArray[np.bool_]]) -> Formula:
+    def formula(x: Tested) -> Sides:
+        failure = 0.0
+        for p, weight in zip(x.p, x.weights, strict=True):
+            tested = p.argmin(keepdims=True) if x.invented else np.arange(len(p))
+            failure += float(weight) * bool((rejected(p[tested], x.delta) & x.true[tested]).any())
+        return failing(failure, x.delta)
+
+    return formula
+
+
+def exclusive(true: int, false: int, delta: float, p: float) -> Tested:
+    """True hypotheses of which at most one has a p-value below 1, then p, with that probability; false ones have 0."""
+    values = np.hstack((np.where(np.eye(true + 1, true, dtype=bool), p, 1.0), np.zeros((true + 1, false))))
+    weights = np.append(np.full(true, p), 1 - true * p)
+    return Tested(values, weights, np.arange(true + false) < true, delta)
+
+
+def _at_once() -> Tested:
+    """Two true hypotheses: one of them at δ/2, or both at δ, each with probability δ/2."""
+    p = np.array([[0.025, 1.0], [1.0, 0.025], [0.05, 0.05], [1.0, 1.0]])
+    return Tested(p, np.array([0.025, 0.025, 0.025, 0.925]), np.ones(2, dtype=bool), 0.05)
+
+
 def _divided(by: Callable[[int], float]) -> Callable[[Claims], Floats]:
     return lambda x: np.full(len(x.levels), x.delta / by(len(x.levels)))
 
@@ -156,14 +226,16 @@ def _one_draw() -> Claims:
     return Claims(np.array([0.2, 0.2, 0.6]), np.full(2, 0.025), 10, 0.05, copies=True)
 
 
-_NAMES = ("F6.union", "F6.split")
+_NAMES = ("F6.union", "F6.split", "F6.holm")
 
 THEOREM = Theorem(
     name="F6",
     title="choices made on the sample",
     plain="Claims that hold with probability 1 − δ_j each hold together with probability 1 − Σδ_j, so one of them may be "
     "chosen on the "
-    "sample; or the choice is made on one split and the claim on another, which then has all of δ.",
+    "sample; or the choice is made on one split and the claim on another, which then has all of δ. Holm's method rejects "
+    "hypotheses in the order of their p-values, each at δ over the number of those left, and rejects no true one with "
+    "probability 1 − δ.",
     latex=r"P\Bigl(\bigcup_j \text{claim } j \text{ fails}\Bigr) \le \sum_j \delta_j \le \delta",
     hypotheses=(
         Hypothesis(
@@ -176,14 +248,15 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="claims fixed before the sample",
-            forms=(_NAMES[0],),
+            forms=(_NAMES[0], _NAMES[2]),
             check=None,
             counterexample=Counterexample(words="a claim about the event that was seen", form=_NAMES[0], make=_not_on_the_list),
         ),
         Hypothesis(
             name="each claim holds by itself",
-            forms=(_NAMES[0],),
-            detail="As it does for independent draws from the population (F1).",
+            forms=(_NAMES[0], _NAMES[2]),
+            detail="As it does for independent draws from the population (F1). For Holm's method it says of every "
+            "level t: the p-value of a true hypothesis is at most t with probability at most t.",
             check=None,
             counterexample=Counterexample(words="one draw, copied ten times", form=_NAMES[0], make=_one_draw),
         ),
@@ -223,7 +296,7 @@ THEOREM = Theorem(
         ),
     ),
     direction="upper",
-    source="Boole; conditioning on the split that chooses",
+    source="Boole; conditioning on the split that chooses; Holm, Scand. J. Statist. 6 (1979)",
     proof="The probability of a union is at most the sum, and the reported claim is one of the list, whichever rule chose it. "
     "Equality "
     "where the failures exclude each other, so Šidák's 1 − (1 − δ)^{1/M} is not enough without independence. With a split, "
@@ -231,7 +304,9 @@ THEOREM = Theorem(
     "split that chooses, the choice is fixed and the audited split is a fresh sample: the claim fails with probability ≤ δ "
     "for every "
     "choice, hence on average. A parameter of a bound that is deterministic on the sample (ρ in T8) may be chosen freely for "
-    "the sample.",
+    "the sample. With Holm's method, let m hypotheses be true. The first true one that is rejected is rejected while all m are "
+    "left, at a level of at most δ/m; by the union bound one of m p-values is so small with probability at most δ. "
+    "What follows from right rejections is right, so a hypothesis that they refute need not be counted among those left.",
     forms=(
         Form(
             name=_NAMES[0],
@@ -247,6 +322,16 @@ THEOREM = Theorem(
             sides=split(),
             witness=Witness(
                 words="ten students whose error rate is just above the limit of a count: δ whatever was chosen", make=_fresh
+            ),
+        ),
+        Form(
+            name=_NAMES[2],
+            latex=r"P(\text{a true hypothesis is rejected}) \le \delta",
+            constant="1",
+            sides=step_down(),
+            witness=Witness(
+                words="one false hypothesis that is always rejected, two true ones that are never rejected at once",
+                make=lambda: exclusive(2, 1, 0.05, 0.025),
             ),
         ),
     ),
@@ -276,6 +361,24 @@ THEOREM = Theorem(
             form=_NAMES[1],
             sides=split(limit=lambda k, n, delta: clopper_pearson_upper(k, n, 2 * delta)),
             killer=lambda: replace(_fresh(), p=float(clopper_pearson_upper(np.array([3.0]), 20, 0.1)[0]) + 1e-9),
+        ),
+        Mutant(
+            name="no correction: every hypothesis at δ",
+            form=_NAMES[2],
+            sides=step_down(lambda delta, _left: delta),
+            killer=lambda: exclusive(5, 0, 0.05, 0.04),
+        ),
+        Mutant(
+            name="δ/(left − 1): the hypothesis that is tested is not counted",
+            form=_NAMES[2],
+            sides=step_down(lambda delta, left: delta / max(1, left - 1)),
+            killer=lambda: exclusive(3, 1, 0.05, 0.0249),
+        ),
+        Mutant(
+            name="the largest p-value first (Hochberg), without independence",
+            form=_NAMES[2],
+            sides=step_up(),
+            killer=_at_once,
         ),
     ),
     level="with probability 1 − δ",

@@ -61,7 +61,7 @@ def test_version_and_help_load_nothing_slow(environment):
 
 # What was typed before the word that is completed, the word as far as it is typed, and some of the answers.
 TYPED = [
-    ("", "", {"audit", "report", "demo", "train", "figures", "validate", "label", "metric", "theory"}),
+    ("", "", {"audit", "report", "compare", "demo", "train", "figures", "validate", "label", "metric", "theory"}),
     ("", "the", {"theory"}),
     ("", "--v", {"--version"}),
     ("theory", "", {"list", "show", "check", "falsify", "power"}),

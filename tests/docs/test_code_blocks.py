@@ -20,6 +20,7 @@ from kd2m_theory.validation.training.configuration import configuration, read_co
 LANGUAGES = {"python", "pycon", "sh", "text", "toml", "{eval-rst}", "{include}", "{toctree}"}
 CHEAP = (
     ("audit",),
+    ("compare",),
     ("report",),
     ("label",),
     ("theory", "list"),

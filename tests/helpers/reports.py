@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from kd2m_theory import AuditReport, Pair, audit
+from kd2m_theory import AuditReport, Pair, StudentComparison, audit, compare
 from kd2m_theory.bounds import Known
 
 N, DIMENSION, CLASSES = 60, 4, 3
@@ -68,3 +68,17 @@ CASES = tuple(_KINDS)
 def report_of(case: str) -> AuditReport:
     """The report of a kind; made when it is first asked for, so that collecting tests computes nothing."""
     return _KINDS[case]()
+
+
+@cache
+def a_comparison() -> StudentComparison:
+    """Three students of one teacher, one of them with a long name, and one with a name of one long word."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(CLASSES, size=200)
+    teacher, *students = (size * np.eye(CLASSES)[labels] + rng.normal(size=(200, CLASSES)) for size in (5, 4.5, 4.5, 1.0))
+    names = ("distilled with class-conditional W2", "runs/2026-11-28/a-very-long-folder/pair", "small")
+    given = {
+        name: Pair(labels=labels, logits_teacher=teacher, logits_student=each, provenance={"student": "drawn"})
+        for name, each in zip(names, students, strict=True)
+    }
+    return compare(given)

@@ -77,9 +77,10 @@ def demonstration(_patch):
 
 
 def a_checkout(_patch):
-    """The root of a checkout: its stored pair lies where the page says."""
+    """The root of a checkout: its stored pairs lie where the page says."""
     Path("tests/data").mkdir(parents=True)
-    shutil.copy(Path(__file__).parents[1] / "data" / "demo-cw2.npz", "tests/data")
+    for name in ("alone", "cw2"):
+        shutil.copy(Path(__file__).parents[1] / "data" / f"demo-{name}.npz", "tests/data")
     return {}
 
 
@@ -123,6 +124,7 @@ def additions(names, patch):
 
 BEFORE = {
     "README.md": readme,
+    "docs/compare.md": a_checkout,
     "docs/labels.md": a_checkout,
     "docs/quick-start.md": demonstration,
     "docs/networks.md": lambda patch: foreign_libraries.install(patch) or {},

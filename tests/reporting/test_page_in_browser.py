@@ -1,4 +1,4 @@
-"""The page of an audit in a real browser: silent, offline, accessible, and never wider than the screen.
+"""The page of an audit, and that of a comparison, in a real browser: silent, offline, accessible, and never wider than the screen.
 
 Needs the extra `browser` and a Chromium; `make browser-test` fails without them, other runs skip.
 """
@@ -8,9 +8,9 @@ import shutil
 from importlib.util import find_spec
 
 import pytest
-from reports import report_of
+from reports import a_comparison, report_of
 
-CASES = ["plain", "student better", "unlabelled", "violated", "infinite", "no rows"]
+CASES = ["plain", "student better", "unlabelled", "violated", "infinite", "no rows", "students"]
 THEMES = ["light", "dark"]
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 
@@ -46,7 +46,7 @@ def opened(browser, tmp_path):
 
     def open_page(case, viewport=DESK, theme="light"):
         path = tmp_path / "report.html"
-        report_of(case).to_html(path)
+        (a_comparison() if case == "students" else report_of(case)).to_html(path)
         contexts.append(browser.new_context(viewport=viewport, color_scheme=theme))
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))

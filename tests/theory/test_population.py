@@ -98,6 +98,12 @@ def choices(rng, form):
     if form.endswith("split"):
         p = least_favourable(rng, clopper_pearson_upper(np.arange(n * 1.0), n, delta))
         return f6_selection.Split(p, int(rng.integers(1, 30)), n, int(rng.integers(1, 20)), delta)
+    if form.endswith("holm"):
+        outcomes, number = int(rng.integers(1, 7)), int(rng.integers(1, 5))
+        weights, scores = law(rng, outcomes), rng.integers(5, size=(outcomes, number))
+        p = ((scores[None] >= scores[:, None]) * weights[None, :, None]).sum(axis=1)  # P(score ≥ its own)
+        true = rng.random(number) < 0.7
+        return f6_selection.Tested(np.where(true, p, p * rng.random()), weights, true, delta)
     number, n = int(rng.integers(1, 4)), min(n, 8)
     return f6_selection.Claims(law(rng, number + 1), delta * law(rng, number), n, delta)
 

@@ -1,4 +1,4 @@
-"""The demonstration's stored numbers: README's table, and those of the figures `ladder`, `breakdown` and `framework`.
+"""The demonstration\'s stored numbers: its table, and those of the figures `ladder`, `breakdown`, `students` and `framework`.
 
     python validation/benchmarks/demonstration.py [--save FOLDER]
 
@@ -26,9 +26,10 @@ from kd2m_theory.files import write_atomically
 from kd2m_theory.paper_figures.framework import SIDE
 from kd2m_theory.paper_figures.framework import STORED as FRAMEWORK
 from kd2m_theory.paper_figures.ladder import table as drawn
+from kd2m_theory.paper_figures.students import table as compared
 from kd2m_theory.validation.populations.registry import population
 from kd2m_theory.validation.training import demo
-from kd2m_theory.validation.training.demo_table import REPORTS
+from kd2m_theory.validation.training.demo_table import COMPARISON, REPORTS
 from kd2m_theory.validation.training.networks import network, parameters
 from kd2m_theory.validation.training.run_folder import environment
 
@@ -98,6 +99,8 @@ def tables() -> dict[str, dict[str, Any]]:
             report = stored.read(stored.path(folder))
             sizes = {key: report[key] for key in ("n", "delta", "breakdown")}
             made[str(stored.shipped)] = {**made_by, **sizes, **drawn(report)}
+        students = COMPARISON.read(COMPARISON.path(folder))
+        made[str(COMPARISON.shipped)] = {**made_by, "n": students["n"], "delta": students["delta"], **compared(students)}
         made[FRAMEWORK.file] = {**made_by, **framework(Pair.load(folder / "alone" / "pair.safetensors"))}
     return made
 
@@ -125,7 +128,7 @@ def main() -> int:
         for file, table in made.items():
             write_atomically(options.save / file, _lines(table))
         return 0
-    paths = [stored.path(None) for stored in (*REPORTS.values(), FRAMEWORK)]
+    paths = [stored.path(None) for stored in (*REPORTS.values(), COMPARISON, FRAMEWORK)]
     other = [path for path in paths if _differs(path, made[path.name])]
     for path in other:
         print(f"{path} has other numbers than this run; to replace it: {COMMAND}")

@@ -1,4 +1,4 @@
-"""The demonstration: two students of one teacher, trained by shipped configurations, and both audited on held-out images."""
+"""The demonstration: two students of one teacher, trained by shipped configurations, audited and compared."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from kd2m_theory.errors import require
 from kd2m_theory.pair import Pair
+from kd2m_theory.reporting.comparison import StudentComparison, compare
 from kd2m_theory.reporting.report import AuditReport, audit
 from kd2m_theory.validation.training.configuration import Configuration, read_configuration
 from kd2m_theory.validation.training.demo_table import STUDENTS, side_by_side
@@ -22,17 +23,22 @@ class Demonstration:
     Attributes:
         pairs: pair of each student, by its name in `STUDENTS`.
         reports: audit of each.
+        comparison: both students side by side.
     """
 
     pairs: Mapping[str, Pair]
     reports: Mapping[str, AuditReport]
+    comparison: StudentComparison
 
     def table(self) -> Table:
         """Both students side by side: measured values, then upper bound, ratio to the gap, and whether it holds."""
         return side_by_side({name: report.to_dict() for name, report in self.reports.items()})
 
     def write(self, folder: Path) -> list[Path]:
-        """Write pair, report and picture: of the distilled student into `folder`, of the other into `folder/alone`."""
+        """Write pair, report and picture: of the distilled student into `folder`, of the other into `folder/alone`.
+
+        The comparison of both goes into `folder`: students.json, students.html and students.png.
+        """
         written = []
         for name, place in (("cw2", folder), ("alone", folder / "alone")):
             place.mkdir(exist_ok=True)
@@ -40,7 +46,10 @@ class Demonstration:
             self.reports[name].to_json(place / "report.json")
             self.reports[name].plot(place / "ladder.png")
             written += [place / file for file in ("pair.safetensors", "report.json", "ladder.png")]
-        return written
+        compared = [folder / f"students.{ending}" for ending in ("json", "html", "png")]
+        for path, save in zip(compared, (self.comparison.to_json, self.comparison.to_html, self.comparison.plot), strict=True):
+            save(path)
+        return written + compared
 
 
 def require_libraries() -> None:
@@ -87,4 +96,8 @@ def run(seed: int, device: str, changes: Iterable[str] = ()) -> Demonstration:
         for name, configuration in configurations(seed, changes).items():
             trained = train(configuration, folder / name, device=device, teachers=folder / "teachers")
             pairs[name] = Pair.load(trained.pairs[max(trained.pairs)])
-    return Demonstration(pairs=pairs, reports={name: audit(pair) for name, pair in pairs.items()})
+    return Demonstration(
+        pairs=pairs,
+        reports={name: audit(pair) for name, pair in pairs.items()},
+        comparison=compare({STUDENTS[name]: pair for name, pair in pairs.items()}),
+    )

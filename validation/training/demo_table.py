@@ -50,11 +50,22 @@ def _read(path: Path) -> Report:
     return report
 
 
+def _read_comparison(path: Path) -> Report:
+    complaint = f"{path} is not a comparison of students; write it again with `kd2m demo`"
+    comparison: Report = read_json(path, complaint)
+    if not isinstance(comparison.get("differences"), list):
+        raise InputError(f"{complaint} (it has no differences)")
+    return comparison
+
+
 # Reports of the audits, as `kd2m demo` writes them into its folder; those that ship were made with seed 0 on a CPU.
 REPORTS = {
     "alone": StoredTable(file="alone/report.json", command="kd2m demo", read=_read, shipped="demo-alone.json"),
     "cw2": StoredTable(file="report.json", command="kd2m demo", read=_read, shipped="demo-cw2.json"),
 }
+
+# The comparison of both students, as `kd2m demo` writes it.
+COMPARISON = StoredTable(file="students.json", command="kd2m demo", read=_read_comparison, shipped="demo-students.json")
 
 
 def heading() -> str:

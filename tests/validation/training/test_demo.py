@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from kd2m_theory import Pair, audit
+from kd2m_theory import Pair, StudentComparison, audit
 from kd2m_theory.bounds import ROWS
 from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.errors import InputError, MissingDependencyError
@@ -81,10 +81,12 @@ def test_files_are_written_and_audit_to_the_same_numbers(tmp_path):
     paths = short().write(tmp_path)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in paths) == [
         "alone/ladder.png", "alone/pair.safetensors", "alone/report.json", "ladder.png", "pair.safetensors", "report.json",
+        "students.html", "students.json", "students.png",
     ]  # fmt: skip
     again = audit(Pair.load(tmp_path / "pair.safetensors"), only=["T5", "T2.cw2", "T0"])
     for row in again.rows:
         assert row.upper == short().reports["cw2"][row.name].upper
+    assert StudentComparison.from_json(tmp_path / "students.json") == short().comparison
     block = demo_table.block(tmp_path)
     assert block.splitlines()[3] == demo_table.heading()
     assert f"{short().reports['alone']['T5'].upper:.4g}" in block
@@ -142,7 +144,8 @@ def script(monkeypatch):
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "SEED", 3)
     monkeypatch.setattr(demo, "run", lambda _seed, _device: short())
-    monkeypatch.setattr(AuditReport, "plot", lambda _report, _path: None)
+    for drawn in (AuditReport, StudentComparison):
+        monkeypatch.setattr(drawn, "plot", lambda _report, _path: None)
     made = module.tables()
     monkeypatch.setattr(module, "tables", lambda: made)
     return module
@@ -155,7 +158,7 @@ def test_the_script_stores_what_a_run_says_and_sees_that_another_says_otherwise(
     made = script.tables()
     assert (
         sorted(path.name for path in tmp_path.iterdir())
-        == ["demo-alone.json", "demo-cw2.json", "framework.json"]
+        == ["demo-alone.json", "demo-cw2.json", "demo-students.json", "framework.json"]
         == sorted(made)
     )
     held = json.loads((tmp_path / "demo-cw2.json").read_text(encoding="utf-8"))
@@ -166,4 +169,4 @@ def test_the_script_stores_what_a_run_says_and_sees_that_another_says_otherwise(
     assert script._differs(tmp_path / "demo-cw2.json", changed)
     monkeypatch.setattr(sys, "argv", ["demonstration.py"])
     assert script.main() == 1  # what ships is of the whole run
-    assert capsys.readouterr().out.count("has other numbers than this run") == 3
+    assert capsys.readouterr().out.count("has other numbers than this run") == 4
