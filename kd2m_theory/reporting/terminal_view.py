@@ -68,7 +68,7 @@ def _part(part: Part) -> Iterator[RenderableType]:
         case Table():
             if part.caption:
                 yield Text(harmless(part.caption), style=_STYLES["muted"])
-            yield from _detailed(part) if any(line.details for line in part.lines) else [_Fitted(part)]
+            yield _Detailed(part) if any(line.details for line in part.lines) else _Fitted(part)
 
 
 def _paragraph(part: Paragraph) -> Text:
@@ -142,8 +142,8 @@ def _table(table: Table, widths: list[int]) -> RichTable:
         made.add_column(
             Text(harmless(column.heading)),
             justify="right" if column.numeric else "left",
-            no_wrap=not column.folds,
-            overflow="fold" if column.folds else "ellipsis",
+            no_wrap=column.numeric,
+            overflow="fold",
             width=width,
         )
     for line in table.lines:
@@ -161,14 +161,26 @@ def _stacked(table: Table, width: int) -> Iterator[Text]:
             yield Text(indented if cell_len(indented) <= width else f"{column.heading} {words}", overflow="fold")
 
 
-def _detailed(table: Table) -> Iterator[RenderableType]:
-    """Rows with something below them, for which rich has no table: columns as wide as their widest cell."""
+@dataclass(frozen=True, slots=True)
+class _Detailed:
+    """Rows with something below them, for which rich has no table: columns as wide as their widest cell where those fit beside
+    one another, else the cells of a row below one another.
+    """
+
+    table: Table
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from _detailed(self.table, options.max_width)
+
+
+def _detailed(table: Table, width: int) -> Iterator[RenderableType]:
     rows = [
         [harmless(column.heading) for column in table.columns],
         *([harmless(cell(each).words) for each in line.cells] for line in table.lines),
     ]
     widths = [max(cell_len(each) for each in column) for column in zip(*rows, strict=True)]
     numeric = [column.numeric for column in table.columns]
+    fits = sum(widths) + _GUTTER * (len(widths) - 1) <= width
 
     def aligned(cells: list[str], style: str) -> Text:
         parts = []
@@ -177,9 +189,13 @@ def _detailed(table: Table) -> Iterator[RenderableType]:
             parts.append(space + each if right else each + space)
         return Text("  ".join(parts).rstrip(), style=style)
 
-    yield aligned(rows[0], _STYLES["strong"])
+    if fits:
+        yield aligned(rows[0], _STYLES["strong"])
     for line, cells in zip(table.lines, rows[1:], strict=True):
-        yield aligned(cells, _STYLES[line.tone])
+        if fits:
+            yield aligned(cells, _STYLES[line.tone])
+        else:
+            yield from _stacked(replace(table, lines=(line,)), width)
         for part in line.details:
             if isinstance(part, Paragraph):
                 yield Padding(_paragraph(part), (0, 0, 0, _INDENT))
