@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY, TTM_ACCURACY
-from kd2m_theory.reporting.style import ALONE, KD, PAGE, PALE, STUDENT, TEACHER, TTM, WTTM, folded, legend_below, sheet
+from kd2m_theory.reporting.style import ALONE, KD, LNCS, PAGE, PALE, STUDENT, TEACHER, TTM, WTTM, folded, legend_below, sheet
 from kd2m_theory.validation.benchmark_tables import Benchmark, BenchmarkTable, Mean, stored
 
 STORED = stored("accuracy")
@@ -91,13 +91,13 @@ def draw(table: Table, width: float = PAGE) -> Figure:
         parts = tuple(figure.subfigures(3, 1, squeeze=False, height_ratios=(tall, *heights))[:, 0])
     room = (0.56 if wide else 0.97) * width, *((0.4 if wide else 0.97) * width,) * 2
     titles = (
-        r"$\mathbf{a}$  this project: mean of five seeds, 95 % intervals, gain in points",
+        r"$\mathbf{a}$  this project: mean of five seeds, 95 % intervals" + (", gain in points" if width >= LNCS else ""),
         r"$\mathbf{b}$  as reported by KD²M, no error bars",
         rf"$\mathbf{{c}}$  {pairs['data']} as reported by TTM and WTTM",
     )
     for part, words, inches in zip(parts, titles, room, strict=True):
         part.suptitle(folded(figure, words, inches, 8), x=0.02, ha="left", fontsize=8)
-    _measured(parts[0], measured)
+    _measured(parts[0], measured, gains=width >= LNCS)
     _reported(parts[1], reported)
     _pairs(parts[2], pairs)
     words = (
@@ -108,7 +108,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     return figure
 
 
-def _measured(part: SubFigure, measured: list[Table]) -> None:
+def _measured(part: SubFigure, measured: list[Table], *, gains: bool) -> None:
     for k, (axes, one) in enumerate(zip(part.subplots(1, len(measured), sharey=True, squeeze=False)[0], measured, strict=True)):
         alone = one["alone"]
         if alone["half"] is not None:
@@ -119,7 +119,8 @@ def _measured(part: SubFigure, measured: list[Table]) -> None:
                 ends = [student["mean"] - student["half"], student["mean"] + student["half"]]
                 axes.plot(ends, [y, y], color=STUDENT, lw=0.9)
             axes.plot(student["mean"], y, **_OURS)
-            axes.text(1.04, y, _gain(student["gain"]), transform=axes.get_yaxis_transform(), va="center", fontsize=6.2)
+            if gains:
+                axes.text(1.04, y, _gain(student["gain"]), transform=axes.get_yaxis_transform(), va="center", fontsize=6.2)
         _rows(axes, [student["name"] for student in one["students"]])
         axes.set(xlabel="accuracy (%)", ylabel="" if k else "objective")
         axes.set_title(one["name"], fontsize=7.5)
@@ -186,8 +187,9 @@ def _legend() -> list[Artist]:
 def caption(table: Table) -> str:
     """Both reported tables, and whether CW₂ helps here."""
     reported, pairs = table["reported"], table["reported_pairs"]
-    lines = []
+    lines, gains = [], []
     for one in table["measured"]:
+        gains.append(f"{one['name']}: " + ", ".join(f"{each['name']} {_gain(each['gain'])}" for each in one["students"]))
         for student in one["students"]:
             if student["name"] == "cw2":
                 gain = student["gain"]
@@ -202,7 +204,7 @@ def caption(table: Table) -> str:
     )
     return (
         f"a: what this project measured, with the gain over a student without a teacher in points; CW₂, which helps in the paper: "
-        f"{'; '.join(lines)}. b: {reported['source']}, {' / '.join(reported['data'])}, no seeds and no error bars: {kd2m}. "
+        f"{'; '.join(lines)}. All gains: {'; '.join(gains)}. b: {reported['source']}, {' / '.join(reported['data'])}, no seeds and no error bars: {kd2m}. "
         f"c: {pairs['source']}, {pairs['data']}, mean ± standard deviation of five runs: {ttm}. Networks and data of a are others than "
         "those of b and c: compare within a panel."
     )

@@ -44,7 +44,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     panels = list(figure.subplots(rows_of_panels, beside, sharey=True, squeeze=False).flat)
     for axes, (gap, last) in zip(panels, columns, strict=True):
         axes.set(xlim=(-1.05, 1.05), ylim=(len(names) - 0.4, -0.6))
-        axes.set_title(f"{_TITLES[gap]},\n{'last epoch' if last else 'all trained'}")
+        axes.set_title(f"{_TITLES[gap]},\n{'last epoch' if last else 'all trained'}", fontsize=8 if width >= PAGE else 6.5)
         axes.set_xlabel("rank correlation")
         axes.axvline(0, color=MUTED, lw=0.6)
         for row in rows:
@@ -56,7 +56,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
                 for k, name in enumerate(populations):
                     if name in row["within"]:
                         _population(axes, y + 0.6 * ((k + 1) / (len(populations) + 1) - 0.5), k, row["within"][name])
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), names, fontsize=7 if width >= PAGE else 6.2)
     for axes in panels[::beside]:
         axes.set_ylabel("distance between teacher and student")
     handles = [

@@ -83,7 +83,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     letter(parts, "b", "what is added up")
     largest = values.axhline(1, color=MUTED, lw=0.6, label="c: largest total variation and Hellinger")
     shift = values.axvline(table["shown_shift"], color=MUTED, lw=1.0, ls=":", label="c: the shift of a and b")
-    values.set(yscale="log", ylim=(0.02, 60), xlabel="shift of $q$ (units of the feature)", ylabel="divergence (KL: nats)")
+    values.set(yscale="log", ylim=(0.02, 60), xlabel="shift of $q$ (units)", ylabel="divergence (KL: nats)")
     letter(values, "c", "by shift of $q$")
     handles = [*densities.get_lines(), *parts.get_lines(), largest, shift]
     legend_below(figure, [each for each in handles if isinstance(each, Line2D)], most=4)

@@ -56,11 +56,11 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     entropy.set(xlabel="epoch", ylabel=r"mean entropy $H(q)$ (nats)", ylim=(0, 1.04 * high))
     divergence.set(xlabel="epoch", ylabel=r"mean $\mathrm{KL}(\hat{p}\,\|\,q)$ (nats)")
     divergence.set_ylim(bottom=0)
-    histogram.set(xlabel="entropy $H(q)$ of an image (nats)", ylabel="test images (%)", xlim=(low, high))
+    histogram.set(xlabel="entropy of an image (nats)", ylabel="test images (%)", xlim=(low, high))
     from_zero(histogram, "y", min(100 * share for student in table["students"] for share in student["shares"] if share))
     letter(entropy, "a", "entropy over training")
     letter(divergence, "b", rf"divergence, $\gamma$ = {table['gamma']:g}")
-    letter(histogram, "c", "entropies after training")
+    letter(histogram, "c", "after training")
     for line, words in zip(entropy.get_lines(), (*map(_label, table["students"]), "teacher (a)"), strict=True):
         line.set_label(words)
     legend_below(figure, entropy.get_lines(), f"{table['setting']} (line: mean, band: all of them)")

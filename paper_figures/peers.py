@@ -84,14 +84,14 @@ def draw(table: Table, width: float = PAGE) -> Figure:
         seconds, memory, ratios = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
     else:
         figure = sheet(width, 5.0)
-        panels = figure.add_gridspec(2, 2)
-        seconds, memory, ratios = (figure.add_subplot(panels[place]) for place in ((0, 0), (0, 1), (1, slice(None))))
+        above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
+        (seconds, memory), ratios = above.subplots(1, 2), below.subplots()
     _by_size(seconds, table["exact"], "seconds")
     _by_size(memory, table["exact"], "mib")
     seconds.set_ylabel("time (s)")
     memory.set_ylabel("peak memory (MiB)")
-    letter(seconds, "a", "exact $W_2$, time")
-    letter(memory, "b", "exact $W_2$, memory")
+    letter(seconds, "a", "exact $W_2$: time" if width >= PAGE else "$W_2$: time")
+    letter(memory, "b", "exact $W_2$: memory" if width >= PAGE else "$W_2$: memory")
     _comparisons(ratios, table["comparisons"])
     letter(ratios, "c", "peer / ours")
     legend_below(figure, [*_lines(table["exact"]), *_marks()], table["machine"], most=3, handlelength=2.6)

@@ -65,7 +65,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     two.set(xlim=(0, 1), ylim=(0, 1), xlabel="teacher's probability $p$", ylabel=r"transformed $\hat{p}$")
     letter(two, "a", "two classes")
     _simplex(three, table)
-    letter(three, "b", rf"three classes, $\gamma$ = {table['simplex_gamma']:g}")
+    letter(three, "b", f"three classes,{' ' if width >= PAGE else chr(10)}" + rf"$\gamma$ = {table['simplex_gamma']:g}")
     weights.set(xlim=(0, 1), ylim=(0.95, 2.05), xlabel="teacher's probability $p$", ylabel=r"weight $U_\gamma(p)$ of a sample")
     letter(weights, "c", "WTTM, two classes")
     legend_below(figure, two.get_lines(), most=4, handlelength=2.4)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PALE, legend_below, sheet, side_by_side
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PALE, folded, legend_below, sheet, side_by_side
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Theorem
 from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
@@ -63,6 +63,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     figure = sheet(width, 0.128 * max(heights) + 0.9)
     for axes, column in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
         _panel(axes, column, max(heights))
+        axes.set_xlabel(folded(figure, "gap / bound (F: probability of failure / δ)", width / len(columns) - 0.95, 7.5))
     legend_below(figure, _legend(), handletextpad=0.2, columnspacing=0.9)
     return figure
 
@@ -99,7 +100,6 @@ def _panel(axes: Axes, theorems: Sequence[Table], rows: float) -> None:
             axes.plot(*zip(*found, strict=True), ls="none", clip_on=False, zorder=3, **_MARKS[name])
     axes.set_yticks(list(places.values()), list(places), fontsize=6.2)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("gap / bound (F: probability of failure / δ)")
     axes.set_ylabel("form of the theorem")
 
 

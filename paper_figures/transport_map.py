@@ -49,7 +49,7 @@ def _range(law: LineMixture) -> Float64:
 
 def draw(table: Table, width: float = COLUMN) -> Figure:
     """Source above, target at the right, the map between; stripes of equal mass follow it round the corner."""
-    figure = sheet(width, min(0.9 * width, 4.6) + 0.45)
+    figure = sheet(width, min(0.9 * width, 4.6) + 0.7)
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 0.34), height_ratios=(0.34, 1), wspace=0.03, hspace=0.03)
     main = figure.add_subplot(grid[1, 0])
     above = figure.add_subplot(grid[0, 0], sharex=main)
@@ -73,7 +73,7 @@ def draw(table: Table, width: float = COLUMN) -> Figure:
     main.plot(both, both, color=MUTED, ls="--", lw=0.8)
     main.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
     main.set_xlabel("source $x$ (units of the feature)")
-    main.set_ylabel("its image $T(x)$ (units of the feature)")
+    main.set_ylabel("image $T(x)$ (units of the feature)")
     above.set_ylabel("density\n$p(x)$")
     beside.set_xlabel("density\n$q(T)$")
     above.set_ylim(bottom=0)

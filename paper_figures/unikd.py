@@ -60,7 +60,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     heights = (0.31 * width, 1.85) if wide else (0.98 * width, 4.7)
     figure = sheet(width, sum(heights) + 0.65)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
-    *matrices, scale = (above.subplots(1, 4, width_ratios=(1, 1, 1, 0.32)) if wide else above.subplots(2, 2)).flat
+    *matrices, scale = (above.subplots(1, 4, width_ratios=(1, 1, 1, 0.32 if width >= PAGE else 0.55)) if wide else above.subplots(2, 2)).flat
     largest = max(float(np.abs(one["difference"]).max()) for one in table["correlations"])
     for axes, which, one in zip(matrices, "abc", table["correlations"], strict=True):
         axes.imshow(np.array(one["difference"]), cmap=_SHADES, vmin=-largest, vmax=largest, interpolation="nearest")

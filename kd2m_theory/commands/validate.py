@@ -80,7 +80,7 @@ def run(
     chosen = read_campaign(campaign, change or ())
     folder = out or store or Path("campaigns") / Path(campaign).stem
     try:
-        with _shown() as watch:
+        with _shown(folder.name) as watch:
             run_campaign(chosen, folder, resume=resume, workers=workers, scheduler=scheduler, timeout=timeout, watch=watch)
     except CampaignError as error:
         if _report(folder, None).judgement.failed:  # worse than a task that failed
@@ -136,7 +136,7 @@ def _report(folder: Path, out: Path | None) -> "Findings":
     out = out or folder / "report"
     make_folder(out)
     write_atomically(out / "report.md", markdown(page, f"Campaign {folder.name}").encode())
-    for name, data in pictures(found, ("png", "json")).items():
+    for name, data in pictures(found, ("png", "txt", "json")).items():
         write_atomically(out / name, data)
     console().print(printed(page), crop=False)
     say(f"written: {folder / 'table.parquet'}, {out}")
@@ -153,7 +153,7 @@ def _end(found: "Findings") -> None:
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[["Progress"], None]]:
+def _shown(campaign: str) -> Iterator[Callable[["Progress"], None]]:
     """A bar on a terminal, a line for every tenth of the campaign elsewhere."""
     if not sys.stderr.isatty():
         yield _lines()
@@ -162,12 +162,12 @@ def _shown() -> Iterator[Callable[["Progress"], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        shown = bar.add_task("tasks", total=None)
+        shown = bar.add_task(f"{campaign}: tasks", total=None)
 
         def watch(progress: "Progress") -> None:
-            words = f"tasks, {len(progress.failed)} failed" if progress.failed else "tasks"
+            words = f"{campaign}: tasks" + (f", {len(progress.failed)} failed" if progress.failed else "")
             bar.update(shown, total=progress.total, completed=progress.done + len(progress.failed), description=words)
 
         yield watch

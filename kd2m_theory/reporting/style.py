@@ -137,7 +137,7 @@ def from_zero(axes: Axes, which: Literal["x", "y"], least: float) -> None:
     scale = axes.set_xscale if which == "x" else axes.set_yscale
     scale("symlog", linthresh=least, linscale=0.4)
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(FixedLocator([0.0, *(10.0**k for k in range(math.ceil(math.log10(least)), 4))]))
+    axis.set_major_locator(FixedLocator([0.0, *(10.0**k for k in range(math.floor(math.log10(least)) + 1, 4))]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:g}")
 
@@ -180,8 +180,8 @@ def legend_below(figure: Figure, handles: Sequence[Artist], title: str = "", mos
         options: of `Figure.legend`.
     """
     size = 6.5
-    room = figure.get_figwidth() - 0.1
-    title = folded(figure, title, room, size) if title else ""
+    room = figure.get_figwidth() - 0.06
+    title = folded(figure, title, room - 0.25, size) if title else ""
     for columns in range(min(most, len(handles)), 0, -1):
         legend = figure.legend(
             handles=handles, loc="outside lower center", ncols=columns, title=title or None, title_fontsize=size, **options

@@ -84,7 +84,9 @@ def run(seed: int, device: str, changes: Iterable[str] = ()) -> Demonstration:
     pairs = {}
     with TemporaryDirectory() as made:
         folder = Path(made)
-        for name, configuration in configurations(seed, changes).items():
-            trained = train(configuration, folder / name, device=device, teachers=folder / "teachers")
+        chosen = configurations(seed, changes)
+        for k, (name, configuration) in enumerate(chosen.items(), 1):
+            shown_as = f"student {k} of {len(chosen)}"
+            trained = train(configuration, folder / name, device=device, teachers=folder / "teachers", shown_as=shown_as)
             pairs[name] = Pair.load(trained.pairs[max(trained.pairs)])
     return Demonstration(pairs=pairs, reports={name: audit(pair) for name, pair in pairs.items()})
