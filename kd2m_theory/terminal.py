@@ -22,6 +22,11 @@ def say(words: str, style: str = "") -> None:
     console().print(harmless(words), style=style, soft_wrap=True)
 
 
+def tell(words: str) -> None:
+    """Print sentences, folded at the width of the terminal between words, as harmless as `say`; a path stays in one piece."""
+    console().print(harmless(words), overflow="ignore", crop=False)
+
+
 def complain(words: str) -> None:
     """Print a message on standard error, as harmless as `say`."""
     print(harmless(words), file=sys.stderr, flush=True)
@@ -48,6 +53,8 @@ def _with_bar(items: Iterable[Any], words: str, named: Callable[[Any], str] | No
         task = bar.add_task(words, total=total)
         for number, item in enumerate(items, 1):
             name = "" if named is None else f", {harmless(named(item))}"
-            bar.update(task, description=f"{words} {number}{'' if total is None else f' of {total}'}{name}", completed=number - 1)
+            bar.update(
+                task, description=f"{words} {number}{'' if total is None else f' of {total}'}{name}", completed=number - 1
+            )
             yield item
             bar.update(task, completed=number)

@@ -203,9 +203,12 @@ def caption(table: Table) -> str:
         for k, pair in enumerate(pairs["pairs"])
     )
     return (
-        f"a: what this project measured, with the gain over a student without a teacher in points; CW₂, which helps in the paper: "
-        f"{'; '.join(lines)}. All gains: {'; '.join(gains)}. b: {reported['source']}, {' / '.join(reported['data'])}, no seeds and no error bars: {kd2m}. "
-        f"c: {pairs['source']}, {pairs['data']}, mean ± standard deviation of five runs: {ttm}. Networks and data of a are others than "
+        "a: what this project measured, with the gain over a student without a teacher in points; CW₂, which helps in the "
+        "paper: "
+        f"{'; '.join(lines)}. All gains: {'; '.join(gains)}. b: {reported['source']}, {' / '.join(reported['data'])}, no "
+        f"seeds and no error bars: {kd2m}. "
+        f"c: {pairs['source']}, {pairs['data']}, mean ± standard deviation of five runs: {ttm}. Networks and data of a are "
+        "others than "
         "those of b and c: compare within a panel."
     )
 

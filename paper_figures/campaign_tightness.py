@@ -57,7 +57,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
         for k, name in enumerate(populations)
     ]
     handles.append(Line2D([], [], color=INK, lw=0.7, label="1: the bound is the gap"))
-    words = "mark: median over the pairs of a population; line: from the quartile below it to the one above (none if one is infinite)"
+    words = "mark: median over the pairs of a population; line: from the first to the third quartile, if both are finite"
     legend_below(figure, handles, words)
     return figure
 
@@ -67,7 +67,8 @@ def caption(table: Table) -> str:
     names = {row["name"] for row in table["rows"]}
     populations = sorted({row["population"] for row in table["rows"]})
     return (
-        f"{len(names)} guaranteed rows on {', '.join(populations)}. The mark is the median of bound / gap over the pairs of a population, the "
+        f"{len(names)} guaranteed rows on {', '.join(populations)}. The mark is the median of bound / gap over the pairs "
+        "of a population, the "
         "line goes from the first to the third quartile; a quartile that is infinite has no line. At 1 the bound is the gap."
     )
 

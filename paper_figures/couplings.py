@@ -105,9 +105,12 @@ def _legend(crossing: float) -> list[Line2D]:
 def caption(table: Table) -> str:
     """How to read it."""
     return (
-        f"Circles are the teacher's features, triangles the student's, colours are classes; a line joins two points that exchange mass. "
-        f"a: the plan that costs least, W₂ = {table['w2']:.3f}; it moves {100 * table['crossing']:.0f} % of the mass to another class. "
-        f"b: the best plan within each class, CW₂ = {table['cw2']:.3f}. The clouds are made by this project; the paper's are others."
+        "Circles are the teacher's features, triangles the student's, colours are classes; a line joins two points that "
+        "exchange mass. "
+        f"a: the plan that costs least, W₂ = {table['w2']:.3f}; it moves {100 * table['crossing']:.0f} % of the mass to "
+        "another class. "
+        f"b: the best plan within each class, CW₂ = {table['cw2']:.3f}. The clouds are made by this project; the paper's "
+        "are others."
     )
 
 

@@ -34,12 +34,15 @@ def draw(table: Table, width: float = PAGE) -> Figure:
         words = rf"$\lambda$ = {power(panel['weight'])}, $\mathrm{{CW}}_2^2$ = {panel['distance']:.0f}"
         letter(axes, which, words)
     words = (("teacher", "o", TEACHER), ("student without a teacher", "^", ALONE), ("student with CW₂", "^", STUDENT))
-    handles = [Line2D([], [], ls="none", marker=marker, ms=3.6, mew=0, color=colour, label=word) for word, marker, colour in words]
+    handles = [
+        Line2D([], [], ls="none", marker=marker, ms=3.6, mew=0, color=colour, label=word) for word, marker, colour in words
+    ]
     images = len(table["panels"][0]["labels"])
     legend_below(
         figure,
         handles,
-        f"{table['setting']}; here the first seed and {images} of the images. Numerals are the classes of a network in its colour. "
+        f"{table['setting']}; here the first seed and {images} of the images. Numerals are the classes of a network in its "
+        "colour. "
         f"t-SNE of the features of both networks together, perplexity {table['perplexity']:g}; "
         r"$\mathrm{CW}_2^2$ is that of training batches",
     )
@@ -87,8 +90,10 @@ def caption(table: Table) -> str:
     panels = table["panels"]
     distances = ", ".join(f"λ = {panel['weight']:g}: {panel['distance']:.0f}" for panel in panels)
     return (
-        f"{table['setting']}. Features of {len(panels[0]['labels'])} test images of the first seed, both networks embedded together (t-SNE, "
-        f"perplexity {table['perplexity']:g}); distances between clusters in such a picture are not distances of features. CW₂² of "
+        f"{table['setting']}. Features of {len(panels[0]['labels'])} test images of the first seed, both networks embedded "
+        "together (t-SNE, "
+        f"perplexity {table['perplexity']:g}); distances between clusters in such a picture are not distances of features. "
+        "CW₂² of "
         f"training batches: {distances}. The paper's two panels show SVHN and a student with CW₂ at the λ of its choice."
     )
 

@@ -56,7 +56,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     entropy.set(xlabel="epoch", ylabel=r"mean entropy $H(q)$ (nats)", ylim=(0, 1.04 * high))
     divergence.set(xlabel="epoch", ylabel=r"mean $\mathrm{KL}(\hat{p}\,\|\,q)$ (nats)")
     divergence.set_ylim(bottom=0)
-    histogram.set(xlabel="entropy of an image (nats)", ylabel="test images (%)", xlim=(low, high))
+    histogram.set(xlabel="entropy (nats)", ylabel="test images (%)", xlim=(low, high))
     from_zero(histogram, "y", min(100 * share for student in table["students"] for share in student["shares"] if share))
     letter(entropy, "a", "entropy over training")
     letter(divergence, "b", rf"divergence, $\gamma$ = {table['gamma']:g}")
@@ -78,13 +78,17 @@ def caption(table: Table) -> str:
     if ends["wttm"] < ends["ttm"]:
         below = (
             " WTTM's entropy is below TTM's here. Their weights differ (β of TTM is "
-            f"{weights['ttm']:g}, of WTTM {weights['wttm']:g}); whether the order comes from the methods or from these weights, the figure "
+            f"{weights['ttm']:g}, of WTTM {weights['wttm']:g}); whether the order comes from the methods or from these "
+            "weights, the figure "
             "does not say."
         )
     return (
-        f"{table['setting']}; a line is the mean of the seeds, a band all of them; the dotted line in a is the teacher. Mean entropy after "
-        f"the last epoch, in nats: {values}, teacher {table['teacher_entropy']:.3f}. The order is {order}; {same}, on CIFAR-100 with T = 4."
-        f"{below} c: the share of images in each bin; the scale is logarithmic down to one image of one seed and linear below, so an empty "
+        f"{table['setting']}; a line is the mean of the seeds, a band all of them; the dotted line in a is the teacher. "
+        "Mean entropy after "
+        f"the last epoch, in nats: {values}, teacher {table['teacher_entropy']:.3f}. The order is {order}; {same}, on "
+        "CIFAR-100 with T = 4."
+        f"{below} c: the share of images in each bin; the scale is logarithmic down to one image of one seed and linear "
+        "below, so an empty "
         "bin stands at 0."
     )
 

@@ -211,9 +211,11 @@ def _arrow(canvas: Axes, start: tuple[float, float], end: tuple[float, float], c
 def caption(table: Table) -> str:
     """How to read it."""
     return (
-        f"{table['batch']} test images through the demonstration's teacher and its student that was trained alone. Features are projected on "
+        f"{table['batch']} test images through the demonstration's teacher and its student that was trained alone. "
+        "Features are projected on "
         f"their first two principal axes, the other network's in grey. Nothing is drawn by hand: W₂ = {table['w2']:.2f} and "
-        f"CW₂ = {table['cw2']:.2f} are those of this batch, KL = {table['kl']:.2f} nats and the bars those of the marked image; a "
+        f"CW₂ = {table['cw2']:.2f} are those of this batch, KL = {table['kl']:.2f} nats and the bars those of the marked "
+        "image; a "
         "probability of zero is a line at zero. The paper's overview is a drawing."
     )
 

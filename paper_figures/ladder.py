@@ -42,8 +42,10 @@ def caption(table: Table) -> str:
     known = "" if gap is None else f" The measured gap is {gap['value']:.3g} nats."
     vacuous = sum(row["status"] == "vacuous" for row in table["rows"])
     return (
-        f"Every row of an audit that bounds a gap, {len(table['rows'])} in all, {vacuous} of them vacuous; a line ends at the bound, in brackets "
-        f"bound / gap. The orange line is the measured gap, the orange band its confidence interval; the grey area is no better than "
+        f"Every row of an audit that bounds a gap, {len(table['rows'])} in all, {vacuous} of them vacuous; a line ends at "
+        "the bound, in brackets "
+        "bound / gap. The orange line is the measured gap, the orange band its confidence interval; the grey area is no "
+        "better than "
         f"uniform guessing.{known}"
     )
 

@@ -15,7 +15,9 @@ _LOOKS: tuple[dict[str, Any], ...] = (
     {"color": ALONE, "ls": "--"},
     *(
         {"color": STUDENT, "marker": marker, "ms": 3.2, "mfc": face, "markevery": (first, 12)}
-        for first, (marker, face) in zip((2, 5, 8, 11), (("o", "white"), ("^", "white"), ("s", "white"), ("D", STUDENT)), strict=True)
+        for first, (marker, face) in zip(
+            (2, 5, 8, 11), (("o", "white"), ("^", "white"), ("s", "white"), ("D", STUDENT)), strict=True
+        )
     ),
 )
 
@@ -75,10 +77,14 @@ def caption(table: Table) -> str:
     sweep = KD2M_SWEEP.accuracy
     reported = ", ".join(f"λ = {weight:g}: {sweep[weight]:.2f} %" for weight in sorted(sweep))
     return (
-        f"{table['setting']}; a line is the mean of the seeds, a band all of them. After the last epoch the student without a teacher has "
-        f"{ends[0]:.2f} % accuracy and loss {losses[0]:.3f} nats; with CW₂ the best λ reaches {best:.2f} % and {best_loss:.3f}, the largest "
-        f"λ = {taught[-1]['weight']:g} has {ends[-1]:.2f} % and {losses[-1]:.3f} although its distance is the smallest. {here}. {KD2M_SWEEP.source}, reports for {KD2M_SWEEP.data} "
-        f"{reported}; in the author's code the student with λ = 0 does not anneal its learning rate and the others do, here all do."
+        f"{table['setting']}; a line is the mean of the seeds, a band all of them. After the last epoch the student "
+        "without a teacher has "
+        f"{ends[0]:.2f} % accuracy and loss {losses[0]:.3f} nats; with CW₂ the best λ reaches {best:.2f} % and "
+        f"{best_loss:.3f}, the largest "
+        f"λ = {taught[-1]['weight']:g} has {ends[-1]:.2f} % and {losses[-1]:.3f} although its distance is the smallest. "
+        f"{here}. {KD2M_SWEEP.source}, reports for {KD2M_SWEEP.data} "
+        f"{reported}; in the author's code the student with λ = 0 does not anneal its learning rate and the others do, "
+        "here all do."
     )
 
 

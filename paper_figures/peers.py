@@ -150,8 +150,10 @@ def caption(table: Table) -> str:
     """How to read it."""
     cheaper = sum(min(one["time"]) > 1 for one in table["comparisons"])
     return (
-        f"a, b: exact W₂ by number of points; ours includes the certificate. c: the peer's cost over ours, one mark per size; right of the line at "
-        f"1 ours is cheaper. In {cheaper} of {len(table['comparisons'])} comparisons ours takes less time at every size. Measured on: {table['machine']}."
+        "a, b: exact W₂ by number of points; ours includes the certificate. c: the peer's cost over ours, one mark per "
+        "size; right of the line at "
+        f"1 ours is cheaper. In {cheaper} of {len(table['comparisons'])} comparisons ours takes less time at every size. "
+        f"Measured on: {table['machine']}."
     )
 
 

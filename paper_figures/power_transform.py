@@ -77,8 +77,10 @@ def caption(table: Table) -> str:
     gammas = ", ".join(f"{gamma:g}" for gamma in table["gammas"])
     most = ", ".join(f"{max(weights):.2f}" for weights in table["weight"])
     return (
-        f"a: a teacher's probability of two classes before and after the transform, γ = {gammas}; γ = 1 changes nothing. b: predictions of "
-        f"three classes (dots) move towards the uniform one (+), γ = {table['simplex_gamma']:g}. c: the weight that WTTM gives a sample; it "
+        f"a: a teacher's probability of two classes before and after the transform, γ = {gammas}; γ = 1 changes nothing. "
+        "b: predictions of "
+        f"three classes (dots) move towards the uniform one (+), γ = {table['simplex_gamma']:g}. c: the weight that WTTM "
+        "gives a sample; it "
         f"is largest where the teacher is unsure ({most} for these γ) and 1 where it is sure."
     )
 

@@ -6,14 +6,11 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import check_writable, write_atomically
 from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, PaperFigure
+from kd2m_theory.reporting.sections import Column, Line, Section, Table
 from kd2m_theory.reporting.style import COLUMN, WIDTHS
 
 # One module a figure, in the order of the papers, then ours.
@@ -70,15 +67,14 @@ def drawable(folder: Path) -> tuple[PaperFigure, ...]:
     return found
 
 
-def listing() -> RenderableType:
+def listing() -> list[Section]:
     """One line per figure: what it shows, whose it is, and the stored tables that it reads, if any."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "shows", "source", "stored tables"):
-        table.add_column(heading, no_wrap=heading == "name")
+    headings = Column("name"), Column("shows", folds=True), Column("source", folds=True), Column("stored tables", folds=True)
+    lines = []
     for figure in figures():
         reads = ", ".join(" or ".join(stored.names) for stored in figure.reads)
-        table.add_row(*map(Text, (figure.name, figure.sentence, figure.source, reads)))
-    return table
+        lines.append(Line((figure.name, figure.sentence, figure.source, reads)))
+    return [Section(title="", parts=(Table(name="figures", columns=headings, lines=tuple(lines)),))]
 
 
 def with_caption(formats: Iterable[str]) -> tuple[str, ...]:
@@ -116,7 +112,8 @@ def inches(word: str) -> float:
         width = math.nan
     if not COLUMN <= width <= _WIDEST:
         raise InputError(
-            f"there is no width {word!r}; {did_you_mean(word, WIDTHS)}widths are {', '.join(WIDTHS)}, or a number of inches from "
+            f"there is no width {word!r}; {did_you_mean(word, WIDTHS)}widths are {', '.join(WIDTHS)}, or a number of "
+            "inches from "
             f"{COLUMN:g} to {_WIDEST:g}"
         )
     return width
@@ -126,7 +123,9 @@ def inches(word: str) -> float:
 _FOREIGN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def write(figure: PaperFigure, folder: Path, formats: Iterable[str], tables: Path | None = None, width: float | None = None) -> list[Path]:
+def write(
+    figure: PaperFigure, folder: Path, formats: Iterable[str], tables: Path | None = None, width: float | None = None
+) -> list[Path]:
     """Draw one figure and write its files, and its caption beside a picture, after all of them have been made.
 
     Args:

@@ -87,7 +87,18 @@ def draw(table: Table, width: float = COLUMN) -> Figure:
         Patch(color=STUDENT, alpha=0.5, lw=0, label="target $q$"),
         Line2D([], [], color=INK, label="optimal map $T$"),
         Line2D([], [], color=MUTED, ls="--", lw=0.8, label="$T(x) = x$"),
-        Line2D([], [], color=MUTED, lw=0.5, alpha=0.7, marker="o", ms=2.5, mec=INK, mfc=INK, label=f"cuts into {_PARTS} equal masses"),
+        Line2D(
+            [],
+            [],
+            color=MUTED,
+            lw=0.5,
+            alpha=0.7,
+            marker="o",
+            ms=2.5,
+            mec=INK,
+            mfc=INK,
+            label=f"cuts into {_PARTS} equal masses",
+        ),
     ]
     legend_below(figure, handles, most=3, columnspacing=1.2, handletextpad=0.5)
     return figure
@@ -96,8 +107,10 @@ def draw(table: Table, width: float = COLUMN) -> Figure:
 def caption(table: Table) -> str:
     """How to read it."""
     return (
-        f"Thin lines cut both densities into {len(table['levels']) + 1} parts of equal mass, shaded in turn; the map T takes each part of "
-        f"the source (above) to one of the target (right). W₂ = {table['w2']:.3f}. The two laws are mixtures of Gaussians chosen by this "
+        f"Thin lines cut both densities into {len(table['levels']) + 1} parts of equal mass, shaded in turn; the map T "
+        "takes each part of "
+        f"the source (above) to one of the target (right). W₂ = {table['w2']:.3f}. The two laws are mixtures of Gaussians "
+        "chosen by this "
         "project; the paper's are others."
     )
 

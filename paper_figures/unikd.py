@@ -11,7 +11,26 @@ from matplotlib.lines import Line2D
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves
-from kd2m_theory.reporting.style import ALONE, INK, KD, MUTED, PAGE, PALE, STUDENT, TEACHER, UNIKD as COLOUR, COLUMN, SMALLEST, diagram, folded, legend_below, letter, sheet
+from kd2m_theory.reporting.style import (
+    ALONE,
+    COLUMN,
+    INK,
+    KD,
+    MUTED,
+    PAGE,
+    PALE,
+    SMALLEST,
+    STUDENT,
+    TEACHER,
+    diagram,
+    folded,
+    legend_below,
+    letter,
+    sheet,
+)
+from kd2m_theory.reporting.style import (
+    UNIKD as COLOUR,
+)
 
 UNIKD = "unikd-reconstruction"
 CORRELATED = {"alone": "no teacher", "kd": "KD", UNIKD: "UniKD, reconstructed"}
@@ -60,7 +79,9 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     heights = (0.31 * width, 1.85) if wide else (0.98 * width, 4.7)
     figure = sheet(width, sum(heights) + 0.65)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
-    *matrices, scale = (above.subplots(1, 4, width_ratios=(1, 1, 1, 0.32 if width >= PAGE else 0.55)) if wide else above.subplots(2, 2)).flat
+    *matrices, scale = (
+        above.subplots(1, 4, width_ratios=(1, 1, 1, 0.32 if width >= PAGE else 0.55)) if wide else above.subplots(2, 2)
+    ).flat
     largest = max(float(np.abs(one["difference"]).max()) for one in table["correlations"])
     for axes, which, one in zip(matrices, "abc", table["correlations"], strict=True):
         axes.imshow(np.array(one["difference"]), cmap=_SHADES, vmin=-largest, vmax=largest, interpolation="nearest")
@@ -70,7 +91,9 @@ def draw(table: Table, width: float = PAGE) -> Figure:
         letter(axes, which, f"{_SHORT[one['student']]} ({np.mean(one['means']):.3f})")
     _scale(scale, largest)
     rows, columns = (1, 3) if wide else (3, 1)
-    for axes, which, measure in zip(below.subplots(rows, columns, sharey=True, squeeze=False).flat, "def", MEASURES, strict=True):
+    for axes, which, measure in zip(
+        below.subplots(rows, columns, sharey=True, squeeze=False).flat, "def", MEASURES, strict=True
+    ):
         _ablation(axes, table["ablation"], measure, 100 if measure == "accuracy" else 1)
         axes.set_xlabel(_AXES[measure] if width >= PAGE or not wide else folded(figure, _AXES[measure], 1.0, 7.5))
         letter(axes, which, _TITLES[measure])
@@ -114,9 +137,12 @@ def caption(table: Table) -> str:
     reached = "; ".join(f"{row['name']} {100 * float(np.mean(row['accuracy'])):.2f} %" for row in table["ablation"])
     means = ", ".join(f"{CORRELATED[one['student']]} {np.mean(one['means']):.3f}" for one in table["correlations"])
     return (
-        f"{table['setting']}. a to c: correlation between the logits of two classes, student's less teacher's, first seed; orange: the "
-        f"student's is larger, blue: the teacher's. Mean absolute difference of all seeds: {means}. d to f: each seed a mark, the mean of "
-        f"the seeds a bar. Mean test accuracies: {reached}. UniKD is reconstructed from its abstract and its first author's code; its "
+        f"{table['setting']}. a to c: correlation between the logits of two classes, student's less teacher's, first seed; "
+        "orange: the "
+        f"student's is larger, blue: the teacher's. Mean absolute difference of all seeds: {means}. d to f: each seed a "
+        "mark, the mean of "
+        f"the seeds a bar. Mean test accuracies: {reached}. UniKD is reconstructed from its abstract and its first "
+        "author's code; its "
         "tables could not be read, so nothing here is compared with them."
     )
 

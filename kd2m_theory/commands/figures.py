@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import complain, console, say, watched
+from kd2m_theory.terminal import complain, console, tell, watched
 
 
 def figures(
@@ -19,8 +19,8 @@ def figures(
         str | None,
         typer.Option(
             metavar="WIDTH",
-            help="Width at which the figures are printed: column (3.3 inches), lncs (122 mm), page (7.2 inches), or a number of "
-            "inches from 3.3 to 20. Each figure's own if not given; no letter is smaller than 6 points at any width.",
+            help="Width of the figures in print: column (3.3 inches), lncs (122 mm), page (7.2 inches), or a number of "
+            "inches from 3.3 to 20. Each figure's own if not given. No letter is smaller than 6 points.",
             show_default=False,
         ),
     ] = None,
@@ -39,14 +39,18 @@ def figures(
 ) -> None:
     """Draw the figures of the papers, and ours, each from a table of numbers that are computed or were measured.
 
-    All of them as png, svg and pdf if nothing else is said; the caption of a picture is written beside it, as NAME.txt. Exit status: 0, or 2 if the input is at fault.
+    All of them as png, svg and pdf if nothing else is said; the caption of a picture is written beside it, as NAME.txt.
+
+    Exit status: 0, or 2 if the input is at fault.
     """
     from kd2m_theory.errors import InputError
     from kd2m_theory.files import make_folder
     from kd2m_theory.paper_figures import registry
 
     if listed:
-        console().print(registry.listing())
+        from kd2m_theory.reporting.terminal_view import printed
+
+        console().print(printed(registry.listing()), crop=False)
         return
     if tables is not None:
         complain("kd2m: --tables is deprecated and goes in 0.3; use --from")
@@ -63,4 +67,4 @@ def figures(
     make_folder(out)
     for figure in watched(asked, "drawing", lambda figure: figure.name):
         written = registry.write(figure, out, kinds, folder, printed_at)
-        say(f"written: {', '.join(map(str, written))}")
+        tell(f"written: {', '.join(map(str, written))}")

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.table import Table
-
 from kd2m_theory.errors import require
 from kd2m_theory.pair import Pair
 from kd2m_theory.reporting.report import AuditReport, audit
 from kd2m_theory.validation.training.configuration import Configuration, read_configuration
-from kd2m_theory.validation.training.demo_table import STUDENTS, side_by_side
+from kd2m_theory.validation.training.demo_table import STUDENTS, Beside
 from kd2m_theory.validation.training.pages import LIBRARIES
 
 
@@ -27,9 +25,9 @@ class Demonstration:
     pairs: Mapping[str, Pair]
     reports: Mapping[str, AuditReport]
 
-    def table(self) -> Table:
-        """Both students side by side: measured values, then upper bound, ratio to the gap, and whether it holds."""
-        return side_by_side({name: report.to_dict() for name, report in self.reports.items()})
+    def table(self) -> Beside:
+        """Both students, side by side where there is room: what was measured, and rows with bound and ratio."""
+        return Beside({name: report.to_dict() for name, report in self.reports.items()})
 
     def write(self, folder: Path) -> list[Path]:
         """Write pair, report and picture: of the distilled student into `folder`, of the other into `folder/alone`."""

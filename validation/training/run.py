@@ -29,8 +29,8 @@ from kd2m_theory.validation.training.batches import Batches
 from kd2m_theory.validation.training.configuration import Configuration, Recipe, digest
 from kd2m_theory.validation.training.epoch_recorder import AtomicCheckpoints, EpochRecorder, KeepPair
 from kd2m_theory.validation.training.evaluation import BATCH, Evaluation, evaluate, held_out, predict
-from kd2m_theory.validation.training.progress import NamedProgress
 from kd2m_theory.validation.training.processes import Processes, wait_for_all
+from kd2m_theory.validation.training.progress import NamedProgress
 from kd2m_theory.validation.training.run_folder import Numbers, RunFolder, read_weights, write_json, write_weights
 from kd2m_theory.validation.training.run_parts import run_parts
 from kd2m_theory.validation.training.teacher_outputs import TeacherOutputs
@@ -144,7 +144,9 @@ class Run:
                 if self.processes.writes and self.numbers is not None:
                     folder.open(self._teacher_table(), self.teacher_origin, True, self.numbers)
                 wait_for_all(self.processes)
-                self._fit(self.teacher, CrossEntropy(), None, None, plan.training, plan.seed, folder, (), _keep_nothing, "teacher")
+                self._fit(
+                    self.teacher, CrossEntropy(), None, None, plan.training, plan.seed, folder, (), _keep_nothing, "teacher"
+                )
                 if self.processes.writes:
                     write_weights(folder.weights("teacher"), self.teacher)
                     folder.seal("teacher", self.teacher.state_dict())
