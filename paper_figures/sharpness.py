@@ -63,7 +63,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     figure = sheet(width, 0.128 * max(heights) + 0.9)
     for axes, column in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
         _panel(axes, column, max(heights))
-        axes.set_xlabel(folded(figure, "gap / bound (F: probability of failure / δ)", width / len(columns) - 0.95, 7.5))
+        axes.set_xlabel(folded(figure, "gap / bound (F: probability of failure / δ)", width / len(columns) - 1.15, 7.5))
     legend_below(figure, _legend(), handletextpad=0.2, columnspacing=0.9)
     return figure
 

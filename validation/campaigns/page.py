@@ -44,7 +44,7 @@ def ending(found: Findings, store: Path, report: Path) -> Section:
     commands = [f"report: {report / 'report.md'}"]
     if judged.violations:
         first = judged.violations[0]
-        notes.append(f"first: {first.name}: {number(first.lower)} ≤ {number(first.value)} ≤ {number(first.upper)} is false")
+        notes.append(f"VIOLATED: {first.name}: {number(first.lower)} ≤ {number(first.value)} ≤ {number(first.upper)} is false")
         commands.insert(0, f"kd2m audit {shlex.quote(str(store / first.file))}")
     parts = (*map(paragraph, notes), Code("\n".join(commands), "sh"))
     return Section(title=f"VERDICT  {title}", parts=parts, tone=tone)
