@@ -193,8 +193,7 @@ def caption(table: Table) -> str:
         for student in one["students"]:
             if student["name"] == "cw2":
                 gain = student["gain"]
-                surely = gain["half"] is not None and gain["mean"] - gain["half"] > 0
-                lines.append(f"on {one['name']} {_gain(gain)} points, {'a gain' if surely else 'no gain beyond the interval'}")
+                lines.append(f"on {one['name']} {_gain(gain)} points, {_decided(gain)}")
     rows = [("teacher", reported["teacher"]), ("student", reported["alone"])]
     rows += [(student["name"], student["accuracy"]) for student in reported["students"]]
     kd2m = "; ".join(f"{name} {' / '.join(f'{value:.2f}' for value in values)}" for name, values in rows)
@@ -204,13 +203,18 @@ def caption(table: Table) -> str:
     )
     return (
         "a: what this project measured, with the gain over a student without a teacher in points; CW₂, which helps in the "
-        "paper: "
-        f"{'; '.join(lines)}. All gains: {'; '.join(gains)}. b: {reported['source']}, {' / '.join(reported['data'])}, no "
-        f"seeds and no error bars: {kd2m}. "
-        f"c: {pairs['source']}, {pairs['data']}, mean ± standard deviation of five runs: {ttm}. Networks and data of a are "
-        "others than "
-        "those of b and c: compare within a panel."
+        f"paper: {'; '.join(lines)}. All gains: {'; '.join(gains)}. b: {reported['source']}, "
+        f"{' / '.join(reported['data'])}, no seeds and no error bars: {kd2m}. c: {pairs['source']}, {pairs['data']}, mean "
+        f"± standard deviation of five runs: {ttm}. Networks and data of a are others than those of b and c: compare "
+        "within a panel."
     )
+
+
+def _decided(gain: Table) -> str:
+    """What an interval of a gain says of its sign."""
+    if gain["half"] is None or abs(gain["mean"]) <= gain["half"]:
+        return "neither a gain nor a loss beyond the interval"
+    return "a gain" if gain["mean"] > 0 else "a loss"
 
 
 def _spread(method: Table, k: int) -> str:

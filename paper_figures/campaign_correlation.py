@@ -79,9 +79,9 @@ def caption(table: Table) -> str:
     agree = sum(row["pooled"] is not None for row in table["rows"])
     return (
         "Spearman's correlation of each distance with the measured gap, within a population, with a 95 % interval over "
-        "seeds (jackknife, "
-        f"Student's t). The black bar is the mean over populations where they do not differ by Welch's test at 5 % ({agree} of "
-        f"{len(table['rows'])} rows). The gap is taken with each network's own head, or through the teacher's head."
+        "seeds (jackknife, Student's t). The black bar is the mean over populations where they do not differ by Welch's "
+        f"test at 5 % ({agree} of {len(table['rows'])} rows). The gap is taken with each network's own head, or through "
+        "the teacher's head."
     )
 
 

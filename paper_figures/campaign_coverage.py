@@ -86,13 +86,10 @@ def caption(table: Table) -> str:
     invalid = sorted({row["name"] for row in rows if row["verdict"] == "invalid"})
     return (
         f"{len(rows)} counts of failures, {never} of them zero. The mark is the share of audits in which a claim was "
-        "wrong, the line its "
-        "interval (all of them together at 95 %), the vertical line δ, how often it may be wrong; a dotted line belongs "
-        "to a claim without "
-        f"a guarantee. The axis is linear below {_LEAST:g}, so that a count of zero stands at 0. A hollow mark would not "
-        "have noticed a "
-        f"missing radius. Wrong more often than δ: {', '.join(invalid) or 'none'}; half of an interval is broken on "
-        "purpose and has to be."
+        "wrong, the line its interval (all of them together at 95 %), the vertical line δ, how often it may be wrong; a "
+        f"dotted line belongs to a claim without a guarantee. The axis is linear below {_LEAST:g}, so that a count of zero "
+        "stands at 0. A hollow mark would not have noticed a missing radius. Wrong more often than δ: "
+        f"{', '.join(invalid) or 'none'}. The claim “half of an interval” is broken on purpose and has to be among them."
     )
 
 

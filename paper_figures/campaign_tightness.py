@@ -68,8 +68,8 @@ def caption(table: Table) -> str:
     populations = sorted({row["population"] for row in table["rows"]})
     return (
         f"{len(names)} guaranteed rows on {', '.join(populations)}. The mark is the median of bound / gap over the pairs "
-        "of a population, the "
-        "line goes from the first to the third quartile; a quartile that is infinite has no line. At 1 the bound is the gap."
+        "of a population, the line goes from the first to the third quartile; a quartile that is infinite has no line. At "
+        "1 the bound is the gap."
     )
 
 

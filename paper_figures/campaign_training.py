@@ -76,10 +76,8 @@ def caption(table: Table) -> str:
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
     return (
         "Median over pairs of bound / gap of the tightest row of each theorem, from the untrained student (epoch 0) to "
-        "the last epoch; "
-        f"an infinite median is a gap in the line. Rows: {', '.join(names)}. Each bound is divided by its own gap: of both "
-        "networks with "
-        "their own heads, or through the teacher's head."
+        f"the last epoch; an infinite median is a gap in the line. Rows: {', '.join(names)}. Each bound is divided by its "
+        "own gap: of both networks with their own heads, or through the teacher's head."
     )
 
 

@@ -106,11 +106,9 @@ def caption(table: Table) -> str:
     """How to read it."""
     return (
         "Circles are the teacher's features, triangles the student's, colours are classes; a line joins two points that "
-        "exchange mass. "
-        f"a: the plan that costs least, W₂ = {table['w2']:.3f}; it moves {100 * table['crossing']:.0f} % of the mass to "
-        "another class. "
-        f"b: the best plan within each class, CW₂ = {table['cw2']:.3f}. The clouds are made by this project; the paper's "
-        "are others."
+        f"exchange mass. a: the plan that costs least, W₂ = {table['w2']:.3f}; it moves {100 * table['crossing']:.0f} % of "
+        f"the mass to another class. b: the best plan within each class, CW₂ = {table['cw2']:.3f}. The clouds are made by "
+        "this project; the paper's are others."
     )
 
 

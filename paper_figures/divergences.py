@@ -96,9 +96,9 @@ def caption(table: Table) -> str:
     found = ", ".join(f"{words} {table['values'][name][k]:.2f}" for name, words in NAMES.items())
     return (
         f"a: the densities, the student's shifted by {table['shown_shift']:g}. b: what each divergence integrates there, "
-        "in nats per unit "
-        f"for the two KL; the areas are {found}. c: the areas by shift; total variation and Hellinger stay below 1, the two KL "
-        "(in nats) do not. The two laws are mixtures of Gaussians chosen by this project; the paper's are others."
+        f"in nats per unit for the two KL; the areas are {found}. c: the areas by shift; total variation and Hellinger "
+        "stay below 1, the two KL (in nats) do not. The two laws are mixtures of Gaussians chosen by this project; the "
+        "paper's are others."
     )
 
 

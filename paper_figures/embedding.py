@@ -8,7 +8,7 @@ from matplotlib.patheffects import withStroke
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, power
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, power, said_first
 from kd2m_theory.reporting.style import ALONE, PAGE, STUDENT, TEACHER, grid, legend_below, letter
 
 # Parts of the width of what is shown: a numeral from its class, and from other numerals.
@@ -90,11 +90,10 @@ def caption(table: Table) -> str:
     panels = table["panels"]
     distances = ", ".join(f"λ = {panel['weight']:g}: {panel['distance']:.0f}" for panel in panels)
     return (
-        f"{table['setting']}. Features of {len(panels[0]['labels'])} test images of the first seed, both networks embedded "
-        "together (t-SNE, "
-        f"perplexity {table['perplexity']:g}); distances between clusters in such a picture are not distances of features. "
-        "CW₂² of "
-        f"training batches: {distances}. The paper's two panels show SVHN and a student with CW₂ at the λ of its choice."
+        f"{said_first(table['setting'])}. Features of {len(panels[0]['labels'])} test images of the first seed, both "
+        f"networks embedded together (t-SNE, perplexity {table['perplexity']:g}); distances between clusters in such a "
+        f"picture are not distances of features. CW₂² of training batches: {distances}. The paper's two panels show SVHN "
+        "and a student with CW₂ at the λ of its choice."
     )
 
 

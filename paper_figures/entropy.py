@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds, said_first
 from kd2m_theory.reporting.style import ALONE, KD, PAGE, TEACHER, TTM, WTTM, from_zero, grid, legend_below, letter
 
 STUDENTS = {"alone": "cw2", "kd": "kd", "ttm": "ttm", "wttm": "wttm"}  # the student alone is the one with λ = 0
@@ -77,19 +77,15 @@ def caption(table: Table) -> str:
     below = ""
     if ends["wttm"] < ends["ttm"]:
         below = (
-            " WTTM's entropy is below TTM's here. Their weights differ (β of TTM is "
-            f"{weights['ttm']:g}, of WTTM {weights['wttm']:g}); whether the order comes from the methods or from these "
-            "weights, the figure "
-            "does not say."
+            f" WTTM's entropy is below TTM's here. Their weights differ (β of TTM is {weights['ttm']:g}, of WTTM "
+            f"{weights['wttm']:g}); whether the order comes from the methods or from these weights, the figure does not "
+            "say."
         )
     return (
-        f"{table['setting']}; a line is the mean of the seeds, a band all of them; the dotted line in a is the teacher. "
-        "Mean entropy after "
-        f"the last epoch, in nats: {values}, teacher {table['teacher_entropy']:.3f}. The order is {order}; {same}, on "
-        "CIFAR-100 with T = 4."
-        f"{below} c: the share of images in each bin; the scale is logarithmic down to one image of one seed and linear "
-        "below, so an empty "
-        "bin stands at 0."
+        f"{said_first(table['setting'])}; a line is the mean of the seeds, a band all of them; the dotted line in a is the "
+        f"teacher. Mean entropy after the last epoch, in nats: {values}, teacher {table['teacher_entropy']:.3f}. The order "
+        f"is {order}; {same}, on CIFAR-100 with T = 4.{below} c: the share of images in each bin; the scale is logarithmic "
+        "down to the smallest share above zero and linear below, so an empty bin stands at 0."
     )
 
 

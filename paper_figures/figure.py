@@ -23,7 +23,7 @@ FORMATS = (*PICTURES, "json")
 class Draw(Protocol):
     """The picture of a table; its default width is the one that the figure has if nobody asks for another."""
 
-    def __call__(self, table: Table, width: float = ...) -> Figure:
+    def __call__(self, table: Table, /, width: float = ...) -> Figure:
         """A figure of that many inches, with no letter below `SMALLEST` points."""
         ...
 

@@ -212,11 +212,9 @@ def caption(table: Table) -> str:
     """How to read it."""
     return (
         f"{table['batch']} test images through the demonstration's teacher and its student that was trained alone. "
-        "Features are projected on "
-        f"their first two principal axes, the other network's in grey. Nothing is drawn by hand: W₂ = {table['w2']:.2f} and "
-        f"CW₂ = {table['cw2']:.2f} are those of this batch, KL = {table['kl']:.2f} nats and the bars those of the marked "
-        "image; a "
-        "probability of zero is a line at zero. The paper's overview is a drawing."
+        "Features are projected on their first two principal axes, the other network's in grey. Nothing is drawn by hand: "
+        f"W₂ = {table['w2']:.2f} and CW₂ = {table['cw2']:.2f} are those of this batch, KL = {table['kl']:.2f} nats and the "
+        "bars those of the marked image; a probability of zero is a line at zero. The paper's overview is a drawing."
     )
 
 

@@ -79,10 +79,8 @@ def caption(table: Table) -> str:
     """How to read it."""
     return (
         f"a: {len(table['teacher']['points'])} points of each network, W₂ = {table['w2']:.3f}. b: the Gaussians with their "
-        "means and "
-        f"covariances, ellipses at one and two standard deviations, W₂ = {table['gaussian_w2']:.3f}: what the Gaussian "
-        "approximation "
-        "does not see is lost. The clouds are made by this project; the paper's are others."
+        f"means and covariances, ellipses at one and two standard deviations, W₂ = {table['gaussian_w2']:.3f}: what the "
+        "Gaussian approximation does not see is lost. The clouds are made by this project; the paper's are others."
     )
 
 

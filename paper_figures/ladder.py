@@ -43,10 +43,8 @@ def caption(table: Table) -> str:
     vacuous = sum(row["status"] == "vacuous" for row in table["rows"])
     return (
         f"Every row of an audit that bounds a gap, {len(table['rows'])} in all, {vacuous} of them vacuous; a line ends at "
-        "the bound, in brackets "
-        "bound / gap. The orange line is the measured gap, the orange band its confidence interval; the grey area is no "
-        "better than "
-        f"uniform guessing.{known}"
+        "the bound, in brackets bound / gap. The orange line is the measured gap, the orange band its confidence "
+        f"interval; the grey area is no better than uniform guessing.{known}"
     )
 
 

@@ -7,7 +7,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.reported import KD2M_SWEEP
-from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds, power
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds, power, said_first
 from kd2m_theory.reporting.style import ALONE, PAGE, STUDENT, grid, legend_below, letter
 
 COLUMNS = {"cross_entropy": 0, "distance": 1, "accuracy": 0}  # and the epoch that each begins with: 0 is before training
@@ -75,16 +75,14 @@ def caption(table: Table) -> str:
     above = highest > 100 * alone["accuracy"]["high"][-1]
     here = "CW₂ helps here" if above else "CW₂ does not help here: with no λ is every seed above every seed of λ = 0"
     sweep = KD2M_SWEEP.accuracy
-    reported = ", ".join(f"λ = {weight:g}: {sweep[weight]:.2f} %" for weight in sorted(sweep))
+    reported = ", ".join(f"λ = {weight:g}: {sweep[weight]:.2f} %".replace("e-0", "e-") for weight in sorted(sweep))
     return (
-        f"{table['setting']}; a line is the mean of the seeds, a band all of them. After the last epoch the student "
-        "without a teacher has "
-        f"{ends[0]:.2f} % accuracy and loss {losses[0]:.3f} nats; with CW₂ the best λ reaches {best:.2f} % and "
-        f"{best_loss:.3f}, the largest "
-        f"λ = {taught[-1]['weight']:g} has {ends[-1]:.2f} % and {losses[-1]:.3f} although its distance is the smallest. "
-        f"{here}. {KD2M_SWEEP.source}, reports for {KD2M_SWEEP.data} "
-        f"{reported}; in the author's code the student with λ = 0 does not anneal its learning rate and the others do, "
-        "here all do."
+        f"{said_first(table['setting'])}; a line is the mean of the seeds, a band all of them. After the last epoch the "
+        f"student without a teacher has {ends[0]:.2f} % accuracy and loss {losses[0]:.3f} nats; with CW₂ the best λ "
+        f"reaches {best:.2f} % and {best_loss:.3f}, the largest λ = {taught[-1]['weight']:g} has {ends[-1]:.2f} % and "
+        f"{losses[-1]:.3f} although its distance is the smallest. {here}. {KD2M_SWEEP.source}, reports for "
+        f"{KD2M_SWEEP.data} {reported}; in the author's code the student with λ = 0 does not anneal its learning rate and "
+        "the others do, here all do."
     )
 
 

@@ -151,9 +151,8 @@ def caption(table: Table) -> str:
     cheaper = sum(min(one["time"]) > 1 for one in table["comparisons"])
     return (
         "a, b: exact W₂ by number of points; ours includes the certificate. c: the peer's cost over ours, one mark per "
-        "size; right of the line at "
-        f"1 ours is cheaper. In {cheaper} of {len(table['comparisons'])} comparisons ours takes less time at every size. "
-        f"Measured on: {table['machine']}."
+        f"size; right of the line at 1 ours is cheaper. In {cheaper} of {len(table['comparisons'])} comparisons ours takes "
+        f"less time at every size. Measured on: {table['machine']}."
     )
 
 

@@ -78,10 +78,9 @@ def caption(table: Table) -> str:
     most = ", ".join(f"{max(weights):.2f}" for weights in table["weight"])
     return (
         f"a: a teacher's probability of two classes before and after the transform, γ = {gammas}; γ = 1 changes nothing. "
-        "b: predictions of "
-        f"three classes (dots) move towards the uniform one (+), γ = {table['simplex_gamma']:g}. c: the weight that WTTM "
-        "gives a sample; it "
-        f"is largest where the teacher is unsure ({most} for these γ) and 1 where it is sure."
+        f"b: predictions of three classes (dots) move towards the uniform one (+), γ = {table['simplex_gamma']:g}. c: the "
+        f"weight that WTTM gives a sample; it is largest where the teacher is unsure ({most} for these γ) and 1 where it "
+        "is sure."
     )
 
 

@@ -121,12 +121,10 @@ def caption(table: Table) -> str:
     hypotheses = sum(len(theorem["hypotheses"]) for theorem in table["theorems"])
     return (
         f"{len(forms)} forms of {len(table['theorems'])} theorems. A bar is the largest share of its bound that a form is "
-        f"known to use: {sharp} "
-        f"use at least 99 % of it. Each of {hypotheses} hypotheses has a counterexample, an orange mark right of 1: filled "
-        "if an audit checks "
-        "the hypothesis, hollow if the user vouches for it, a triangle where the bound is zero or the mark would lie "
-        "beyond the axis. For "
-        "the F theorems the axis is the probability of failure over δ."
+        f"known to use: {sharp} use at least 99 % of it. Each of {hypotheses} hypotheses has a counterexample, an orange "
+        "mark right of 1: filled if an audit checks the hypothesis, hollow if the user vouches for it, a triangle where "
+        "the bound is zero or the mark would lie beyond the axis. For the F theorems the axis is the probability of "
+        "failure over δ."
     )
 
 

@@ -108,10 +108,8 @@ def caption(table: Table) -> str:
     """How to read it."""
     return (
         f"Thin lines cut both densities into {len(table['levels']) + 1} parts of equal mass, shaded in turn; the map T "
-        "takes each part of "
-        f"the source (above) to one of the target (right). W₂ = {table['w2']:.3f}. The two laws are mixtures of Gaussians "
-        "chosen by this "
-        "project; the paper's are others."
+        f"takes each part of the source (above) to one of the target (right). W₂ = {table['w2']:.3f}. The two laws are "
+        "mixtures of Gaussians chosen by this project; the paper's are others."
     )
 
 

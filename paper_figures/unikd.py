@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, said_first
 from kd2m_theory.reporting.style import (
     ALONE,
     COLUMN,
@@ -137,13 +137,11 @@ def caption(table: Table) -> str:
     reached = "; ".join(f"{row['name']} {100 * float(np.mean(row['accuracy'])):.2f} %" for row in table["ablation"])
     means = ", ".join(f"{CORRELATED[one['student']]} {np.mean(one['means']):.3f}" for one in table["correlations"])
     return (
-        f"{table['setting']}. a to c: correlation between the logits of two classes, student's less teacher's, first seed; "
-        "orange: the "
-        f"student's is larger, blue: the teacher's. Mean absolute difference of all seeds: {means}. d to f: each seed a "
-        "mark, the mean of "
-        f"the seeds a bar. Mean test accuracies: {reached}. UniKD is reconstructed from its abstract and its first "
-        "author's code; its "
-        "tables could not be read, so nothing here is compared with them."
+        f"{said_first(table['setting'])}. a to c: correlation between the logits of two classes, student's less teacher's, "
+        "first seed; orange: the student's is larger, blue: the teacher's. Mean absolute difference of all seeds: "
+        f"{means}. d to f: each seed a mark, the mean of the seeds a bar. Mean test accuracies: {reached}. UniKD is "
+        "reconstructed from its abstract and its first author's code; its tables could not be read, so nothing here is "
+        "compared with them."
     )
 
 
