@@ -1,4 +1,4 @@
-"""Accuracy by objective: what this project measured, and, apart from it, what KD²M reports of other data and networks."""
+"""Accuracy by objective: what this project measured, and, apart from it, what the papers report of other data and networks."""
 
 from typing import Any
 
@@ -223,8 +223,8 @@ def _spread(method: Table, k: int) -> str:
 
 FIGURE = PaperFigure(
     name="accuracy",
-    sentence="accuracy of every objective on digits and glyphs, by this project, and apart from it the accuracies "
-    "that KD²M reports",
+    sentence="accuracy of every objective on digits and glyphs, by this project, and apart from it those that "
+    "KD²M, TTM and WTTM report",
     source="KD²M (arXiv 2504.01757) and TTM (arXiv 2402.11148), accuracy tables",
     table=table,
     draw=draw,

@@ -51,7 +51,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
                 if (row["run"], row["delta"]) == (run, delta):
                     _row(axes, names.index(row["name"]), sizes.index(row["n"]), len(sizes), row)
         panels[0].set_yticks(range(len(names)), names)
-        panels[0].set_ylabel(folded(figure, run, 0.2 * len(names) + 0.3, 7.5))
+        panels[0].set_ylabel(folded(figure, run, 0.26 * len(names) + 0.4, 7.5))
     for axes in grid[-1]:
         axes.set_xlabel("rate of failure")
     legend_below(figure, _legend(sizes), "mark: share of audits in which the claim was wrong; line: its 95 % interval", most=4)
