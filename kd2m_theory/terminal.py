@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
+from textwrap import fill
 from typing import Any
 
 from kd2m_theory.words import harmless
@@ -24,7 +25,9 @@ def say(words: str, style: str = "") -> None:
 
 def tell(words: str) -> None:
     """Print sentences, folded at the width of the terminal between words, as harmless as `say`; a path stays in one piece."""
-    console().print(harmless(words), overflow="ignore", crop=False)
+    terminal = console()
+    lines = (fill(line, terminal.width, break_long_words=False, break_on_hyphens=False) for line in harmless(words).split("\n"))
+    terminal.print("\n".join(lines), soft_wrap=True)
 
 
 def complain(words: str) -> None:

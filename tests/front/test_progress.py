@@ -15,22 +15,31 @@ class _Terminal(io.StringIO):
 
 
 @pytest.fixture
-def terminal(monkeypatch):
-    shown = _Terminal()
-    monkeypatch.setattr(sys, "stderr", shown)
+def on_a_terminal(monkeypatch):
+    """The items that `watched` gives on a terminal, and what it shows there."""
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm")
-    return shown
+
+    def call(items, *arguments):
+        shown = _Terminal()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", shown)
+            given = list(watched(items, *arguments))
+        return given, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
+
+    return call
 
 
-def test_a_bar_names_what_it_is_at_and_counts_to_the_last(terminal):
-    assert list(watched(["ladder", "peers", "[red]x"], "drawing", str.upper)) == ["ladder", "peers", "[red]x"]
-    assert "drawing 3 of 3, [RED]X" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+def test_a_bar_names_what_it_is_at_and_counts_to_the_last(on_a_terminal):
+    items = ["ladder", "peers", "[red]x"]
+    given, said = on_a_terminal(items, "drawing", str.upper)
+    assert given == items
+    assert "drawing 3 of 3, [RED]X" in said
 
 
-def test_an_iterable_without_a_length_is_counted_without_an_end(terminal):
-    assert list(watched(iter("ab"), "extracting features")) == ["a", "b"]
-    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+def test_an_iterable_without_a_length_is_counted_without_an_end(on_a_terminal):
+    given, said = on_a_terminal(iter("ab"), "extracting features")
+    assert given == ["a", "b"]
     assert "extracting features 2 " in said
     assert " of " not in said
 

@@ -76,7 +76,7 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
         reports: of one or both students, by name in `STUDENTS`, as `AuditReport.to_dict` or a stored report has them.
     """
     table = Table(box=None, pad_edge=False)
-    table.add_column("measured", no_wrap=True)
+    table.add_column("measured", overflow="fold")
     students = [name for name in STUDENTS if name in reports]
     for name in students:
         table.add_column(STUDENTS[name], justify="right", no_wrap=True)
