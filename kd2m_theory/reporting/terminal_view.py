@@ -122,8 +122,14 @@ def _widths(table: Table, aligned: bool, width: int) -> list[int] | None:
         max(cell_len(words) for words in (column.heading, *(harmless(cell(line.cells[k]).words) for line in table.lines)))
         for k, column in enumerate(table.columns)
     ]
+    words = [
+        max((cell_len(word) for line in table.lines for word in harmless(cell(line.cells[k]).words).split()), default=0)
+        if column.folds
+        else 0  # what is not a sentence may break anywhere
+        for k, column in enumerate(table.columns)
+    ]
     widths = [
-        max(most if column.numeric else min(most, _ROOM if k else _NAME), column.width if aligned else 0)
+        max(most if column.numeric else min(most, max(_ROOM if k else _NAME, words[k])), column.width if aligned else 0)
         for k, (most, column) in enumerate(zip(wanted, table.columns, strict=True))
     ]
     left = width - sum(widths) - _GUTTER * (len(widths) - 1)
