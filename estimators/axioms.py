@@ -98,12 +98,17 @@ class MetricReport:
         if not self.passed:
             raise AssertionError(f"\n{self}")
 
-    def __str__(self) -> str:
+    def cells(self) -> "list[tuple[str, str, str, str]]":
+        """Each axiom with its result, the examples that were tried, and what was measured, in words."""
         words = {True: "holds", False: "FAILS", None: "n/a"}
-        rows = [("axiom", "result", "examples", "measured")]
+        found = []
         for result in self.results:
             values = result.error or ", ".join(f"{text} = {value:.6g}" for text, value in result.measured)
-            rows.append((result.name, words[result.passed], str(result.examples), values or result.statement))
+            found.append((result.name, words[result.passed], str(result.examples), values or result.statement))
+        return found
+
+    def __str__(self) -> str:
+        rows = [("axiom", "result", "examples", "measured"), *self.cells()]
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         lines = ["  ".join((*(row[k].ljust(widths[k]) for k in range(3)), row[3])).rstrip() for row in rows]
         parts = [*self.sentences, "", *lines]

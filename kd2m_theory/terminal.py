@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from textwrap import fill
 from typing import Any
 
 from kd2m_theory.words import harmless
@@ -22,17 +23,41 @@ def say(words: str, style: str = "") -> None:
     console().print(harmless(words), style=style, soft_wrap=True)
 
 
+def tell(words: str) -> None:
+    """Print sentences, folded at the width of the terminal between words, as harmless as `say`; a path stays in one piece."""
+    terminal = console()
+    lines = (fill(line, terminal.width, break_long_words=False, break_on_hyphens=False) for line in harmless(words).split("\n"))
+    terminal.print("\n".join(lines), soft_wrap=True)
+
+
 def complain(words: str) -> None:
     """Print a message on standard error, as harmless as `say`."""
     print(harmless(words), file=sys.stderr, flush=True)
 
 
-def watched(items: Iterable[Any], words: str) -> Iterable[Any]:
-    """The items, with a progress bar on standard error if that is a terminal."""
-    if not sys.stderr.isatty():
-        return items
+def watched(items: Iterable[Any], words: str, named: Callable[[Any], str] | None = None) -> Iterable[Any]:
+    """The items, with a progress bar on standard error if that is a terminal.
+
+    Args:
+        items: any iterable; one that has a length is counted up to its end.
+        words: what is done: "drawing" is shown as "drawing 3 of 18".
+        named: the name of an item, shown behind its number.
+    """
+    return _with_bar(items, words, named) if sys.stderr.isatty() else items
+
+
+def _with_bar(items: Iterable[Any], words: str, named: Callable[[Any], str] | None) -> Iterator[Any]:
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     total = len(items) if isinstance(items, Sized) else None
-    return track(items, words, total=total, console=Console(stderr=True), transient=True)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(words, total=total)
+        for number, item in enumerate(items, 1):
+            name = "" if named is None else f", {harmless(named(item))}"
+            bar.update(
+                task, description=f"{words} {number}{'' if total is None else f' of {total}'}{name}", completed=number - 1
+            )
+            yield item
+            bar.update(task, completed=number)

@@ -9,7 +9,10 @@ _MODULES = (campaign_tightness, campaign_training, campaign_coverage, campaign_c
 
 
 def pictures(found: Findings, formats: Iterable[str]) -> dict[str, bytes]:
-    """Files by name, in each of the formats, of each picture that the campaign has numbers for; "json" is its numbers."""
+    """Files by name, in each of the formats, of each picture that the campaign has numbers for.
+
+    "json" is its numbers, "txt" its caption.
+    """
     formats = tuple(formats)
     made = {}
     for module in _MODULES:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, legend_below, sheet
 from kd2m_theory.validation.campaigns.standard import STANDARD
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def numbers(found: "Findings") -> Table:
 _QUARTILES = ("quarter", "median", "three_quarters")
 
 
-def draw(table: Table) -> Figure:
+def draw(table: Table, width: float = PAGE) -> Figure:
     """A line a row on a logarithmic axis: the median, and from quartile to quartile."""
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
     populations = sorted({row["population"] for row in table["rows"]})
-    figure = sheet(PAGE, 0.19 * len(names) + 1.0)
+    figure = sheet(width, 0.19 * len(names) + 1.0)
     axes = figure.subplots()
     axes.set(xscale="log", ylim=(len(names) - 0.4, -0.6), xlabel="bound / the gap that it bounds", ylabel="row of the ladder")
     axes.set_yticks(range(len(names)), names)
@@ -56,8 +56,21 @@ def draw(table: Table) -> Figure:
         Line2D([], [], marker=_MARKERS[k % len(_MARKERS)], ms=3, color=_COLOURS[k % len(_COLOURS)], lw=1, label=name)
         for k, name in enumerate(populations)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    handles.append(Line2D([], [], color=INK, lw=0.7, label="1: the bound is the gap"))
+    words = "mark: median over the pairs of a population; line: from the first to the third quartile, if both are finite"
+    legend_below(figure, handles, words)
     return figure
+
+
+def caption(table: Table) -> str:
+    """How to read it."""
+    names = {row["name"] for row in table["rows"]}
+    populations = sorted({row["population"] for row in table["rows"]})
+    return (
+        f"{len(names)} guaranteed rows on {', '.join(populations)}. The mark is the median of bound / gap over the pairs "
+        "of a population, the line goes from the first to the third quartile; a quartile that is infinite has no line. At "
+        "1 the bound is the gap."
+    )
 
 
 FIGURE = PaperFigure(
@@ -66,5 +79,6 @@ FIGURE = PaperFigure(
     source="ours",
     table=numbers,
     draw=draw,
+    caption=caption,
     reads=(STANDARD,),
 )

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.reporting.style import INK, PAGE, PALETTE, sheet
+from kd2m_theory.reporting.style import INK, PAGE, PALETTE, legend_below, sheet
 from kd2m_theory.validation.campaigns.standard import STANDARD
 
 if TYPE_CHECKING:
@@ -35,17 +35,19 @@ def numbers(found: "Findings") -> Table:
     }
 
 
-def draw(table: Table) -> Figure:
+def draw(table: Table, width: float = PAGE) -> Figure:
     """A row of panels for each gap, a panel for each population, a line for each theorem on a logarithmic axis."""
     rows = table["rows"]
     targets = [target for target in _TARGETS if any(row["target"] == target for row in rows)]
     populations = sorted({row["population"] for row in rows})
     theorems = sorted({_theorem(row) for row in rows}, key=lambda name: int(name[1:]))
-    figure = sheet(PAGE, 0.6 + 2.0 * len(targets))
-    grid = figure.subplots(len(targets), len(populations), sharex="col", sharey=True, squeeze=False)
-    for panels, target in zip(grid, targets, strict=True):
-        panels[0].set_ylabel(f"bound / gap, {_TARGETS[target]},\nmedian over pairs")
-        for axes, population in zip(panels, populations, strict=True):
+    across = width >= 1.4 * len(populations)
+    rows_and_columns = (len(targets), len(populations)) if across else (len(populations), len(targets))
+    figure = sheet(width, 0.7 + 1.95 * rows_and_columns[0])
+    grid = figure.subplots(*rows_and_columns, sharex="col" if across else False, sharey=True, squeeze=False)
+    for i, target in enumerate(targets):
+        for j, population in enumerate(populations):
+            axes = grid[i, j] if across else grid[j, i]
             axes.set(yscale="log")
             axes.axhline(1, color=INK, lw=0.7)
             for theorem, style in zip(theorems, _styles(), strict=False):
@@ -53,15 +55,30 @@ def draw(table: Table) -> Figure:
                 mine = [row for row in rows if (row["target"], row["population"], _theorem(row)) == where]
                 mine = [row for row in mine if row["median"] is not None]
                 axes.plot([row["epoch"] for row in mine], [row["median"] for row in mine], marker="o", ms=2.5, **style)
-    for axes, population in zip(grid[0], populations, strict=True):
-        axes.set_title(population)
-    for axes in grid[-1]:
-        axes.set_xlabel("epochs of training")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if (j if across else i) == 0:
+                axes.set_ylabel(f"bound / gap, {_TARGETS[target]},\nmedian over pairs" if across else "bound / gap, median")
+            if across and i == 0:
+                axes.set_title(population)
+            if not across:
+                axes.set_title(f"{population},\n{_TARGETS[target]}")
+            if not across or i == len(targets) - 1:
+                axes.set_xlabel("epochs of training")
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     styles = zip(theorems, _styles(), strict=False)
     handles = [Line2D([], [], marker="o", ms=2.5, label=theorem, **style) for theorem, style in styles]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(theorems))
+    handles.append(Line2D([], [], color=INK, lw=0.7, label="1: the bound is the gap"))
+    legend_below(figure, handles, most=len(handles))
     return figure
+
+
+def caption(table: Table) -> str:
+    """How to read it."""
+    names = list(dict.fromkeys(row["name"] for row in table["rows"]))
+    return (
+        "Median over pairs of bound / gap of the tightest row of each theorem, from the untrained student (epoch 0) to "
+        f"the last epoch; an infinite median is a gap in the line. Rows: {', '.join(names)}. Each bound is divided by its "
+        "own gap: of both networks with their own heads, or through the teacher's head."
+    )
 
 
 def _theorem(row: Table) -> str:
@@ -79,5 +96,6 @@ FIGURE = PaperFigure(
     source="ours",
     table=numbers,
     draw=draw,
+    caption=caption,
     reads=(STANDARD,),
 )

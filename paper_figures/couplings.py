@@ -10,13 +10,13 @@ from matplotlib.lines import Line2D
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators import conditional_wasserstein, cost_matrix, optimal_plan, wasserstein
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, PAGE, PURPLE, letter, sheet
+from kd2m_theory.reporting.style import AMBER, GREEN, INK, MUTED, PAGE, PURPLE, legend_below, letter, sheet, side_by_side
 
 _SEED = 4
 _EACH = 9  # points of a class
 _CENTRES_TEACHER = np.array([[0.0, 1.9], [-3.2, -1.0], [3.2, -1.0]])
 _CENTRES_STUDENT = np.array([[2.4, 0.7], [-1.4, 0.9], [-0.2, -1.5]])
-_COLOURS = (BLUE, GREEN, PURPLE)
+_COLOURS = (GREEN, PURPLE, AMBER)  # of the classes: the networks are told apart by their marks
 
 
 def clouds() -> tuple[Float64, Float64, Int64]:
@@ -56,15 +56,17 @@ def _plan(x: Float64, y: Float64) -> list[tuple[int, int, float]]:
     return list(zip(plan.rows.tolist(), plan.columns.tolist(), plan.mass.tolist(), strict=True))
 
 
-def draw(table: Table) -> Figure:
+def draw(table: Table, width: float = PAGE) -> Figure:
     """Two panels on common axes; a move to another class is dashed."""
-    figure = sheet(PAGE, 2.95, "compressed")
-    plain, by_class = figure.subplots(1, 2, sharex=True, sharey=True)
+    columns = side_by_side(2, width, 2.3)
+    rows = 2 // columns
+    figure = sheet(width, rows * 0.66 * width / columns + 0.58, "compressed")
+    plain, by_class = figure.subplots(rows, columns, sharex=True, sharey=True).flat
     _panel(plain, table, table["plan"])
     _panel(by_class, table, table["plan_by_class"])
-    letter(plain, "a", f"any plan: $W_2$ = {table['w2']:.3f}; {table['crossing']:.0%} changes class")
+    letter(plain, "a", f"any plan: $W_2$ = {table['w2']:.3f}")
     letter(by_class, "b", f"class by class: $\\mathrm{{CW}}_2$ = {table['cw2']:.3f}")
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=7, handletextpad=0.4, columnspacing=1.4)
+    legend_below(figure, _legend(table["crossing"]), most=7, handletextpad=0.4, columnspacing=1.4)
     return figure
 
 
@@ -88,7 +90,7 @@ def _panel(axes: Axes, table: Table, plan: list[list[float]]) -> None:
     axes.set(xlabel="1st coordinate (units)", ylabel="2nd coordinate (units)")
 
 
-def _legend() -> list[Line2D]:
+def _legend(crossing: float) -> list[Line2D]:
     def point(marker: str, face: str, colour: str, words: str) -> Line2D:
         return Line2D([], [], ls="none", marker=marker, ms=5, mfc=face, mec=colour, label=words)
 
@@ -96,8 +98,18 @@ def _legend() -> list[Line2D]:
         point("o", MUTED, MUTED, "teacher"),
         point("^", "white", MUTED, "student"),
         *(Line2D([], [], color=colour, label=f"class {label}") for label, colour in enumerate(_COLOURS)),
-        Line2D([], [], color=INK, ls=(0, (3, 1.5)), label="to another class"),
+        Line2D([], [], color=INK, ls=(0, (3, 1.5)), label=f"to another class ({100 * crossing:.0f} % in a)"),
     ]
+
+
+def caption(table: Table) -> str:
+    """How to read it."""
+    return (
+        "Circles are the teacher's features, triangles the student's, colours are classes; a line joins two points that "
+        f"exchange mass. a: the plan that costs least, W₂ = {table['w2']:.3f}; it moves {100 * table['crossing']:.0f} % of "
+        f"the mass to another class. b: the best plan within each class, CW₂ = {table['cw2']:.3f}. The clouds are made by "
+        "this project; the paper's are others."
+    )
 
 
 FIGURE = PaperFigure(
@@ -106,4 +118,5 @@ FIGURE = PaperFigure(
     source="KD²M (arXiv 2504.01757), metric illustrations: a coupling, and class-conditional couplings",
     table=table,
     draw=draw,
+    caption=caption,
 )

@@ -3,14 +3,18 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, power
-from kd2m_theory.reporting.style import PAGE, STUDENT, TEACHER, letter, sheet
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, power, said_first
+from kd2m_theory.reporting.style import ALONE, PAGE, STUDENT, TEACHER, grid, legend_below, letter
 
-_SHIFT, _APART = 0.06, 0.055  # a numeral from its class, and from another: parts of the width of what is shown
+# Parts of the width of what is shown: a numeral from its class, and from other numerals.
+_SHIFTS, _APART = (0.06, 0.10, 0.14, 0.18, 0.23, 0.28), 0.062
+_TURNS = 16  # directions that are tried
+_LED = 0.07  # from here on a line leads to the class
 
 
 def table(stored: TrainingCurves) -> Table:
@@ -22,51 +26,75 @@ def table(stored: TrainingCurves) -> Table:
     return {"setting": stored.setting(), "perplexity": stored.part("setting", "perplexity"), "panels": panels}
 
 
-def draw(table: Table) -> Figure:
+def draw(table: Table, width: float = PAGE) -> Figure:
     """A panel a student: circles are the teacher's features, triangles the student's, numerals name a class."""
-    figure = sheet(PAGE, 3.1)
-    for axes, which, panel in zip(figure.subplots(1, len(table["panels"])), "abc", table["panels"], strict=True):
+    figure, panels = grid(width, len(table["panels"]), 1.55, 2.45, 0.75)
+    for axes, which, panel in zip(panels, "abc", table["panels"], strict=True):
         _panel(axes, panel)
         words = rf"$\lambda$ = {power(panel['weight'])}, $\mathrm{{CW}}_2^2$ = {panel['distance']:.0f}"
         letter(axes, which, words)
+    words = (("teacher", "o", TEACHER), ("student without a teacher", "^", ALONE), ("student with CW₂", "^", STUDENT))
+    handles = [
+        Line2D([], [], ls="none", marker=marker, ms=3.6, mew=0, color=colour, label=word) for word, marker, colour in words
+    ]
     images = len(table["panels"][0]["labels"])
-    legend = figure.legend(
-        handles=axes.get_lines(),
-        labels=["teacher", "student"],
-        loc="outside lower center",
-        ncols=2,
-        markerscale=2,
-        title=f"{table['setting']}; here the first seed and {images} of the images\n"
+    legend_below(
+        figure,
+        handles,
+        f"{table['setting']}; here the first seed and {images} of the images. Numerals are the classes of a network in its "
+        "colour. "
         f"t-SNE of the features of both networks together, perplexity {table['perplexity']:g}; "
         r"$\mathrm{CW}_2^2$ is that of training batches",
-        title_fontsize=6.5,
     )
-    legend.get_title().set_multialignment("center")
     return figure
 
 
 def _panel(axes: Axes, panel: Table) -> None:
     clouds = [np.array(panel[name]) for name in ("teacher_points", "student_points")]
-    for cloud, colour, marker in zip(clouds, (TEACHER, STUDENT), "o^", strict=True):
-        axes.plot(*cloud.T, ls="none", marker=marker, ms=1.8, mew=0, color=colour, alpha=0.7)
+    colours = TEACHER, STUDENT if panel["weight"] else ALONE
+    for cloud, colour, marker in zip(clouds, colours, "o^", strict=True):
+        axes.plot(*cloud.T, ls="none", marker=marker, ms=1.8, mew=0, color=colour, alpha=0.5)
     axes.set(xlabel="first t-SNE coordinate", ylabel="second t-SNE coordinate", xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
-    _numerals(axes, clouds, np.array(panel["labels"]))
+    _numerals(axes, clouds, colours, np.array(panel["labels"]))
 
 
-def _numerals(axes: Axes, clouds: list[Float64], labels: Int64) -> None:
-    """The class above the teacher's points of it, and below the student's where no numeral stands too near."""
+def _numerals(axes: Axes, clouds: list[Float64], colours: tuple[str, str], labels: Int64) -> None:
+    """A numeral beside the points of every class of both networks, in the network's colour; a line leads to it from afar."""
     span = np.ptp(np.vstack(clouds), axis=0).max()
     placed: list[Float64] = []
-    for cloud, colour, shift in zip(clouds, (TEACHER, STUDENT), (_SHIFT, -_SHIFT), strict=True):
+    outline = [withStroke(linewidth=1.5, foreground="white")]
+    for cloud, colour, upwards in zip(clouds, colours, (1, -1), strict=True):
         for label in np.unique(labels):
-            place = np.median(cloud[labels == label], axis=0) + np.array([0.0, shift * span])
+            centre = np.median(cloud[labels == label], axis=0)
+            place = _free(centre, placed, span, upwards)
+            placed.append(place)
+            if np.linalg.norm(place - centre) > _LED * span:
+                axes.plot(*np.array([centre, place]).T, color=colour, lw=0.4, zorder=1.5)
+            text = axes.text(float(place[0]), float(place[1]), f"{label}", ha="center", va="center", color=colour)
+            text.set_path_effects(outline)
+
+
+def _free(centre: Float64, placed: list[Float64], span: float, upwards: int) -> Float64:
+    """The nearest place around a centre, from above or below it, that is apart from every place that is taken."""
+    for shift in _SHIFTS:
+        for turn in np.pi * (0.5 * upwards + 2 * np.arange(_TURNS) / _TURNS):
+            place: Float64 = centre + shift * span * np.array([np.cos(turn), np.sin(turn)])
             if all(np.linalg.norm(place - other) > _APART * span for other in placed):
-                placed.append(place)
-                outline = [withStroke(linewidth=1.5, foreground="white")]
-                axes.text(
-                    float(place[0]), float(place[1]), f"{label}", ha="center", va="center", color=colour, path_effects=outline
-                )
+                return place
+    return centre
+
+
+def caption(table: Table) -> str:
+    """How to read it."""
+    panels = table["panels"]
+    distances = ", ".join(f"λ = {panel['weight']:g}: {panel['distance']:.0f}" for panel in panels)
+    return (
+        f"{said_first(table['setting'])}. Features of {len(panels[0]['labels'])} test images of the first seed, both "
+        f"networks embedded together (t-SNE, perplexity {table['perplexity']:g}); distances between clusters in such a "
+        f"picture are not distances of features. CW₂² of training batches: {distances}. The paper's two panels show SVHN "
+        "and a student with CW₂ at the λ of its choice."
+    )
 
 
 FIGURE = PaperFigure(
@@ -75,5 +103,6 @@ FIGURE = PaperFigure(
     source="KD²M (arXiv 2504.01757), feature embeddings",
     table=table,
     draw=draw,
+    caption=caption,
     reads=(STORED,),
 )

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from textwrap import fill
+from typing import Any, Protocol
 
 from matplotlib.figure import Figure
 
@@ -19,6 +20,14 @@ PICTURES = ("png", "svg", "pdf")
 FORMATS = (*PICTURES, "json")
 
 
+class Draw(Protocol):
+    """The picture of a table; its default width is the one that the figure has if nobody asks for another."""
+
+    def __call__(self, table: Table, /, width: float = ...) -> Figure:
+        """A figure of that many inches, with no letter below `SMALLEST` points."""
+        ...
+
+
 @dataclass(frozen=True)
 class PaperFigure:
     """A figure of a paper, or of ours.
@@ -28,7 +37,9 @@ class PaperFigure:
         sentence: what it shows.
         source: paper and figure, or "ours".
         table: computes the numbers; called with what each of `reads` reads, in that order.
-        draw: the picture of a table.
+        draw: the picture of a table at a width.
+        caption: what a reader has to know to read the picture of a table, and what it shows that the paper does not:
+            sentences, of which every number comes from the table.
         reads: stored tables that it needs.
     """
 
@@ -36,7 +47,8 @@ class PaperFigure:
     sentence: str
     source: str
     table: Callable[..., Table]
-    draw: Callable[[Table], Figure]
+    draw: Draw
+    caption: Callable[[Table], str]
     reads: tuple[StoredTable, ...] = ()
 
     def numbers(self, folder: Path | None = None) -> Table:
@@ -54,16 +66,26 @@ class PaperFigure:
         with torch_threads(1), one_thread():
             return self.table(*(stored.read(stored.path(folder)) for stored in self.reads))
 
-    def picture(self, table: Table) -> Figure:
-        """The figure, drawn in the look of all figures."""
+    def picture(self, table: Table, width: float | None = None) -> Figure:
+        """The figure, drawn in the look of all figures; `width` in inches, None for its own."""
         with look():
-            return self.draw(table)
+            return self.draw(table) if width is None else self.draw(table, width)
 
-    def rendered(self, table: Table, formats: Iterable[str]) -> dict[str, bytes]:
-        """A file of each format, the same bytes every time: "png", "svg", "pdf", or "json" for the numbers themselves."""
+    def explained(self, table: Table) -> str:
+        """The caption that is written beside the picture: what it shows, how to read it, and where it comes from."""
+        source = "Figure of this project." if self.source == "ours" else f"After {self.source}."
+        sentence = f"{self.sentence[0].upper()}{self.sentence[1:]}."
+        return "\n".join(fill(words, 100) for words in (sentence, self.caption(table), source)) + "\n"
+
+    def rendered(self, table: Table, formats: Iterable[str], width: float | None = None) -> dict[str, bytes]:
+        """A file of each format, the same bytes every time: "png", "svg" or "pdf" of that many inches, "json" for the numbers
+        themselves, "txt" for the caption.
+        """
         formats = tuple(formats)
         pictures = [word for word in formats if word in PICTURES]
-        made = render(self.picture(table), pictures) if pictures else {}
+        made = render(self.picture(table, width), pictures) if pictures else {}
         if "json" in formats:
             made["json"] = json_bytes(table)
+        if "txt" in formats:
+            made["txt"] = self.explained(table).encode()
         return {word: made[word] for word in formats}

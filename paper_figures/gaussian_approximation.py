@@ -3,11 +3,12 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators import gaussian_wasserstein, wasserstein
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.reporting.style import COLUMN, STUDENT, TEACHER, letter, sheet
+from kd2m_theory.reporting.style import COLUMN, MUTED, STUDENT, TEACHER, legend_below, letter, sheet
 
 _SEED = 11
 _POINTS = 150
@@ -48,9 +49,9 @@ def ellipse(mean: Float64, covariance: Float64, deviations: float) -> Float64:
     return outline
 
 
-def draw(table: Table) -> Figure:
+def draw(table: Table, width: float = COLUMN) -> Figure:
     """Two panels on common axes."""
-    figure = sheet(COLUMN, 1.95, "compressed")
+    figure = sheet(width, 0.42 * width + 0.85, "compressed")
     empirical, fitted = figure.subplots(1, 2, sharex=True, sharey=True)
     for name, colour, marker in (("teacher", TEACHER, "o"), ("student", STUDENT, "^")):
         points = np.array(table[name]["points"])
@@ -65,8 +66,22 @@ def draw(table: Table) -> Figure:
     empirical.set_ylabel("2nd coordinate (units)")
     fitted.set_ylabel("2nd coordinate (units)")
     fitted.label_outer()
-    figure.legend(*empirical.get_legend_handles_labels(), loc="outside lower center", ncols=2, handletextpad=0.2)
+    handles = [
+        *empirical.get_lines(),
+        Line2D([], [], color=MUTED, lw=1.0, label="b: one and two deviations"),
+        Line2D([], [], ls="none", marker="o", ms=4, color=MUTED, mec="white", mew=0.6, label="b: mean"),
+    ]
+    legend_below(figure, handles, most=4, handletextpad=0.4, columnspacing=1.2)
     return figure
+
+
+def caption(table: Table) -> str:
+    """How to read it."""
+    return (
+        f"a: {len(table['teacher']['points'])} points of each network, W₂ = {table['w2']:.3f}. b: the Gaussians with their "
+        f"means and covariances, ellipses at one and two standard deviations, W₂ = {table['gaussian_w2']:.3f}: what the "
+        "Gaussian approximation does not see is lost. The clouds are made by this project; the paper's are others."
+    )
 
 
 def _gaussian(axes: Axes, described: Table, colour: str, marker: str) -> None:
@@ -85,4 +100,5 @@ FIGURE = PaperFigure(
     source="KD²M (arXiv 2504.01757), metric illustrations: empirical and Gaussian approximation",
     table=table,
     draw=draw,
+    caption=caption,
 )

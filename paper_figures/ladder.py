@@ -36,11 +36,24 @@ def table(report: Report) -> Table:
     return {"measured": report["measured"], "rows": rows}
 
 
+def caption(table: Table) -> str:
+    """How to read it, and the tightest row."""
+    gap = table["measured"].get("gap")
+    known = "" if gap is None else f" The measured gap is {gap['value']:.3g} nats."
+    vacuous = sum(row["status"] == "vacuous" for row in table["rows"])
+    return (
+        f"Every row of an audit that bounds a gap, {len(table['rows'])} in all, {vacuous} of them vacuous; a line ends at "
+        "the bound, in brackets bound / gap. The orange line is the measured gap, the orange band its confidence "
+        f"interval; the grey area is no better than uniform guessing.{known}"
+    )
+
+
 FIGURE = PaperFigure(
     name="ladder",
     sentence="every bound on the gap of a student distilled on the digits, beside the measured gap",
     source="ours",
     table=table,
     draw=draw,
+    caption=caption,
     reads=(REPORTS["cw2"],),
 )

@@ -6,16 +6,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds, power
-from kd2m_theory.reporting.style import BLUE, GREEN, INK, ORANGE, PAGE, PURPLE, letter, sheet
+from kd2m_theory.paper_figures.reported import KD2M_SWEEP
+from kd2m_theory.paper_figures.training_curves import STORED, TrainingCurves, over_seeds, plot_over_seeds, power, said_first
+from kd2m_theory.reporting.style import ALONE, PAGE, STUDENT, grid, legend_below, letter
 
 COLUMNS = {"cross_entropy": 0, "distance": 1, "accuracy": 0}  # and the epoch that each begins with: 0 is before training
 _LOOKS: tuple[dict[str, Any], ...] = (
-    {"color": INK, "ls": "--"},
-    {"color": PURPLE},
-    {"color": GREEN},
-    {"color": BLUE},
-    {"color": ORANGE},
+    {"color": ALONE, "ls": "--"},
+    *(
+        {"color": STUDENT, "marker": marker, "ms": 3.2, "mfc": face, "markevery": (first, 12)}
+        for first, (marker, face) in zip(
+            (2, 5, 8, 11), (("o", "white"), ("^", "white"), ("s", "white"), ("D", STUDENT)), strict=True
+        )
+    ),
 )
 
 
@@ -36,10 +39,9 @@ def table(stored: TrainingCurves) -> Table:
     }
 
 
-def draw(table: Table) -> Figure:
+def draw(table: Table, width: float = PAGE) -> Figure:
     """Three panels against the epoch: test loss, distance of the training batches, test accuracy."""
-    figure = sheet(PAGE, 2.65)
-    loss, distance, accuracy = figure.subplots(1, 3)
+    figure, (loss, distance, accuracy) = grid(width, 3, 1.55, 2.05, 0.6)
     for axes, column, factor in ((loss, "cross_entropy", 1), (distance, "distance", 1), (accuracy, "accuracy", 100)):
         for student, looks in zip(table["students"], _LOOKS, strict=True):
             plot_over_seeds(axes, student[column], factor, **looks)
@@ -56,15 +58,32 @@ def draw(table: Table) -> Figure:
     letter(loss, "a", "test loss")
     letter(distance, "b", "distillation distance")
     letter(accuracy, "c", "test accuracy")
-    figure.legend(
-        handles=loss.get_lines(),
-        labels=[rf"$\lambda$ = {power(student['weight'])}" for student in table["students"]],
-        loc="outside lower center",
-        ncols=len(table["students"]),
-        title=f"{table['setting']} (line: mean, band: all of them)",
-        title_fontsize=6.5,
-    )
+    for line, student in zip(loss.get_lines(), table["students"], strict=True):
+        alone = "" if student["weight"] else ", no teacher"
+        line.set_label(rf"$\lambda$ = {power(student['weight'])}{alone}")
+    legend_below(figure, loss.get_lines(), f"{table['setting']} (line: mean, band: all of them)")
     return figure
+
+
+def caption(table: Table) -> str:
+    """How to read it, and what CW₂ does here."""
+    alone, *taught = table["students"]
+    ends = [100 * student["accuracy"]["mean"][-1] for student in (alone, *taught)]
+    losses = [student["cross_entropy"]["mean"][-1] for student in (alone, *taught)]
+    best, best_loss = max(ends[1:]), min(losses[1:])
+    highest = 100 * max(student["accuracy"]["low"][-1] for student in taught)
+    above = highest > 100 * alone["accuracy"]["high"][-1]
+    here = "CW₂ helps here" if above else "CW₂ does not help here: with no λ is every seed above every seed of λ = 0"
+    sweep = KD2M_SWEEP.accuracy
+    reported = ", ".join(f"λ = {weight:g}: {sweep[weight]:.2f} %".replace("e-0", "e-") for weight in sorted(sweep))
+    return (
+        f"{said_first(table['setting'])}; a line is the mean of the seeds, a band all of them. After the last epoch the "
+        f"student without a teacher has {ends[0]:.2f} % accuracy and loss {losses[0]:.3f} nats; with CW₂ the best λ "
+        f"reaches {best:.2f} % and {best_loss:.3f}, the largest λ = {taught[-1]['weight']:g} has {ends[-1]:.2f} % and "
+        f"{losses[-1]:.3f} although its distance is the smallest. {here}. {KD2M_SWEEP.source}, reports for "
+        f"{KD2M_SWEEP.data} {reported}; in the author's code the student with λ = 0 does not anneal its learning rate and "
+        "the others do, here all do."
+    )
 
 
 FIGURE = PaperFigure(
@@ -74,5 +93,6 @@ FIGURE = PaperFigure(
     source="KD²M (arXiv 2504.01757), the λ sweep",
     table=table,
     draw=draw,
+    caption=caption,
     reads=(STORED,),
 )

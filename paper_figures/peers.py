@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.reporting.style import BLUE, GREEN, INK, ORANGE, PAGE, PALE, letter, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, ORANGE, PAGE, PALE, legend_below, letter, sheet
 from kd2m_theory.validation.benchmark_tables import Benchmark, BenchmarkTable, stored
 
 _MARKS: dict[str, Any] = {
@@ -77,26 +77,24 @@ def _ratios(one: BenchmarkTable, peer: str, ours: str) -> list[float]:
     return ratios
 
 
-def draw(table: Table) -> Figure:
+def draw(table: Table, width: float = PAGE) -> Figure:
     """Exact W₂ by size in seconds and MiB; then a row a comparison, right of 1 where ours is cheaper."""
-    figure = sheet(PAGE, 3.1)
-    seconds, memory, ratios = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
+    if width >= PAGE:
+        figure = sheet(width, 3.1)
+        seconds, memory, ratios = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
+    else:
+        figure = sheet(width, 5.0)
+        above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
+        (seconds, memory), ratios = above.subplots(1, 2), below.subplots()
     _by_size(seconds, table["exact"], "seconds")
     _by_size(memory, table["exact"], "mib")
     seconds.set_ylabel("time (s)")
     memory.set_ylabel("peak memory (MiB)")
-    letter(seconds, "a", "exact $W_2$, time")
-    letter(memory, "b", "exact $W_2$, memory")
+    letter(seconds, "a", "exact $W_2$: time" if width >= PAGE else "$W_2$: time")
+    letter(memory, "b", "exact $W_2$: memory" if width >= PAGE else "$W_2$: memory")
     _comparisons(ratios, table["comparisons"])
     letter(ratios, "c", "peer / ours")
-    figure.legend(
-        handles=[*_lines(table["exact"]), *_marks()],
-        loc="outside lower center",
-        ncols=3,
-        handlelength=2.6,
-        title=table["machine"],
-        title_fontsize=6,
-    )
+    legend_below(figure, [*_lines(table["exact"]), *_marks()], table["machine"], most=3, handlelength=2.6)
     return figure
 
 
@@ -148,11 +146,22 @@ def _marks() -> list[Line2D]:
     return [Line2D([], [], label=words[column], **marker) for column, marker in _MARKS.items()]
 
 
+def caption(table: Table) -> str:
+    """How to read it."""
+    cheaper = sum(min(one["time"]) > 1 for one in table["comparisons"])
+    return (
+        "a, b: exact W₂ by number of points; ours includes the certificate. c: the peer's cost over ours, one mark per "
+        f"size; right of the line at 1 ours is cheaper. In {cheaper} of {len(table['comparisons'])} comparisons ours takes "
+        f"less time at every size. Measured on: {table['machine']}."
+    )
+
+
 FIGURE = PaperFigure(
     name="peers",
     sentence="time and peak memory beside other libraries, as the benchmarks measured them",
     source="ours",
     table=table,
     draw=draw,
+    caption=caption,
     reads=tuple(map(stored, _NAMES)),
 )

@@ -1,18 +1,17 @@
 """All figures by name, and writing them to a folder."""
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import check_writable, write_atomically
 from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, PaperFigure
+from kd2m_theory.reporting.sections import Column, Line, Section, Table
+from kd2m_theory.reporting.style import COLUMN, WIDTHS
 
 # One module a figure, in the order of the papers, then ours.
 MODULES = (
@@ -70,15 +69,20 @@ def drawable(folder: Path) -> tuple[PaperFigure, ...]:
     return found
 
 
-def listing() -> RenderableType:
+def listing() -> list[Section]:
     """One line per figure: what it shows, whose it is, and the stored tables that it reads, if any."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "shows", "source", "stored tables"):
-        table.add_column(heading, no_wrap=heading == "name")
+    headings = Column("name"), Column("shows", folds=True), Column("source", folds=True), Column("stored tables", folds=True)
+    lines = []
     for figure in figures():
         reads = ", ".join(" or ".join(stored.names) for stored in figure.reads)
-        table.add_row(*map(Text, (figure.name, figure.sentence, figure.source, reads)))
-    return table
+        lines.append(Line((figure.name, figure.sentence, figure.source, reads)))
+    return [Section(title="", parts=(Table(name="figures", columns=headings, lines=tuple(lines)),))]
+
+
+def with_caption(formats: Iterable[str]) -> tuple[str, ...]:
+    """The formats, and "txt" for the caption if a picture is among them."""
+    formats = tuple(formats)
+    return (*formats, "txt") if any(word in PICTURES for word in formats) else formats
 
 
 def file_formats(words: Sequence[str] = ()) -> tuple[str, ...]:
@@ -93,25 +97,52 @@ def file_formats(words: Sequence[str] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words)) or PICTURES
 
 
+_WIDEST = 20.0  # inches
+
+
+def inches(word: str) -> float:
+    """A width by its name, or as a number of inches from that of a column to 20.
+
+    Raises:
+        InputError: neither a name nor such a number.
+    """
+    if word in WIDTHS:
+        return WIDTHS[word]
+    try:
+        width = float(word)
+    except ValueError:
+        width = math.nan
+    if not COLUMN <= width <= _WIDEST:
+        raise InputError(
+            f"there is no width {word!r}; {did_you_mean(word, WIDTHS)}widths are {', '.join(WIDTHS)}, or a number of "
+            "inches from "
+            f"{COLUMN:g} to {_WIDEST:g}"
+        )
+    return width
+
+
 # What a table that somebody else wrote may raise where a figure takes it for one of ours.
 _FOREIGN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def write(figure: PaperFigure, folder: Path, formats: Iterable[str], tables: Path | None = None) -> list[Path]:
-    """Draw one figure and write its files, after all of them have been made.
+def write(
+    figure: PaperFigure, folder: Path, formats: Iterable[str], tables: Path | None = None, width: float | None = None
+) -> list[Path]:
+    """Draw one figure and write its files, and its caption beside a picture, after all of them have been made.
 
     Args:
         figure: the figure.
         folder: where they go; it exists.
         formats: of `FORMATS`.
         tables: folder of stored tables; those of the package if None.
+        width: of the picture in inches; the figure's own if None.
 
     Raises:
         InputError: as `PaperFigure.numbers`, a file cannot be written, or a table in that folder cannot be drawn.
     """
-    paths = {kind: check_writable(folder / f"{figure.name}.{kind}") for kind in formats}
+    paths = {kind: check_writable(folder / f"{figure.name}.{kind}") for kind in with_caption(formats)}
     try:
-        made = figure.rendered(figure.numbers(tables), paths)
+        made = figure.rendered(figure.numbers(tables), paths, width)
     except _FOREIGN as error:
         if tables is None or not figure.reads or isinstance(error, InputError):
             raise

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PALE, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, PALE, folded, legend_below, sheet, side_by_side
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Theorem
 from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
@@ -56,14 +56,15 @@ def _ratio(form: Form, instance: Any) -> float | None:
     return ratio if math.isfinite(ratio) else None
 
 
-def draw(table: Table) -> Figure:
-    """A row a form, in two columns of about the same length."""
-    columns = _columns(table["theorems"])
+def draw(table: Table, width: float = PAGE) -> Figure:
+    """A row a form, in two columns of about the same length; in one where two do not fit."""
+    columns = _columns(table["theorems"]) if side_by_side(2, width, 2.2) == 2 else (list(table["theorems"]),)
     heights = [sum(len(theorem["forms"]) for theorem in column) + 0.7 * len(column) for column in columns]
-    figure = sheet(PAGE, 0.128 * max(heights) + 0.8)
-    for axes, column in zip(figure.subplots(1, 2), columns, strict=True):
+    figure = sheet(width, 0.128 * max(heights) + 0.9)
+    for axes, column in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
         _panel(axes, column, max(heights))
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=5, handletextpad=0.2, columnspacing=0.9)
+        axes.set_xlabel(folded(figure, "gap / bound (F: probability of failure / δ)", width / len(columns) - 1.15, 7.5))
+    legend_below(figure, _legend(), handletextpad=0.2, columnspacing=0.9)
     return figure
 
 
@@ -99,7 +100,6 @@ def _panel(axes: Axes, theorems: Sequence[Table], rows: float) -> None:
             axes.plot(*zip(*found, strict=True), ls="none", clip_on=False, zorder=3, **_MARKS[name])
     axes.set_yticks(list(places.values()), list(places), fontsize=6.2)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("gap / bound (F: probability of failure / δ)")
     axes.set_ylabel("form of the theorem")
 
 
@@ -114,10 +114,25 @@ def _legend() -> list[Line2D]:
     return [Line2D([], [], ls="none", label=words[name], **_MARKS[name]) for name in words]
 
 
+def caption(table: Table) -> str:
+    """How to read it."""
+    forms = [form for theorem in table["theorems"] for form in theorem["forms"]]
+    sharp = sum(form["witness"] >= 0.99 for form in forms)
+    hypotheses = sum(len(theorem["hypotheses"]) for theorem in table["theorems"])
+    return (
+        f"{len(forms)} forms of {len(table['theorems'])} theorems. A bar is the largest share of its bound that a form is "
+        f"known to use: {sharp} use at least 99 % of it. Each of {hypotheses} hypotheses has a counterexample, an orange "
+        "mark right of 1: filled if an audit checks the hypothesis, hollow if the user vouches for it, a triangle where "
+        "the bound is zero or the mark would lie beyond the axis. For the F theorems the axis is the probability of "
+        "failure over δ."
+    )
+
+
 FIGURE = PaperFigure(
     name="sharpness",
     sentence="every form of every theorem: how much of the bound its witness uses, and its violation without each hypothesis",
     source="ours",
     table=table,
     draw=draw,
+    caption=caption,
 )

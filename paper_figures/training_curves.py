@@ -134,6 +134,11 @@ def plot_over_seeds(axes: Axes, values: Table, factor: float = 1, **looks: Any) 
     axes.plot(values["epoch"], mean, lw=1.0, **looks)
 
 
+def said_first(setting: str) -> str:
+    """The setting as the begin of a caption."""
+    return f"{setting[0].upper()}{setting[1:]}"
+
+
 def power(value: float) -> str:
     """A weight of a grid in mathematical type: 0, or a power of ten as one."""
     exponent = round(math.log10(value)) if value else 0

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import console, say
+from kd2m_theory.terminal import console, say, tell
 
 
 def demo(
@@ -33,7 +33,7 @@ def demo(
     terminal.print(result.table())
     terminal.print()
     terminal.print(result.comparison)
-    say(f"written: {', '.join(map(str, paths))}")
+    tell(f"written: {', '.join(map(str, paths))}")
     say(f"every row, with assumptions: kd2m audit {shlex.quote(str(paths[0]))}")
     violated = [row.name for report in result.reports.values() for row in report.violations]
     if violated:

@@ -5,44 +5,58 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import complain, console, say, watched
+from kd2m_theory.terminal import complain, console, tell, watched
 
 
 def figures(
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the files go.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder for the files.", show_default=False)] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This figure; may be repeated.")] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="FORMAT", help="png, svg, pdf, or json for the numbers; may be repeated."),
     ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTH",
+            help="Width of the figures in print: column (3.3 inches), lncs (122 mm), page (7.2 inches), or a number of "
+            "inches from 3.3 to 20. Each figure's own if not given. No letter is smaller than 6 points.",
+            show_default=False,
+        ),
+    ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
             "--from",
-            metavar="DIR",
+            metavar="FOLDER",
             help="Read stored tables from this folder, which may be the store of a campaign, and draw the figures that it has "
             "the tables of, or those of --only. The tables of the package if not given.",
             show_default=False,
         ),
     ] = None,
-    tables: Annotated[Path | None, typer.Option(metavar="DIR", hidden=True)] = None,
+    tables: Annotated[Path | None, typer.Option(metavar="FOLDER", hidden=True)] = None,
     listed: Annotated[bool, typer.Option("--list", help="Say what there is, and draw nothing.")] = False,
 ) -> None:
     """Draw the figures of the papers, and ours, each from a table of numbers that are computed or were measured.
 
-    All of them as png, svg and pdf if nothing else is said. Exit status: 0, or 2 if the input is at fault.
+    All of them as png, svg and pdf if nothing else is said; the caption of a picture is written beside it, as NAME.txt.
+
+    Exit status: 0, or 2 if the input is at fault.
     """
     from kd2m_theory.errors import InputError
     from kd2m_theory.files import make_folder
     from kd2m_theory.paper_figures import registry
 
     if listed:
-        console().print(registry.listing())
+        from kd2m_theory.reporting.terminal_view import printed
+
+        console().print(printed(registry.listing()), crop=False)
         return
     if tables is not None:
         complain("kd2m: --tables is deprecated and goes in 0.3; use --from")
         if source is not None and source != tables:
             raise InputError(f"--from is {source} and --tables {tables}; give --from alone")
+    printed_at = None if width is None else registry.inches(width)
     folder = source or tables
     kinds = registry.file_formats(formats or ())
     asked = registry.chosen(only or ()) if only or folder is None else registry.drawable(folder)
@@ -51,6 +65,6 @@ def figures(
     if out is None:
         raise InputError("name the folder for the figures with --out, or ask what there is with --list")
     make_folder(out)
-    for figure in watched(asked, "drawing"):
-        written = registry.write(figure, out, kinds, folder)
-        say(f"written: {', '.join(map(str, written))}")
+    for figure in watched(asked, "drawing", lambda figure: figure.name):
+        written = registry.write(figure, out, kinds, folder, printed_at)
+        tell(f"written: {', '.join(map(str, written))}")

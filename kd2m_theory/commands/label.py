@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import say
+from kd2m_theory.terminal import say, tell
 
 label = typer.Typer(no_args_is_help=True, help="Which inputs to label, and what their labels say.")
 
@@ -48,7 +48,7 @@ def label_plan(
     if csv is not None:
         write_template(plan, csv)
     plan.save(out)
-    say(str(plan))
+    tell(str(plan))
     say(f"plan: {out}" + ("" if csv is None else f"\ntable to fill in: {csv}"))
 
 
@@ -73,7 +73,7 @@ def label_estimate(
     known = read_labels(labels)
     estimate = found.estimate(known)
     found.recorded(known).save(plan)
-    say(str(estimate))
+    tell(str(estimate))
 
 
 @label.command("partly-labelled")
@@ -116,4 +116,4 @@ def partly_labelled(
     known = read_labels(labels)
     chosen = "at random" if chosen_at_random else None
     estimate = found(Pair.load(pair), known, target, delta, chosen=chosen, end=end, loss_bound=loss_bound)  # type: ignore[arg-type]
-    say(str(estimate))
+    tell(str(estimate))

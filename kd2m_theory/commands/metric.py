@@ -1,10 +1,15 @@
 """`kd2m metric`: test a distance of your own."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kd2m_theory.terminal import say
+from kd2m_theory.terminal import console
+
+if TYPE_CHECKING:
+    from kd2m_theory.estimators.axioms import MetricReport
+    from kd2m_theory.reporting.sections import Section
 
 metric = typer.Typer(no_args_is_help=True, help="Test a distance of your own.")
 
@@ -42,6 +47,7 @@ def metric_check(
     Exit status: 0 if no axiom fails, 1 if one does, 2 if the input is at fault.
     """
     from kd2m_theory.estimators.axioms import check_metric, load_callable
+    from kd2m_theory.reporting.terminal_view import printed
 
     report = check_metric(
         load_callable(target),
@@ -57,6 +63,19 @@ def metric_check(
         large=large,
         tolerance=tolerance,
     )
-    say(str(report))
+    console().print(printed(_sections(report)), crop=False)
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _sections(report: "MetricReport") -> "Iterator[Section]":
+    """Sentences, a row for each axiom, and what breaks those that fail."""
+    from kd2m_theory.reporting.sections import Code, Column, Line, Section, Table, paragraph
+
+    if report.sentences:
+        yield Section(title="", parts=tuple(map(paragraph, report.sentences)))
+    headings = Column("axiom"), Column("result"), Column("examples", numeric=True), Column("measured", folds=True)
+    lines = tuple(Line(cells, tone="alarm" if cells[1] == "FAILS" else "plain") for cells in report.cells())
+    yield Section(title="", parts=(Table(name="axioms", columns=headings, lines=lines),))
+    for result in report.failures:
+        yield Section(title=f"{result.name} fails:", parts=(Code(str(result.counterexample), "python"),))

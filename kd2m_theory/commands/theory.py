@@ -49,7 +49,7 @@ def theory_check(
         catalogue=None if only is None else (theorem(only),),
         identities=None if only is None else (),
         seed=seed,
-        watch=lambda items: watched(items, "checking"),
+        watch=lambda items: watched(items, "checking", lambda theorem: theorem.name),
     )
     _show(report.sections())
     if not report.passed:
@@ -68,7 +68,7 @@ def theory_falsify(
     """
     from kd2m_theory.validation.trial.hunt import hunt
 
-    report = hunt(seconds, seed, only, watch=lambda items: watched(items, "falsifying"))
+    report = hunt(seconds, seed, only, watch=lambda items: watched(items, "falsifying", lambda each: each[1].name))
     _show(report.sections())
     if not report.passed:
         raise typer.Exit(1)
@@ -82,7 +82,7 @@ def theory_power(seed: _Seed = 0) -> None:
     """
     from kd2m_theory.validation.trial.power import power
 
-    report = power(seed=seed, watch=lambda items: watched(items, "hunting"))
+    report = power(seed=seed, watch=lambda items: watched(items, "hunting", lambda theorem: theorem.name))
     _show(report.sections())
     if not report.passed:
         raise typer.Exit(1)

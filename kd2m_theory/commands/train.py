@@ -29,7 +29,7 @@ def train(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Of the run; runs/NAME if not given.", show_default=False)
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the run; runs/NAME if not given.", show_default=False)
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -39,7 +39,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     teachers: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Share trained teachers between runs here.", show_default=False)
+        Path | None, typer.Option(metavar="FOLDER", help="Folder in which runs share trained teachers.", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of torch on a CPU; rounding depends on it.")] = 1,
@@ -65,7 +65,7 @@ def train(
         complain("stopped; the same command with --resume continues after the last whole epoch")
         raise typer.Exit(130) from None
     if started_by_torchrun().writes:
-        console().print(printed(results(trained)))
+        console().print(printed(results(trained)), crop=False)
         say(f"run: {folder}")
     if any(trained.violations.values()):
         raise typer.Exit(1)

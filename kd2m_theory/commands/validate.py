@@ -45,7 +45,9 @@ def run(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Of the store of results; campaigns/NAME if not given.", show_default=False),
+        typer.Option(
+            metavar="FOLDER", help="Folder for the results, the store; campaigns/NAME if not given.", show_default=False
+        ),
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -61,7 +63,7 @@ def run(
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the scheduler.")] = 30.0,
 ) -> None:
-    """Run a campaign, print its verdict and write its table.
+    """Run a campaign, write its table, and end with its verdict.
 
     Exit status: 0 if every guaranteed bound holds and every guaranteed interval covers, 1 if not, 2 if the input is at fault
     or a task failed (what is finished is kept).
@@ -80,7 +82,7 @@ def run(
     chosen = read_campaign(campaign, change or ())
     folder = out or store or Path("campaigns") / Path(campaign).stem
     try:
-        with _shown() as watch:
+        with _shown(folder.name) as watch:
             run_campaign(chosen, folder, resume=resume, workers=workers, scheduler=scheduler, timeout=timeout, watch=watch)
     except CampaignError as error:
         if _report(folder, None).judgement.failed:  # worse than a task that failed
@@ -95,10 +97,12 @@ def report(
     store: _StorePath,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="For report.md and figures; STORE/report if not given.", show_default=False),
+        typer.Option(
+            metavar="FOLDER", help="Folder for report.md and the figures; STORE/report if not given.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Print the verdict on what a store holds, and write it with its figures.
+    """Print what a store holds, with the verdict last, and write it with its figures.
 
     Exit status: as `kd2m validate`, and 2 if the campaign is not finished.
     """
@@ -107,8 +111,8 @@ def report(
 
 @validate.command()
 def merge(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.", show_default=False)],
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Folders of campaigns.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the joined campaigns; a new one.", show_default=False)],
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Folders of campaigns to join.", show_default=False)],
 ) -> None:
     """Join the stores of several campaigns in a new one."""
     require("a campaign", "pyarrow")
@@ -126,20 +130,18 @@ def _report(folder: Path, out: Path | None) -> "Findings":
     from kd2m_theory.reporting.markdown_view import markdown
     from kd2m_theory.reporting.terminal_view import printed
     from kd2m_theory.validation.campaigns.findings import findings
-    from kd2m_theory.validation.campaigns.page import sections
+    from kd2m_theory.validation.campaigns.page import details, ending, sections
     from kd2m_theory.validation.campaigns.store import Store
 
     store = Store(folder)
     found = findings(store)
     store.write_table()
-    page = sections(found, folder)
     out = out or folder / "report"
     make_folder(out)
-    write_atomically(out / "report.md", markdown(page, f"Campaign {folder.name}").encode())
-    for name, data in pictures(found, ("png", "json")).items():
+    write_atomically(out / "report.md", markdown(sections(found, folder), f"Campaign {folder.name}").encode())
+    for name, data in pictures(found, ("png", "txt", "json")).items():
         write_atomically(out / name, data)
-    console().print(printed(page), crop=False)
-    say(f"written: {folder / 'table.parquet'}, {out}")
+    console().print(printed([*details(found), ending(found, folder, out)]), crop=False)
     return found
 
 
@@ -153,7 +155,7 @@ def _end(found: "Findings") -> None:
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[["Progress"], None]]:
+def _shown(campaign: str) -> Iterator[Callable[["Progress"], None]]:
     """A bar on a terminal, a line for every tenth of the campaign elsewhere."""
     if not sys.stderr.isatty():
         yield _lines()
@@ -162,12 +164,18 @@ def _shown() -> Iterator[Callable[["Progress"], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        shown = bar.add_task("tasks", total=None)
+        shown = bar.add_task(f"{campaign}: tasks", total=None)
 
         def watch(progress: "Progress") -> None:
-            words = f"tasks, {len(progress.failed)} failed" if progress.failed else "tasks"
+            words = f"{campaign}: tasks" + (f", {len(progress.failed)} failed" if progress.failed else "")
             bar.update(shown, total=progress.total, completed=progress.done + len(progress.failed), description=words)
 
         yield watch

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting import style
 from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, interval, limits, look, short, sign_of
-from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, sheet
+from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, folded, legend_below, sheet
 from kd2m_theory.words import harmless
 
 # Targets of the picture, in its order.
@@ -22,8 +22,8 @@ TITLES = {
     "gap": "logits, each network with its own head",
     "error_gap": "errors, each network with its own head",
 }
-# Free shares of the axis: on the right stand the numbers.
-_ROOM = (0.08, 0.25)
+_LEFT = 0.08  # free share of the drawn decades on the left
+_NAMES, _NUMBERS = 1.35, 1.15  # inches for the names of the rows, and for the numbers on the right
 _COLOURS = {"broken": ORANGE, "unmet": INK, "vacuous": MUTED, "decided": GREEN, "informative": BLUE}
 
 
@@ -37,8 +37,8 @@ def picture(report: Report, kind: str) -> bytes:
         return style.render(draw(report), [kind])[kind]
 
 
-def draw(report: Report) -> Figure:
-    """The picture of a report (`AuditReport.to_dict()`, or its JSON).
+def draw(report: Report, width: float = PAGE) -> Figure:
+    """The picture of a report (`AuditReport.to_dict()`, or its JSON), that many inches wide.
 
     Raises:
         InputError: the report has no rows.
@@ -47,13 +47,13 @@ def draw(report: Report) -> Figure:
     if not groups:
         raise InputError("the report has no rows to draw")
     heights = [len(rows) + 2.4 for _, rows in groups]
-    figure = sheet(PAGE, 0.19 * sum(heights) + 0.7)
+    figure = sheet(width, 0.19 * sum(heights) + 0.7)
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-    ranges = limits(groups, report["measured"], _ROOM)
+    ranges = limits(groups, report["measured"], (_LEFT, _NUMBERS / (width - _NAMES - _NUMBERS)))
     for axes, (target, rows) in zip(panels, groups, strict=True):
         _panel(axes, target, rows, report["measured"].get(target), ranges[UNITS[target]])
     figure.align_ylabels()
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=3)
+    legend_below(figure, _legend(), most=3)
     return figure
 
 
@@ -70,7 +70,9 @@ def _panel(axes: Axes, target: str, rows: Sequence[Record], measured: Record | N
     if right < 100 * left:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_title(TITLES[target])
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    axes.set_title(folded(figure, TITLES[target], figure.get_figwidth() - _NAMES, 8))
     axes.set_ylabel("bound")
     _label(axes, target, sign)
     vacuous = [row["vacuous_from"] for row in rows if row["vacuous_from"] is not None]

@@ -81,7 +81,7 @@ class Column:
     Attributes:
         heading: its first line.
         numeric: whether it has numbers, which are aligned on the right.
-        folds: whether a terminal may break its cells; the first column may always be broken.
+        folds: whether its cells are sentences, which every medium may break.
         width: its least width in a terminal, in characters: columns of tables below one another can be made to line up.
         optional: whether a terminal may leave it out where there is no room for all columns.
     """

@@ -68,7 +68,7 @@ def _part(part: Part) -> Iterator[RenderableType]:
         case Table():
             if part.caption:
                 yield Text(harmless(part.caption), style=_STYLES["muted"])
-            yield from _detailed(part) if any(line.details for line in part.lines) else [_Fitted(part)]
+            yield _Detailed(part) if any(line.details for line in part.lines) else _Fitted(part)
 
 
 def _paragraph(part: Paragraph) -> Text:
@@ -122,8 +122,14 @@ def _widths(table: Table, aligned: bool, width: int) -> list[int] | None:
         max(cell_len(words) for words in (column.heading, *(harmless(cell(line.cells[k]).words) for line in table.lines)))
         for k, column in enumerate(table.columns)
     ]
+    words = [
+        max((cell_len(word) for line in table.lines for word in harmless(cell(line.cells[k]).words).split()), default=0)
+        if column.folds
+        else 0  # what is not a sentence may break anywhere
+        for k, column in enumerate(table.columns)
+    ]
     widths = [
-        max(min(most, _ROOM if k else _NAME) if column.folds or not k else most, column.width if aligned else 0)
+        max(most if column.numeric else min(most, max(_ROOM if k else _NAME, words[k])), column.width if aligned else 0)
         for k, (most, column) in enumerate(zip(wanted, table.columns, strict=True))
     ]
     left = width - sum(widths) - _GUTTER * (len(widths) - 1)
@@ -157,20 +163,30 @@ def _stacked(table: Table, width: int) -> Iterator[Text]:
         first, *others = (harmless(cell(each).words) for each in line.cells)
         yield Text(first, style=_STYLES[line.tone], overflow="fold")
         for column, words in zip(table.columns[1:], others, strict=True):
-            if not words:
-                continue
             indented = f"  {column.heading} {words}"
             yield Text(indented if cell_len(indented) <= width else f"{column.heading} {words}", overflow="fold")
 
 
-def _detailed(table: Table) -> Iterator[RenderableType]:
-    """Rows with something below them, for which rich has no table: columns as wide as their widest cell."""
+@dataclass(frozen=True, slots=True)
+class _Detailed:
+    """Rows with something below them, for which rich has no table: columns as wide as their widest cell where those fit beside
+    one another, else the cells of a row below one another.
+    """
+
+    table: Table
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from _detailed(self.table, options.max_width)
+
+
+def _detailed(table: Table, width: int) -> Iterator[RenderableType]:
     rows = [
         [harmless(column.heading) for column in table.columns],
         *([harmless(cell(each).words) for each in line.cells] for line in table.lines),
     ]
     widths = [max(cell_len(each) for each in column) for column in zip(*rows, strict=True)]
     numeric = [column.numeric for column in table.columns]
+    fits = sum(widths) + _GUTTER * (len(widths) - 1) <= width
 
     def aligned(cells: list[str], style: str) -> Text:
         parts = []
@@ -179,9 +195,13 @@ def _detailed(table: Table) -> Iterator[RenderableType]:
             parts.append(space + each if right else each + space)
         return Text("  ".join(parts).rstrip(), style=style)
 
-    yield aligned(rows[0], _STYLES["strong"])
+    if fits:
+        yield aligned(rows[0], _STYLES["strong"])
     for line, cells in zip(table.lines, rows[1:], strict=True):
-        yield aligned(cells, _STYLES[line.tone])
+        if fits:
+            yield aligned(cells, _STYLES[line.tone])
+        else:
+            yield from _stacked(replace(table, lines=(line,)), width)
         for part in line.details:
             if isinstance(part, Paragraph):
                 yield Padding(_paragraph(part), (0, 0, 0, _INDENT))

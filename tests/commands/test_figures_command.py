@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,8 +33,8 @@ def test_the_list_names_every_figure_and_draws_nothing(kd2m):
 def test_one_figure_in_the_formats_asked_for(kd2m):
     status, out, err = kd2m("--out", "made/here", "--only", "couplings", "--format", "svg", "--format", "json")
     assert (status, err) == (0, "")
-    assert out == "written: made/here/couplings.svg, made/here/couplings.json\n"
-    assert sorted(os.listdir("made/here")) == ["couplings.json", "couplings.svg"]
+    assert out == "written: made/here/couplings.svg, made/here/couplings.json, made/here/couplings.txt\n"
+    assert sorted(os.listdir("made/here")) == ["couplings.json", "couplings.svg", "couplings.txt"]
     with open("made/here/couplings.json") as file:
         assert json.load(file)["crossing"] > 0
 
@@ -41,10 +42,17 @@ def test_one_figure_in_the_formats_asked_for(kd2m):
 def test_a_second_run_writes_the_same_bytes(kd2m):
     for folder in ("a", "b"):
         assert kd2m("--out", folder, "--only", "gaussian-approximation")[0] == 0
-    assert sorted(os.listdir("a")) == [f"gaussian-approximation.{kind}" for kind in ("pdf", "png", "svg")]
+    assert sorted(os.listdir("a")) == [f"gaussian-approximation.{kind}" for kind in ("pdf", "png", "svg", "txt")]
     for name in os.listdir("a"):
         with open(f"a/{name}", "rb") as first, open(f"b/{name}", "rb") as second:
             assert first.read() == second.read()
+
+
+@pytest.mark.parametrize(("width", "inches"), [("lncs", 122 / 25.4), ("5", 5.0)])
+def test_a_figure_has_the_width_that_was_asked_for(kd2m, tmp_path, width, inches):
+    assert kd2m("--out", "made", "--only", "gaussian-approximation", "--format", "svg", "--width", width)[0] == 0
+    found = re.search(r'<svg [^>]*width="([0-9.]+)pt"', (tmp_path / "made" / "gaussian-approximation.svg").read_text())
+    assert float(found[1]) == pytest.approx(72 * inches, abs=1e-3)
 
 
 @pytest.fixture
@@ -72,6 +80,15 @@ def test_a_figure_without_its_measurements_is_refused_before_any_is_drawn(kd2m, 
             ["--out", "made", "--only", "couplings", "--format", "sgv"],
             "there is no format 'sgv'; did you mean 'svg'? formats are",
         ),
+        (
+            ["--out", "made", "--only", "couplings", "--width", "colum"],
+            "there is no width 'colum'; did you mean 'column'? widths are",
+        ),
+        (
+            ["--out", "made", "--only", "couplings", "--width", "2"],
+            "there is no width '2'; widths are column, lncs, page, or a nu",
+        ),
+        (["--out", "made", "--only", "couplings", "--width", "nan"], "there is no width 'nan'; "),
         (["--only", "couplings"], "name the folder for the figures with --out"),
         (["--out", "taken", "--only", "couplings"], "the folder taken cannot be made"),
         (["--out", "taken/below", "--only", "couplings"], "the folder taken/below cannot be made"),

@@ -10,8 +10,8 @@ from matplotlib.text import Text
 
 from kd2m_theory import InputError
 from kd2m_theory.paper_figures.accuracy import FIGURE, STORED
-from kd2m_theory.paper_figures.reported import KD2M_ACCURACY
-from kd2m_theory.reporting.style import BLUE, ORANGE
+from kd2m_theory.paper_figures.reported import KD2M_ACCURACY, TTM_ACCURACY
+from kd2m_theory.reporting.style import STUDENT
 
 SMALL = Path(__file__).parent / "stored"
 TEXT = (SMALL / STORED.file).read_text()
@@ -66,13 +66,15 @@ def test_marks_stand_at_the_numbers_and_measured_ones_are_not_mixed_with_reporte
     axes = panels()
     for one, measured in zip(axes[:2], table["measured"], strict=True):
         marks = [line for line in one.lines if line.get_marker() == "o"]
-        assert {line.get_color() for line in marks} == {BLUE}
+        assert {line.get_color() for line in marks} == {STUDENT}
         assert [line.get_xdata()[0] for line in marks] == [student["mean"] for student in measured["students"]]
-        bars = [np.ptp(line.get_xdata()) / 2 for line in one.lines if line.get_color() == BLUE and len(line.get_xdata()) == 2]
+        bars = [
+            np.ptp(line.get_xdata()) / 2 for line in one.lines if line.get_color() == STUDENT and len(line.get_xdata()) == 2
+        ]
         assert bars == pytest.approx([student["half"] for student in measured["students"]])
-    for k, one in enumerate(axes[2:]):
+    for k, one in enumerate(axes[2:5]):
         marks = [line for line in one.lines if line.get_marker() == "s"]
-        assert {line.get_color() for line in marks} == {ORANGE}
+        assert {line.get_color() for line in marks} == {STUDENT}
         assert [line.get_xdata()[0] for line in marks] == [values[k] for values in KD2M_ACCURACY.students.values()]
         assert one.get_title(loc="left") == KD2M_ACCURACY.data[k]
     words = [text.get_text() for text in axes[0].figure.figure.findobj(Text)]
@@ -80,12 +82,40 @@ def test_marks_stand_at_the_numbers_and_measured_ones_are_not_mixed_with_reporte
     assert any("as reported by KD²M" in text for text in words)
 
 
+# The paper's table as it is printed, in the order of its pairs: typed a second time.
+TTM_TABLE = """
+KD 74.92 73.54 70.66 70.67 73.08 73.33 72.98
+TTM 76.23±.15 74.32±.31 71.83±.16 71.46±.16 73.97±.23 76.17±.28 74.33±.07
+WTTM 76.37±.10 74.58±.26 71.92±.40 71.67±.28 74.13±.37 76.06±.27 74.44±.19
+"""
+
+
+def test_ttms_table_is_the_one_that_is_reported_and_drawn():
+    pairs = FIGURE.numbers(SMALL)["reported_pairs"]
+    assert len(pairs["pairs"]) == len(set(TTM_ACCURACY.pairs)) == 7
+    panel = panels()[-1]
+    for method, row in zip(pairs["methods"], TTM_TABLE.split("\n")[1:-1], strict=True):
+        name, *cells = row.split()
+        assert method["name"] == name
+        assert method["accuracy"] == [float(cell.partition("±")[0]) for cell in cells]
+        assert method["deviation"] == [float(cell.partition("±")[2]) for cell in cells if "±" in cell]
+    drawn = [float(line.get_xdata()[0]) for line in panel.lines if line.get_marker() in ("s", "^", "D")]
+    assert drawn == [value for method in pairs["methods"] for value in method["accuracy"]]
+
+
+def test_the_caption_has_both_tables():
+    caption = " ".join(FIGURE.explained(FIGURE.numbers(SMALL)).split())
+    for name, values in KD2M_ACCURACY.students.items():
+        assert f"{name} {' / '.join(f'{value:.2f}' for value in values)}" in caption
+    assert "vgg13 → vgg8: KD 72.98, TTM 74.33 ± 0.07, WTTM 74.44 ± 0.19" in caption
+
+
 def test_one_population_is_drawn_alone(tmp_path):
     content = json.loads(TEXT)
     del content["tables"][1]
     table = numbers(tmp_path, json.dumps(content))
     assert [one["name"] for one in table["measured"]] == ["digits"]
-    assert len(FIGURE.picture(table).axes) == 1 + len(KD2M_ACCURACY.data)
+    assert len(FIGURE.picture(table).axes) == 1 + len(KD2M_ACCURACY.data) + 1
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from kd2m_theory import InputError
 from kd2m_theory.paper_figures import registry
 from kd2m_theory.paper_figures.figure import FORMATS, PICTURES
 from kd2m_theory.reporting import style
-from kd2m_theory.reporting.style import COLUMN, NEUTRAL, PAGE, PALETTE, SMALLEST, look, render, sheet
+from kd2m_theory.reporting.style import COLUMN, LNCS, NEUTRAL, PAGE, PALETTE, SMALLEST, WIDTHS, look, render, sheet
 from kd2m_theory.validation.stored_tables import StoredTable
 
 NAMES = [figure.name for figure in registry.figures()]
@@ -41,10 +41,24 @@ def figure_of(name):
     return registry.chosen([name])[0]
 
 
+# Every figure in its own width, and in the others: three of them in every run, all where long tests run.
+AT_OTHER_WIDTHS = [(name, word) for name in NAMES for word in WIDTHS]
+IN_EVERY_RUN = ("framework column", "entropy lncs", "accuracy column", "coverage column")
+at_every_width = pytest.mark.parametrize(
+    ("name", "width"),
+    sampled(
+        [(name, None) for name in NAMES] + AT_OTHER_WIDTHS,
+        always=(*OF_EACH_MAKE, *IN_EVERY_RUN),
+        name=lambda case: case[0] if case[1] is None else " ".join(case),
+    ),
+    scope="module",
+)
+
+
 @cache
-def drawn(name):
+def drawn(name, width=None):
     """The picture, and the texts that drawing it put on the sheet: tick labels beyond an axis exist and are not drawn."""
-    picture, found, draw = figure_of(name).picture(table_of(name)), [], Text.draw
+    picture, found, draw = figure_of(name).picture(table_of(name), WIDTHS.get(width)), [], Text.draw
 
     def recording(text, renderer):
         found.append(text)
@@ -57,12 +71,12 @@ def drawn(name):
     return picture, [text for text in found if text.get_visible() and text.get_text().strip()]
 
 
-def picture_of(name):
-    return drawn(name)[0]
+def picture_of(name, width=None):
+    return drawn(name, width)[0]
 
 
-def texts_of(name):
-    return drawn(name)[1]
+def texts_of(name, width=None):
+    return drawn(name, width)[1]
 
 
 # Drawn in every format; of the others SVG, which says where each line and letter stands.
@@ -134,6 +148,17 @@ def test_a_figure_is_as_wide_as_a_column_or_a_page(name):
         assert Image.open(io.BytesIO(files_of(name)["png"])).width == round(style.DPI * width)
 
 
+@at_every_width
+def test_a_figure_is_as_wide_as_was_asked(name, width):
+    asked = WIDTHS.get(width)
+    assert picture_of(name, width).get_figwidth() == asked if asked else picture_of(name).get_figwidth() in (COLUMN, PAGE)
+
+
+def test_the_text_of_lncs_is_122_mm_wide():
+    assert WIDTHS == {"column": COLUMN, "lncs": LNCS, "page": PAGE}
+    assert pytest.approx(122) == LNCS * 25.4
+
+
 @every_figure
 def test_every_axis_is_labelled(name):
     axes = [one for one in picture_of(name).axes if one.axison]
@@ -147,18 +172,18 @@ def test_every_axis_is_labelled(name):
         assert not one.get_title(), "a panel without axes that is titled is a panel"
 
 
-@every_figure
-def test_every_letter_can_be_read(name):
-    found = texts_of(name)
+@at_every_width
+def test_every_letter_can_be_read(name, width):
+    found = texts_of(name, width)
     assert found
     for text in found:
         assert text.get_fontsize() >= SMALLEST, text.get_text()
 
 
-@every_figure
-def test_no_text_is_cut_off_or_covers_another(name):
-    sheet = picture_of(name).bbox
-    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts_of(name)]
+@at_every_width
+def test_no_text_is_cut_off_or_covers_another(name, width):
+    sheet = picture_of(name, width).bbox
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts_of(name, width)]
     for words, box in boxes:
         assert sheet.x0 - 0.5 <= box.x0, f"{words!r} leaves the sheet"
         assert box.x1 <= sheet.x1 + 0.5, f"{words!r} leaves the sheet"
@@ -232,6 +257,84 @@ def test_the_palette_can_be_told_apart_by_the_colour_blind(deficiency):
     matrix = DEFICIENCIES[deficiency]
     for one, other in itertools.combinations(PALETTE, 2):
         assert np.linalg.norm(seen(one, matrix) - seen(other, matrix)) > 15, (one, other)
+
+
+NETWORKS = {"TEACHER": style.TEACHER, "ALONE": style.ALONE, "KD": style.KD, "TTM": style.TTM, "WTTM": style.WTTM}
+
+
+def test_every_network_has_one_colour_of_its_own():
+    colours = [*NETWORKS.values(), style.STUDENT, style.UNIKD]
+    assert len(set(colours)) == len(colours)
+
+
+# What a line of the legend of a figure is called, and the network that it is.
+@pytest.mark.parametrize(
+    ("name", "entries"),
+    [
+        ("entropy", {"no teacher": "ALONE", "KD": "KD", "TTM": "TTM", "WTTM": "WTTM", "teacher": "TEACHER"}),
+        ("accuracy", {"teacher": "TEACHER", "student without": "ALONE", "KD": "KD", "TTM": "TTM", "WTTM": "WTTM"}),
+        pytest.param("embedding", {"teacher": "TEACHER", "student without": "ALONE"}, marks=pytest.mark.long),
+    ],
+)
+def test_a_network_has_its_colour_in_every_figure(name, entries):
+    (legend,) = picture_of(name).legends
+    handles = dict(zip((text.get_text() for text in legend.get_texts()), legend.legend_handles, strict=True))
+    for start, network in entries.items():
+        found = [handle for words, handle in handles.items() if words.split(",")[0].startswith(start)]
+        assert found, start
+        assert to_hex(found[0].get_color()) == NETWORKS[network].lower(), start
+
+
+def test_a_count_of_zero_stands_at_zero():
+    axes = picture_of("coverage").axes[0]
+    zeros = [row for row in table_of("coverage")["rows"] if row["possible"] == 0]
+    marks = [line for one in picture_of("coverage").axes for line in one.lines if line.get_marker() in ("o", "s", "^", "D")]
+    assert sum(line.get_xdata()[0] == 0 for line in marks) == len(zeros) > 0
+    assert axes.get_xlim()[0] == 0
+    assert "0" in [label.get_text() for label in axes.get_xticklabels()]
+    histogram = picture_of("entropy").axes[2]
+    assert histogram.get_ylim()[0] <= 0
+    assert np.isfinite(histogram.transData.transform((0.1, 0.0))).all()
+    bars = [patch for one in picture_of("framework").axes for patch in one.patches if patch.get_height() == 0]
+    assert all(patch.get_linewidth() > 0 for patch in bars)
+
+
+def test_what_is_drawn_beside_a_mark_is_explained_in_the_figure():
+    said = {name: " ".join(text.get_text() for text in texts_of(name)) for name in ("tightness", "coverage", "transport-map")}
+    assert "median" in said["tightness"]
+    assert "quartile" in said["tightness"]
+    assert "no guarantee" in said["coverage"]
+    assert "equal masses" in said["transport-map"]
+
+
+@every_figure
+def test_a_caption_says_what_the_numbers_say(name):
+    text = figure_of(name).explained(table_of(name))
+    assert text.startswith(figure_of(name).sentence[0].upper())
+    assert max(map(len, text.splitlines())) <= 100
+    assert text == figure_of(name).rendered(table_of(name), ["txt"])["txt"].decode()
+
+
+def caption_of(name, table=None):
+    return " ".join(figure_of(name).explained(table or table_of(name)).split())
+
+
+def test_captions_say_what_the_picture_shows_that_the_paper_does_not():
+    assert "WTTM's entropy is below TTM's here" in caption_of("entropy")
+    assert "CW₂ does not help here" in caption_of("lambda-sweep")
+    assert "cw2" in caption_of("accuracy")
+
+
+def test_a_caption_follows_the_numbers():
+    table = json.loads(json.dumps(table_of("entropy")))
+    for student in table["students"]:
+        if student["name"] == "wttm":
+            student["entropy"]["mean"][-1] = 9.0
+    assert "below TTM's" not in caption_of("entropy", table)
+    assert "WTTM 9.00" in caption_of("entropy", table)
+    table = json.loads(json.dumps(table_of("lambda-sweep")))
+    table["students"][1]["accuracy"]["low"][-1] = 0.999
+    assert "CW₂ helps here" in caption_of("lambda-sweep", table)
 
 
 def test_names_are_unique_and_everything_is_said():

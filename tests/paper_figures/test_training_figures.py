@@ -132,7 +132,7 @@ class TestEmbedding:
     def test_points_and_distances_are_those_that_are_stored(self):
         panels = figure_of("embedding").picture(table_of("embedding")).axes
         for axes, entry in zip(panels, FILE["embeddings"], strict=True):
-            teacher, student = axes.lines
+            teacher, student = axes.lines[:2]
             np.testing.assert_array_equal(teacher.get_xydata(), entry["teacher_points"])
             np.testing.assert_array_equal(student.get_xydata(), entry["student_points"])
             distance = runs("cw2", weight=entry["weight"])[0]["curves"]["distance"][-1]
@@ -152,10 +152,10 @@ class TestUniKD:
             "no teacher": runs("cw2", weight=0.0),
             "KD": runs("kd"),
             "UniKD": [run for run in runs("unikd-reconstruction", weight=0.1) if len(run["objective"]) == 2],
-            "UniKD without fusion of stages": runs("unikd-reconstruction", fusion=False),
-            "UniKD without predicted variances": runs("unikd-reconstruction", predict_variance=False),
-            "UniKD without anchors": runs("unikd-reconstruction", anchor=False),
-            "UniKD without its divergence": runs("unikd-reconstruction", weight=0.0),
+            "without fusion of stages": runs("unikd-reconstruction", fusion=False),
+            "without predicted variances": runs("unikd-reconstruction", predict_variance=False),
+            "without anchors": runs("unikd-reconstruction", anchor=False),
+            "without its divergence": runs("unikd-reconstruction", weight=0.0),
         }
         assert [text.get_text() for text in panels["d"].get_yticklabels()] == list(rows)
         for letter, column, factor in (("d", "accuracy", 100), ("e", "cross_entropy", 1), ("f", "divergence", 1)):

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from kd2m_theory.reporting.sections import Code, Line, Paragraph, Section, Table, columns, paragraph
+from kd2m_theory.reporting.sections import Code, Line, Paragraph, Section, Table, Tone, columns, paragraph
 from kd2m_theory.validation.campaigns.correlation import Correlation
 from kd2m_theory.validation.campaigns.findings import Findings
 from kd2m_theory.validation.campaigns.table import Row
@@ -15,7 +15,39 @@ from kd2m_theory.words import number
 
 def sections(found: Findings, store: Path) -> list[Section]:
     """The verdict, violations, coverage, tightness and correlations, as far as the campaign has them."""
-    return [_verdict(found, store), *_coverage(found), *_tightness(found), *_correlation(found)]
+    return [_verdict(found, store), *details(found)]
+
+
+def details(found: Findings) -> list[Section]:
+    """Coverage, tightness and correlations, as far as the campaign has them: what a terminal shows before the verdict."""
+    return [*_coverage(found), *_tightness(found), *_correlation(found)]
+
+
+def ending(found: Findings, store: Path, report: Path) -> Section:
+    """The verdict in at most ten lines of 60 characters, with the commands and folders to go on with on lines of their own.
+
+    Args:
+        found: what the campaign found.
+        store: folder of the campaign.
+        report: folder of the report.
+    """
+    judged = found.judgement
+    title, tone = _title(found)
+    notes = [f"{found.points:,} audited pairs of {found.runs:,} runs, {len(found.objectives)} objectives"]
+    if judged.checked:
+        notes.append(f"{judged.checked:,} guaranteed rows compared: {len(judged.violations):,} violated")
+    if judged.cells:
+        notes.append(
+            f"{len(judged.cells):,} claims about the population: {len(judged.invalid):,} guaranteed ones invalid; "
+            f"broken intervals {'NOT all' if judged.missed else 'all'} caught"
+        )
+    commands = [f"report: {report / 'report.md'}"]
+    if judged.violations:
+        first = judged.violations[0]
+        notes.append(f"VIOLATED: {first.name}: {number(first.lower)} ≤ {number(first.value)} ≤ {number(first.upper)} is false")
+        commands.insert(0, f"kd2m audit {shlex.quote(str(store / first.file))}")
+    parts = (*map(paragraph, notes), Code("\n".join(commands), "sh"))
+    return Section(title=f"VERDICT  {title}", parts=parts, tone=tone)
 
 
 def _verdict(found: Findings, store: Path) -> Section:
@@ -38,13 +70,20 @@ def _verdict(found: Findings, store: Path) -> Section:
         for each in judged.violations
     ]
     commands = tuple(dict.fromkeys(f"kd2m audit {shlex.quote(str(store / each.file))}" for each in judged.violations))
-    title = "no guaranteed bound is violated" if judged.passed else "THE CAMPAIGN FAILED"
-    if not judged.evidence:
-        title = "NOTHING WAS CHECKED: no guaranteed row was compared with a measured value, and no claim was tried"
-    if judged.passed and found.missing:
-        title = f"no guaranteed bound is violated so far: {found.missing:,} tasks are missing"
+    title, tone = _title(found)
     next_steps = (Code("\n".join(commands), "sh"),) if commands else ()
-    return Section(title=title, parts=(*map(_note, notes), *next_steps), tone="strong" if judged.passed else "alarm")
+    return Section(title=title, parts=(*map(_note, notes), *next_steps), tone=tone)
+
+
+def _title(found: Findings) -> tuple[str, Tone]:
+    judged = found.judgement
+    if not judged.evidence:
+        return "NOTHING WAS CHECKED: no guaranteed row was compared with a measured value, and no claim was tried", "alarm"
+    if judged.failed:
+        return "THE CAMPAIGN FAILED", "alarm"
+    if found.missing:
+        return f"no guaranteed bound is violated so far: {found.missing:,} tasks are missing", "strong"
+    return "no guaranteed bound is violated", "strong"
 
 
 def _note(words: str) -> Paragraph:

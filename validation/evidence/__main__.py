@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="evidence", description="Run the suites of evidence and write their tables.")
     parser.add_argument("--minutes", type=float, default=60.0, help="budget of all suites together; 60 if not given")
     parser.add_argument("--only", metavar="SUITE", help=f"one of {', '.join(NAMES)}")
-    parser.add_argument("--out", type=Path, default=Path("build/evidence"), help="folder of finished blocks; build/evidence")
+    parser.add_argument("--out", type=Path, default=Path("build/evidence"), help="folder for finished blocks; build/evidence")
     parser.add_argument("--tables", type=Path, default=Path("validation/benchmarks"), help="folder of the tables")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each; 2 if not given")
     parser.add_argument("--again", action="store_true", help="forget the blocks that are kept")

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.table import Table
-
 from kd2m_theory.errors import require
 from kd2m_theory.pair import Pair
 from kd2m_theory.reporting.comparison import StudentComparison, compare
 from kd2m_theory.reporting.report import AuditReport, audit
 from kd2m_theory.validation.training.configuration import Configuration, read_configuration
-from kd2m_theory.validation.training.demo_table import STUDENTS, side_by_side
+from kd2m_theory.validation.training.demo_table import STUDENTS, Beside
 from kd2m_theory.validation.training.pages import LIBRARIES
 
 
@@ -30,9 +28,9 @@ class Demonstration:
     reports: Mapping[str, AuditReport]
     comparison: StudentComparison
 
-    def table(self) -> Table:
-        """Both students side by side: measured values, then upper bound, ratio to the gap, and whether it holds."""
-        return side_by_side({name: report.to_dict() for name, report in self.reports.items()})
+    def table(self) -> Beside:
+        """Both students, side by side where there is room: what was measured, and rows with bound and ratio."""
+        return Beside({name: report.to_dict() for name, report in self.reports.items()})
 
     def write(self, folder: Path) -> list[Path]:
         """Write pair, report and picture: of the distilled student into `folder`, of the other into `folder/alone`.
@@ -93,8 +91,10 @@ def run(seed: int, device: str, changes: Iterable[str] = ()) -> Demonstration:
     pairs = {}
     with TemporaryDirectory() as made:
         folder = Path(made)
-        for name, configuration in configurations(seed, changes).items():
-            trained = train(configuration, folder / name, device=device, teachers=folder / "teachers")
+        chosen = configurations(seed, changes)
+        for k, (name, configuration) in enumerate(chosen.items(), 1):
+            shown_as = f"student {k} of {len(chosen)}"
+            trained = train(configuration, folder / name, device=device, teachers=folder / "teachers", shown_as=shown_as)
             pairs[name] = Pair.load(trained.pairs[max(trained.pairs)])
     return Demonstration(
         pairs=pairs,

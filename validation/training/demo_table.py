@@ -2,10 +2,11 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -80,24 +81,25 @@ def heading() -> str:
 
 
 def side_by_side(reports: Mapping[str, Report]) -> Table:
-    """Both students: measured values with intervals, then upper bound, ratio to the gap, and whether it holds.
+    """Measured values with intervals, then upper bound, ratio to the gap, and whether it holds.
 
     Args:
-        reports: of each student, by its name in `STUDENTS`, as `AuditReport.to_dict` or a stored report has them.
+        reports: of one or both students, by name in `STUDENTS`, as `AuditReport.to_dict` or a stored report has them.
     """
     table = Table(box=None, pad_edge=False)
-    table.add_column("measured", no_wrap=True)
-    for words in STUDENTS.values():
-        table.add_column(words, justify="right", no_wrap=True)
+    table.add_column("measured", overflow="fold")
+    students = [name for name in STUDENTS if name in reports]
+    for name in students:
+        table.add_column(STUDENTS[name], justify="right", no_wrap=True)
         table.add_column("interval", justify="right", no_wrap=True)
-    chosen = [reports[name] for name in STUDENTS]
+    chosen = [reports[name] for name in students]
     for name in _MEASURED:
         values = [report["measured"][name] for report in chosen]
         cells = (cell for each in values for cell in (number(each["value"]), _interval(each["lower"], each["upper"])))
         table.add_row(MEASURED[name], *cells)
     table.add_section()
     heads = [Text(words, style="bold") for words in ("", "× gap  holds")]
-    table.add_row(Text("upper bound on the gap", style="bold"), *heads, *heads)
+    table.add_row(Text("upper bound on the gap", style="bold"), *heads * len(students))
     by_name = [{row["name"]: row for row in report["rows"]} for report in chosen]
     for name in _SHOWN:
         rows = [each[name] for each in by_name]
@@ -105,6 +107,28 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
         stated = "" if rows[0]["guaranteed"] else " (as stated)"
         table.add_row(f"{name}{stated}", *(cell for pair in pairs for cell in pair))
     return table
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Students side by side, or one below the other where the terminal has no room for both.
+
+    Attributes:
+        reports: as `side_by_side` takes them.
+    """
+
+    reports: Mapping[str, Report]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = side_by_side(self.reports)
+        if console.measure(table, options=options.update(width=_UNBOUNDED)).maximum <= options.max_width:
+            yield table
+            return
+        for name, report in self.reports.items():
+            yield side_by_side({name: report})
+
+
+_UNBOUNDED = 1000  # characters: more than a table has
 
 
 def block(tables: Path | None) -> str:

@@ -31,6 +31,7 @@ def train(
     teachers: str | Path | None = None,
     teacher: str | Path | None = None,
     threads: int = 1,
+    shown_as: str = "student",
 ) -> Trained:
     """Train, keep pairs, audit them. On a CPU the same configuration gives the same weights bit for bit, interrupted or not.
 
@@ -47,6 +48,7 @@ def train(
             not trained again then.
         threads: of torch on a CPU, in each process. Rounding depends on it; one is fastest for the small networks here,
             residual networks want as many as there are cores.
+        shown_as: name of the student in the progress bar.
 
     Raises:
         InputError: unknown names or options, networks or features that do not fit, a folder that holds something else or a run
@@ -68,7 +70,7 @@ def train(
                 make_folder(teachers)  # before the run takes its own folder
             folder.open(configuration.to_table(), run.origin, resume, numbers)
         run.train_teacher(None if teacher is None else Path(teacher))
-        run.train_student()
+        run.train_student(shown_as)
         return run.finish()
 
 

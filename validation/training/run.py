@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
@@ -31,6 +30,7 @@ from kd2m_theory.validation.training.configuration import Configuration, Recipe,
 from kd2m_theory.validation.training.epoch_recorder import AtomicCheckpoints, EpochRecorder, KeepPair
 from kd2m_theory.validation.training.evaluation import BATCH, Evaluation, evaluate, held_out, predict
 from kd2m_theory.validation.training.processes import Processes, wait_for_all
+from kd2m_theory.validation.training.progress import NamedProgress
 from kd2m_theory.validation.training.run_folder import Numbers, RunFolder, read_weights, write_json, write_weights
 from kd2m_theory.validation.training.run_parts import run_parts
 from kd2m_theory.validation.training.teacher_outputs import TeacherOutputs
@@ -144,7 +144,9 @@ class Run:
                 if self.processes.writes and self.numbers is not None:
                     folder.open(self._teacher_table(), self.teacher_origin, True, self.numbers)
                 wait_for_all(self.processes)
-                self._fit(self.teacher, CrossEntropy(), None, None, plan.training, plan.seed, folder, (), _keep_nothing)
+                self._fit(
+                    self.teacher, CrossEntropy(), None, None, plan.training, plan.seed, folder, (), _keep_nothing, "teacher"
+                )
                 if self.processes.writes:
                     write_weights(folder.weights("teacher"), self.teacher)
                     folder.seal("teacher", self.teacher.state_dict())
@@ -158,14 +160,14 @@ class Run:
         if self.configuration.student.head == "teacher":
             self.student.fc.load_state_dict(self.teacher.fc.state_dict())  # type: ignore[union-attr]
 
-    def train_student(self) -> None:
-        """Train it, unless that was done, and leave its last weights in it."""
+    def train_student(self, shown_as: str) -> None:
+        """Train it, unless that was done, and leave its last weights in it; the progress bar calls it `shown_as`."""
         path, recipe = self.folder.weights("student"), self.configuration.student.training
         if self.folder.sealed("student") is None or not path.exists():
             outputs = TeacherOutputs(self.teacher, self._kept_outputs()) if self.objective.needs_teacher else None
             seed, at = self.configuration.seed, self.configuration.pairs_at
             taught = predict(self.teacher, self.validation[0])
-            self._fit(self.student, self.objective, outputs, taught, recipe, seed, self.folder, at, self._keep_pair)
+            self._fit(self.student, self.objective, outputs, taught, recipe, seed, self.folder, at, self._keep_pair, shown_as)
             if self.processes.writes:
                 write_weights(path, self.student)
                 self.folder.seal("student", self.student.state_dict())
@@ -211,10 +213,11 @@ class Run:
         folder: RunFolder,
         pairs_at: tuple[int, ...],
         keep_pair: KeepPair,
+        network: str,
     ) -> None:
         images, labels = self.validation
         recorder = EpochRecorder(folder, recipe, images, labels, taught, pairs_at, keep_pair, self.processes)
-        trainer = _trainer(recipe, self.place, folder, recorder, self.processes)
+        trainer = _trainer(recipe, self.place, folder, recorder, self.processes, network)
         batches = self.batches(recipe, seed, trainer)
         module = TrainingModule(trained, goal, outputs, recipe, len(batches), seed, self.processes)
         checkpoint = str(folder.checkpoint) if folder.checkpoint.exists() else None
@@ -261,9 +264,11 @@ class Run:
         return self.teacher_folder.path / "outputs" / digest({**batches, **made_from})
 
 
-def _trainer(recipe: Recipe, place: torch.device, folder: RunFolder, recorder: EpochRecorder, processes: Processes) -> Trainer:
+def _trainer(
+    recipe: Recipe, place: torch.device, folder: RunFolder, recorder: EpochRecorder, processes: Processes, network: str
+) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    bar = [RichProgressBar(console_kwargs={"stderr": True})] if sys.stderr.isatty() and processes.writes else []
+    bar = [NamedProgress(network)] if sys.stderr.isatty() and processes.writes else []
     logger = TensorBoardLogger(folder.path, name="tensorboard", version="") if processes.writes else False
     shared = processes.count > 1
     return Trainer(
