@@ -46,12 +46,18 @@ def page(heading: str, subject: str, sections: Sequence[Section], *, title: str 
 
 
 def html(section: Section, level: int = 2) -> Iterator[Html]:
-    """A section: its heading, of that level, and its parts."""
+    """A section: its heading, of that level, and its parts; the heading of a folded one is what opens it."""
+    heading: list[Html] = []
     if section.title:
         names = {"id": key(section)} if level == 2 else {}  # what links lead to
-        yield element(f"h{level}", section.title, **names)
-    for part in section.parts:
-        yield from html(part, level + 1) if isinstance(part, Section) else [_part(part)]
+        heading = [element(f"h{level}", section.title, **names)]
+    parts = [
+        shown for part in section.parts for shown in (html(part, level + 1) if isinstance(part, Section) else [_part(part)])
+    ]
+    if section.folded:
+        yield element("details", element("summary", *heading, " ", element("span", section.folded)), *parts)
+        return
+    yield from (*heading, *parts)
 
 
 def fragment(sections: Iterable[Section]) -> str:
@@ -65,10 +71,13 @@ def key(section: Section) -> str:
 
 
 def _headless(section: Section) -> Iterator[Html]:
-    if section.title:
-        yield element("p", element("strong", section.title))
-    for part in section.parts:
-        yield from _headless(part) if isinstance(part, Section) else [_part(part)]
+    heading = [element("strong", section.title)] if section.title else []
+    parts = [shown for part in section.parts for shown in (_headless(part) if isinstance(part, Section) else [_part(part)])]
+    if section.folded:
+        yield element("details", element("summary", *heading, " ", section.folded), *parts)
+        return
+    yield from (element("p", each) for each in heading)
+    yield from parts
 
 
 def _head(title: str) -> Html:
