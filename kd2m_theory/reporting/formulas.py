@@ -4,7 +4,7 @@ The LaTeX of a formula is the package's own (`Row.latex`), never text from outsi
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -35,8 +35,8 @@ class Symbol:
 SYMBOLS = (
     Symbol(
         "R_S",
-        "mean loss (risk) of the student: cross-entropy in nats, clipped in rows about the population; the squared loss in T6, F4.brier "
-        "and F5.brier",
+        "mean loss (risk) of the student: cross-entropy in nats, clipped in rows about the population; the squared loss in T6, "
+        "F4.brier and F5.brier",
     ),
     Symbol("R_T", "the same of the teacher"),
     Symbol(r"\hat R_T", "mean clipped loss of the teacher on these samples"),
@@ -112,31 +112,35 @@ SYMBOLS = (
         r"\\varphi'*",
     ),
     Symbol("s", "rise of the slope along the segment", "s(?![a-z])", ("T5",)),
-    Symbol("M", "largest curvature possible: a quarter of the squared range of Δ", "M", ("T5",)),
-    Symbol(r"\mathrm{range}", "largest less least entry of Δ", r"\\mathrm\{range\}"),
-    Symbol("r", "largest less least entry of Δ", r"r(?![a-z_])", ("T5",)),
+    Symbol("M", "largest curvature possible", "M", ("T5",)),
+    Symbol(r"\mathrm{range}", "largest less least entry of the change of the logits", r"\\mathrm\{range\}"),
+    Symbol("r", "largest less least entry of the change of the logits", r"r(?![a-z_])", ("T5",)),
     Symbol("g(r)", "weight of the curvature in the upper bound, defined in the formula", r"g(?=\(-?r\))", ("T5",)),
     Symbol("h(r)", "weight of the curvature in the lower bound, defined in the formula", r"h(?=\(r\))", ("T5",)),
     Symbol("X", "largest area under the slope that its values and curvatures at both ends allow", r"X(?=[(=])", ("T5",)),
     Symbol(
         "P_0",
-        "mean of Δ less its least entry, under the teacher's predictions (0) or the student's (1)",
+        "mean of the change of the logits less its least entry, under the teacher's predictions (0) or the student's (1)",
         "P(?:_[01])?(?![_(A-Z])",
         ("T5",),
     ),
     Symbol(
         "Q_0",
-        "largest entry of Δ less its mean, under the teacher's predictions (0) or the student's (1)",
+        "largest entry of the change of the logits less its mean, under the teacher's predictions (0) or the student's (1)",
         "Q(?:_[01])?",
         ("T5",),
     ),
     Symbol(
         r"\kappa",
-        "variance of Δ under the predictions on the segment; at its teacher's end (0) or its student's (1)",
+        "variance of the change of the logits under the predictions on the segment; at the teacher's end (0) or the "
+        "student's (1)",
         r"\\kappa(?:_[01])?",
     ),
     Symbol(
-        r"\mu", "mean of Δ under the predictions on the segment; at its beginning with the index 0", r"\\mu(?:_0)?", ("T5",)
+        r"\mu",
+        "mean of the change of the logits under the predictions on the segment; at the teacher's end (0)",
+        r"\\mu(?:_0)?",
+        ("T5",),
     ),
     Symbol("t", "place on the segment, from 0 to 1", r"t(?![a-z])", ("T5",)),
     Symbol("d", "differential", r"d(?=t|\\kappa|\\mu)", ("T5",)),
@@ -248,11 +252,22 @@ def mathml(latex: str, *, block: bool = False) -> Html:
 
 def formula(latex: str, row: str) -> Html:
     """The formula of a row, and folded below it what its symbols mean."""
-    explained = (
-        part for symbol in symbols_of(latex, row) for part in (element("dt", mathml(symbol.latex)), element("dd", symbol.words))
-    )
     shown = element(
         "div", mathml(latex, block=True), class_="formula", tabindex="0", role="group", aria_label=f"Formula of {row}"
     )
-    symbols = element("details", element("summary", f"Symbols of {row}"), element("dl", *explained), class_="symbols")
+    symbols = element("details", element("summary", f"Symbols of {row}"), _list(symbols_of(latex, row)), class_="symbols")
     return join((shown, symbols))
+
+
+def glossary(formulas: Mapping[str, str]) -> Html:
+    """Every symbol of some formulas, by the names of their rows."""
+    used = {symbol for row, latex in formulas.items() for symbol in symbols_of(latex, row)}
+    return element("div", _list([symbol for symbol in SYMBOLS if symbol in used]), class_="glossary")
+
+
+def _list(symbols: Sequence[Symbol]) -> Html:
+    explained = []
+    for symbol in symbols:
+        where = f" (in {', '.join(symbol.rows)})" if symbol.rows else ""
+        explained += [element("dt", mathml(symbol.latex)), element("dd", symbol.words + where)]
+    return element("dl", *explained)

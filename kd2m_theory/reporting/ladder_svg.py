@@ -129,7 +129,7 @@ class _Panel:
             width="100%",
             height=f"{top + _AXIS:.2f}em",
             role="img",
-            aria_label=f"{self._caption()} {len(rows)} row{'' if len(rows) == 1 else 's'}; the tables below have the same numbers.",
+            aria_label=f"{self._caption()} Rows: {len(rows)}; the tables below have the same numbers.",
         )
         return element("figure", svg, element("figcaption", self._caption()))
 

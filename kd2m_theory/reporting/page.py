@@ -1,23 +1,26 @@
 """An audit as one HTML page that loads nothing: the answer first, then its reasons, and folded below what else there is."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.bounds.known import QUANTITIES
 from kd2m_theory.reporting import html_view
 from kd2m_theory.reporting.citation import PAPER, software
+from kd2m_theory.reporting.formulas import glossary
 from kd2m_theory.reporting.ladder_scale import interval, look
 from kd2m_theory.reporting.ladder_svg import ladder_drawing
 from kd2m_theory.reporting.page_card import card, title
 from kd2m_theory.reporting.page_tables import (
     assumptions_table,
+    latex_of,
     measured_table,
     pairs_table,
     relied_on_table,
     row_sections,
     yardsticks_table,
 )
-from kd2m_theory.reporting.sections import Code, Link, Part, Section, Strong, paragraph
+from kd2m_theory.reporting.sections import Code, Drawing, Link, Part, Section, Strong, paragraph
 from kd2m_theory.words import percent
 
 Report = Mapping[str, Any]
@@ -33,7 +36,7 @@ def html_page(report: Report, command: str | None = None) -> str:
     heading = title(report)
     labelled = "labelled" if "risk_teacher" in report["measured"] or "gap" in report["measured"] else "unlabelled"
     subject = (
-        f"{report['n']:,} {labelled} samples, {report['classes']} classes; all intervals hold together at "
+        f"{report['n']:,} {labelled} samples, {report['classes']} classes; guaranteed intervals hold together at "
         f"{percent(1 - report['delta'])}; kd2m-theory {report['environment']['kd2m-theory']}"
     )
     window = f"Violated: {heading[0].lower()}{heading[1:]}" if report["violations"] else heading
@@ -52,7 +55,13 @@ def page_sections(report: Report, command: str | None = None) -> list[Section]:
         Section(title="Measured", parts=_measured(report), key="measured-values"),
         Section(title="The ladder of bounds", parts=tuple(_ladder(report)), key="ladder"),
         Section(title="What it relies on", parts=tuple(_relied_on(report)), key="assumptions"),
-        Section(title="Every row", parts=_rows(report), key="rows"),
+        Section(
+            title="Every row",
+            parts=_rows(report),
+            key="rows",
+            folded=f"all {len(report['rows'])}, by what they bound, with formulas, symbols and assumptions",
+        ),
+        Section(title="Symbols", parts=_symbols(report), key="symbols", folded="what every letter of a formula stands for"),
         Section(
             title="Yardsticks",
             parts=(yardsticks_table(report),),
@@ -108,7 +117,7 @@ def _ladder(report: Report) -> Iterator[Part]:
         yield Section(
             title=_rows_words(len(absent), "does", "do", "not apply"),
             parts=tuple(_because(absent)),
-            folded="what each would need",
+            folded=_most(absent),
         )
 
 
@@ -130,6 +139,12 @@ def _silent(rows: Sequence[Mapping[str, Any]], drawing: Part | None) -> Iterator
     yield from _because(rows)
     if drawing is not None:
         yield drawing
+
+
+def _most(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The reason of most of the rows."""
+    ((why, count),) = Counter(row["why"] for row in rows).most_common(1)
+    return str(why) if count == len(rows) else f"{count} of them: {why}"
 
 
 def _because(rows: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
@@ -163,6 +178,12 @@ def _rows(report: Report) -> tuple[Part, ...]:
         "measured, or no number."
     )
     return paragraph(words), *tables
+
+
+def _symbols(report: Report) -> tuple[Part, ...]:
+    formulas = {row["name"]: latex for row in report["rows"] if (latex := latex_of(row))}
+    words = "The page has a list of the symbols of every formula."
+    return (Drawing(markup=glossary(formulas), words=words),) if formulas else ()
 
 
 def _origin(report: Report) -> tuple[Part, ...]:

@@ -8,7 +8,6 @@ from kd2m_theory.bounds import ROWS
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.clipped import beside
 from kd2m_theory.reporting.formulas import formula
-from kd2m_theory.reporting.html import Html
 from kd2m_theory.reporting.ladder_scale import by_tightness, interval
 from kd2m_theory.reporting.sections import (
     Cell,
@@ -28,6 +27,7 @@ from kd2m_theory.words import number, percent
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 
+_ORDER = "The tightest row first, rows that do not apply last"
 _OURS = {row.name: row for row in ROWS}
 # A mark and its word stay on one line.
 _HOLDS = {True: "✓\u00a0yes", False: "✗\u00a0NO", None: "–"}
@@ -123,13 +123,13 @@ def row_sections(report: Report) -> list[Section]:
         if rows:
             value = next((row["measured"] for row in rows if row["measured"] is not None), None)
             measured = "not measured" if value is None else f"measured: {number(value)}"
-            caption = f"{len(rows)} row{'' if len(rows) == 1 else 's'}; {measured}"
+            inside = f"{len(rows)} row{'' if len(rows) == 1 else 's'}; {measured}"
             note = beside(report, target)
             applicable = [row for row in rows if row["status"] != "not applicable"]
             ordered = [*by_tightness(applicable), *(row for row in rows if row["status"] == "not applicable")]
-            table = Table(name=subject.words, columns=heads, lines=tuple(map(_line, ordered)), caption=caption, kind="rows")
+            table = Table(name=subject.words, columns=heads, lines=tuple(map(_line, ordered)), caption=_ORDER, kind="rows")
             parts = (*((paragraph(note),) if note else ()), table)
-            result.append(Section(title=subject.words, parts=parts, folded=caption))
+            result.append(Section(title=subject.words, parts=parts, folded=inside))
     return result
 
 
@@ -176,7 +176,7 @@ def _line(row: Record) -> Line:
         tone=tone(row),
         details=(
             paragraph(row["sentence"]),
-            _formula(row),
+            *_formula(row),
             paragraph(row["statement"], tone="muted"),
             paragraph(Strong(row["status"]), f": {row['why']}. Rests on {assumed}.", tone="muted"),
             *(paragraph(words, tone="muted") for words in never_beating([row])),
@@ -186,11 +186,15 @@ def _line(row: Record) -> Line:
     )
 
 
-def _formula(row: Record) -> Drawing:
-    """The row's inequality, unless the row is the user's own, or of a version that stated it in other words."""
+def latex_of(row: Record) -> str:
+    """The row's inequality; empty for a row of the user's own, or of a version that stated it in other words."""
     ours = _OURS.get(row["name"])
-    known = ours is not None and ours.statement == row["statement"]
-    return Drawing(markup=formula(ours.latex, row["name"]) if ours is not None and known else Html(""), words="")
+    return ours.latex if ours is not None and ours.statement == row["statement"] else ""
+
+
+def _formula(row: Record) -> tuple[Drawing, ...]:
+    latex = latex_of(row)
+    return (Drawing(markup=formula(latex, row["name"]), words=""),) if latex else ()
 
 
 def _theorem(row: Record) -> tuple[Paragraph, ...]:
