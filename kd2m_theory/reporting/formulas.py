@@ -200,6 +200,9 @@ _EVERYBODY = re.compile(
 )
 
 
+_LABEL = re.compile(r"_\{?(Y'?)")
+
+
 def symbols_of(latex: str, row: str) -> tuple[Symbol, ...]:
     """Every symbol of a formula, in the order of the table.
 
@@ -230,6 +233,8 @@ def _read(latex: str, family: str) -> Iterator[Symbol]:
             raise ValueError(f"nothing explains {latex[place : place + 12]!r} in the formula {latex!r} of {family}")
         if symbol is not None:
             yield symbol
+            # An index that is a label, as in ν_Y, needs its own explanation.
+            yield from (each for each, pattern in known for index in _LABEL.findall(match[0]) if pattern.fullmatch(index))
         place = match.end()
 
 

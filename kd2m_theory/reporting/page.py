@@ -142,9 +142,12 @@ def _silent(rows: Sequence[Mapping[str, Any]], drawing: Part | None) -> Iterator
 
 
 def _most(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The reason of most of the rows."""
-    ((why, count),) = Counter(row["why"] for row in rows).most_common(1)
-    return str(why) if count == len(rows) else f"{count} of them: {why}"
+    """The reason of most of the rows, or how many there are if no two rows share one."""
+    found = Counter(row["why"] for row in rows)
+    ((why, count),) = found.most_common(1)
+    if count == len(rows):
+        return str(why)
+    return f"for {len(found)} reasons" if count == 1 else f"{count} of them: {why}"
 
 
 def _because(rows: Sequence[Mapping[str, Any]]) -> Iterator[Part]:

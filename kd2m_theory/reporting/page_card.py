@@ -14,7 +14,7 @@ Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 
 # A colour is never alone: each light has a mark and a word.
-_LIGHTS: Mapping[Status, tuple[str, str]] = {
+LIGHTS: Mapping[Status, tuple[str, str]] = {
     "worse": ("✗", "worse than its teacher"),
     "better": ("✓", "better than its teacher"),
     "undecided": ("?", "undecided"),
@@ -75,7 +75,7 @@ def _lights(report: Report) -> Iterator[Html]:
 
 
 def _light(title: str, found: Record, scale: float, unit: str, name: str, seen: str) -> Html:
-    mark, word = _LIGHTS[found["status"]]
+    mark, word = LIGHTS[found["status"]]
     lower, upper = found["lower"], found["upper"]
     if not found["guaranteed"]:
         return _box(found["status"], title, mark, word, [element("p", "No guaranteed interval."), *_muted(seen)])
