@@ -33,7 +33,7 @@ def page(heading: str, subject: str, sections: Sequence[Section], *, title: str 
         sections: each with a title, and with a key of its own.
         title: for the browser's window; the heading if empty.
     """
-    links = [element("li", element("a", section.title, href=f"#{key(section)}")) for section in sections]
+    links = [element("li", element("a", section.title, href=f"#{_target(section)}")) for section in sections]
     contents = element("nav", element("ul", *links), aria_label="Sections")
     shown = [element("section", *html(section), aria_labelledby=key(section)) for section in sections]
     body = element(
@@ -55,7 +55,9 @@ def html(section: Section, level: int = 2) -> Iterator[Html]:
         shown for part in section.parts for shown in (html(part, level + 1) if isinstance(part, Section) else [_part(part)])
     ]
     if section.folded:
-        yield element("details", element("summary", *heading, " ", element("span", section.folded)), *parts)
+        inside = {"id": _target(section)} if level == 2 else {}
+        summary = element("summary", *heading, " ", element("span", section.folded))
+        yield element("details", summary, element("div", *parts, **inside))
         return
     yield from (*heading, *parts)
 
@@ -68,6 +70,11 @@ def fragment(sections: Iterable[Section]) -> str:
 def key(section: Section) -> str:
     """The name that links on a page have for a section."""
     return section.key or re.sub(r"\W+", "-", section.title.lower()).strip("-")
+
+
+def _target(section: Section) -> str:
+    """What a link to a section leads to: its heading, or the inside of a fold, which browsers then open."""
+    return f"{key(section)}-inside" if section.folded else key(section)
 
 
 def _headless(section: Section) -> Iterator[Html]:
