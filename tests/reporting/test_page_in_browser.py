@@ -21,6 +21,13 @@ PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 
 
 OPEN = "document.querySelectorAll('details').forEach(fold => { fold.open = true; })"
+# One table of rows and one list of symbols among them: axe takes minutes for thousands of letters that differ in nothing.
+OPEN_EACH_KIND = """() => {
+    document.querySelectorAll('details:not(.symbols)').forEach(fold => { fold.open = true; });
+    const tables = [...document.querySelectorAll('[aria-labelledby=rows] details details:not(.symbols)')];
+    tables.slice(1).forEach(fold => { fold.open = false; });
+    document.querySelectorAll('.symbols').forEach((fold, k) => { fold.open = k === 0; });
+}"""
 
 
 @cache
@@ -67,8 +74,8 @@ def opened(browser, tmp_path):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())
-        if folds == "open":
-            page.evaluate(OPEN)
+        if folds != "closed":
+            page.evaluate(OPEN if folds == "open" else OPEN_EACH_KIND)
         return page
 
     yield open_page
@@ -83,7 +90,7 @@ def opened(browser, tmp_path):
 def test_axe_finds_nothing_on_desk_and_phone(opened, case, theme):
     from axe_playwright_python.sync_playwright import Axe
 
-    for viewport, folds in ((DESK, "closed"), (DESK, "open"), (PHONE, "open")):
+    for viewport, folds in ((DESK, "each kind"), (PHONE, "closed")):
         found = Axe().run(opened(case, viewport, theme, folds))
         assert found.violations_count == 0, found.generate_report()
         assert len(found.response["passes"]) > 15
