@@ -117,7 +117,7 @@ ROWS = (
         words="The student's error on the population: the teacher's on the sample, plus the disagreement, plus what chance may "
         "add.",
         statement="err_S ≤ êrr_T + disagreement + r(δ)",
-        latex=r"err_S \le \widehat{err}_T+\hat P(\hat y_S\ne\hat y_T)+r(\delta)",
+        latex=r"\mathrm{err}_S \le \widehat{\mathrm{err}}_T+\hat P(\hat y_S\ne\hat y_T)+r(\delta)",
     ),
     _row(
         "F2.T8",
@@ -125,6 +125,6 @@ ROWS = (
         _margin,
         words="The student's error on the population: T8.directed on the sample, plus what chance may add.",
         statement="err_S ≤ D̂ + r(δ), D̂ of T8.directed",
-        latex=r"err_S \le \hat D+r(\delta)",
+        latex=r"\mathrm{err}_S \le \hat D+r(\delta)",
     ),
 )

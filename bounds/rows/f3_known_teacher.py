@@ -129,7 +129,8 @@ ROWS = (
         sentence="If the teacher's error rate in the population is at most what was stated, or what its evaluation shows: how "
         "much more or less often the student errs, from unlabelled samples.",
         statement="max(−d, d − 2e) ≤ err_S − err_T ≤ min(d, 1 − e) with limits of d = P(ŷ_S ≠ ŷ_T) and e = err_T; no labels",
-        latex=r"\max(-d,d-2e) \le err_S-err_T \le d-(d+e-1)_+,\quad d=P(\hat y_S\ne\hat y_T),\ e=err_T",
+        latex=r"\max(-d,d-2e) \le \mathrm{err}_S-\mathrm{err}_T \le d-(d+e-1)_+,\quad "
+        r"d=P(\hat y_S\ne\hat y_T),\ e=\mathrm{err}_T",
         source="F3, T0 with what is known of the teacher",
         target="population_error_gap",
         space="logits",

@@ -98,7 +98,7 @@ ROWS = (
         sentence="The error rates on the population differ by at most the upper limit of the disagreement: from unlabelled "
         "samples alone.",
         statement="|err_S − err_T| ≤ P(ŷ_S ≠ ŷ_T), Clopper–Pearson; no labels",
-        latex=r"|err_S-err_T| \le P(\hat y_S\ne\hat y_T)",
+        latex=r"|\mathrm{err}_S-\mathrm{err}_T| \le P(\hat y_S\ne\hat y_T)",
         source="F3, T0 of the population",
         target="population_error_gap",
         space="logits",
@@ -113,7 +113,7 @@ ROWS = (
         name="F3.T8",
         sentence="The student's error on the population: how often the teacher's margin is smaller than what a logit gains.",
         statement="err_S ≤ P(m_T ≤ max_c(Δ_c − Δ_Y)), Clopper–Pearson",
-        latex=r"err_S \le P(m_T\le\max_{c\ne Y}(\Delta_c-\Delta_Y))",
+        latex=r"\mathrm{err}_S \le P(m_T\le\max_{c\ne Y}(\Delta_c-\Delta_Y))",
         source="F3, T8 of the population",
         target="population_error",
         space="logits",

@@ -85,7 +85,8 @@ ROWS = (
         sentence="If the teacher errs on these inputs as often as was stated: the most and the least that the student can err "
         "more than it, given on how many inputs their predictions differ.",
         statement="max(−d, d − 2e) ≤ err_S − err_T ≤ d − (d + e − 1)₊ (twice the last term for two classes), e = err_T",
-        latex=r"\max(-d,d-2e) \le err_S-err_T \le d-(d+e-1)_+,\quad d=P(\hat y_S\ne\hat y_T),\ e=err_T",
+        latex=r"\max(-d,d-2e) \le \mathrm{err}_S-\mathrm{err}_T \le d-(d+e-1)_+,\quad "
+        r"d=P(\hat y_S\ne\hat y_T),\ e=\mathrm{err}_T",
         source="T0 with what is known of the teacher",
         target="error_gap",
         space="logits",

@@ -169,7 +169,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
         statement="as T5.envelope, with the curvatures at both ends and κ/P − P ≤ dκ/dμ ≤ Q − κ/Q",
         latex=r"\max_\gamma E[\varphi'(1)-X(Q_1,P_0,\kappa_1,\kappa_0,s)] \le R_S-R_T \le "
         r"\min_\gamma E[\varphi'(0)+X(P_0,Q_1,\kappa_0,\kappa_1,s)],\quad "
-        r"X=\sup\Big\{\int_0^1(\mu-\mu_0)\,dt : \tfrac{\kappa}{P}-P\le\tfrac{d\kappa}{d\mu}\le Q-\tfrac{\kappa}{Q}\Big\}",
+        r"X=\sup\left\{\int_0^1(\mu-\mu_0)\,dt : \tfrac{\kappa}{P}-P\le\tfrac{d\kappa}{d\mu}\le Q-\tfrac{\kappa}{Q}\right\}",
         source="T5 from two ends, slopes and curvatures",
         target=shared.target,
         space=space,

@@ -94,7 +94,7 @@ ROWS = (
         name="T7.prediction",
         sentence="The two error rates differ by at most as much as the two confusion matrices, class by class.",
         statement="|err_S − err_T| ≤ Σ_y π_y TV(prediction of S given y, prediction of T given y)",
-        latex=r"|err_S-err_T| \le \sum_y\pi_y\mathrm{TV}(\hat y_S|y,\ \hat y_T|y)",
+        latex=r"|\mathrm{err}_S-\mathrm{err}_T| \le \sum_y\pi_y\mathrm{TV}(\hat y_S|y,\ \hat y_T|y)",
         source="T7, total variation",
         target="error_gap",
         space="logits",
@@ -108,7 +108,8 @@ ROWS = (
         sentence="If the logits of each class are Gaussian: how far the error rates on the population could differ, from the "
         "divergence (KL) of the two Gaussians and how common a class may be.",
         statement="|err_S − err_T| ≤ max_π Σ_y π_y min(√(KL/2), √(1 − e^−KL)), Gaussian classes, π within Clopper–Pearson",
-        latex=r"|err_S-err_T| \le \max_{\pi\in I_\delta}\sum_y\pi_y\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-e^{-\mathrm{KL}_y}})",
+        latex=r"|\mathrm{err}_S-\mathrm{err}_T| \le \max_{\pi\in I_\delta}\sum_y\pi_y"
+        r"\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-e^{-\mathrm{KL}_y}})",
         source="T7, Pinsker and Bretagnolle–Huber",
         target="population_error_gap",  # no finite sample is Gaussian
         space="logits",

@@ -105,7 +105,7 @@ ROWS = (
         sentence="The student errs at most where some logit gains more than the teacher's margin, and at least where every one "
         "does, with the best matching of points of a class.",
         statement="max_γ P(m_T < min_c(Δ_c − Δ_y)) ≤ err_S ≤ min_γ P(m_T ≤ max_c(Δ_c − Δ_y))",
-        latex=r"\max_\gamma P(m_T<\min_{c\ne y}(\Delta_c-\Delta_y)) \le err_S \le "
+        latex=r"\max_\gamma P(m_T<\min_{c\ne y}(\Delta_c-\Delta_y)) \le \mathrm{err}_S \le "
         r"\min_\gamma P(m_T\le\max_{c\ne y}(\Delta_c-\Delta_y))",
         source="T8, accuracy from features",
         target="error_student",
@@ -120,7 +120,7 @@ ROWS = (
         sentence="The student's error is at most the teacher's share of small margins, plus a transport cost that counts "
         "moves in units of the margin.",
         statement="err_S ≤ E r_ρ(m_T) + Σ_y π_y W_min(1, ν_y/ρ), best ρ of four",
-        latex=r"err_S \le E\,r_\rho(m_T)+\sum_y\pi_y W_{\min(1,\nu_y/\rho)}(P_S^y,P_T^y)",
+        latex=r"\mathrm{err}_S \le E\,r_\rho(m_T)+\sum_y\pi_y W_{\min(1,\nu_y/\rho)}(P_S^y,P_T^y)",
         source="T8, accuracy from features",
         target="error_student",
         space="logits",

@@ -26,7 +26,9 @@ def breakdown_section(report: Report) -> Section:
     parts: list[Part] = [paragraph(sentence) for sentence in breakdown_sentences(report)]
     drawing = _drawing(report)
     parts += [] if drawing is None else [drawing]
-    parts += [table for table in tables if table.lines]
+    numbers = tuple(table for table in tables if table.lines)
+    if numbers:
+        parts.append(Section(title="In numbers", parts=numbers, folded="classes, confusions and samples"))
     return Section(title=title, parts=tuple(parts), key="breakdown")
 
 

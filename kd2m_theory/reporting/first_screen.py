@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kd2m_theory.reporting.breakdown_view import name_of, share_of
 from kd2m_theory.reporting.clipped import clipped_at, value_of
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Part, Section, Table, Tone, paragraph
 from kd2m_theory.reporting.tolerance import Tolerance
@@ -80,9 +81,9 @@ def _verdict(report: Report, within: Sequence[Tolerance]) -> Iterator[Part]:
         name="student against teacher",
         columns=(
             Column("", width=13),
-            Column("teacher → student"),
-            Column("difference"),
-            Column("population"),
+            Column("teacher → student", numeric=True),
+            Column("difference", numeric=True),
+            Column("population", numeric=True),
             Column("so it is", folds=True),
         ),
         lines=tuple(_lines(report)),
@@ -147,20 +148,16 @@ def _notes(report: Report) -> Iterator[Paragraph]:
 
 def _classes(report: Report) -> list[str]:
     """The classes that most of the gap comes from."""
-    gap, classes = value_of(report, "gap"), (report["breakdown"] or {}).get("classes") or ()
-    if not gap or any(each["gap"] is None for each in classes):
+    found = report["breakdown"]
+    if found is None or found["by"] != "label":
         return []
-    shares = [(each, each["gap"] / gap) for each in classes]
+    shares = [(each["label"], share) for each in found["classes"] if (share := share_of(report, each["gap"])) is not None]
     worth = sorted((pair for pair in shares if pair[1] >= _WORTH), key=lambda pair: -pair[1])[:_CLASSES]
     # Where classes cancel one another, no share of their sum says anything.
-    if not worth or len(classes) < 2 or worth[0][1] > 1 + _WORTH:
+    if not worth or len(shares) < 2 or worth[0][1] > 1 + _WORTH:
         return []
-    named = [f"{_name(each)} ({100 * share:.0f} %)" for each, share in worth]
-    return [f"most of the gap: {'class' if len(named) == 1 else 'classes'} {', '.join(named)}"]
-
-
-def _name(each: Record) -> str:
-    return str(each["label"]) if each["name"] is None else str(each["name"])
+    named = [f"{name_of(found, label)} ({100 * share:.0f} %)" for label, share in worth]
+    return [f"most of the gap: {', '.join(named)}"]
 
 
 def _theory(report: Report) -> Iterator[Part]:
@@ -177,7 +174,7 @@ def _theory(report: Report) -> Iterator[Part]:
     if lines:
         yield Table(
             name="what theory says",
-            columns=(Column("", width=29), Column("student less teacher"), Column("bound", folds=True)),
+            columns=(Column("", width=29), Column("student less teacher", numeric=True), Column("bound", folds=True)),
             lines=lines,
         )
     yield from (paragraph(words, tone="muted") for words in _left_out(report))

@@ -33,7 +33,7 @@ def page(heading: str, subject: str, sections: Sequence[Section], *, title: str 
         sections: each with a title, and with a key of its own.
         title: for the browser's window; the heading if empty.
     """
-    links = [element("li", element("a", section.title, href=f"#{key(section)}")) for section in sections]
+    links = [element("li", element("a", section.title, href=f"#{_target(section)}")) for section in sections]
     contents = element("nav", element("ul", *links), aria_label="Sections")
     shown = [element("section", *html(section), aria_labelledby=key(section)) for section in sections]
     body = element(
@@ -46,12 +46,20 @@ def page(heading: str, subject: str, sections: Sequence[Section], *, title: str 
 
 
 def html(section: Section, level: int = 2) -> Iterator[Html]:
-    """A section: its heading, of that level, and its parts."""
+    """A section: its heading, of that level, and its parts; the heading of a folded one is what opens it."""
+    heading: list[Html] = []
     if section.title:
         names = {"id": key(section)} if level == 2 else {}  # what links lead to
-        yield element(f"h{level}", section.title, **names)
-    for part in section.parts:
-        yield from html(part, level + 1) if isinstance(part, Section) else [_part(part)]
+        heading = [element(f"h{level}", section.title, **names)]
+    parts = [
+        shown for part in section.parts for shown in (html(part, level + 1) if isinstance(part, Section) else [_part(part)])
+    ]
+    if section.folded:
+        inside = {"id": _target(section)} if level == 2 else {}
+        summary = element("summary", *heading, " ", element("span", section.folded))
+        yield element("details", summary, element("div", *parts, **inside))
+        return
+    yield from (*heading, *parts)
 
 
 def fragment(sections: Iterable[Section]) -> str:
@@ -64,11 +72,19 @@ def key(section: Section) -> str:
     return section.key or re.sub(r"\W+", "-", section.title.lower()).strip("-")
 
 
+def _target(section: Section) -> str:
+    """What a link to a section leads to: its heading, or the inside of a fold, which browsers then open."""
+    return f"{key(section)}-inside" if section.folded else key(section)
+
+
 def _headless(section: Section) -> Iterator[Html]:
-    if section.title:
-        yield element("p", element("strong", section.title))
-    for part in section.parts:
-        yield from _headless(part) if isinstance(part, Section) else [_part(part)]
+    heading = [element("strong", section.title)] if section.title else []
+    parts = [shown for part in section.parts for shown in (_headless(part) if isinstance(part, Section) else [_part(part)])]
+    if section.folded:
+        yield element("details", element("summary", *heading, " ", section.folded), *parts)
+        return
+    yield from (element("p", each) for each in heading)
+    yield from parts
 
 
 def _head(title: str) -> Html:

@@ -44,6 +44,16 @@ def groups_of(report: Report, targets: Sequence[str]) -> list[tuple[str, list[Re
     return [(target, rows) for target, rows in groups if rows]
 
 
+def by_tightness(rows: Sequence[Record]) -> list[Record]:
+    """The rows, the narrowest interval first; those with one side after those with two, in the order of their finite ends."""
+
+    def width(row: Record) -> tuple[float, float]:
+        lower, upper = ends(row, 1.0)
+        return upper - lower, min(upper, -lower)
+
+    return sorted(rows, key=width)
+
+
 def sign_of(measured: Record | None) -> float:
     """−1 turns the axis round: a student better than its teacher has a negative gap."""
     return -1.0 if measured is not None and measured["value"] < 0 else 1.0

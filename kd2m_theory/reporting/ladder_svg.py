@@ -5,10 +5,22 @@ the page's: every part has a class.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from kd2m_theory.reporting.html import Html, element, join
-from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, interval, limits, look, short, sign_of
+from kd2m_theory.reporting.ladder_scale import (
+    UNITS,
+    Record,
+    Report,
+    by_tightness,
+    ends,
+    groups_of,
+    interval,
+    limits,
+    look,
+    short,
+    sign_of,
+)
 from kd2m_theory.reporting.sections import Drawing
 
 _TITLES = {
@@ -23,32 +35,35 @@ _BARRED, _BARE, _AXIS = 2.9, 1.7, 2.0
 _WORDS = {"broken": ", does not hold", "unmet": ", unmet"}
 
 
-def ladder_drawing(report: Report) -> Drawing | None:
-    """The panels of a report below their legend; None if no row has a number."""
-    panels = ladder_panels(report)
+def ladder_drawing(report: Report, rows: Sequence[Record], heading: int = 3) -> Drawing | None:
+    """The panels of some applicable rows of a report below their legend; None if there are no rows to draw.
+
+    Args:
+        report: the report.
+        rows: those of its rows to draw.
+        heading: level of the headings of the panels.
+    """
+    panels = ladder_panels(report, rows)
     if not panels:
         return None
-    legend = element("ul", *(element("li", mark, " ", words) for mark, words in swatches()), class_="legend")
-    drawn = [element("div", element("h3", title), figure) for title, figure in panels]
+    kinds = {look(row).kind for row in rows if row["target"] in UNITS}
+    legend = element("ul", *(element("li", mark, " ", words) for mark, words in swatches(kinds)), class_="legend")
+    drawn = [element("div", element(f"h{heading}", title), figure) for title, figure in panels]
     markup = join((legend, element("div", *drawn, class_="panels")))
     return Drawing(markup=markup, words="The page of the report has the ladder as a picture; the tables have the same numbers.")
 
 
-def ladder_panels(report: Report) -> list[tuple[str, Html]]:
-    """Title and figure of every target that has rows with numbers; none if no row has."""
-    groups = [
-        (target, rows)
-        for target, rows in groups_of(report, tuple(_TITLES))
-        if any(row["status"] != "not applicable" for row in rows)
-    ]
+def ladder_panels(report: Report, drawn: Sequence[Record]) -> list[tuple[str, Html]]:
+    """Title and figure of every target that some of the drawn rows are about, the tightest row first."""
+    groups = [(target, by_tightness(rows)) for target, rows in groups_of({"rows": drawn}, tuple(_TITLES))]
     ranges = limits(groups, report["measured"], (0.06, 0.04))
     return [
         (_TITLES[target], _Panel(target, report["measured"], ranges[UNITS[target]]).figure(rows)) for target, rows in groups
     ]
 
 
-def swatches() -> list[tuple[Html, str]]:
-    """Marks of the ladder with their words, for a legend."""
+def swatches(kinds: Collection[str]) -> list[tuple[Html, str]]:
+    """Marks of the ladder with their words, for a legend of rows of these kinds."""
 
     def sample(*parts: Html) -> Html:
         return element("svg", *parts, class_="swatch", width="2.4em", height="1em", aria_hidden="true")
@@ -59,14 +74,17 @@ def swatches() -> list[tuple[Html, str]]:
         return sample(line, *more, end)
 
     left_end = element("circle", cx="15%", cy="50%", r="0.32em", class_="end decided")
+    rows = {
+        "decided": (row("decided", left_end), "excludes zero"),
+        "informative": (row("informative"), "informative"),
+        "vacuous": (row("vacuous", hollow=" hollow"), "vacuous: nothing that is not known without it"),
+        "unmet": (row("unmet", dotted=" dotted", hollow=" hollow"), "an assumption is unmet: no guarantee"),
+        "broken": (row("broken"), "does not hold"),
+    }
     return [
         (sample(element("rect", x="0", y="0", width="100%", height="100%", class_="band")), "interval of the measured value"),
         (sample(element("line", x1="50%", x2="50%", y1="0", y2="100%", class_="gap")), "measured value"),
-        (row("decided", left_end), "excludes zero"),
-        (row("informative"), "informative"),
-        (row("vacuous", hollow=" hollow"), "vacuous: nothing that is not known without it"),
-        (row("unmet", dotted=" dotted", hollow=" hollow"), "an assumption is unmet: no guarantee"),
-        (row("broken"), "does not hold"),
+        *(shown for kind, shown in rows.items() if kind in kinds),
         (sample(_arrow("30%", "0.1em", "vacuous")), "reaches zero or below"),
     ]
 
@@ -111,7 +129,7 @@ class _Panel:
             width="100%",
             height=f"{top + _AXIS:.2f}em",
             role="img",
-            aria_label=f"{self._caption()} {len(rows)} rows; the tables below have the same numbers.",
+            aria_label=f"{self._caption()} Rows: {len(rows)}; the tables below have the same numbers.",
         )
         return element("figure", svg, element("figcaption", self._caption()))
 
@@ -142,8 +160,6 @@ class _Panel:
 
     def _row(self, row: Record, top: float) -> tuple[Html, float]:
         name = element("text", row["name"], x="0", y=f"{top + 1.2:.2f}em", class_="name")
-        if row["status"] == "not applicable":
-            return join((name, self._words("not applicable", top))), _BARE
         lower, upper = ends(row, self.sign)
         seen = look(row)
         words = self._words(self._numbers(lower, upper) + _WORDS.get(seen.kind, ""), top)
@@ -183,9 +199,11 @@ class _Panel:
 
 
 def _ticks(left: float, right: float) -> list[float]:
-    """At most seven round values between the ends; at least one."""
+    """At most seven round values between the ends, fewer where their labels are long; at least one."""
     low, high = math.floor(math.log10(left)), math.ceil(math.log10(right))
     steps = (1.0, 2.0, 5.0) if high - low <= 2 else (1.0,)
     values = [step * 10.0**k for k in range(low, high + 1) for step in steps if left <= step * 10.0**k <= right]
-    every = -(-len(values) // 7)
+    # The narrowest panel, on a phone, has room for about 22 letters beside one another.
+    most = min(7, 22 // max(len(short(value)) + 1 for value in values))
+    every = -(-len(values) // most)
     return values[::every]

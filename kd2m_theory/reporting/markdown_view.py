@@ -21,6 +21,8 @@ def markdown(sections: Iterable[Section], title: str = "") -> str:
 def _section(section: Section, level: int) -> Iterator[str]:
     if section.title:
         yield from (f"{'#' * level} {_text(section.title)}", "")
+    if section.folded:
+        yield from (_text(section.folded), "")
     for part in section.parts:
         yield from _section(part, level + 1) if isinstance(part, Section) else _part(part)
 
@@ -32,7 +34,8 @@ def _part(part: Part) -> Iterator[str]:
         case Code():
             yield from (*_fenced(part), "")
         case Drawing():
-            yield from (_text(part.words), "")
+            if part.words:
+                yield from (_text(part.words), "")
         case Table():
             yield from (*_table(part), "")
 

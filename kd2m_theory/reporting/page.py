@@ -1,17 +1,28 @@
-"""An audit as one HTML page that loads nothing: verdict first, then the ladder, every row, and where it all comes from."""
+"""An audit as one HTML page that loads nothing: the answer first, then its reasons, and folded below what else there is."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.bounds.known import QUANTITIES
 from kd2m_theory.reporting import html_view
 from kd2m_theory.reporting.breakdown_view import breakdown_section
 from kd2m_theory.reporting.citation import PAPER, software
-from kd2m_theory.reporting.first_screen import warnings
-from kd2m_theory.reporting.ladder_scale import interval
+from kd2m_theory.reporting.formulas import glossary
+from kd2m_theory.reporting.ladder_scale import interval, look
 from kd2m_theory.reporting.ladder_svg import ladder_drawing
-from kd2m_theory.reporting.page_tables import assumptions_table, measured_table, pairs_table, row_sections, yardsticks_table
-from kd2m_theory.reporting.sections import Code, Link, Part, Section, paragraph
+from kd2m_theory.reporting.page_card import card, title
+from kd2m_theory.reporting.page_tables import (
+    assumptions_table,
+    latex_of,
+    measured_table,
+    pairs_table,
+    relied_on_table,
+    row_sections,
+    yardsticks_table,
+)
+from kd2m_theory.reporting.sections import Code, Drawing, Link, Part, Section, Strong, paragraph
+from kd2m_theory.words import confidence
 
 Report = Mapping[str, Any]
 
@@ -23,10 +34,14 @@ def html_page(report: Report, command: str | None = None) -> str:
         report: the report.
         command: what was typed to make it; the call in Python if None.
     """
-    title = "Audit of a distilled student"
-    subject = f"{report['n']:,} samples, {report['classes']} classes, kd2m-theory {report['environment']['kd2m-theory']}"
-    window = f"Violated: {title[0].lower()}{title[1:]}" if report["violations"] else title
-    return html_view.page(title, subject, page_sections(report, command), title=window)
+    heading = title(report)
+    labelled = "labelled" if "risk_teacher" in report["measured"] or "gap" in report["measured"] else "unlabelled"
+    subject = (
+        f"{report['n']:,} {labelled} samples, {report['classes']} classes; guaranteed intervals hold together at "
+        f"{confidence(1 - report['delta'])}; kd2m-theory {report['environment']['kd2m-theory']}"
+    )
+    window = f"Violated: {heading[0].lower()}{heading[1:]}" if report["violations"] else heading
+    return html_view.page(heading, subject, page_sections(report, command), title=window)
 
 
 def page_sections(report: Report, command: str | None = None) -> list[Section]:
@@ -37,28 +52,36 @@ def page_sections(report: Report, command: str | None = None) -> list[Section]:
         command: what was typed to make it; the call in Python if None.
     """
     sections = [
-        Section(title="Verdict", parts=_verdict(report), key="verdict"),
-        Section(title="Measured", parts=_measured(report), key="measured-values"),
+        Section(title="Verdict", parts=card(report), key="verdict"),
         breakdown_section(report),
-        Section(title="The ladder of bounds", parts=_ladder(report), key="ladder"),
-        Section(title="Every row", parts=_rows(report), key="rows"),
-        Section(title="Assumptions", parts=(assumptions_table(report),) if report["rows"] else (), key="assumptions"),
-        Section(title="Yardsticks", parts=(yardsticks_table(report),), key="yardstick"),
-        Section(title="Where it comes from", parts=_origin(report), key="origin"),
-        Section(title="How to reproduce it", parts=_reproduce(report, command), key="reproduce"),
-        Section(title="How to cite", parts=_cite(report), key="cite"),
+        Section(title="Measured", parts=_measured(report), key="measured-values"),
+        Section(title="The ladder of bounds", parts=tuple(_ladder(report)), key="ladder"),
+        Section(title="What it relies on", parts=tuple(_relied_on(report)), key="assumptions"),
+        Section(
+            title="Every row",
+            parts=_rows(report),
+            key="rows",
+            folded=f"all {len(report['rows'])}, by what they bound, with formulas, symbols and assumptions",
+        ),
+        Section(title="Symbols", parts=_symbols(report), key="symbols", folded="what every letter of a formula stands for"),
+        Section(
+            title="Yardsticks",
+            parts=(yardsticks_table(report),),
+            key="yardstick",
+            folded="what a bound must beat to say anything",
+        ),
+        Section(
+            title="Where it comes from",
+            parts=_origin(report),
+            key="origin",
+            folded="provenance of the pair, versions, time taken",
+        ),
+        Section(
+            title="How to reproduce it", parts=_reproduce(report, command), key="reproduce", folded="the call and its settings"
+        ),
+        Section(title="How to cite", parts=_cite(report), key="cite", folded="the software and the paper, as BibTeX"),
     ]
     return [section for section in sections if section.parts]
-
-
-def _verdict(report: Report) -> tuple[Part, ...]:
-    found = report["verdict"]
-    headline = paragraph(found["headline"], tone="strong")
-    if found["violated"]:
-        headline = paragraph(f"✗ {found['headline']}", tone="alarm")
-    compared = (paragraph(found[measure]["sentence"]) for measure in ("errors", "cross_entropy"))
-    caveats = Section(title="What is not guaranteed", parts=(paragraph(" ".join(found["caveats"])),))
-    return headline, *compared, *warnings(report), paragraph(" ".join(found["findings"])), caveats
 
 
 def _measured(report: Report) -> tuple[Part, ...]:
@@ -73,9 +96,81 @@ def _measured(report: Report) -> tuple[Part, ...]:
     return paragraph(words), measured_table(report)
 
 
-def _ladder(report: Report) -> tuple[Part, ...]:
-    drawing = ladder_drawing(report)
-    return () if drawing is None else (drawing,)
+def _ladder(report: Report) -> Iterator[Part]:
+    """The rows that say something as a picture; the others folded, with their reasons."""
+    rows = report["rows"]
+    applicable = [row for row in rows if row["status"] != "not applicable"]
+    shown = [row for row in applicable if look(row).kind in _SAYING]
+    others = [row for row in applicable if look(row).kind not in _SAYING]
+    drawing = ladder_drawing(report, shown)
+    if drawing is not None:
+        yield drawing
+    elif rows:
+        yield paragraph("No row about a difference of the two networks says more than is known without it.")
+    rest = ladder_drawing(report, others, heading=4)
+    if others:
+        yield Section(
+            title=_rows_words(len(others), "says", "say", "nothing new"),
+            parts=tuple(_silent(others, rest)),
+            folded=_reasons(others),
+        )
+    absent = [row for row in rows if row["status"] == "not applicable"]
+    if absent:
+        yield Section(
+            title=_rows_words(len(absent), "does", "do", "not apply"),
+            parts=tuple(_because(absent)),
+            folded=_most(absent),
+        )
+
+
+_SAYING = ("decided", "informative", "broken")
+
+
+def _rows_words(count: int, one: str, many: str, what: str) -> str:
+    return f"{count} row{'' if count == 1 else 's'} {one if count == 1 else many} {what}"
+
+
+def _reasons(rows: Sequence[Mapping[str, Any]]) -> str:
+    vacuous = sum(row["guaranteed"] for row in rows)
+    loose = len(rows) - vacuous
+    parts = [f"{vacuous} vacuous" if vacuous else "", f"{loose} without a guarantee" if loose else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def _silent(rows: Sequence[Mapping[str, Any]], drawing: Part | None) -> Iterator[Part]:
+    yield from _because(rows)
+    if drawing is not None:
+        yield drawing
+
+
+def _most(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The reason of most of the rows, or how many there are if no two rows share one."""
+    found = Counter(row["why"] for row in rows)
+    ((why, count),) = found.most_common(1)
+    if count == len(rows):
+        return str(why)
+    return f"for {len(found)} reasons" if count == 1 else f"{count} of them: {why}"
+
+
+def _because(rows: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
+    """One line for each reason, that of most rows first."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["why"], []).append(row["name"])
+    for why, names in sorted(found.items(), key=lambda item: -len(item[1])):
+        count = f"{len(names)} row{'' if len(names) == 1 else 's'}: "
+        yield paragraph(Strong(count), f"{why}. ({', '.join(names)})")
+
+
+def _relied_on(report: Report) -> Iterator[Part]:
+    """What the data cannot check or contradicts; folded below it every assumption of every row."""
+    if not report["rows"]:
+        return
+    table = relied_on_table(report)
+    if table.lines:
+        yield table
+    everything = assumptions_table(report)
+    yield Section(title="Every assumption", parts=(everything,), folded=f"{len(everything.lines)}, with evidence and rows")
 
 
 def _rows(report: Report) -> tuple[Part, ...]:
@@ -88,6 +183,12 @@ def _rows(report: Report) -> tuple[Part, ...]:
         "measured, or no number."
     )
     return paragraph(words), *tables
+
+
+def _symbols(report: Report) -> tuple[Part, ...]:
+    formulas = {row["name"]: latex for row in report["rows"] if (latex := latex_of(row))}
+    words = "The page has a list of the symbols of every formula."
+    return (Drawing(markup=glossary(formulas), words=words),) if formulas else ()
 
 
 def _origin(report: Report) -> tuple[Part, ...]:

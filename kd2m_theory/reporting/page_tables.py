@@ -4,15 +4,31 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kd2m_theory.bounds import ROWS
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.clipped import beside
-from kd2m_theory.reporting.ladder_scale import interval
-from kd2m_theory.reporting.sections import Cell, Column, Line, Section, Strong, Table, Tone, columns, paragraph
+from kd2m_theory.reporting.formulas import formula
+from kd2m_theory.reporting.ladder_scale import by_tightness, interval
+from kd2m_theory.reporting.sections import (
+    Cell,
+    Column,
+    Drawing,
+    Line,
+    Paragraph,
+    Section,
+    Strong,
+    Table,
+    Tone,
+    columns,
+    paragraph,
+)
 from kd2m_theory.words import confidence, number
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 
+_ORDER = "The tightest row first, rows that do not apply last"
+_OURS = {row.name: row for row in ROWS}
 # A mark and its word stay on one line.
 _HOLDS = {True: "✓\u00a0yes", False: "✗\u00a0NO", None: "–"}
 _STATES = {"met": "✓\u00a0met", "vouched": "vouched\u00a0for", "unmet": "✗\u00a0unmet"}
@@ -99,18 +115,21 @@ def yardsticks_table(report: Report) -> Table:
 
 
 def row_sections(report: Report) -> list[Section]:
-    """Heading and table of every target, in ladder order."""
+    """A folded table for every target, in ladder order; the tightest row first, those that do not apply last."""
     heads = (*columns("Row", "Lower", "Upper", "Bound / value", numeric=3), Column("Holds"))
     result = []
     for target, subject in SUBJECTS.items():
         rows = [row for row in report["rows"] if row["target"] == target]
         if rows:
             value = next((row["measured"] for row in rows if row["measured"] is not None), None)
-            measured = "Not measured" if value is None else f"Measured: {number(value)}"
-            caption = f"{measured}; {len(rows)} row{'' if len(rows) == 1 else 's'}"
+            measured = "not measured" if value is None else f"measured: {number(value)}"
+            inside = f"{len(rows)} row{'' if len(rows) == 1 else 's'}; {measured}"
             note = beside(report, target)
-            table = Table(name=subject.words, columns=heads, lines=tuple(map(_line, rows)), caption=caption, kind="rows")
-            result.append(Section(title=subject.words, parts=(*((paragraph(note),) if note else ()), table)))
+            applicable = [row for row in rows if row["status"] != "not applicable"]
+            ordered = [*by_tightness(applicable), *(row for row in rows if row["status"] == "not applicable")]
+            table = Table(name=subject.words, columns=heads, lines=tuple(map(_line, ordered)), caption=_ORDER, kind="rows")
+            parts = (*((paragraph(note),) if note else ()), table)
+            result.append(Section(title=subject.words, parts=parts, folded=inside))
     return result
 
 
@@ -157,21 +176,60 @@ def _line(row: Record) -> Line:
         tone=tone(row),
         details=(
             paragraph(row["sentence"]),
+            *_formula(row),
             paragraph(row["statement"], tone="muted"),
             paragraph(Strong(row["status"]), f": {row['why']}. Rests on {assumed}.", tone="muted"),
             *(paragraph(words, tone="muted") for words in never_beating([row])),
+            *_theorem(row),
         ),
         key=row["name"],
     )
 
 
-def assumptions_table(report: Report) -> Table:
-    """Every assumption with its state and evidence, and the rows that make it."""
+def latex_of(row: Record) -> str:
+    """The row's inequality; empty for a row of the user's own, or of a version that stated it in other words."""
+    ours = _OURS.get(row["name"])
+    return ours.latex if ours is not None and ours.statement == row["statement"] else ""
+
+
+def _formula(row: Record) -> tuple[Drawing, ...]:
+    latex = latex_of(row)
+    return (Drawing(markup=formula(latex, row["name"]), words=""),) if latex else ()
+
+
+def _theorem(row: Record) -> tuple[Paragraph, ...]:
+    """Where the proof is: the site of the documentation has no address that a page could lead to."""
+    if row["name"] not in _OURS:
+        return ()
+    family = row["name"].partition(".")[0]
+    return (paragraph(f"Proof, and what breaks without each assumption: kd2m theory show {family}", tone="muted"),)
+
+
+def _users(report: Report, *, applicable: bool = False) -> dict[tuple[str, str, str], list[str]]:
+    """Name, state and evidence of every assumption, with the names of the rows that make it."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in report["rows"]:
-        for assumption in row["assumptions"]:
+        for assumption in row["assumptions"] if not applicable or row["status"] != "not applicable" else ():
             key = assumption["name"], assumption["state"], assumption["evidence"]
             found.setdefault(key, []).append(row["name"])
+    return found
+
+
+def relied_on_table(report: Report) -> Table:
+    """The assumptions of applicable rows that were not checked on the data, or are unmet."""
+    found = [(key, users) for key, users in _users(report, applicable=True).items() if key[1] != "met"]
+    return Table(
+        name="what it relies on",
+        columns=(*columns("Assumption", "State"), Column("Evidence", folds=True), Column("Rows", numeric=True)),
+        lines=tuple(Line((name, _STATES[state], evidence, Cell(str(len(users))))) for (name, state, evidence), users in found),
+        caption="Assumptions that the data cannot check (you vouch for them), or that are unmet",
+        kind="relied",
+    )
+
+
+def assumptions_table(report: Report) -> Table:
+    """Every assumption with its state and evidence, and the rows that make it."""
+    found = _users(report)
     lines = tuple(
         Line((name, _STATES[state], evidence, f"{len(users)}: {', '.join(users)}"))
         for (name, state, evidence), users in found.items()

@@ -1,5 +1,6 @@
 """The audit of a pair: measured differences, the ladder of bounds on them, and ways to show both."""
 
+import datetime
 import math
 import platform
 import time
@@ -419,7 +420,7 @@ def audit(
             "whole_cloud": settings.whole_cloud,
             **{quantity: as_stored(getattr(settings, quantity)) for quantity in QUANTITIES},
         },
-        environment=dict(_environment()),
+        environment={**_environment(), "date": datetime.date.today().isoformat()},
         seconds=time.perf_counter() - start,
         warnings=warnings,
     )

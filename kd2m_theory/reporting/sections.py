@@ -67,7 +67,7 @@ class Drawing:
 
     Attributes:
         markup: the picture.
-        words: what other media say in its place.
+        words: what other media say in its place; nothing if empty.
     """
 
     markup: Html
@@ -121,7 +121,7 @@ class Line:
 
     cells: tuple[Cell | str, ...]
     tone: Tone = "plain"
-    details: tuple[Paragraph | Code, ...] = ()
+    details: tuple[Paragraph | Code | Drawing, ...] = ()
     key: str = ""
 
 
@@ -161,12 +161,15 @@ class Section:
         parts: in order; sections among them stand one level lower.
         key: the section's name in links on a page; made from the title if empty.
         tone: of the title.
+        folded: what is inside, in a few words beside the title of a section that a page shows folded; empty for one that is
+            always open. A medium that cannot fold shows the section, and the words with it.
     """
 
     title: str
     parts: tuple["Part", ...] = ()
     key: str = ""
     tone: Tone = "strong"
+    folded: str = ""
 
 
 Part: TypeAlias = Paragraph | Code | Drawing | Table | Section

@@ -48,6 +48,8 @@ def plain(sections: Iterable[Section], width: int = _WIDTH) -> str:
 def _section(section: Section) -> Iterator[RenderableType]:
     if section.title:
         yield Text(harmless(section.title), style=_STYLES[section.tone])
+    if section.folded:
+        yield Text(harmless(section.folded), style=_STYLES["muted"])
     for k, part in enumerate(section.parts):
         if isinstance(part, Section):
             if k or section.title:
@@ -64,7 +66,8 @@ def _part(part: Part) -> Iterator[RenderableType]:
         case Code():
             yield Text(harmless(part.text), no_wrap=True, overflow="ignore")
         case Drawing():
-            yield Text(harmless(part.words), style=_STYLES["muted"])
+            if part.words:
+                yield Text(harmless(part.words), style=_STYLES["muted"])
         case Table():
             if part.caption:
                 yield Text(harmless(part.caption), style=_STYLES["muted"])
@@ -205,5 +208,7 @@ def _detailed(table: Table, width: int) -> Iterator[RenderableType]:
         for part in line.details:
             if isinstance(part, Paragraph):
                 yield Padding(_paragraph(part), (0, 0, 0, _INDENT))
+            elif isinstance(part, Drawing):
+                yield Padding(Group(*_part(part)), (0, 0, 0, _INDENT))
             else:  # within a padding it would be cut off
                 yield from _part(Code(indent(part.text, " " * _INDENT), part.language))

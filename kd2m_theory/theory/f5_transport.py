@@ -327,7 +327,7 @@ THEOREM = Theorem(
         ),
         Form(
             name=_NAMES[3],
-            latex=r"W_1(\hat P,P) \le \text{transport\_radius}(n, d, D, \delta)",
+            latex=r"W_1(\hat P,P) \le r(n, d, D, \delta)",
             constant="D/2 and D/√2 on the line",
             sides=own(own_radius),
             witness=Witness(

@@ -259,7 +259,7 @@ THEOREM = Theorem(
         ),
         Form(
             name="T7.affinity",
-            latex=r"|err_S-err_T| \le \sum_y\pi_y\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-BC_y^2})",
+            latex=r"|\mathrm{err}_S-\mathrm{err}_T| \le \sum_y\pi_y\min(\sqrt{\mathrm{KL}_y/2},\sqrt{1-BC_y^2})",
             constant="1; BC in closed form",
             sides=_affinity,
             witness=Witness(words="everything right becomes everything wrong", make=_far_apart),

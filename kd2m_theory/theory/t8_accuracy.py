@@ -231,7 +231,7 @@ THEOREM = Theorem(
     plain="A margin moves by no more than the vertex norm of the change of logits. So the student errs at most where the "
     "teacher's margin is within that reach, and at least where it is beyond it on the wrong side, under any coupling that "
     "keeps labels.",
-    latex=r"\max_\gamma P_\gamma(m_T<-\nu_y(\Delta)) \le err_S \le \min_\gamma P_\gamma(m_T\le\nu_y(\Delta)) \le "
+    latex=r"\max_\gamma P_\gamma(m_T<-\nu_y(\Delta)) \le \mathrm{err}_S \le \min_\gamma P_\gamma(m_T\le\nu_y(\Delta)) \le "
     r"E\,r_\rho(m_T)+\sum_y\pi_y W_{\min(1,\nu_y/\rho)}(P_S^y,P_T^y)",
     hypotheses=(
         Hypothesis(
@@ -275,7 +275,7 @@ THEOREM = Theorem(
         ),
         Form(
             name="T8.margin",
-            latex=r"\max_\gamma P_\gamma(m_T<-\nu_y(\Delta)) \le err_S \le \min_\gamma P_\gamma(m_T\le\nu_y(\Delta))",
+            latex=r"\max_\gamma P_\gamma(m_T<-\nu_y(\Delta)) \le \mathrm{err}_S \le \min_\gamma P_\gamma(m_T\le\nu_y(\Delta))",
             constant="1",
             sides=_margin,
             witness=Witness(words=_WORDS, make=_one_turns_wrong),

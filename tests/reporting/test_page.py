@@ -7,14 +7,13 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from report_pages import Page, page_of, page_of_case
 from reports import CASES, a_pair, report_of
 
 import kd2m_theory as kd2m
@@ -24,54 +23,12 @@ from kd2m_theory.reporting.citation import PAPER, software
 from kd2m_theory.reporting.html import Html, element
 from kd2m_theory.reporting.ladder_scale import UNITS
 from kd2m_theory.reporting.page import html_page
+from kd2m_theory.theory.catalogue import theorem
 from kd2m_theory.words import number
 
 ROOT = Path(__file__).parents[2]
-VOID = {"meta", "wbr"}
 # Attributes that make a browser fetch something when the page opens.
 LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href", "manifest", "style"}
-
-
-class Page(HTMLParser):
-    """A page as a tree of (tag, attributes, text inside); a wrongly nested or unclosed element is an error."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.found: list[dict] = []
-        self.open: list[dict] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        assert len(dict(attrs)) == len(attrs), f"{tag} has an attribute twice"
-        node = {"tag": tag, "text": "", "inside": [outer["tag"] for outer in self.open], **dict(attrs)}
-        self.found.append(node)
-        if tag not in VOID:
-            self.open.append(node)
-
-    def handle_startendtag(self, tag, attrs):
-        self.found.append({"tag": tag, "text": "", "inside": [outer["tag"] for outer in self.open], **dict(attrs)})
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop()["tag"] == tag
-
-    def handle_data(self, data):
-        for node in self.open:
-            node["text"] += data
-
-    def all(self, *tags):
-        return [node for node in self.found if node["tag"] in tags]
-
-
-def page_of(report, **arguments):
-    return Page(html_page(report.to_dict(), **arguments))
-
-
-@cache
-def page_of_case(case):
-    return page_of(report_of(case))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -227,14 +184,32 @@ def test_a_violated_bound_is_said_before_anything_else():
             assert "Violated" not in page_of_case(case).all("html")[0]["text"]
 
 
+def panels_of(page):
+    """For every figure of the ladder, whether it is in a fold, and the names of its rows."""
+    panels = []
+    for node in page.found:
+        if node["tag"] == "figure":
+            panels.append(("details" in node["inside"], []))
+        elif node.get("class") == "name":
+            panels[-1][1].append(node["text"])
+    return panels
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_the_ladder_draws_every_row_of_its_targets_at_its_place(case):
+def test_the_ladder_draws_every_applicable_row_of_its_targets_the_tightest_first(case):
     record, page = report_of(case).to_dict(), page_of_case(case)
-    drawn = [row for row in record["rows"] if row["target"] in UNITS]
-    numbered = {row["target"] for row in drawn if row["status"] != "not applicable"}
-    names = [node["text"] for node in page.found if node.get("class") == "name"]
-    assert sorted(names) == sorted(row["name"] for row in drawn if row["target"] in numbered)
-    assert len([node for node in page.all("svg") if node.get("class") == "ladder"]) == len(numbered)
+    drawn = {row["name"]: row for row in record["rows"] if row["target"] in UNITS and row["status"] != "not applicable"}
+    panels = panels_of(page)
+    names = [name for _, panel in panels for name in panel]
+    assert sorted(names) == sorted(drawn)
+    for folded, panel in panels:
+        assert len({drawn[name]["target"] for name in panel}) == 1
+        for name in panel:
+            row = drawn[name]
+            assert folded == (row["holds"] is not False and (not row["guaranteed"] or row["status"] == "vacuous"))
+        sides = [(drawn[name]["lower"], drawn[name]["upper"]) for name in panel]
+        widths = [math.inf if None in ends else ends[1] - ends[0] for ends in sides]
+        assert widths == sorted(widths)
     for node in page.found:
         for key in ("x", "x1", "x2", "cx", "width"):
             if node.get(key, "").endswith("%"):
@@ -243,8 +218,10 @@ def test_the_ladder_draws_every_row_of_its_targets_at_its_place(case):
 
 def test_bars_end_where_the_logarithm_of_the_bound_is():
     record, page = report_of("plain").to_dict(), page_of_case("plain")
-    drawn = (row for row in record["rows"] if row["target"] in ("gap", "gap_shared_head"))
-    rows = {row["name"]: row for row in drawn if row["status"] != "not applicable"}
+    # Panels of one unit share an axis, those in the fold another one.
+    drawn = {name for folded, panel in panels_of(page) for name in panel if not folded}
+    rows = {row["name"]: row for row in record["rows"] if row["target"] in ("gap", "gap_shared_head") and row["name"] in drawn}
+    assert len(rows) > 8
     ends, name = {}, ""
     for node in page.found:
         if node.get("class") == "name":
@@ -261,6 +238,62 @@ def test_bars_end_where_the_logarithm_of_the_bound_is():
 def test_a_better_student_turns_the_axis_round():
     captions = [node["text"] for node in page_of_case("student better").all("figcaption")]
     assert any(caption.startswith("R_T − R_S, as the difference is negative, nats") for caption in captions)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_reason_why_rows_do_not_apply_is_one_line(case):
+    record, page = report_of(case).to_dict(), page_of_case(case)
+    lines = [node["text"] for node in page.all("p")]
+    absent = [row for row in record["rows"] if row["status"] == "not applicable"]
+    for why in {row["why"] for row in absent}:
+        names = [row["name"] for row in absent if row["why"] == why]
+        count = f"{len(names)} row{'' if len(names) == 1 else 's'}"
+        assert lines.count(f"{count}: {why}. ({', '.join(names)})") == 1
+    summaries = [node["text"] for node in page.all("summary")]
+    words = f"{len(absent)} row{' does' if len(absent) == 1 else 's do'} not apply"
+    assert any(text.startswith(words) for text in summaries) == bool(absent)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_not_the_answer_is_folded_and_says_what_is_inside(case):
+    page = page_of_case(case)
+    for k, node in enumerate(page.found):
+        if node["tag"] == "details":
+            assert "open" not in node
+            assert page.found[k + 1]["tag"] == "summary"
+            assert len(page.found[k + 1]["text"].split()) > 2
+    open_tables = {node["class"] for node in page.all("table") if "details" not in node["inside"]}
+    assert open_tables <= {"measured", "relied"}
+    assert not [node for node in page.all("pre", "math") if "details" not in node["inside"]]
+
+
+def test_formulas_and_where_the_proof_is_stand_with_every_row():
+    page = page_of_case("plain")
+    shown = {node["data-row"]: node["text"] for node in page.found if "data-row" in node}
+    drawn = {node["aria-label"] for node in page.found if node.get("class") == "formula"}
+    for row in ROWS:
+        assert f"Formula of {row.name}" in drawn
+        family = row.name.partition(".")[0]
+        assert theorem(family).name == family
+        assert f"kd2m theory show {family}" in shown[row.name]
+
+
+def test_a_row_that_was_stated_otherwise_has_no_formula():
+    """A stored report of another version may say something else under the same name."""
+    report = report_of("one row")
+    other = replace(report, rows=tuple(replace(row, statement="R_S is small") for row in report.rows))
+    assert page_of(report).all("math")
+    assert not page_of(other).all("math")
+
+
+def test_what_is_relied_on_is_what_the_data_did_not_show():
+    record = report_of("plain").to_dict()
+    lines = [node["text"] for node in page_of_case("plain").all("tr") if "details" not in node["inside"]]
+    applicable = [row for row in record["rows"] if row["status"] != "not applicable"]
+    for name, state in {(each["name"], each["state"]) for row in applicable for each in row["assumptions"]}:
+        users = sum(any((each["name"], each["state"]) == (name, state) for each in row["assumptions"]) for row in applicable)
+        found = [line for line in lines if line.startswith(name) and line.endswith(str(users))]
+        assert bool(found) == (state != "met"), name
 
 
 def test_citations_are_those_of_the_citation_file():
