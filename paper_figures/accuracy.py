@@ -63,7 +63,7 @@ def _plain(mean: Mean) -> dict[str, float | None]:
 
 
 def draw(table: Table) -> Figure:
-    """Left what was measured, with intervals and gains; right what is reported, without; a row a student in each."""
+    """Left what was measured, with intervals and gains; right what is reported, without; each has one row per student."""
     measured, reported = table["measured"], table["reported"]
     figure = sheet(PAGE, 0.155 * max(len(one["students"]) for one in measured) + 1.25)
     ours, theirs = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.55, 1))[0]

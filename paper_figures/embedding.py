@@ -23,7 +23,7 @@ def table(stored: TrainingCurves) -> Table:
 
 
 def draw(table: Table) -> Figure:
-    """A panel a student: circles are the teacher's features, triangles the student's, numerals name a class."""
+    """One panel per student: circles are the teacher's features, triangles the student's, numerals name a class."""
     figure = sheet(PAGE, 3.1)
     for axes, which, panel in zip(figure.subplots(1, len(table["panels"])), "abc", table["panels"], strict=True):
         _panel(axes, panel)

@@ -14,7 +14,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.files import check_writable, write_atomically
 from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, PaperFigure
 
-# One module a figure, in the order of the papers, then ours.
+# One module per figure, in the order of the papers, then ours.
 MODULES = (
     "framework",
     "transport_map",

@@ -55,7 +55,7 @@ def _reached(stored: TrainingCurves, objective: Mapping[str, Any]) -> Table:
 
 
 def draw(table: Table) -> Figure:
-    """Above, matrices; below, a row a student with a dot a seed."""
+    """Above, matrices; below, one row per student with one dot per seed."""
     figure = sheet(PAGE, 4.5)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.2, 2))[:, 0]
     *matrices, scale = above.subplots(1, 4, width_ratios=(1, 1, 1, 0.32))

@@ -1,4 +1,4 @@
-"""One page a theorem, and a list of them, written from the catalogue when the site is built."""
+"""One page per theorem, and a list of them, written from the catalogue when the site is built."""
 
 import html
 import re
@@ -40,7 +40,7 @@ def write_pages(folder: Path) -> None:
 
 
 def file_name(theorem: Theorem) -> str:
-    """Of its page, without the ending."""
+    """Name of its page, without the ending."""
     return theorem.name.lower().replace(".", "-")
 
 

@@ -29,7 +29,7 @@ def train(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Of the run; runs/NAME if not given.", show_default=False)
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the run; runs/NAME if not given.", show_default=False)
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -42,7 +42,7 @@ def train(
         Path | None, typer.Option(metavar="FOLDER", help="Share trained teachers between runs here.", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
-    threads: Annotated[int, typer.Option(help="Of torch on a CPU; rounding depends on it.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of torch on a CPU; rounding depends on their number.")] = 1,
 ) -> None:
     """Train a teacher and a student, keep pairs of them, and audit each.
 

@@ -45,7 +45,7 @@ def run(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Of the store of results; campaigns/NAME if not given.", show_default=False),
+        typer.Option(metavar="FOLDER", help="Folder for the results; campaigns/NAME if not given.", show_default=False),
     ] = None,
     change: Annotated[
         list[str] | None,

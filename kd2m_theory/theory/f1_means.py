@@ -50,15 +50,15 @@ class Trials:
 
     @property
     def mean(self) -> float:
-        """Of the population."""
+        """Mean of the population."""
         return self.base + (self.top - self.base) * self.p
 
     def means(self, n: int, k: Floats) -> Floats:
-        """Of samples with k top values among n."""
+        """Means of samples with k top values among n."""
         return self.base + (self.top - self.base) * k / n
 
     def width(self, k: Floats) -> Floats:
-        """Of the range [0, bound]."""
+        """The width of the range that the limit is told: [0, bound], or the largest value seen."""
         return np.full(len(k), self.bound) if self.bound is not None else np.where(k > 0, self.top, self.base)
 
 

@@ -53,7 +53,7 @@ class Inputs:
         return float(self.shares @ self.student)
 
     def frequencies(self) -> tuple[Floats, Floats]:
-        """Of the inputs in every sample that can occur, and its probability."""
+        """Frequencies of the inputs in every sample that can occur, and its probability."""
         size = 1 if self.copies else self.n
         counts, weights = outcomes(size, self.shares if self.seen is None else self.seen)
         return counts / size, weights

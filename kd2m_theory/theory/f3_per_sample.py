@@ -27,7 +27,7 @@ class Logits:
 
     Attributes:
         shares: probability of each input.
-        student: logits, one row an input.
+        student: logits, one row per input.
         teacher: logits.
         labels: class of each input.
         n: size of the sample.
@@ -60,7 +60,7 @@ class Logits:
     weights: tuple[float, ...] = (1.0,)
 
     def losses(self, logits: Floats, clipped: bool = True) -> Floats:
-        """Of every input and class."""
+        """Losses of every input and class."""
         if self.loss == "spread":
             values = np.ptp(logits, axis=1, keepdims=True) * np.ones_like(logits)
         else:
@@ -87,7 +87,7 @@ class Logits:
         return self.teacher if self.pairing is None else self.teacher[list(self.pairing)]
 
     def limits(self, values: Floats, limit: Callable[[Floats, Floats], Floats]) -> tuple[Floats, Floats]:
-        """Of every sample that can occur, from the mean of a value of each input and B; and its probability."""
+        """The limit of every sample that can occur, from the mean of a value of each input and B, and its probability."""
         size = 1 if self.copies else self.n
         counts, weights = outcomes(size, self.shares if self.seen is None else self.seen)
         seen = np.where(counts > 0, values, 0.0).max(axis=1)

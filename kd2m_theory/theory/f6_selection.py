@@ -81,7 +81,7 @@ def union(levels: Callable[[Claims], Floats] = lambda x: x.levels) -> Formula:
 
 
 def _law(n: int, p: float, copies: bool = False) -> Floats:
-    # Of the number of errors among n inputs.
+    # Probabilities of the number of errors among n inputs.
     if copies:
         return np.concatenate(([1 - p], np.zeros(n - 1), [p]))
     return np.asarray(stats.binom.pmf(np.arange(n + 1), n, p))

@@ -155,7 +155,7 @@ def _both_turn() -> Instance:
 
 
 def _both_wrong() -> Instance:
-    """Of three classes: both err, on different classes."""
+    """Three classes: both networks err, on different classes."""
     return instance([[3.0, 0.0]], [[-3.0, 0.0]], [2], THREE)
 
 

@@ -88,7 +88,7 @@ def _chain_features(x: KernelInstance) -> Sides:
     return Sides(mmd(x), x.lipschitz * in_features(x))
 
 
-# Of class 0 with W = (1, −1) and b = 0 the loss is 2z² − 2z + 1.
+# For class 0 with W = (1, −1) and b = 0 the loss is 2z² − 2z + 1.
 def _along_gradient() -> Instance:
     return instance([[3.0], [3.0], [-7.0]], [[2.0], [2.0], [-5.0]], [0, 0, 1], HEAD, loss=squared_loss)
 

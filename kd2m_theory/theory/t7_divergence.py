@@ -32,7 +32,7 @@ def _divergence(x: Atoms) -> Sides:
 
 
 def per_class(x: Instance, parts: Iterable[Tensor]) -> Tensor:
-    """Σ_y π_y times one number a class."""
+    """Σ_y π_y times one number per class."""
     return sum_of(share * part for (_, share, _, _), part in zip(x.by_class(), parts, strict=True))
 
 

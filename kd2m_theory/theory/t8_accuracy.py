@@ -244,7 +244,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="0–1 loss",
-            detail="Of equally likely classes any may be answered: a margin below 0 is an error, one above 0 is none.",
+            detail="Any of equally likely classes may be answered: a margin below 0 is an error, and one above 0 is not.",
             check=lambda x: x.loss is zero_one,
             counterexample=Counterexample(
                 words="a lead of less than 1 counts as an error too", form="T8.ramp", make=_close_call
