@@ -308,8 +308,8 @@ class Pair:
         differ when the first batch is given to it twice.
 
         Raises:
-            InputError: a loader that is not an iterable of batches, no such module, inputs that a network cannot be called with,
-                no logits where they were looked for, or probabilities in their place, a head that the forward pass does not use
+            InputError: a loader that is not an iterable of batches, no such module, inputs that a network cannot be called
+                with, no logits where they were looked for, or probabilities in their place, a head that the forward pass does not use
                 exactly once, logits that are not what it makes, numbers of rows that disagree, an empty loader, or whatever
                 `Pair` refuses.
         """
