@@ -309,9 +309,9 @@ class Pair:
 
         Raises:
             InputError: a loader that is not an iterable of batches, no such module, inputs that a network cannot be called
-                with, no logits where they were looked for, or probabilities in their place, a head that the forward pass does not use
-                exactly once, logits that are not what it makes, numbers of rows that disagree, an empty loader, or whatever
-                `Pair` refuses.
+                with, no logits where they were looked for, or probabilities in their place, a head that the forward pass does
+                not use exactly once, logits that are not what it makes, numbers of rows that disagree, an empty loader, or
+                whatever `Pair` refuses.
         """
         from kd2m_theory.extraction import extract
 
