@@ -9,7 +9,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
 SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,json parquet)) \
-	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/reporting/report.css pyproject.toml README.md LICENSE
+	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/reporting/references.toml kd2m_theory/reporting/report.css pyproject.toml README.md LICENSE
 
 .PHONY: help demo docs figures test tests long lowest newest browser-test lint types format benchmark gpu evidence clean
 

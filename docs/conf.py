@@ -17,6 +17,9 @@ extensions = [
     "sphinx.ext.napoleon",
     "theorem_pages",
     "command_page",
+    "folded_tables",
+    "gallery",
+    "references_page",
     "markdown_docstrings",
     "site_checks",
 ]

@@ -36,8 +36,8 @@ class Text:
 def pages():
     """The passages of README, CONTRIBUTING, CHANGELOG and the site, one per block of Markdown."""
     files = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((ROOT / "docs").rglob("*.md"))
-    # Pages on theorems and on the command are written from the package when the site is built.
-    generated = {ROOT / "docs/commands.md", *(ROOT / "docs/theorems").glob("*.md")}
+    # These are written from the package when the site is built.
+    generated = {ROOT / "docs/commands.md", ROOT / "docs/references.md", *(ROOT / "docs/theorems").glob("*.md")}
     return tuple(passage for file in files if file not in generated for passage in _of_page(file))
 
 

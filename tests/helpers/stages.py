@@ -129,4 +129,20 @@ BEFORE = {
     "docs/scaling.md": slurm,
     "docs/own-metric.md": lambda patch: few_examples(patch) or {},
 }
-AFTER = {"CONTRIBUTING.md": additions}
+
+
+def pictures(_names, _patch):
+    """Every picture that the gallery shows was made."""
+    from PIL import Image
+
+    shown = [
+        line.split(": ")[1] for line in GALLERY.read_text(encoding="utf-8").splitlines() if line.startswith("<!-- picture: ")
+    ]
+    assert len(shown) >= 8
+    for name in shown:
+        with Image.open(name) as picture:
+            assert len(set(picture.convert("L").resize((64, 64)).tobytes())) > 8, f"{name} is blank"
+
+
+GALLERY = Path(__file__).parents[2] / "docs/gallery.md"
+AFTER = {"CONTRIBUTING.md": additions, "docs/gallery.md": pictures}
