@@ -19,6 +19,8 @@ from kd2m_theory.validation.training.outputs import Outputs
 from kd2m_theory.validation.trial import agreement
 from kd2m_theory.validation.trial.check import check_theorem
 
+GALLERY = Path(__file__).parents[2] / "docs/gallery.md"
+
 
 class Network(nn.Module):
     feature_size = 6
@@ -121,16 +123,6 @@ def additions(names, patch):
     assert names["FIGURE"].rendered(names["table"](), ["svg"])["svg"].startswith(b"<?xml")
 
 
-BEFORE = {
-    "README.md": readme,
-    "docs/labels.md": a_checkout,
-    "docs/quick-start.md": demonstration,
-    "docs/networks.md": lambda patch: foreign_libraries.install(patch) or {},
-    "docs/scaling.md": slurm,
-    "docs/own-metric.md": lambda patch: few_examples(patch) or {},
-}
-
-
 def pictures(_names, _patch):
     """Every picture that the gallery shows was made."""
     from PIL import Image
@@ -144,5 +136,12 @@ def pictures(_names, _patch):
             assert len(set(picture.convert("L").resize((64, 64)).tobytes())) > 8, f"{name} is blank"
 
 
-GALLERY = Path(__file__).parents[2] / "docs/gallery.md"
+BEFORE = {
+    "README.md": readme,
+    "docs/labels.md": a_checkout,
+    "docs/quick-start.md": demonstration,
+    "docs/networks.md": lambda patch: foreign_libraries.install(patch) or {},
+    "docs/scaling.md": slurm,
+    "docs/own-metric.md": lambda patch: few_examples(patch) or {},
+}
 AFTER = {"CONTRIBUTING.md": additions, "docs/gallery.md": pictures}

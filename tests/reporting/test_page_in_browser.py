@@ -3,11 +3,8 @@
 Needs the extra `browser` and a Chromium; `make browser-test` fails without them, other runs skip.
 """
 
-import os
-import shutil
-from importlib.util import find_spec
-
 import pytest
+from browsers import chromium
 from reports import report_of
 
 CASES = ["plain", "student better", "unlabelled", "violated", "infinite", "no rows"]
@@ -15,28 +12,10 @@ THEMES = ["light", "dark"]
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 
 
-def _missing(words: str) -> None:
-    if os.environ.get("KD2M_BROWSER") == "required":
-        pytest.fail(words)
-    pytest.skip(words)
-
-
 @pytest.fixture(scope="module")
 def browser():
-    for module in ("playwright", "axe_playwright_python"):
-        if find_spec(module) is None:
-            _missing(f"{module} is not installed: pip install 'kd2m-theory[browser]', or make browser-test")
-    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")]
-    path = next(filter(None, found), None)
-    if path is None:
-        _missing("no Chromium on this machine; install one, for example with apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        # Chromium refuses to run as root, as in a container, with its sandbox on.
-        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        yield browser
-        browser.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture
