@@ -19,7 +19,7 @@ def cited():
     """{(family name of the first author, year): where it is cited}."""
     found = {}
     for text in (*prose.pages(), *prose.sources()):
-        for first, _, year in _CITATION.findall(text.words):
+        for first, _, year in _CITATION.findall(" ".join(text.words.split())):
             if first not in _OTHERS:
                 found.setdefault((first, year), str(text))
     return found
