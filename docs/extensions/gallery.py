@@ -49,7 +49,7 @@ def shown(text: str) -> str:
     for picture in PICTURE.finditer(text):
         title = _HEADING.findall(text[: picture.start()])[-1]
         anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-        links.append(f"[![{title}]({FOLDER}/small-{picture['file']}) {title}](#{anchor})")
+        links.append(f"[![]({FOLDER}/small-{picture['file']}) {title}](#{anchor})")
     whole = PICTURE.sub(lambda picture: f"![{picture['words']}]({FOLDER}/{picture['file']})", text)
     return whole.replace(_THUMBNAILS, "\n".join(('<div class="gallery">', "", "\n".join(links), "", "</div>")))
 

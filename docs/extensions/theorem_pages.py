@@ -141,7 +141,7 @@ def _hypothesis(theorem: Theorem, hypothesis: Hypothesis) -> Iterator[str]:
 def formula(latex: str) -> tuple[str, ...]:
     """A block with the drawn formula: no browser needs a font or a script for it, and its source is there to be read out."""
     drawn = ziamath.Latex(latex.replace(r"\_", "_"), size=18, inline=False, color="currentColor").svg()
-    return "", f'<div class="formula" role="img" aria-label="{html.escape(latex)}">{drawn}</div>', ""
+    return "", f'<div class="formula" role="img" tabindex="0" aria-label="{html.escape(latex)}">{drawn}</div>', ""
 
 
 def plain(text: str) -> str:
