@@ -9,7 +9,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 ELSEWHERE := build/elsewhere
 ROOMS := kd2m_theory estimators bounds validation paper_figures
 SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wildcard $(addprefix validation/benchmarks/*.,json parquet)) \
-	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/reporting/report.css pyproject.toml README.md LICENSE
+	$(shell find $(ROOMS) -name '*.toml') kd2m_theory/py.typed kd2m_theory/reporting/references.toml kd2m_theory/reporting/report.css pyproject.toml README.md LICENSE
 
 .PHONY: help demo docs figures test tests long lowest newest browser-test lint types format benchmark gpu evidence clean
 
@@ -18,7 +18,7 @@ help:
 	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
 	@echo "make long       what make test leaves out: whole campaigns and trainings, killed and distributed runs, second members of a kind, more examples"
 	@echo "make docs       build the site into build/site/, warnings are errors"
-	@echo "make browser-test  the page of an audit in a real browser; needs a Chromium"
+	@echo "make browser-test  the page of an audit and the site in a real browser; needs a Chromium"
 	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README, docs/benchmarks.md, docs/evidence.md and their tables differ"
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make lowest     the tests with the lowest versions that pyproject.toml admits, in .venv-lowest; downloads 3 GB"
@@ -58,10 +58,10 @@ lowest:
 newest:
 	$(MAKE) tests VENV=.venv-newest CONSTRAINTS= EXTRAS=train,test
 
-browser-test: $(VENV)/.installed
+browser-test: docs
 	$(BIN)/python -m pip install -q $(addprefix -c ,$(CONSTRAINTS)) "$$(echo build/wheel/*.whl)[browser]"
 	cd $(ELSEWHERE) && KD2M_BROWSER=required $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
-		$(CURDIR)/tests/reporting/test_page_in_browser.py $(PYTEST)
+		$(CURDIR)/tests/reporting/test_page_in_browser.py $(CURDIR)/tests/docs/test_site_in_browser.py $(PYTEST)
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m pip install -q $(addprefix -c ,$(CONSTRAINTS)) "$$(echo build/wheel/*.whl)[docs,train]"

@@ -17,7 +17,7 @@ Of = Literal["sample", "population"]
 Interval = tuple[float, float]
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
-# Of each: what it is called, its unit, and the largest value that it can have.
+# For each quantity: what it is called, its unit, and the largest value that it can have.
 WORDS: Mapping[Quantity, str] = {"teacher_risk": "risk", "teacher_error": "error rate"}
 # A risk may have been computed in single precision: it is taken to be right to this share of itself.
 SINGLE = 1e-6
@@ -35,8 +35,8 @@ class Known:
         about: "sample", these very inputs, or "population", which they are drawn from.
 
     Raises:
-        InputError: a number that is negative, NaN or infinite, a lower end above the upper one, a key that is no class, or an
-            unknown `about`.
+        InputError: a number that is negative, NaN or infinite, a lower end above the upper one, a key that is not a class, or
+            an unknown `about`.
 
     Example:
         >>> Known(0.3).value, Known({2: (0.1, 0.2)}, about="population").value

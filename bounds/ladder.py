@@ -291,7 +291,7 @@ class Ladder:
         )
 
 
-_FAILED, _NO_NUMBER = " failed on these samples", " has no number: its ends are no interval"
+_FAILED, _NO_NUMBER = " failed on these samples", " has no number: its ends do not form an interval"
 
 
 def at_fault(row: BoundResult) -> bool:

@@ -1,4 +1,4 @@
-"""Losses of logits, one value a sample. Logits are n × K, in nats; labels n classes 0 … K − 1."""
+"""Losses of logits, one value per sample. Logits are n × K, in nats; labels n classes 0 … K − 1."""
 
 import numpy as np
 from numpy.typing import NDArray

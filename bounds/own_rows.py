@@ -60,7 +60,7 @@ def _in_numbers(row: Row) -> Row:
             raise TypeError(f"compute returned a {type(sides).__name__}; return kd2m_theory.bounds.Sides")
         wrong = [key for key, value in sides.distances.items() if not isinstance(value, Enclosure)]
         if wrong:
-            raise TypeError(f"distances[{wrong[0]!r}] is no Enclosure; further numbers belong in details")
+            raise TypeError(f"distances[{wrong[0]!r}] is not an Enclosure; further numbers belong in details")
         return Sides(
             lower=float(sides.lower),
             upper=float(sides.upper),

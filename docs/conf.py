@@ -15,8 +15,12 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "accessible",
     "theorem_pages",
     "command_page",
+    "folded_tables",
+    "gallery",
+    "references_page",
     "markdown_docstrings",
     "site_checks",
 ]

@@ -89,7 +89,7 @@ def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Fl
 def _matching(weights: Float64, i: Int64, j: Int64, n: int) -> Int64:
     """Optimal permutation for weights of the pairs (i, j), in rounds of integer problems.
 
-    On float64 weights the solver's bids can differ by one rounding and go on for ever. So weights are rounded to 2²⁰ steps
+    On float64 weights the solver's bids can differ by one rounding and never end. So weights are rounded to 2²⁰ steps
     of the largest. Potentials of the rounded problem leave reduced weights w ≥ 0 whose sum over the permutation found is
     small, and a pair with w above that sum is in no optimal permutation: it is dropped, and the next round's step is finer.
     """

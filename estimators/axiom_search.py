@@ -61,7 +61,7 @@ def changed(*arguments):
     distance(*passed)
     return any(not np.array_equal(*both) for both in zip(map(given, arguments), passed))
 """
-# A solver that gave up has no value, whatever number it returns; three digits are no value either.
+# A solver that gave up has no value, whatever number it returns; a value with only three digits does not count either.
 _ANSWERS = """
 import warnings
 GAVE_UP = r"(?is).*(converg|reached before optimality|max\\w*[ _]?(number of )?iter)"
@@ -195,7 +195,7 @@ class Calling:
 
 
 def axiom_table(calling: Calling, degree: int | None, infinite: bool, tolerance: float) -> dict[str, Axiom]:
-    """Every axiom by name, worded for the way in which the callable is called; `infinite` values are no fault if true."""
+    """Every axiom by name, worded for how the callable is called; with `infinite`, infinite values are not faults."""
     labels, paired = calling.labels, calling.paired
     second = "order_x" if paired else "order_y"
     moved = f", labels[order_x], labels[{second}]" if labels else ""

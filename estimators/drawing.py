@@ -42,7 +42,7 @@ def drawing_order(weights: Float64, rng: np.random.Generator) -> Int64:
         [0, 2]
     """
     rows = np.flatnonzero(weights > 0)
-    # Logarithms: a key of a weight near the least float64 is no float64.
+    # Logarithms: a key of a weight near the least float64 is not a float64.
     keys = np.log(rng.exponential(size=len(weights))[rows]) - np.log(weights[rows])
     order: Int64 = rows[np.argsort(keys, kind="stable")]
     return order

@@ -101,7 +101,8 @@ class Enclosure(Number):
         """Sum of two enclosed numbers of the same unit.
 
         Raises:
-            InputError: the other is no enclosure, the units differ, or one is only an upper and the other only a lower bound.
+            InputError: the other is not an enclosure, the units differ, or one is only an upper and the other only a lower
+                bound.
         """
         if not isinstance(other, Enclosure) or self.unit != other.unit:
             return Number.__add__(self, other)  # type: ignore[return-value]  # raises, or is NotImplemented

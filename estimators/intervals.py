@@ -38,7 +38,7 @@ def clopper_pearson(successes: int, n: int, delta: float) -> Confidence:
         delta: failure probability.
 
     Raises:
-        InputError: no trial, successes that are no whole number from 0 to n, or delta outside (0, 1).
+        InputError: no trial, successes that are not a whole number from 0 to n, or delta outside (0, 1).
 
     Example:
         >>> clopper_pearson(0, 100, 0.05)
@@ -72,7 +72,7 @@ def clopper_pearson_limits(successes: int, n: int, tail: float) -> tuple[float, 
         tail: failure probability of each limit.
 
     Raises:
-        InputError: no trial, or successes that are no whole number from 0 to n.
+        InputError: no trial, or successes that are not a whole number from 0 to n.
 
     Example:
         >>> clopper_pearson_limits(0, 100, 0.05)[1] < 0.0296  # 1 − 0.05^(1/100)

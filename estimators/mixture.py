@@ -40,7 +40,7 @@ def mixture_wasserstein(
         error of their factorisations.
 
     Raises:
-        InputError: weights that are no probabilities, shapes that do not fit, covariances that are not symmetric or have a
+        InputError: weights that are not probabilities, shapes that do not fit, covariances that are not symmetric or have a
             negative eigenvalue, or NaN or infinite entries.
 
     Source:

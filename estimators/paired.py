@@ -39,10 +39,10 @@ def paired_difference(only_first: int, only_second: int, n: int, delta: float) -
         delta: failure probability.
 
     Raises:
-        InputError: no trial, counts that are no whole numbers ≥ 0 or exceed n together, or delta outside (0, 1).
+        InputError: no trial, counts that are not whole numbers ≥ 0 or exceed n together, or delta outside (0, 1).
 
     Source:
-        Berger & Boos, "P values maximized over a confidence set for the nuisance parameter", JASA 89 (1994).
+        Berger & Boos, "P values maximised over a confidence set for the nuisance parameter", JASA 89 (1994).
 
     Example:
         >>> paired_difference(12, 5, 200, 0.05)

@@ -63,7 +63,7 @@ def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_P
         max_pivots: cap of the network simplex; the assignment solver has none.
 
     Raises:
-        InputError: costs that are no finite matrix, weights that are not positive, not as many as points or do not add up to
+        InputError: costs that are not a finite matrix, weights that are not positive, not as many as points or do not add up to
             1, or no pivot allowed.
 
     Example:
@@ -158,7 +158,7 @@ def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX
         max_pivots: cap of the network simplex; the assignment solver has none.
 
     Raises:
-        InputError: costs that are not finite, weights that are no probabilities of the right length, or no pivot allowed.
+        InputError: costs that are not finite, weights that are not probabilities of the right length, or no pivot allowed.
 
     Example:
         >>> costs = CostMatrix(np.array([[1.0, 0.0], [0.0, 2.0]]), 0.0, 0.0, "distance")

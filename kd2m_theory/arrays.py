@@ -122,7 +122,7 @@ def probability_weights(value: Any, n: int, name: str) -> Float64:
         return np.full(n, 1.0 / n)
     weights = real_array(value, name, 1)
     if len(weights) != n:
-        raise InputError(f"{name} has {len(weights)} weights for {n} points; give one weight a point")
+        raise InputError(f"{name} has {len(weights)} weights for {n} points; give one weight per point")
     if (weights < 0).any():
         worst = int(weights.argmin())
         raise InputError(f"{name} has a negative weight {weights[worst]:g} at index {worst}; weights are ≥ 0")
@@ -155,7 +155,7 @@ def group_numbers(value: Any, n: int, name: str) -> Int64:
             )
         array = np.array(array.tolist())
     if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.floor(array))).all():
-        raise InputError(f"{name} has values that are no whole numbers; number or name the groups")
+        raise InputError(f"{name} has values that are not whole numbers; number or name the groups")
     if array.dtype.kind not in "iufUSb":
         raise InputError(f"{name} has dtype {array.dtype}; number or name the groups")
     numbers = in_order_of_appearance(array)
@@ -208,7 +208,7 @@ def label_vector(array: NDArray[Any], n: int, name: str) -> NDArray[Any]:
         array = array[:, 0]
     if array.ndim != 1:
         advice = "; their argmax(axis=1) is the class" if array.ndim == 2 else ""
-        raise InputError(f"{name} has shape {array.shape}; pass one integer class a sample, not one-hot rows{advice}")
+        raise InputError(f"{name} has shape {array.shape}; pass one integer class per sample, not one-hot rows{advice}")
     if len(array) != n:
         raise InputError(f"{name} has {len(array)} entries for {n} samples")
     return array

@@ -54,7 +54,7 @@ def encoded_labels(value: Any, n: int, name: str, names: tuple[Hashable, ...] | 
         names: of the classes, in order; None if labels are positions.
 
     Raises:
-        InputError: wrong shape; text without names; a label that is no name; numbers that are not whole.
+        InputError: wrong shape; text without names; a label that is not a name; numbers that are not whole.
     """
     array = _plain(label_vector(any_array(value, name), n, name))
     numeric = array.dtype.kind in "biuf"
@@ -84,7 +84,7 @@ def _looked_up(array: NDArray[Any], name: str, positions: Mapping[Hashable, int]
     for row, label in enumerate(array.tolist()):
         try:
             position = positions.get(label)
-        except TypeError:  # a list is no key
+        except TypeError:  # a list cannot be a key
             position = None
         if position is None:
             if label not in (IGNORED, str(IGNORED)):  # NumPy makes texts of all entries if one is a text

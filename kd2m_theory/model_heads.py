@@ -105,7 +105,7 @@ class Probe:
 
     Attributes:
         name: of the head, once it is known; None where there is none.
-        map: the head as a linear map, once a batch has shown it; None for one that is not linear.
+        map: the head as a linear map, as soon as a batch has shown it; None for one that is not linear.
         apart: whether the features that were asked for are not what enters the head.
         chosen: the head that was found, in words; empty if it was named.
         flat: whether the logits of the last batch had one axis.
@@ -446,7 +446,7 @@ class Probe:
     def head(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Weight (K × d) and bias of the head on these features; None where there is no such linear map.
 
-        To be read in evaluation mode and without gradients: a parametrized weight (spectral norm) changes when it is read in
+        To be read in evaluation mode and without gradients: a parametrised weight (spectral norm) changes when it is read in
         training mode.
         """
         return (None, None) if self.map is None or self.apart else (self.map.weight, self.map.bias)

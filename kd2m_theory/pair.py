@@ -90,7 +90,7 @@ class Pair:
 
     Raises:
         InputError: shapes that disagree, fewer than two samples, NaN or infinite values, float16, labels outside 0..K−1,
-            probabilities given as logits, rows that are no probabilities, or teacher logits that the head does not produce
+            probabilities given as logits, rows that are not probabilities, or teacher logits that the head does not produce
             from the teacher's features.
 
     Example:
@@ -322,10 +322,10 @@ class Pair:
         differ when the first batch is given to it twice.
 
         Raises:
-            InputError: a loader that is no iterable of batches, no such module, inputs that a network cannot be called with, no
-                logits where they were looked for, or probabilities in their place, a head that the forward pass does not use
-                exactly once, logits that are not what it makes, numbers of rows that disagree, an empty loader, or whatever
-                `Pair` refuses.
+            InputError: a loader that is not an iterable of batches, no such module, inputs that a network cannot be called
+                with, no logits where they were looked for, or probabilities in their place, a head that the forward pass does
+                not use exactly once, logits that are not what it makes, numbers of rows that disagree, an empty loader, or
+                whatever `Pair` refuses.
         """
         from kd2m_theory.extraction import extract
 
@@ -541,7 +541,7 @@ def _check_samples(arrays: Mapping[str, Float64 | None], paired: bool) -> tuple[
     for group in [everything] if paired else list(sizes.values()):
         if len(set(group.values())) > 1:
             listed = ", ".join(f"{name} {size}" for name, size in group.items())
-            raise InputError(f"numbers of samples disagree: {listed}; every array needs one row a sample")
+            raise InputError(f"numbers of samples disagree: {listed}; every array needs one row per sample")
     for name, size in everything.items():
         if size < 2:
             raise InputError(f"{name} has {size} sample{'' if size == 1 else 's'}; a pair needs at least two")

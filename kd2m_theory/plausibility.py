@@ -18,7 +18,7 @@ from kd2m_theory.words import number
 
 # Minus the logarithm of the probability of a false alarm.
 _EVIDENCE = 14.0
-# What is less surprising than e⁻³, or 1 in 20, is no sign of anything.
+# What is less surprising than e⁻³, or 1 in 20, is not a sign of anything.
 _NOTHING = 3.0
 # Other labels explain the teacher's predictions if it then is right on so many more of the rows, and twice as often.
 _BETTER = 0.25

@@ -15,7 +15,7 @@ from kd2m_theory.words import number
 FLOOR = 2.0**-52
 # Sums of K float32 probabilities are 1 up to this, per class.
 _ROUNDED = 2.0**-22
-# Sums that are nearer to 1 than this in all rows are no accident: probabilities, perhaps printed with two digits.
+# Sums that are nearer to 1 than this in all rows are not an accident: probabilities, perhaps printed with two digits.
 _NEAR = 0.02
 # Sums of scaled probabilities are one number up to rounding, from three rows on; up to this where eight or more rows agree.
 _EXACT, _ROUGH, _FEW, _MANY = 1e-5, 1e-3, 3, 8
@@ -146,7 +146,7 @@ def probability_matrix(value: Any, name: str) -> Float64:
         row = int(outside.any(axis=1).argmax())
         worst = rows[row][outside[row]][0]
         advice = f"pass logits as {name.replace('probabilities', 'logits')}"
-        raise InputError(f"{name} has {worst:g} in row {row}, which is no probability; {advice}")
+        raise InputError(f"{name} has {worst:g} in row {row}, which is not a probability; {advice}")
     if single:
         return np.column_stack([1.0 - rows, rows])
     sums = rows.sum(axis=1)
@@ -259,8 +259,8 @@ def _check_column(column: Float64, name: str, verified: bool) -> None:
     match column_kind(column):
         case "classes":
             raise InputError(
-                f"{name} is one column of whole numbers, as predicted classes are; cross-entropy needs at least two logits a "
-                f"sample, or their probabilities; {two}"
+                f"{name} is one column of whole numbers, as predicted classes are; cross-entropy needs at least two logits "
+                f"per sample, or their probabilities; {two}"
             )
         case "probabilities":
             raise InputError(

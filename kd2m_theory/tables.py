@@ -89,7 +89,7 @@ def named_rows(value: Any, name: str) -> tuple[Names | None, NDArray[Any]]:
     A table that only knows `__arrow_c_stream__` or `__dataframe__` is read by pyarrow; no other library is imported.
 
     Raises:
-        InputError: entries that are no numbers, or a column name that is there twice.
+        InputError: entries that are not numbers, or a column name that is there twice.
         MissingDependencyError: the table needs pyarrow to be read.
     """
     if not hasattr(value, "column_names") and not (hasattr(value, "columns") and hasattr(value, "to_numpy")):
@@ -157,8 +157,8 @@ def _refuse_numbers_of_rows(side: _Side, y: Any) -> None:
         like = "equal y" if is_label else "are all different" if different == len(rows) else f"have {different} values"
         name = f"column {k}" if side.names is None else f"the column {side.names[k]!r}"
         raise InputError(
-            f"{side.side} has {name} of whole numbers, which {like}, among columns that are not whole: it is no prediction of "
-            "a class but a number of the row, a group or a label; leave it out"
+            f"{side.side} has {name} of whole numbers, which {like}, among columns that are not whole: it is not a prediction "
+            "of a class but a number of the row, a group or a label; leave it out"
         )
 
 

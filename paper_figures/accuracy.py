@@ -78,7 +78,7 @@ def _plain(mean: Mean) -> dict[str, float | None]:
 
 
 def draw(table: Table, width: float = PAGE) -> Figure:
-    """What was measured, with intervals and gains, and what is reported, without; a row a student in each."""
+    """What was measured, with intervals and gains, and what is reported, without; one row per student in each."""
     measured, reported, pairs = table["measured"], table["reported"], table["reported_pairs"]
     wide = width >= PAGE
     tall = 0.16 * max(len(one["students"]) for one in measured) + 0.85

@@ -36,7 +36,7 @@ _QUARTILES = ("quarter", "median", "three_quarters")
 
 
 def draw(table: Table, width: float = PAGE) -> Figure:
-    """A line a row on a logarithmic axis: the median, and from quartile to quartile."""
+    """One line per row on a logarithmic axis: the median, and from quartile to quartile."""
     names = list(dict.fromkeys(row["name"] for row in table["rows"]))
     populations = sorted({row["population"] for row in table["rows"]})
     figure = sheet(width, 0.19 * len(names) + 1.0)

@@ -27,7 +27,7 @@ def table(stored: TrainingCurves) -> Table:
 
 
 def draw(table: Table, width: float = PAGE) -> Figure:
-    """A panel a student: circles are the teacher's features, triangles the student's, numerals name a class."""
+    """One panel per student: circles are the teacher's features, triangles the student's, numerals name a class."""
     figure, panels = grid(width, len(table["panels"]), 1.55, 2.45, 0.75)
     for axes, which, panel in zip(panels, "abc", table["panels"], strict=True):
         _panel(axes, panel)

@@ -78,7 +78,7 @@ def _ratios(one: BenchmarkTable, peer: str, ours: str) -> list[float]:
 
 
 def draw(table: Table, width: float = PAGE) -> Figure:
-    """Exact W₂ by size in seconds and MiB; then a row a comparison, right of 1 where ours is cheaper."""
+    """Exact W₂ by size in seconds and MiB; then one row per comparison, right of 1 where ours is cheaper."""
     if width >= PAGE:
         figure = sheet(width, 3.1)
         seconds, memory, ratios = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))

@@ -13,7 +13,7 @@ from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, PaperFigure
 from kd2m_theory.reporting.sections import Column, Line, Section, Table
 from kd2m_theory.reporting.style import COLUMN, WIDTHS
 
-# One module a figure, in the order of the papers, then ours.
+# One module per figure, in the order of the papers, then ours.
 MODULES = (
     "framework",
     "transport_map",

@@ -117,7 +117,7 @@ STORED = StoredTable(
 
 
 def over_seeds(values: Sequence[Sequence[float]], first: int) -> Table:
-    """Mean, smallest and largest over seeds, of a list of values a seed: one an epoch, from epoch `first`."""
+    """Mean, smallest and largest over seeds, of a list of values per seed: one per epoch, from epoch `first`."""
     stacked = np.array(values, dtype=np.float64)
     return {
         "epoch": list(range(first, first + stacked.shape[1])),

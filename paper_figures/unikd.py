@@ -74,7 +74,7 @@ def _reached(stored: TrainingCurves, objective: Mapping[str, Any]) -> Table:
 
 
 def draw(table: Table, width: float = PAGE) -> Figure:
-    """Above, matrices; below, a row a student with a dot a seed."""
+    """Above, matrices; below, one row per student with one dot per seed."""
     wide = width > 1.3 * COLUMN
     heights = (0.31 * width, 1.85) if wide else (0.98 * width, 4.7)
     figure = sheet(width, sum(heights) + 0.65)

@@ -96,7 +96,7 @@ class Source(NamedTuple):
         return InputError(f"{self.file} {words}; write it again with `{self.command}`")
 
 
-# Of tables that have just been measured.
+# The source of tables that have just been measured.
 _MEASURED = Source("the benchmark", "make benchmark")
 
 

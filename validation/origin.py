@@ -120,7 +120,7 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def _source_digest(module: str) -> str | None:
-    """Of the file of a module; None where it has none, as in a notebook."""
+    """Hash of the file of a module; None where it has none, as in a notebook."""
     try:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):

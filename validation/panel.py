@@ -87,7 +87,7 @@ def _pairs() -> Iterator[tuple[str, Any, Any]]:
     }
     evaluation = Pair(**many, labels=many["logits_teacher"].argmax(axis=1))
     yield "evaluated teacher", Pair(**many), Settings(teacher_risk=evaluation, teacher_error=evaluation)
-    # Of another dimension, and of lower rank than it: the map is not unique without its cut-off.
+    # Clouds of another dimension, and of lower rank than it: the map is not unique without its cut-off.
     narrow = {
         name: np.column_stack((x, 1e-9 * x[:, 0])) for name, x in (("fit", student[:, :2]), ("use", 0.9 * student[:, :2]))
     }

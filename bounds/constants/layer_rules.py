@@ -1,4 +1,4 @@
-"""What each torch layer does to distances and shapes: one rule a class, from a module and its input shape to a `Step`."""
+"""What each torch layer does to distances and shapes: one rule per class, from a module and its input shape to a `Step`."""
 
 import math
 import sys

@@ -62,7 +62,7 @@ class NetworkConstant:
     output_shape: tuple[int, ...]
 
     def table(self) -> str:
-        """One line a layer: constant (= exact, ≤ bound), shape behind it, and where the number comes from."""
+        """One line per layer: constant (= exact, ≤ bound), shape behind it, and where the number comes from."""
         total = LayerConstant(name="network", upper=self.upper, exact=self.exact, how="product", output_shape=self.output_shape)
         width = max(len(layer.name) for layer in (*self.layers, total))
         return "\n".join(
@@ -220,8 +220,8 @@ def _refuse_unsteady(module: nn.Module, name: str) -> None:
             first, second = (getattr(module, key).clone() for _ in range(2))
         if not first.is_meta and not torch.allclose(first, second, rtol=0, atol=0, equal_nan=True):
             raise InputError(
-                f"layer {name!r} ({type(module).__name__}) has a parametrisation that gives another {key} each time, and is no "
-                "fixed map; remove it with torch.nn.utils.parametrize.remove_parametrizations"
+                f"layer {name!r} ({type(module).__name__}) has a parametrisation that gives another {key} each time; it is not "
+                "a fixed map; remove it with torch.nn.utils.parametrize.remove_parametrizations"
             )
 
 

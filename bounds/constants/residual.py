@@ -48,7 +48,7 @@ class Branches:
     after: nn.Module | None
 
 
-# Of torchvision.models.resnet: names that `forward` reads, in the order of their first use, and the layers of the body.
+# From torchvision.models.resnet: names that `forward` reads, in the order of their first use, and the layers of the body.
 _TORCHVISION = {
     "BasicBlock": (
         ("conv1", "bn1", "relu", "conv2", "bn2", "downsample"),

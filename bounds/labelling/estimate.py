@@ -151,7 +151,7 @@ def estimate(plan: Drawn, labels: Int64) -> LabelEstimate:
 
 
 def _intervals(plan: Drawn, seen: _Seen) -> tuple[Confidence, Confidence]:
-    """Of the file and of the population."""
+    """The intervals for the file and for the population."""
     file = _file(plan, seen)
     return file, _population(plan, seen, file.value)
 

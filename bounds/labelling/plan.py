@@ -179,7 +179,7 @@ class LabelPlan(Drawn):
             raise ValueError("left is not as long as the order")
         given = np.concatenate((self.labels, self.answers))
         if len(self.labels) > rows or ((given < 0) | (given >= self.classes)).any():
-            raise ValueError("labels or answers are no classes")
+            raise ValueError("labels or answers are not classes")
         numbers = (self.changes, *(getattr(self, name) for name in _OF_ROWS))
         scales = (self.range_up, self.range_down, self.rounding, *(() if self.loss_bound is None else (self.loss_bound,)))
         ends = () if self.anchor is None else self.anchor
@@ -416,7 +416,7 @@ def _restored(name: str, value: Any) -> Any:
     if name not in (*_WHOLE, *_OF_ROWS, "changes"):
         return value
     if not isinstance(value, list):
-        raise TypeError(f"{name} is no list")
+        raise TypeError(f"{name} is not a list")
     return np.array(value, dtype=np.int64 if name in _WHOLE else np.float64)
 
 

@@ -16,8 +16,8 @@ other end; integrated twice, with g(r) = (e^r − 1 − r)/r² and h(r) = g(−r
 
     φ'(0) + h(r) φ''(0) ≤ φ(1) − φ(0) ≤ φ'(0) + g(r) φ''(0),    φ'(1) − g(r) φ''(1) ≤ φ(1) − φ(0) ≤ φ'(1) − h(r) φ''(1).
 
-Each pair of points takes the best of these, and each side is tightened over γ: one transport problem a class. Any feasible plan
-gives a valid side, so the primal cost is the one reported.
+Each pair of points takes the best of these, and each side is tightened over γ: one transport problem per class. Any feasible
+plan gives a valid side, so the primal cost is the one reported.
 """
 
 from collections.abc import Callable

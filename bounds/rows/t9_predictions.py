@@ -40,7 +40,7 @@ from kd2m_theory.estimators.ground import EPS
 
 
 def _rounding(view: View) -> float:
-    """Of a probability, relative; and of a log-probability, absolute."""
+    """Rounding errors: relative of a probability, absolute of a log-probability."""
     depth = max(float(np.abs(logits).max()) for logits in (view.logits_student, view.logits_teacher))
     return 4 * EPS * (view.classes + 8 + depth)
 

@@ -1,4 +1,4 @@
-"""One page a theorem, and a list of them, written from the catalogue when the site is built."""
+"""One page per theorem, and a list of them, written from the catalogue when the site is built."""
 
 import html
 import re
@@ -13,9 +13,7 @@ from kd2m_theory.assumptions import ABOUT
 from kd2m_theory.files import write_atomically
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
-from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
-from kd2m_theory.validation.trial.pages import latex_of
-from kd2m_theory.words import number
+from kd2m_theory.validation.trial.pages import attained, broken, latex_of, proof_title
 
 FOLDER = "theorems"
 ziamath.config.svg2 = False  # outlines in place: shared ones have ids, which would repeat on a page
@@ -40,7 +38,7 @@ def write_pages(folder: Path) -> None:
 
 
 def file_name(theorem: Theorem) -> str:
-    """Of its page, without the ending."""
+    """Name of its page, without the ending."""
     return theorem.name.lower().replace(".", "-")
 
 
@@ -86,11 +84,18 @@ def _lines(theorem: Theorem) -> Iterator[str]:
     yield from formula(theorem.latex)
     yield f"**Source.** {plain(theorem.source)}"
     yield ""
-    yield f"**Proof.** {plain(theorem.proof)}"
+    yield f"## {proof_title(theorem)}"
     yield ""
+    yield plain(theorem.proof)
+    yield ""
+    for count, step in enumerate(theorem.steps, start=1):
+        yield f"{count}. {plain(step.words)}"
+        if step.latex:
+            yield from (f"   {line}" if line else "" for line in formula(step.latex))
+        yield ""
     yield "## Forms"
     yield ""
-    yield "Tightest first, each with the instance that comes closest to it."
+    yield "Tightest first, each with its witness: the instance that comes closest to it."
     for form in theorem.forms:
         yield from _form(theorem, form)
     yield "## Hypotheses"
@@ -110,24 +115,19 @@ def _lines(theorem: Theorem) -> Iterator[str]:
 
 
 def _form(theorem: Theorem, form: Form) -> Iterator[str]:
-    ratio = ratio_beyond_rounding(form.sides, form.witness.make(), form.free)
     yield ""
     yield f"### `{form.name}`"
     yield from formula(latex_of(form))
     yield f"- **About:** {plain(ABOUT[theorem.about(form.name)])}"
     yield f"- **Constant:** {plain(form.constant)}"
-    yield f"- **Witness:** gap / bound = {number(ratio)}: {plain(form.witness.words)}"
+    yield f"- **Witness:** {plain(attained(theorem, form))}"
     if form.witness.reason:
-        yield f"- **Not 0.99:** {plain(form.witness.reason)}"
+        yield f"- **Why not closer:** {plain(form.witness.reason)}"
     yield f"- **In an audit:** {'the row of this name' if form.row else 'no row of its own'}"
     yield ""
 
 
 def _hypothesis(theorem: Theorem, hypothesis: Hypothesis) -> Iterator[str]:
-    example = hypothesis.counterexample
-    form, instance = theorem.form(example.form), example.make()
-    sides = form.sides(instance)
-    ratio = ratio_beyond_rounding(form.sides, instance, form.free)
     yield ""
     yield f"### {plain(hypothesis.name)}"
     yield ""
@@ -135,16 +135,13 @@ def _hypothesis(theorem: Theorem, hypothesis: Hypothesis) -> Iterator[str]:
     yield ""
     if hypothesis.forms:
         yield f"- **Needed by:** {', '.join(f'`{name}`' for name in hypothesis.forms)}"
-    yield (
-        f"- **Counterexample:** {plain(example.words)}. Gap {number(float(sides.gap))}, bound {number(float(sides.upper))}: "
-        f"`{form.name}` is exceeded by the factor {number(ratio)}."
-    )
+    yield f"- **Without it:** {plain(hypothesis.counterexample.words)}. {plain(broken(theorem, hypothesis))}"
 
 
 def formula(latex: str) -> tuple[str, ...]:
     """A block with the drawn formula: no browser needs a font or a script for it, and its source is there to be read out."""
     drawn = ziamath.Latex(latex.replace(r"\_", "_"), size=18, inline=False, color="currentColor").svg()
-    return "", f'<div class="formula" role="img" aria-label="{html.escape(latex)}">{drawn}</div>', ""
+    return "", f'<div class="formula" role="img" tabindex="0" aria-label="{html.escape(latex)}">{drawn}</div>', ""
 
 
 def plain(text: str) -> str:

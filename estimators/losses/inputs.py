@@ -9,7 +9,7 @@ from kd2m_theory.errors import InputError
 
 
 def require_floats(**batches: Any) -> None:
-    """Refuse what is no tensor of float32 or float64 numbers: coarser numbers would make a loss of rounding.
+    """Refuse what is not a tensor of float32 or float64 numbers: coarser numbers would make a loss of rounding.
 
     Raises:
         InputError: another dtype, or no tensor; the message has the argument's name.

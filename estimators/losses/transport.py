@@ -22,7 +22,7 @@ def paired_l2(student: Tensor, teacher: Tensor) -> Tensor:
     """E‖z_S − z_T‖² over the rows of two n × d batches of the same inputs.
 
     Raises:
-        InputError: the shapes differ, or what is no float32 or float64 tensor.
+        InputError: the shapes differ, or an argument is not a float32 or float64 tensor.
     """
     return paired_squares(student, teacher).mean()
 
@@ -31,7 +31,7 @@ def paired_squares(student: Tensor, teacher: Tensor) -> Tensor:
     """‖z_S − z_T‖² of each row of two n × d batches of the same inputs, n values.
 
     Raises:
-        InputError: the shapes differ, or what is no float32 or float64 tensor.
+        InputError: the shapes differ, or an argument is not a float32 or float64 tensor.
     """
     require_floats(student=student, teacher=teacher)
     if student.shape != teacher.shape:
@@ -65,7 +65,7 @@ def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher
     """
     other = labels if labels_teacher is None else labels_teacher
     if len(labels) != len(student) or len(other) != len(teacher):
-        raise InputError(f"{len(labels)} and {len(other)} labels for {len(student)} and {len(teacher)} rows; give one a row")
+        raise InputError(f"{len(labels)} and {len(other)} labels for {len(student)} and {len(teacher)} rows; give one per row")
     _check(student, teacher)
     here = rows_by_class(labels)
     there = here if labels_teacher is None else rows_by_class(other)

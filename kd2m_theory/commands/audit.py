@@ -30,7 +30,7 @@ def audit(
     ] = None,
     loss_bound: Annotated[float | None, typer.Option(help="Clip cross-entropy here in rows about the population.")] = None,
     head_lipschitz: Annotated[float | None, typer.Option(help="Lipschitz constant of a shared nonlinear head.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the transformed teacher in T9.ttm.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Temperature of the transformed teacher in T9.ttm.")] = None,
     vouch: Annotated[
         list[str] | None, typer.Option(help="'gaussian classes' (T7.gaussian), 'teacher labels' (T9.kl_teacher).")
     ] = None,

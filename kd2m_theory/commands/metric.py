@@ -26,7 +26,7 @@ def metric_check(
     ],
     expect: Annotated[str, typer.Option(help="'metric', 'squared' or 'divergence'.")] = "metric",
     examples: Annotated[int, typer.Option(help="Clouds tried for each axiom.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the search.")] = 0,
     equal_sizes: Annotated[bool, typer.Option("--equal-sizes", help="Both clouds have the same number of points.")] = False,
     paired: Annotated[bool, typer.Option("--paired", help="Row i of one belongs to row i of the other.")] = False,
     labels: Annotated[bool, typer.Option("--labels", help="Called with classes as third and fourth argument.")] = False,

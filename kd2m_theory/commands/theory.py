@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kd2m_theory.reporting.sections import Section
 
 theory = typer.Typer(no_args_is_help=True, help="The theorems: what they say, whether they hold, whether they are sharp.")
-_Seed = Annotated[int, typer.Option(help="Of every search.")]
+_Seed = Annotated[int, typer.Option(help="Random seed of every search.")]
 
 
 @theory.command("list")
@@ -58,7 +58,7 @@ def theory_check(
 
 @theory.command("falsify")
 def theory_falsify(
-    seconds: Annotated[float, typer.Option(help="Of search, shared by all forms.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help="Seconds to search, shared by all forms.")] = 60.0,
     seed: _Seed = 0,
     only: Annotated[str | None, typer.Option(metavar="NAME", help="One theorem (T2) or one form (T2.cw2).")] = None,
 ) -> None:

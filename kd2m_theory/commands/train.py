@@ -42,7 +42,7 @@ def train(
         Path | None, typer.Option(metavar="FOLDER", help="Folder in which runs share trained teachers.", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="'auto' takes CUDA where there is one.")] = "auto",
-    threads: Annotated[int, typer.Option(help="Of torch on a CPU; rounding depends on it.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of torch on a CPU; rounding depends on their number.")] = 1,
 ) -> None:
     """Train a teacher and a student, keep pairs of them, and audit each.
 

@@ -1,6 +1,9 @@
-"""How to cite, for pages that are made where CITATION.cff is not: a test holds the two together."""
+"""What the project cites, from `references.toml`, and how to cite this where CITATION.cff is not (a test compares the two)."""
 
+import tomllib
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,27 @@ def software(version: str) -> Work:
     )
 
 
-PAPER = Work(
-    key="fernandesmontesuma2025kd2m",
-    title="KD²M: A unifying framework for feature knowledge distillation",
-    authors=("Fernandes Montesuma, Eduardo",),
-    year="2025",
-    identifier="arXiv:2504.01757",
-    url="https://arxiv.org/abs/2504.01757",
-    note="Accepted at Geometric Science of Information (GSI) 2025",
-)
+@cache
+def works() -> dict[str, Work]:
+    """Every work that the project cites, by key, in the order of the file.
+
+    Example:
+        >>> works()["hoeffding1963"].authors
+        ('Hoeffding, Wassily',)
+    """
+    table = tomllib.loads((files("kd2m_theory.reporting") / "references.toml").read_text(encoding="utf-8"))
+    return {
+        key: Work(
+            key=key,
+            title=entry["title"],
+            authors=tuple(entry["authors"]),
+            year=str(entry["year"]),
+            identifier=entry.get("identifier", ""),
+            url=entry.get("url", ""),
+            note=entry.get("note", ""),
+        )
+        for key, entry in table.items()
+    }
+
+
+PAPER = works()["fernandesmontesuma2025kd2m"]

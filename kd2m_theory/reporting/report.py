@@ -38,7 +38,7 @@ from kd2m_theory.version import __version__
 class AuditReport:
     """What an audit found. `report["T2.head_aware"]` is a row; `report.measured["gap"]` a measured value.
 
-    A report is read as a mapping from names to rows: `report[name]` raises `KeyError` for a name that is no row of it (the
+    A report is read as a mapping from names to rows: `report[name]` raises `KeyError` for a name that is not a row of it (the
     message lists those that are), and `name in report` asks first.
 
     Attributes:

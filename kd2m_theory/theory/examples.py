@@ -18,7 +18,7 @@ MOVES = ("student", "teacher", "weight", "bias")
 KERNEL_MOVES = ("student", "teacher", "centres", "coefficients")
 
 SATURATED = "every point is wrong and the student more so: where softmax has saturated the loss is linear"
-BOTH_CHANGE = "one point a side, its feature and its label change, and both raise the loss"
+BOTH_CHANGE = "one point per side, its feature and its label change, and both raise the loss"
 LABELS_PERMUTED = "equal features, labels permuted: the label part is exact, and nothing has to be moved"
 
 

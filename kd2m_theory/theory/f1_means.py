@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from kd2m_theory.theory.chance import SLACK, Floats, best_of, clopper_pearson_upper, failing, hoeffding_radius
-from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 # The largest share of the capital that one value can cost the bettor (c of Waudby-Smith and Ramdas).
 LARGEST_STAKE = 0.75
@@ -50,15 +50,15 @@ class Trials:
 
     @property
     def mean(self) -> float:
-        """Of the population."""
+        """Mean of the population."""
         return self.base + (self.top - self.base) * self.p
 
     def means(self, n: int, k: Floats) -> Floats:
-        """Of samples with k top values among n."""
+        """Means of samples with k top values among n."""
         return self.base + (self.top - self.base) * k / n
 
     def width(self, k: Floats) -> Floats:
-        """Of the range [0, bound]."""
+        """The width of the range that the limit is told: [0, bound], or the largest value seen."""
         return np.full(len(k), self.bound) if self.bound is not None else np.where(k > 0, self.top, self.base)
 
 
@@ -337,17 +337,41 @@ THEOREM = Theorem(
     ),
     direction="upper",
     source="Hoeffding 1963; Maurer and Pontil 2009; Waudby-Smith and Ramdas 2023; Clopper and Pearson 1934",
-    proof="Hoeffding: the logarithm of the moment generating function of a value in [0, B] is at most B²s²/8; Chernoff. "
-    "Bernstein, with L = ln(2/δ) and B = 1: μ ≤ X̄ + √(2σ²L/n) + L/(3n) and σ² − V ≤ √(2σ²L/(n−1)) fail with probability "
-    "δ/2 each (Bernstein's inequality; nV is self-bounding with constant n/(n−1)). The second, solved for σ, is "
-    "σ ≤ √(V + s²) + s with s² = L/(2(n−1)): that is the sharp form. "
-    "√(V + s²) ≤ √V + s and 1/√(n(n−1)) ≤ 1/(n−1) give Maurer and Pontil's 7/3. For "
-    "both sides the event of σ is needed once only: L = ln(3/δ) in place of ln(4/δ). "
-    "Betting: the capital against the true mean is a nonnegative martingale that starts at 1, and by Ville it reaches 2/δ with "
-    "probability at most δ/2, on either side. The mixture: E ∏(1 + θX_i) = ∏(1 + θE X_i) ≤ (1 + θμ)ⁿ, so its fortune against "
-    "μ has mean at most 1, and Markov's inequality; no order enters. Clopper–Pearson: P(Bin(n, p) ≤ k) falls "
-    "in p, so p > U(k) only where that "
-    "probability is below δ.",
+    proof="Each limit bounds a moment generating function, a martingale or a binomial tail of the sample.",
+    steps=(
+        Step(
+            "Hoeffding: a value in [0, B] has a bounded logarithm of its moment generating function. Then Chernoff.",
+            r"\ln E\,e^{s(X-\mu)} \le \frac{B^2s^2}{8}",
+        ),
+        Step(
+            "Bernstein, with L = ln(2/δ) and B = 1: each of these two fails with probability at most δ/2. The first is "
+            "Bernstein's inequality; the second holds because nV is self-bounding with constant n/(n − 1).",
+            r"\mu \le \bar X+\sqrt{2\sigma^2L/n}+\frac{L}{3n}, \qquad \sigma^2-V \le \sqrt{2\sigma^2L/(n-1)}",
+        ),
+        Step(
+            "Solve the second for σ: the sharp form.",
+            r"\sigma \le \sqrt{V+s^2}+s, \qquad s^2=\frac{L}{2(n-1)}",
+        ),
+        Step(
+            "Two coarser steps give the 7/3 of Maurer and Pontil. For both sides the event of σ is needed once only, so L "
+            "= ln(3/δ) is enough in place of ln(4/δ).",
+            r"\sqrt{V+s^2} \le \sqrt V+s, \qquad \frac{1}{\sqrt{n(n-1)}} \le \frac{1}{n-1}",
+        ),
+        Step(
+            "Betting: the capital against the true mean is a nonnegative martingale that starts at 1. By Ville's "
+            "inequality it reaches 2/δ with probability at most δ/2, on either side.",
+            r"P\Bigl(\max_t\prod_{j\le t}(1+\lambda_j(X_j-\mu)) \ge \tfrac2\delta\Bigr) \le \tfrac\delta2",
+        ),
+        Step(
+            "Mixture: independence and the inequality of means bound the capital's mean by 1. Then Markov; the order of "
+            "the values does not enter.",
+            r"E\prod_i(1+\theta X_i)=\prod_i(1+\theta E X_i) \le (1+\theta\mu)^n",
+        ),
+        Step(
+            "Clopper–Pearson: the tail falls in p, so p is above the limit U(k) only where the tail is below δ.",
+            r"P(\mathrm{Bin}(n,U(k)) \le k)=\delta",
+        ),
+    ),
     forms=(
         Form(
             name=_NAMES[0],

@@ -14,7 +14,7 @@ from kd2m_theory.theory.chance import (
     hoeffding_radius,
     outcomes,
 )
-from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Inputs:
         return float(self.shares @ self.student)
 
     def frequencies(self) -> tuple[Floats, Floats]:
-        """Of the inputs in every sample that can occur, and its probability."""
+        """Frequencies of the inputs in every sample that can occur, and its probability."""
         size = 1 if self.copies else self.n
         counts, weights = outcomes(size, self.shares if self.seen is None else self.seen)
         return counts / size, weights
@@ -223,11 +223,27 @@ THEOREM = Theorem(
     ),
     direction="upper",
     source="Hoeffding 1963 or Clopper and Pearson 1934 for the student's loss, and any of T1–T8 on the sample",
-    proof="R_S(P) ≤ R̂_S + radius with probability 1 − δ, and R̂_S ≤ R̂_T + D̂ for every sample. D̂ costs no confidence, for "
-    "it is not "
-    "compared with a population. Any limit of F1 that grows with the sample mean serves: for errors Clopper–Pearson at the "
-    "count "
-    "⌊n(R̂_T + D̂)⌋ is sharper than Hoeffding, and exact. Two sides at δ/2 each.",
+    proof="The student's risk on the sample is at most the teacher's plus the bound on the gap, and F1 takes that to the "
+    "population.",
+    steps=(
+        Step(
+            "F1 bounds the student's risk in the population by its risk on the sample, except with probability δ.",
+            r"P\bigl(R_S > \hat R_S+r(\delta)\bigr) \le \delta",
+        ),
+        Step(
+            "A deterministic theorem bounds its risk on the sample, for every sample.",
+            r"\hat R_S \le \hat R_T+\hat D",
+        ),
+        Step(
+            "Together they are the bound. D̂ costs no confidence, because it is not compared with a population.",
+            r"P\bigl(R_S > \hat R_T+\hat D+r(\delta)\bigr) \le \delta",
+        ),
+        Step(
+            "Any limit of F1 that grows with the sample mean is valid. For errors, Clopper–Pearson at this count is "
+            "sharper than Hoeffding, and exact. Two sides take δ/2 each.",
+            r"k=\lfloor n(\hat R_T+\hat D)\rfloor",
+        ),
+    ),
     forms=(
         Form(
             name=_NAMES[0],

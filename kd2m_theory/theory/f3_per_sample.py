@@ -18,7 +18,7 @@ from kd2m_theory.theory.chance import (
     hoeffding_radius,
     outcomes,
 )
-from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Logits:
 
     Attributes:
         shares: probability of each input.
-        student: logits, one row an input.
+        student: logits, one row per input.
         teacher: logits.
         labels: class of each input.
         n: size of the sample.
@@ -60,7 +60,7 @@ class Logits:
     weights: tuple[float, ...] = (1.0,)
 
     def losses(self, logits: Floats, clipped: bool = True) -> Floats:
-        """Of every input and class."""
+        """Losses of every input and class."""
         if self.loss == "spread":
             values = np.ptp(logits, axis=1, keepdims=True) * np.ones_like(logits)
         else:
@@ -87,7 +87,7 @@ class Logits:
         return self.teacher if self.pairing is None else self.teacher[list(self.pairing)]
 
     def limits(self, values: Floats, limit: Callable[[Floats, Floats], Floats]) -> tuple[Floats, Floats]:
-        """Of every sample that can occur, from the mean of a value of each input and B; and its probability."""
+        """The limit of every sample that can occur, from the mean of a value of each input and B, and its probability."""
         size = 1 if self.copies else self.n
         counts, weights = outcomes(size, self.shares if self.seen is None else self.seen)
         seen = np.where(counts > 0, values, 0.0).max(axis=1)
@@ -440,15 +440,43 @@ THEOREM = Theorem(
     ),
     direction="upper",
     source="T0 and T1, and the means of F1",
-    proof="The gap is at most the mean of the variable, input by input, and the variable is bounded: F1. Its range is [0, B] "
-    "and not [−B, B] where the loss falls as the class becomes more probable: probabilities sum to 1, so some class is not "
-    "more probable for the student than for the teacher, and there the clipped difference is ≥ 0. That halves the radius. The "
-    "difference of an input's own losses has range [−B, B]. Clipping is monotone and 1-Lipschitz, so |ℓ_S − ℓ_T| ≤ min(B, "
-    "ν_Y(Δ)) for clipped losses. For errors the sample's count of disagreements is binomial. An error of the student has "
-    "margin m_S ≤ 0, and m_S ≥ m_T − max_{c≠Y}(Δ_c − Δ_Y): F3.margin counts every such input. With R_T ≤ ρ, T0.known at a "
-    "fixed λ ≥ 0 says R_S − R_T ≤ λρ + E max_y [ℓ_S − (1 + λ)ℓ_T], a variable in [−λB, B]: where ℓ_S ≥ ℓ_T it is at least "
-    "−λℓ_T. err_S − err_T ≥ d − 2e, and d is a probability. The lower sides are the same with min_y, or with the networks "
-    "exchanged; at λ > 1 the range is [0, λB].",
+    proof="The gap is at most the mean of a bounded variable that is known input by input, and F1 bounds that mean in the "
+    "population.",
+    steps=(
+        Step(
+            "Bound the difference of the losses input by input by a variable U in an interval of known length, and apply "
+            "F1 to it.",
+            r"R_S-R_T \le E\,U",
+        ),
+        Step(
+            "For a loss that falls as the class becomes more probable, the range is [0, B] and not [−B, B], which halves "
+            "the radius. Probabilities sum to 1, so some class is not more probable for the student than for the teacher, "
+            "and there the clipped difference is nonnegative.",
+            r"0 \le \max_y(\ell_S(y)-\ell_T(y)) \le B",
+        ),
+        Step(
+            "The difference of an input's own losses has range [−B, B].",
+            r"-B \le \ell_S-\ell_T \le B",
+        ),
+        Step(
+            "Clipping is monotone and 1-Lipschitz.",
+            r"|\ell_S-\ell_T| \le \min(B,\nu_Y(\Delta))",
+        ),
+        Step(
+            "For errors the number of disagreements in the sample is binomial. An error of the student has margin m_S ≤ 0, "
+            "so F3.margin counts every such input.",
+            r"m_S \ge m_T-\max_{c\ne Y}(\Delta_c-\Delta_Y)",
+        ),
+        Step(
+            "With the teacher's risk at most ρ, T0.known at a fixed λ ≥ 0 has a variable in [−λB, B]: where ℓ_S ≥ ℓ_T it "
+            "is at least −λℓ_T. The lower side has min_y, or the networks exchanged; at λ > 1 its range is [0, λB].",
+            r"R_S-R_T \le \lambda\rho+E\max_y[\ell_S(y)-(1+\lambda)\ell_T(y)]",
+        ),
+        Step(
+            "With the teacher's error rate at most e, and d the probability that the predictions differ:",
+            r"err_S-err_T \ge d-2e",
+        ),
+    ),
     forms=(
         Form(
             name=_NAMES[0],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kd2m_theory.theory.chance import SLACK, Floats, best_of, failing, one_moves, outcomes, swaps
-from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 @dataclass(frozen=True)
@@ -192,16 +192,32 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="after Gretton et al. 2012 (larger constants); Hoeffding 1963; McDiarmid 1989",
-    proof="Upper side: with the population's witness h = (μ_X − μ_Y)/MMD, ‖h‖ = 1, MMD = E[h(X) − h(Y)], while the sample's "
-    "MMD is at "
-    "least the sample's mean of h(X) − h(Y); Hoeffding, for h has range ‖φ(z) − φ(z')‖ ≤ √(2K) (k ≥ 0), and h(X) − h(Y) of a "
-    "pair "
-    "has range 2√(2K). No term for the mean is needed: the V-statistic is biased upward. "
-    "Both sides: |MMD̂ − MMD| ≤ f = ‖(μ̂_X − μ_X) − (μ̂_Y − μ_Y)‖; the parts are independent and centred, so E f² ≤ K/n + "
-    "K/m; for "
-    "pairs E‖φ(X) − φ(Y)‖² ≤ 2K, so E f² ≤ 2K/n; E f ≤ √(E f²). One point moves f by at most √(2K)/n, one pair by 2√(2K)/n "
-    "(attained "
-    "where x and y change places); McDiarmid.",
+    proof="The sample's MMD is at least the sample's mean of the population's witness function, and that mean concentrates.",
+    steps=(
+        Step(
+            "Upper side: take the witness of the population, of norm 1. The sample's MMD is at least the sample's mean of it.",
+            r"\mathrm{MMD}=E[h(X)-h(Y)], \qquad h=\frac{\mu_X-\mu_Y}{\mathrm{MMD}}, \qquad \widehat{\mathrm{MMD}} \ge \bar "
+            r"h_X-\bar h_Y",
+        ),
+        Step(
+            "For a nonnegative kernel that is at most K, h has range √(2K), and h(X) − h(Y) of a pair has range 2√(2K). "
+            "Then Hoeffding. No term for the mean is needed, since the V-statistic is biased upward.",
+            r"|h(z)-h(z')| \le \|\varphi(z)-\varphi(z')\|_H \le \sqrt{2K}",
+        ),
+        Step(
+            "Both sides: the triangle inequality.",
+            r"|\widehat{\mathrm{MMD}}-\mathrm{MMD}| \le f=\|(\hat\mu_X-\mu_X)-(\hat\mu_Y-\mu_Y)\|_H",
+        ),
+        Step(
+            "The parts are independent and centred. For pairs, E‖φ(X) − φ(Y)‖² is at most 2K.",
+            r"E f \le \sqrt{E f^2}, \qquad E f^2 \le \tfrac Kn+\tfrac Km, \qquad \text{pairs: } E f^2 \le \tfrac{2K}{n}",
+        ),
+        Step(
+            "One point moves f by at most √(2K)/n, and one pair by at most 2√(2K)/n, which is attained where x and y "
+            "change places. Then McDiarmid.",
+            r"P(f \ge E f+t) \le \exp\Bigl(-\frac{t^2nm}{K(n+m)}\Bigr)",
+        ),
+    ),
     forms=(
         Form(
             name=_NAMES[0],

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kd2m_theory.theory.chance import SLACK, Floats, best_of, failing, one_moves, outcomes, swaps
-from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 # Beyond 2^1000 cells the expected total variation is bounded by 1.
 _MOST_BITS = 1000
@@ -287,22 +287,41 @@ THEOREM = Theorem(
     direction="two-sided",
     source="Kantorovich–Rubinstein duality and Hoeffding 1963; for one sample dyadic cells (after Weed and Bach 2019) and "
     "McDiarmid 1989",
-    proof="Upper limits: a potential f_y that is optimal for the populations is 1-Lipschitz for the cost, so the sample's "
-    "distance is at "
-    "least the sample's mean of f(Z_S) − f(Z_T); Hoeffding, for f has range D on each side and f_Y(Z_S) − f_Y(Z_T) has range "
-    "2D. "
-    "With labels the mean of f_Y(Z_S) − f_Y(Z_T) is Σ_y π_y W₁^y, whatever the frequencies in the sample: with the cost "
-    "min(B, ν_y) "
-    "and D = B that is T2 for the clipped loss, in the population and in any dimension. "
-    "One sample: put the set into a cube of edge D and cut it into 2^{kd} cells of diameter D_k = D·min(1, √d 2^{−k}). Match "
-    "what "
-    "you can within the cells of level m, the rest within those of level m − 1, and so on: TV_k − TV_{k−1} is matched at level "
-    "k − 1, where TV_k = ½Σ_Q|P̂(Q) − P(Q)|; so W₁ ≤ D_m + Σ_{k≤m} (D_{k−1} − D_k) TV_k, which is at most a quarter of the "
-    "sum in Weed "
-    "and Bach. E TV_k ≤ ½Σ_Q √(P(Q)(1 − P(Q))/n) ≤ ½√((2^{kd} − 1)/n) by Cauchy–Schwarz. One draw moves W₁ by at most D/n; "
-    "McDiarmid. "
-    "For d ≥ 64 D_k = D for k ≤ 3, and level 4 has 2^{4d} cells: the mean's bound is D for every n < 2^{250}. On the line "
-    "W₁ = ∫|F̂ − F|, whose mean is at most ∫√(F(1 − F)/n) ≤ D/(2√n).",
+    proof="A potential that is optimal for the populations bounds the sample's distance from below, and its mean "
+    "concentrates; the distance of a sample from its population is bounded by matching cell by cell.",
+    steps=(
+        Step(
+            "Upper limits: an optimal potential of the populations is 1-Lipschitz for the cost.",
+            r"W_1(P,Q)=E[f(Z_S)-f(Z_T)], \qquad W_1(\hat P,\hat Q) \ge \bar f_S-\bar f_T",
+        ),
+        Step(
+            "f has range D on each side, and the difference of a pair has range 2D. Then Hoeffding.",
+            r"P\Bigl(W_1(P,Q) > W_1(\hat P,\hat Q)+D\sqrt{\tfrac{n+m}{2nm}\ln\tfrac1\delta}\Bigr) \le \delta",
+        ),
+        Step(
+            "With labels the mean is that of T2, whatever the frequencies in the sample. With the cost min(B, ν_y) and D = "
+            "B it is T2 for the clipped loss, in the population and in any dimension.",
+            r"E[f_Y(Z_S)-f_Y(Z_T)]=\sum_y\pi_y W_1^y",
+        ),
+        Step(
+            "One sample: cut a cube of edge D into 2^(kd) cells of diameter D_k = D·min(1, √d 2^(−k)). Match what you can "
+            "within the cells of level m, the rest within those of level m − 1, and so on.",
+            r"W_1 \le D_m+\sum_{k\le m}(D_{k-1}-D_k)\,\mathrm{TV}_k, \qquad \mathrm{TV}_k=\tfrac12\sum_Q|\hat P(Q)-P(Q)|",
+        ),
+        Step(
+            "This is at most a quarter of the sum of Weed and Bach. Cauchy–Schwarz bounds the mean.",
+            r"E\,\mathrm{TV}_k \le \tfrac12\sum_Q\sqrt{P(Q)(1-P(Q))/n} \le \tfrac12\sqrt{(2^{kd}-1)/n}",
+        ),
+        Step(
+            "One draw moves W₁ by at most D/n. Then McDiarmid.",
+            r"P(W_1 \ge E\,W_1+t) \le \exp(-2nt^2/D^2)",
+        ),
+        Step(
+            "For d ≥ 64, D_k = D for k ≤ 3, and level 4 has 2^(4d) cells: the bound on the mean is D for every n below "
+            "2^250. On the line it is better:",
+            r"E\,W_1=\int E|\hat F-F| \le \int\sqrt{F(1-F)/n} \le \frac{D}{2\sqrt n}",
+        ),
+    ),
     forms=(
         Form(
             name=_NAMES[0],

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from kd2m_theory.theory.chance import SLACK, Floats, best_of, clopper_pearson_upper, failing, outcomes
-from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def union(levels: Callable[[Claims], Floats] = lambda x: x.levels) -> Formula:
 
 
 def _law(n: int, p: float, copies: bool = False) -> Floats:
-    # Of the number of errors among n inputs.
+    # Probabilities of the number of errors among n inputs.
     if copies:
         return np.concatenate(([1 - p], np.zeros(n - 1), [p]))
     return np.asarray(stats.binom.pmf(np.arange(n + 1), n, p))
@@ -297,16 +297,34 @@ THEOREM = Theorem(
     ),
     direction="upper",
     source="Boole; conditioning on the split that chooses; Holm, Scand. J. Statist. 6 (1979)",
-    proof="The probability of a union is at most the sum, and the reported claim is one of the list, whichever rule chose it. "
-    "Equality "
-    "where the failures exclude each other, so Šidák's 1 − (1 − δ)^{1/M} is not enough without independence. With a split, "
-    "given the "
-    "split that chooses, the choice is fixed and the audited split is a fresh sample: the claim fails with probability ≤ δ "
-    "for every "
-    "choice, hence on average. A parameter of a bound that is deterministic on the sample (ρ in T8) may be chosen freely for "
-    "the sample. With Holm's method, let m hypotheses be true. The first true one that is rejected is rejected while all m are "
-    "left, at a level of at most δ/m; by the union bound one of m p-values is so small with probability at most δ. "
-    "What follows from right rejections is right, so a hypothesis that they refute need not be counted among those left.",
+    proof="The reported claim is one of the list, so its failure is in the union of all failures; with a split the choice "
+    "is fixed before the audited sample is seen.",
+    steps=(
+        Step(
+            "The reported claim is one of the list, whichever rule chose it. The probability of a union is at most the sum.",
+            r"P(\text{reported claim fails}) \le P\Bigl(\bigcup_j A_j\Bigr) \le \sum_j\delta_j \le \delta",
+        ),
+        Step(
+            "There is equality where the failures exclude each other. So Šidák's level is not enough without independence.",
+            r"1-(1-\delta)^{1/M} > \delta/M",
+        ),
+        Step(
+            "With a split, condition on the part that chooses: the choice is fixed, and the audited part is a fresh "
+            "sample. The claim fails with probability at most δ for every choice, and hence on average.",
+            r"P(\text{fails})=E\,P(\text{fails}\mid\text{choice}) \le \delta",
+        ),
+        Step(
+            "A parameter of a bound that is deterministic on the sample, such as ρ in T8, may be chosen freely for the sample."
+        ),
+        Step(
+            "With Holm's method, let m hypotheses be true. The first true one that is rejected is rejected while all m are left, "
+            "at a level of at most δ/m. By the union bound one of m p-values is so small with probability at most δ.",
+            r"P\Bigl(\min_{j\text{ true}} p_j \le \delta/m\Bigr) \le m\cdot\delta/m = \delta",
+        ),
+        Step(
+            "What follows from right rejections is right. So a hypothesis that they refute need not be counted among those left."
+        ),
+    ),
     forms=(
         Form(
             name=_NAMES[0],

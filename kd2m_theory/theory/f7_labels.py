@@ -9,7 +9,7 @@ from scipy.special import rel_entr
 from scipy.stats import binom
 
 from kd2m_theory.theory.chance import SLACK, Floats, best_of, failing
-from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Formula, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 @dataclass(frozen=True)
@@ -281,14 +281,36 @@ THEOREM = Theorem(
     direction="upper",
     source="Ville 1939; Waudby-Smith and Ramdas 2020 (without replacement); Orabona and Jun 2024 (mixtures of fixed shares); "
     "Efraimidis and Spirakis 2006 (keys); Hoeffding 1963, Theorem 1",
-    proof="Let V be the sum of the values z over the file. The next row is i with chance w_i/Σw among the rows left, so x ="
-    " z/w has the mean η = (V − Σ_drawn z)/(Σw − Σ_drawn w), and it lies in [0, r], r the largest s/w among them. Y ="
-    " 1 − x/r ≥ 0 has the mean μ = 1 − η/r, so each factor 1 − g + gY/μ is nonnegative with mean 1 given the past, "
-    "for 0 < g ≤ 1: their product is a martingale, and so is an average over several g. Ville. η and the factors grow"
-    " with V, so that what is ruled out is an interval of large V. For the gap: U_Y ≤ U_ŷ + (U_Y − U_ŷ)₊ with (U_Y − "
-    "U_ŷ)₊ ∈ [0, max_y U_y − U_ŷ], drawn rows count as they are; the lower end likewise. Population: P(X̄ ≤ x) ≤ "
-    "exp(−N kl(x, μ)), and kl⁻¹ grows with X̄, so X̄ may be replaced by the file's limit; both fail with "
-    "probabilities that add up to δ. The mean of U_ŷ, known without labels, has an interval of F1.",
+    proof="The labels that have been read are bets against the hypothesis that the file's total is V; Ville's inequality "
+    "bounds how much such bets can win.",
+    steps=(
+        Step(
+            "Let V be the sum of the values z over the file. The next row is i with probability w_i/Σw among the rows "
+            "left, so z/w has a known mean, and lies in [0, r] with r the largest bound over weight among them.",
+            r"\eta=\frac{V-\sum_{drawn}z}{\sum w-\sum_{drawn}w}",
+        ),
+        Step(
+            "So Y = 1 − z/(wr) is nonnegative with mean μ = 1 − η/r. Each factor is nonnegative with mean 1 given the "
+            "past, for 0 < g ≤ 1.",
+            r"E\Bigl[1-g+g\,\frac{Y}{\mu}\ \Big|\ \text{past}\Bigr]=1",
+        ),
+        Step(
+            "Their product is a martingale, and so is an average over several g. Then Ville's inequality.",
+            r"P\Bigl(\exists t:\ \tfrac1G\sum_g\prod_{s\le t}(1-g+g\,Y_s/\mu_s) \ge \tfrac1\delta\Bigr) \le \delta",
+        ),
+        Step("η and the factors grow with V, so what is ruled out is an interval of large V."),
+        Step(
+            "For the gap, values that are known without labels are separated. Rows that are drawn count as they are; the "
+            "lower end is alike.",
+            r"U_Y \le U_{\hat y}+(U_Y-U_{\hat y})_+, \qquad (U_Y-U_{\hat y})_+ \in [0,\max_y U_y-U_{\hat y}]",
+        ),
+        Step(
+            "Population: the relative entropy bounds the tail of the file's mean, and its inverse grows with that mean. So "
+            "the mean may be replaced by its limit from the file; both fail with probabilities that add up to δ. The mean "
+            "of U_ŷ, known without labels, has an interval of F1.",
+            r"P(\bar X \le x) \le \exp(-N\,\mathrm{kl}(x,\mu))",
+        ),
+    ),
     forms=(
         Form(
             name=_NAMES[0],

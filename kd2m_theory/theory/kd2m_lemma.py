@@ -8,7 +8,7 @@ from torch import Tensor
 from kd2m_theory.theory.examples import two_losses
 from kd2m_theory.theory.instance import distances, least_cost, root
 from kd2m_theory.theory.kernel_instance import KernelInstance, kernel_instance, random_kernel_instance
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 def ground_costs(x: KernelInstance) -> Tensor:
@@ -96,9 +96,26 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="Redko, Habrard, Sebban 2017, as cited by arXiv 2504.01757; stated as on its author's GSI 2025 slides, p. 13",
-    proof="L(z) = ⟨L, φ(z)⟩, so on any coupling |E L(Z_S) − E L(Z_T)| = |⟨L, E[φ(Z_S) − φ(Z_T)]⟩| ≤ ‖L‖ E‖φ(Z_S) − φ(Z_T)‖; "
-    "take the best coupling and W₁ ≤ W₂. That 0 ≤ k ≤ K makes the integrals finite; on a sample they are. That L ≥ 0 is not "
-    "used; the witness has it. W₁ in H would do on the right, and MMD ≤ W₁ too, since only the mean of φ enters (T6).",
+    proof="A loss in the RKHS is linear in the feature map, so Cauchy–Schwarz bounds the difference of its means on any "
+    "coupling.",
+    steps=(
+        Step(
+            "Use the reproducing property on any coupling.",
+            r"|E\,L(Z_S)-E\,L(Z_T)|=|\langle L,E[\varphi(Z_S)-\varphi(Z_T)]\rangle| \le "
+            r"\|L\|_H\,E\|\varphi(Z_S)-\varphi(Z_T)\|_H",
+        ),
+        Step(
+            "Take the best coupling, and Jensen.",
+            r"|R_S-R_T| \le \|L\|_H\,W_{1,H} \le \|L\|_H\,W_{2,H}",
+        ),
+        Step(
+            "That 0 ≤ k ≤ K makes the integrals finite; on a sample they are. That L ≥ 0 is not used, and the witness has it."
+        ),
+        Step(
+            "W₁ in H would be enough on the right, and so would MMD, since only the mean of φ enters (T6).",
+            r"\mathrm{MMD} \le W_{1,H} \le W_{2,H}",
+        ),
+    ),
     forms=(
         Form(
             name="KD2M.lemma",

@@ -8,7 +8,7 @@ from kd2m_theory.theory.examples import HEAD, half_temperature, own_head, permut
 from kd2m_theory.theory.hypotheses import lipschitz_loss, same_inputs
 from kd2m_theory.theory.instance import Instance, instance, length, lipschitz, random_instance
 from kd2m_theory.theory.kernel_instance import TOLERANCE, KernelInstance, kernel_instance, random_kernel_instance
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 from kd2m_theory.theory.t1_paired import moved, root_mean_square
 
 
@@ -103,10 +103,29 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="arXiv 2504.01757, as on its author's GSI 2025 slides, p. 13",
-    proof="As stated the proof takes (g_S, g_T)#P for the coupling of the lemma, whose cost is ‖φ(z) − φ(z')‖_H, and then "
-    "writes ‖z − z'‖ for it: a factor Lip(φ) is lost. If ‖L‖_H Lip(φ) ≤ 1 then z ↦ L(z) is 1-Lipschitz and |R_S − R_T| ≤ E‖Z_S "
-    "− Z_T‖ ≤ ‖g_S − g_T‖_{L₂}. With cross-entropy and a linear head the constant is L = max ‖w_c − w_c'‖ (T1), so L ≤ 1 is "
-    "enough. On the same inputs no common ground truth h'(z) is needed: both features of a pair carry one label.",
+    proof="The paper's proof replaces the cost in the RKHS by the distance of the features, and loses the Lipschitz "
+    "constant of the feature map.",
+    steps=(
+        Step(
+            "The paper takes the coupling of each input's two features for the coupling of the lemma, whose cost is a "
+            "distance in the RKHS. This step is right.",
+            r"|R_S-R_T| \le \|L\|_H\,E\|\varphi(Z_S)-\varphi(Z_T)\|_H",
+        ),
+        Step(
+            "It then writes ‖z − z'‖ for that cost. This step is wrong: the feature map may be steeper than 1, as it is "
+            "for an RBF kernel with σ < 1.",
+            r"\|\varphi(z)-\varphi(z')\|_H \le \mathrm{Lip}(\varphi)\,\|z-z'\|",
+        ),
+        Step(
+            "With one more hypothesis it is right: if ‖L‖_H Lip(φ) ≤ 1, the loss is 1-Lipschitz in the features.",
+            r"|R_S-R_T| \le E\|Z_S-Z_T\| \le \|g_S-g_T\|_{L_2}",
+        ),
+        Step(
+            "With cross-entropy and a linear head, the constant is the largest distance of two rows (T1), so L ≤ 1 is enough.",
+            r"L=\max_{c,c'}\|w_c-w_{c'}\|",
+        ),
+        Step("On the same inputs no common ground truth h'(z) is needed: both features of a pair carry one label."),
+    ),
     forms=(
         Form(
             name="T1.literal",

@@ -1,4 +1,4 @@
-"""Laws of T7 that are no point clouds: weights on common atoms, and Gaussian margins."""
+"""Laws of T7 that are not point clouds: weights on common atoms, and Gaussian margins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -167,6 +167,19 @@ class Mutant:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a proof.
+
+    Attributes:
+        words: what is done, and why it is allowed.
+        latex: the formula that it arrives at; empty where the words are enough.
+    """
+
+    words: str
+    latex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Theorem:
     """A statement of the catalogue.
 
@@ -178,11 +191,12 @@ class Theorem:
         hypotheses: all that it needs, each with what happens without it.
         direction: which sides it bounds.
         source: where it comes from; theorem numbers where they could be checked.
-        proof: the idea of the proof, in a few lines.
+        proof: the idea of the proof, in a sentence or two; of a false statement, where the usual proof fails.
         forms: the inequalities, tightest first.
         mutants: wrong versions beyond the ones that every theorem gets (constant × 0.9, each hypothesis dropped).
         verdict: "proved", or "false as stated": then the hypotheses are what the statement would need.
         level: "deterministic", or "with probability 1 − δ".
+        steps: the proof as mathematics, in order; may be empty where the idea is all of it.
         scale_mutants: whether constant × 0.9 must die on every form; not where the probability of failure stays far below δ.
     """
 
@@ -198,6 +212,7 @@ class Theorem:
     mutants: tuple[Mutant, ...] = field(default=())
     verdict: Literal["proved", "false as stated"] = "proved"
     level: Literal["deterministic", "with probability 1 − δ"] = "deterministic"
+    steps: tuple[Step, ...] = ()
     scale_mutants: bool = True
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from kd2m_theory.theory.examples import HEAD, MOVES
 from kd2m_theory.theory.hypotheses import same_inputs
 from kd2m_theory.theory.instance import Instance, instance, random_instance, zero_one
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 from kd2m_theory.theory.t0_label_free import changes, error_gap, predictions
 
 # Beyond it λ changes nothing but rounding.
@@ -155,7 +155,7 @@ def _both_turn() -> Instance:
 
 
 def _both_wrong() -> Instance:
-    """Of three classes: both err, on different classes."""
+    """Three classes: both networks err, on different classes."""
     return instance([[3.0, 0.0]], [[-3.0, 0.0]], [2], THREE)
 
 
@@ -238,16 +238,42 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="standard (Lagrangian duality); T0",
-    proof="Add and subtract Σλ_j h_j(X, Y): E U_Y = Σλ_j E h_j + E[U_Y − Σλ_j h_j(X, Y)], where the first part is at most "
-    "Σλ_j c_j and the second at most the mean of the largest value over y. λ = 0 is T0; where a mean is known from both sides "
-    "its λ may have either sign. For the lower side exchange U and −U. The least right side is the dual of a linear program, "
-    "the largest mean of U under label kernels q(y|x) with these means: no better is possible, except that labels of finitely "
-    "many inputs cannot be divided. Cases: h = ℓ_T is the teacher's risk, h = ±1{y = c} class frequencies, h = 1{ŷ_T = c}ℓ_T "
-    "the risk where class c is predicted; cells of inputs have a λ each and add up. For errors, let d = P(ŷ_S ≠ ŷ_T). Where "
-    "they differ at most one is right; err_S − err_T is the share where only the teacher is, less the share a where only the "
-    "student is. a ≤ min(d, e) and the first is at least d − a − (e − a), hence the lower side is max(−d, d − 2e); where both "
-    "agree the teacher errs on 1 − d at most, so it errs on (d + e − 1)₊ of those where they differ, which the first loses, "
-    "and of two classes the student is right there. Every end is attained.",
+    proof="Subtract multiples of the functions whose means are known, and bound what is left as in T0; the best multiples "
+    "solve the dual of a linear program.",
+    steps=(
+        Step(
+            "Add and subtract the known functions with weights λ.",
+            r"E\,U_Y=\sum_j\lambda_j E\,h_j(X,Y)+E\Bigl[U_Y-\sum_j\lambda_j h_j(X,Y)\Bigr]",
+        ),
+        Step(
+            "The first part is at most what is known, for nonnegative weights. The second is at most the mean of its "
+            "largest value over labels.",
+            r"E\,U_Y \le \sum_j\lambda_j c_j+E\max_y\Bigl[U_y-\sum_j\lambda_j h_j(X,y)\Bigr]",
+        ),
+        Step(
+            "λ = 0 is T0. A mean that is known from both sides may have a weight of either sign. For the lower side, "
+            "exchange U and −U."
+        ),
+        Step(
+            "The least right side is the dual of a linear program over label kernels q. No bound can be better, except "
+            "that labels of finitely many inputs cannot be divided.",
+            r"\max_q E\sum_y q(y\mid X)\,U_y \quad\text{subject to}\quad E\sum_y q(y\mid X)\,h_j(X,y)\le c_j",
+        ),
+        Step(
+            "Special cases: h = ℓ_T is the teacher's risk, h = ±1{y = c} are class frequencies, and h = 1{ŷ_T = c}ℓ_T is "
+            "the risk where class c is predicted. Cells of inputs have their own λ, and their bounds add up."
+        ),
+        Step(
+            "For errors let d be the share of inputs where the predictions differ, e the teacher's error rate, and a the "
+            "share where the student alone is right, so that a ≤ min(d, e). Where they differ at most one is right.",
+            r"err_S-err_T \ge (d-e)-a \ge d-2e, \qquad err_S-err_T \ge -a \ge -d",
+        ),
+        Step(
+            "Where the predictions agree, the teacher errs on at most 1 − d. So it errs on at least (d + e − 1)₊ of the "
+            "inputs where they differ; with two classes the student is right there. Every end is attained.",
+            r"err_S-err_T \le d-(d+e-1)_+, \qquad K=2:\ err_S-err_T \le d-2(d+e-1)_+",
+        ),
+    ),
     forms=(
         Form(
             name=RISK,

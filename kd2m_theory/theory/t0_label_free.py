@@ -6,7 +6,7 @@ from torch import Tensor
 from kd2m_theory.theory.examples import HEAD, MOVES
 from kd2m_theory.theory.hypotheses import same_inputs
 from kd2m_theory.theory.instance import Instance, instance, random_instance, zero_one
-from kd2m_theory.theory.statement import Form, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Form, Mutant, Sides, Step, Theorem, Witness
 
 
 def changes(x: Instance) -> Tensor:
@@ -87,10 +87,27 @@ THEOREM = Theorem(
     hypotheses=(same_inputs("T0", detail="Where there are no labels, only the user can say that the inputs are the same."),),
     direction="two-sided",
     source="standard",
-    proof="ℓ(f_S, Y) − ℓ(f_T, Y) is one of the K values ℓ(f_S, y) − ℓ(f_T, y), so it lies between their extremes; take the "
-    "mean. For the 0–1 loss the largest of [ŷ_S ≠ y] − [ŷ_T ≠ y] is [ŷ_S ≠ ŷ_T], and the smallest its negative. Nothing is "
-    "asked of the loss, the heads or their dimensions. Without labels no better is possible: the labels may be those at which "
-    "each maximum is attained. For cross-entropy ℓ(f_S, y) − ℓ(f_T, y) = lse(a_S) − lse(a_T) − Δ_y.",
+    proof="Whatever the label is, the difference of the losses is one of K numbers, and its mean lies between the means of "
+    "the least and of the largest.",
+    steps=(
+        Step(
+            "For every input the difference of the two losses is one of K known numbers.",
+            r"\min_y U_y \le \ell(f_S,Y)-\ell(f_T,Y) \le \max_y U_y, \qquad U_y=\ell(f_S,y)-\ell(f_T,y)",
+        ),
+        Step(
+            "Take the mean over inputs. Nothing is required of the loss, of the heads or of their dimensions.",
+            r"E\min_y U_y \le R_S-R_T \le E\max_y U_y",
+        ),
+        Step(
+            "For the 0–1 loss the largest difference is 1 exactly where the predictions differ, and the least is its negative.",
+            r"\max_y\bigl([\hat y_S\ne y]-[\hat y_T\ne y]\bigr)=[\hat y_S\ne\hat y_T]",
+        ),
+        Step(
+            "For cross-entropy the numbers follow from log-sum-exps and the change Δ of the logits.",
+            r"U_y=\mathrm{lse}(a_S)-\mathrm{lse}(a_T)-\Delta_y",
+        ),
+        Step("Without labels no bound can be better: the labels may be those at which each maximum is attained."),
+    ),
     forms=(
         Form(
             name="T0",

@@ -20,7 +20,7 @@ from kd2m_theory.theory.instance import (
     sum_of,
 )
 from kd2m_theory.theory.mixture import Mixtures, mixture_distance, mixtures
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness, scaled
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness, scaled
 
 # A squared distance of the student's cloud of one class and the teacher's.
 Part = Callable[[Tensor, Tensor], Tensor]
@@ -271,12 +271,33 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="Gelbrich 1990; independent coupling (standard); MW₂: Delon and Desolneux 2020",
-    proof="On any coupling E‖Z_S − Z_T‖² = ‖Δμ‖² + tr Σ_S + tr Σ_T − 2 tr C with C the cross-covariance. The joint covariance "
-    "is positive semi-definite, so C = Σ_S^½ K Σ_T^½ with ‖K‖_op ≤ 1 and tr C ≤ ‖Σ_T^½ Σ_S^½‖_* = tr(Σ_S^½ Σ_T Σ_S^½)^½: the "
-    "lower side. An affine map with symmetric M ≥ 0 attains it: C = MΣ, and (Σ^½ MΣM Σ^½)^½ = Σ^½ M Σ^½. The independent "
-    "coupling has C = 0: the upper side. Nothing better follows from moments alone: a fair sign and the law of 0 (1 − ε) and "
-    "±ε^{−½} (ε/2 each) have variance 1 and tr C ≤ √ε. T10.risk is T2.w2 after that; T10.gaussian, with W₂ = the lower side. "
-    "Transporting components as a plan says, each by its best map, is a coupling of the mixtures: MW₂ ≥ W₂.",
+    proof="On any coupling the squared distance depends on the cross-covariance alone, and positive semi-definiteness "
+    "bounds its trace.",
+    steps=(
+        Step(
+            "On any coupling, with C the cross-covariance:",
+            r"E\|Z_S-Z_T\|^2=\|\Delta\mu\|^2+\mathrm{tr}\,\Sigma_S+\mathrm{tr}\,\Sigma_T-2\,\mathrm{tr}\,C",
+        ),
+        Step(
+            "The joint covariance is positive semi-definite, which bounds C.",
+            r"C=\Sigma_S^{1/2}K\,\Sigma_T^{1/2}, \quad \|K\|_{op} \le 1 \quad\Rightarrow\quad \mathrm{tr}\,C \le "
+            r"\mathrm{tr}(\Sigma_S^{1/2}\Sigma_T\Sigma_S^{1/2})^{1/2}",
+        ),
+        Step(
+            "This is the lower side. An affine map with symmetric M ≥ 0 attains it, because then C = MΣ.",
+            r"(\Sigma^{1/2}M\Sigma M\,\Sigma^{1/2})^{1/2}=\Sigma^{1/2}M\,\Sigma^{1/2}",
+        ),
+        Step(
+            "The independent coupling has C = 0: the upper side. Nothing better follows from moments alone. A fair sign "
+            "and a law that is 0 with probability 1 − ε, and else ±ε^(−1/2), both have variance 1.",
+            r"\mathrm{tr}\,C \le \sqrt\varepsilon",
+        ),
+        Step("T10.risk is T2.w2 after that, and so is T10.gaussian, with W₂ equal to the lower side."),
+        Step(
+            "Transport the components as a plan says, each by its best map: this is a coupling of the mixtures.",
+            r"W_2 \le MW_2",
+        ),
+    ),
     forms=(
         Form(
             name="T10.gelbrich",

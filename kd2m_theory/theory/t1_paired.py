@@ -17,7 +17,7 @@ from kd2m_theory.theory.instance import (
     vertex_norm,
 )
 from kd2m_theory.theory.kernel_instance import KernelInstance, random_kernel_instance
-from kd2m_theory.theory.statement import Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 def change(x: Instance) -> Tensor:
@@ -132,12 +132,38 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="theorem of arXiv 2504.01757, repaired; constants C1, C2 of the vertices of cross-entropy's gradient",
-    proof="∇ℓ = softmax(a) − e_y is a convex combination of the vertices e_c − e_y, so along the segment from a_T to a_S the "
-    "loss changes by at least min_c (Δ_c − Δ_y) and at most max_c (Δ_c − Δ_y); both are at most ν_y(Δ) in size. Take the mean "
-    "over inputs. Then |⟨w_c − w_y, z⟩| ≤ L_y ‖z‖ by Cauchy–Schwarz, L_y ≤ L, and L₁ ≤ L₂ by Jensen. RKHS: L(z) = ⟨L, φ(z)⟩, "
-    "Cauchy–Schwarz in H, and ‖φ(z) − φ(z')‖² = 2 − 2 exp(−‖z − z'‖²/(2σ²)) ≤ ‖z − z'‖²/σ². The loss there may differ by "
-    "label, with B the largest norm; where it is one function of z, any pairing of the rows will do. Where labels are known (E "
-    "L_Y²)^½ may replace L in the last bound, by Cauchy–Schwarz.",
+    proof="The gradient of the loss in the logits is a mixture of vertex differences, so a change of the logits changes "
+    "the loss by at most ν_y of it; Cauchy–Schwarz and Jensen do the rest.",
+    steps=(
+        Step(
+            "The gradient of the loss is a convex combination of the vertices e_c − e_y.",
+            r"\nabla\ell(a)=\mathrm{softmax}(a)-e_y=\sum_c p_c(e_c-e_y)",
+        ),
+        Step(
+            "Integrate along the segment from the teacher's logits to the student's: T1.directed is its mean over inputs.",
+            r"\min_c(\Delta_c-\Delta_y) \le \ell(a_S,y)-\ell(a_T,y) \le \max_c(\Delta_c-\Delta_y)",
+        ),
+        Step(
+            "Both ends are at most ν_y(Δ) in size: T1.head_aware.",
+            r"|R_S-R_T| \le E\,\nu_Y(\Delta), \qquad \nu_y(\Delta)=\max_c|\Delta_c-\Delta_y|",
+        ),
+        Step(
+            "For a linear head, apply Cauchy–Schwarz to each row difference, take the largest constant, and then Jensen.",
+            r"\nu_y(Wz) \le L_y\|z\| \le L\|z\|, \qquad E\|z\| \le (E\|z\|^2)^{1/2}",
+        ),
+        Step(
+            "A loss in an RKHS is linear in the feature map φ, which is 1/σ-Lipschitz for the RBF kernel.",
+            r"|L(z)-L(z')| \le B\|\varphi(z)-\varphi(z')\|_H \le \tfrac{B}{\sigma}\|z-z'\|",
+        ),
+        Step(
+            "The second inequality is 1 − exp(−u) ≤ u.",
+            r"\|\varphi(z)-\varphi(z')\|_H^2=2-2\exp\bigl(-\|z-z'\|^2/(2\sigma^2)\bigr) \le \|z-z'\|^2/\sigma^2",
+        ),
+        Step(
+            "The loss in the RKHS may differ by label, with B the largest norm. Where it is one function of z, any pairing "
+            "of the rows is valid. Where labels are known, (E L_Y²)^½ may replace L in the last bound, by Cauchy–Schwarz."
+        ),
+    ),
     forms=(
         Form(
             name="T1.directed",

@@ -20,7 +20,7 @@ from kd2m_theory.theory.instance import (
     sum_of,
     vertex_norm,
 )
-from kd2m_theory.theory.statement import Form, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Form, Mutant, Sides, Step, Theorem, Witness
 
 ClassCost = Callable[[Instance, int, Tensor, Tensor], Tensor]
 
@@ -119,9 +119,31 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="Kantorovich–Rubinstein duality, class by class; constants C1, C2 of the vertices of cross-entropy's gradient",
-    proof="∇ℓ = softmax(a) − e_y is a convex combination of the vertices e_c − e_y, so ℓ changes by at most ν_y(Δ) along any "
-    "segment; integrate over a coupling of each class and take the best. L_y‖z‖ ≥ ν_y(Wz) by Cauchy–Schwarz, "
-    "‖w_c − w_c'‖ ≤ √2‖W‖_op since ‖e_c − e_c'‖ = √2; W₁ ≤ W₂ and Jensen give the last two.",
+    proof="A change of the logits changes the loss of label y by at most ν_y of it; integrate this over the best coupling "
+    "of each class.",
+    steps=(
+        Step(
+            "The gradient is a convex combination of the vertices e_c − e_y, so the loss changes by at most ν_y along any "
+            "segment.",
+            r"|\ell(a+\Delta,y)-\ell(a,y)| \le \nu_y(\Delta)",
+        ),
+        Step(
+            "Integrate over a coupling of each class, and take the best one: T2.head_aware.",
+            r"|R_S-R_T| \le \sum_y\pi_y\min_{\gamma_y}E_{\gamma_y}\,\nu_y(W(z-z'))",
+        ),
+        Step(
+            "Cauchy–Schwarz gives the constants of each class and of the head.",
+            r"\nu_y(Wz) \le L_y\|z\| \le L\|z\|",
+        ),
+        Step(
+            "The spectral norm is coarser, because two vertices are √2 apart.",
+            r"\|w_c-w_{c'}\|=\|W^\top(e_c-e_{c'})\| \le \sqrt2\,\|W\|_{op}",
+        ),
+        Step(
+            "Jensen within each class, and then over classes, gives the last two.",
+            r"\sum_y\pi_y W_1^y \le \sum_y\pi_y W_2^y \le \Bigl(\sum_y\pi_y(W_2^y)^2\Bigr)^{1/2}",
+        ),
+    ),
     forms=tuple(
         Form(
             name=name,

@@ -22,7 +22,7 @@ from kd2m_theory.theory.instance import (
     lipschitz,
     vertex_norm,
 )
-from kd2m_theory.theory.statement import Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 def change(x: Instance) -> Tensor:
@@ -106,13 +106,36 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="transport with a joint cost of features and labels (as Courty et al. 2017 use it), constants C1, C2",
-    proof="On any coupling ℓ(a_S, Y) − ℓ(a_T, Y') = [ℓ(a_S, Y) − ℓ(a_T, Y)] + [ℓ(a_T, Y) − ℓ(a_T, Y')]. The first bracket "
-    "keeps the label Y and is at most ν_Y(a_S − a_T), which is at most L_Y‖z − z'‖ ≤ L‖z − z'‖; the second keeps the logits "
-    "and is a^T_{Y'} − a^T_Y exactly. Take the mean and the best coupling. Class shares may differ: no coupling has to keep "
-    "labels. Never worse than T2 with the same ground cost, whose couplings it allows and whose label term is 0. Sharper: the "
-    "first bracket lies between min_c and max_c of Δ_c − Δ_Y; with the second, signed, this is max_c Δ_c + a^T_{Y'} − a^S_Y, "
-    "whose last two terms have the same mean on every coupling. So only max_c Δ_c is transported, without labels: E lse(a_S) − "
-    "E lse(a_T) ≤ min_γ E max_c Δ_c.",
+    proof="Couple labelled points: change the logits first and the label afterwards. The change of the label is exact for "
+    "cross-entropy.",
+    steps=(
+        Step(
+            "On any coupling, split the difference of the losses.",
+            r"\ell(a_S,Y)-\ell(a_T,Y')=[\ell(a_S,Y)-\ell(a_T,Y)]+[\ell(a_T,Y)-\ell(a_T,Y')]",
+        ),
+        Step(
+            "The first bracket keeps the label.",
+            r"|\ell(a_S,Y)-\ell(a_T,Y)| \le \nu_Y(a_S-a_T) \le L_Y\|z-z'\| \le L\|z-z'\|",
+        ),
+        Step(
+            "The second keeps the logits, and is exact.",
+            r"\ell(a_T,Y)-\ell(a_T,Y')=a^T_{Y'}-a^T_Y",
+        ),
+        Step(
+            "Take the mean and the best coupling. Class shares may differ, because no coupling has to keep labels. The "
+            "bound is never worse than T2 with the same ground cost: it allows the couplings of T2, and their label term "
+            "is 0."
+        ),
+        Step(
+            "With signs the bound is sharper: the first bracket is at most max_c (Δ_c − Δ_Y).",
+            r"\ell(a_S,Y)-\ell(a_T,Y') \le \max_c\Delta_c+a^T_{Y'}-a^S_Y",
+        ),
+        Step(
+            "The last two terms have the same mean on every coupling. So only max_c Δ_c is transported, without labels: "
+            "T3.directed.",
+            r"E\,\mathrm{lse}(a_S)-E\,\mathrm{lse}(a_T) \le \min_\gamma E_\gamma\max_c\Delta_c",
+        ),
+    ),
     forms=(
         Form(
             name="T3.directed",

@@ -12,7 +12,7 @@ from kd2m_theory.theory.instance import (
     least_cost,
     lipschitz,
 )
-from kd2m_theory.theory.statement import Form, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Form, Mutant, Sides, Step, Theorem, Witness
 
 
 def relabelling(x: Instance) -> Tensor:
@@ -78,11 +78,28 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="Kantorovich–Rubinstein on the marginals, and the triangle inequality for the labels",
-    proof="On any coupling ℓ(h(Z_S), Y) − ℓ(h(Z_T), Y') = [ℓ(h(Z_S), Y) − ℓ(h(Z_T), Y)] + [ℓ(h(Z_T), Y) − ℓ(h(Z_T), Y')]; the "
-    "first bracket is at most L‖Z_S − Z_T‖ whatever Y is, the mean of the second's absolute value is λ_γ. With γ optimal for "
-    "the distance the first part is L W₁. Where several plans are optimal each gives a valid bound; λ may differ. Sharper: E_γ "
-    "of the second bracket with its sign moves the interval instead of widening it, |R_S − R_T − λ±| ≤ L W₁. T3 minimises the "
-    "same sum over γ, so it is never worse.",
+    proof="Couple the points without regard to labels, and charge the change of the label separately.",
+    steps=(
+        Step(
+            "On any coupling, split the difference of the losses.",
+            r"\ell(h(Z_S),Y)-\ell(h(Z_T),Y')=[\ell(h(Z_S),Y)-\ell(h(Z_T),Y)]+[\ell(h(Z_T),Y)-\ell(h(Z_T),Y')]",
+        ),
+        Step(
+            "The first bracket is at most L‖Z_S − Z_T‖ whatever the label is. The mean size of the second is λ.",
+            r"|R_S-R_T| \le L\,E_\gamma\|Z_S-Z_T\|+\lambda_\gamma, \qquad "
+            r"\lambda_\gamma=E_\gamma|\ell(h(Z_T),Y)-\ell(h(Z_T),Y')|",
+        ),
+        Step(
+            "For γ optimal for the distance, the first part is L W₁. Where several plans are optimal each gives a valid "
+            "bound, and λ may differ between them.",
+            r"|R_S-R_T| \le L\,W_1+\lambda_\gamma",
+        ),
+        Step(
+            "The mean of the second bracket with its sign is sharper: it moves the interval instead of widening it.",
+            r"|R_S-R_T-\lambda_\pm| \le L\,W_1",
+        ),
+        Step("T3 minimises the same sum over γ, so it is never worse."),
+    ),
     forms=(
         Form(
             name="T4",

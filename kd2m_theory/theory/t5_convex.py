@@ -18,7 +18,7 @@ from kd2m_theory.theory.instance import (
     squared_loss,
     sum_of,
 )
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 ClassCost = Callable[[Instance, int, Tensor, Tensor], Tensor]
 
@@ -173,15 +173,42 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="tangents of a convex function and the descent lemma (standard), on couplings",
-    proof="On a coupling that keeps labels R_S − R_T = E_γ[ℓ_Y(Z_S) − ℓ_Y(Z_T)], and ⟨∇ℓ_Y(z'), z − z'⟩ ≤ ℓ_Y(z) − ℓ_Y(z') ≤ "
-    "⟨∇ℓ_Y(z), z − z'⟩ for a convex loss; take the best coupling for each side. Second upper side: ℓ(a + Δ) − ℓ(a) − ⟨∇ℓ(a), "
-    "Δ⟩ is at most half the largest second derivative. For cross-entropy that derivative is Var_p(Δ) ≤ ½‖Δ − its mean over "
-    "classes‖², hence ¼. Sharper: Var_p(Δ) ≤ ¼(max Δ − min Δ)² (Popoviciu), so ⅛(max Δ − min Δ)² will do (Hoeffding's lemma: "
-    "the left side is log E_p exp(Δ − E_p Δ)); it is never more, since (max − min)² ≤ 2(max − m)² + 2(min − m)² ≤ "
-    "2‖Δ − m‖² for every m, and equal for two classes. The same bound read from the student's end gives a second lower side. "
-    "T5 itself: with φ(t) = ℓ(a + tΔ), the slope φ' rises from φ'(0) to φ'(1) by s, nowhere faster than M; the area under it "
-    "is largest if it rises at once, φ'(1) − s²/2M, and least if it rises at the end. (s − M)² ≥ 0 shows that this is never "
-    "worse than φ'(0) + M/2, and s² ≥ 0 that it is never worse than φ'(1).",
+    proof="A convex loss lies above its tangents at both ends, and the second derivative bounds how far; transport each "
+    "side within the classes.",
+    steps=(
+        Step(
+            "On a coupling that keeps labels, the gap is a mean of changes of one loss.",
+            r"R_S-R_T=E_\gamma[\ell_Y(Z_S)-\ell_Y(Z_T)]",
+        ),
+        Step(
+            "Convexity bounds each change by the slopes at its ends. Take the best coupling for each side.",
+            r"\langle\nabla\ell_y(z'),z-z'\rangle \le \ell_y(z)-\ell_y(z') \le \langle\nabla\ell_y(z),z-z'\rangle",
+        ),
+        Step(
+            "A second upper side is the tangent at the teacher plus half the largest second derivative, which is a "
+            "variance for cross-entropy: T5.half.",
+            r"\ell(a+\Delta)-\ell(a)-\langle\nabla\ell(a),\Delta\rangle \le \tfrac12\max_p\mathrm{Var}_p(\Delta) \le "
+            r"\tfrac14\|\Delta-\bar\Delta\|^2",
+        ),
+        Step(
+            "Popoviciu's inequality is sharper, and is Hoeffding's lemma here: T5.range.",
+            r"\mathrm{Var}_p(\Delta) \le \tfrac14(\max\Delta-\min\Delta)^2",
+        ),
+        Step(
+            "It is never more than the bound before, and equal for two classes. Read from the student's end it gives a "
+            "second lower side.",
+            r"(\max\Delta-\min\Delta)^2 \le 2(\max\Delta-m)^2+2(\min\Delta-m)^2 \le 2\|\Delta-m\|^2",
+        ),
+        Step(
+            "For T5 itself let φ(t) = ℓ(a + tΔ). The slope rises by s = φ'(1) − φ'(0), nowhere faster than M. The area "
+            "under it is largest if it rises at once, and least if it rises at the end.",
+            r"\varphi'(0)+\frac{s^2}{2M} \le \varphi(1)-\varphi(0) \le \varphi'(1)-\frac{s^2}{2M}",
+        ),
+        Step(
+            "Since (s − M)² ≥ 0, this is never worse than φ'(0) + M/2; since s² ≥ 0, it is never worse than φ'(1).",
+            r"\varphi'(1)-\frac{s^2}{2M}=\varphi'(0)+\frac M2-\frac{(s-M)^2}{2M}",
+        ),
+    ),
     forms=(
         Form(
             name="T5",

@@ -8,7 +8,7 @@ from torch import Tensor
 from kd2m_theory.theory.examples import HEAD, SATURATED, far_wrong, tenth_temperature
 from kd2m_theory.theory.hypotheses import same_class_shares, shared_linear_head
 from kd2m_theory.theory.instance import Instance, cross_entropy, instance
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 from kd2m_theory.theory.t5_convex import THEOREM as SLOPES
 from kd2m_theory.theory.t5_convex import at_student, at_teacher, change, enclosure
 
@@ -116,11 +116,35 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="generalised self-concordance of log-sum-exp (Bach 2010 for the logistic loss), on couplings",
-    proof="Along Δ the derivatives of lse are the cumulants of Δ_c under p: φ'' is a variance, φ''' a third central moment, "
-    "and |φ'''| ≤ E|X − EX|³ ≤ r φ'' as |X − EX| ≤ r. Hence ln φ'' has slope at most r: φ''(0)e^{−rt} ≤ φ''(t) ≤ φ''(0)e^{rt}, "
-    "and φ''(1)e^{−r(1−t)} ≤ φ''(t) ≤ φ''(1)e^{r(1−t)}. Put this into φ(1) − φ(0) = φ'(0) + ∫(1 − t)φ''(t)dt = φ'(1) − "
-    "∫tφ''(t)dt; ∫(1 − t)e^{rt}dt = (e^r − 1 − r)/r² = g(r), and h(r) = g(−r). The loss of a label differs from lse by a "
-    "linear function.",
+    proof="The third derivative of log-sum-exp is at most the spread of Δ times the second, so the curvature at one end "
+    "bounds the curvature on the whole segment.",
+    steps=(
+        Step(
+            "Along Δ the derivatives of log-sum-exp are cumulants of Δ_c under the softmax p. The loss of a label differs "
+            "from it by a linear function.",
+            r"\varphi''=\mathrm{Var}_p(\Delta), \qquad \varphi'''=E_p(\Delta-E_p\Delta)^3",
+        ),
+        Step(
+            "No value is further than r from the mean.",
+            r"|\varphi'''| \le E_p|\Delta-E_p\Delta|^3 \le r\,\varphi'', \qquad r=\max\Delta-\min\Delta",
+        ),
+        Step(
+            "Hence ln φ'' has slope at most r, which bounds the curvature from the teacher's end.",
+            r"\varphi''(0)\,e^{-rt} \le \varphi''(t) \le \varphi''(0)\,e^{rt}",
+        ),
+        Step(
+            "The same holds from the student's end.",
+            r"\varphi''(1)\,e^{-r(1-t)} \le \varphi''(t) \le \varphi''(1)\,e^{r(1-t)}",
+        ),
+        Step(
+            "Put both into Taylor's formula with its remainder as an integral.",
+            r"\varphi(1)-\varphi(0)=\varphi'(0)+\int_0^1(1-t)\,\varphi''(t)\,dt=\varphi'(1)-\int_0^1 t\,\varphi''(t)\,dt",
+        ),
+        Step(
+            "The integrals of the bounds are g and h.",
+            r"\int_0^1(1-t)\,e^{rt}\,dt=\frac{e^r-1-r}{r^2}=g(r), \qquad h(r)=g(-r)",
+        ),
+    ),
     forms=(
         Form(
             name="T5.curved",

@@ -9,7 +9,7 @@ from torch import Tensor
 from kd2m_theory.theory.examples import HEAD, tenth_temperature
 from kd2m_theory.theory.hypotheses import same_class_shares, shared_linear_head
 from kd2m_theory.theory.instance import Instance, cross_entropy, instance
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 from kd2m_theory.theory.t5_convex import THEOREM as SLOPES
 from kd2m_theory.theory.t5_convex import at_student, at_teacher, change, enclosure
 
@@ -230,16 +230,43 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="Bhatia and Davis 2000 (κ ≤ PQ, for the slopes); the range of a third central moment, on couplings",
-    proof="With P = μ − min Δ, Q = max Δ − μ, r = P + Q and κ = Var Δ under the softmax at a_T + tΔ: φ' = μ − Δ_y and μ' = κ. "
-    "Slopes: E[(Δ − min Δ)(max Δ − Δ)] ≥ 0 is κ ≤ PQ, so ln(P/Q) rises at a rate of at most r; ∫μ dt is largest if μ rises "
-    "at once, as the mean of a law on the two values min Δ and max Δ does, and then stays at μ₁: X = s − (aP₁ − bQ₁)/r. "
-    "Curvatures: E[(Δ − min Δ)(Δ − μ − κ/P)²] ≥ 0 and its mirror image are κ/P − P ≤ dκ/dμ ≤ Q − κ/Q, since dκ/dμ is the third "
-    "central moment over κ. Both are attained by laws on two values. Let κ* rise as steeply as is allowed from κ₀ (C1), then "
-    "fall as steeply (C2, from any height), then rise as steeply into κ₁ (C3). An admissible κ is below κ* on C1 and above it "
-    "on C3, and on C2 it crosses κ* at most once, from below, say where the mean has risen by x_c; hence (x − x_c)(1/κ − 1/κ*) "
-    "≤ 0 everywhere, and ∫x dμ/κ ≤ ∫x dμ/κ* + x_c(1 − ∫dμ/κ*) as ∫dμ/κ = 1. The best C2 has ∫dμ/κ* = 1. The lower side is the "
-    "same with the ends exchanged. An admissible κ meets what T5, T5.envelope and T5.curved ask of it, so these are never "
-    "better.",
+    proof="Laws on two values have the largest variance and the extremal third moment, so they give the earliest and the "
+    "latest rise of the slope that both ends allow.",
+    steps=(
+        Step(
+            "Let μ and κ be the mean and the variance of Δ under the softmax at a_T + tΔ.",
+            r"\varphi'=\mu-\Delta_y, \qquad \mu'=\kappa, \qquad P=\mu-\min\Delta, \quad Q=\max\Delta-\mu, \quad r=P+Q",
+        ),
+        Step(
+            "A product of nonnegative factors bounds the variance, so ln(P/Q) rises at a rate of at most r.",
+            r"E[(\Delta-\min\Delta)(\max\Delta-\Delta)] \ge 0 \quad\Rightarrow\quad \kappa \le PQ",
+        ),
+        Step(
+            "The area under μ is largest if μ rises at once, as the mean of a law on the two values min Δ and max Δ does, "
+            "and then stays at μ₁: T5.envelope.",
+            r"X=s-\frac{aP_1-bQ_1}{r}, \qquad a=\ln\frac{P_1}{P_0}, \quad b=\ln\frac{Q_0}{Q_1}",
+        ),
+        Step(
+            "The derivative of κ in μ is the third central moment over κ. Two more nonnegative means bound it, and laws on "
+            "two values attain both ends.",
+            r"E[(\Delta-\min\Delta)(\Delta-\mu-\kappa/P)^2] \ge 0 \quad\Rightarrow\quad \frac\kappa P-P \le "
+            r"\frac{d\kappa}{d\mu} \le Q-\frac\kappa Q",
+        ),
+        Step(
+            "Let κ* rise as steeply as is allowed from κ₀ (C1), then fall as steeply from some height (C2), then rise as "
+            "steeply into κ₁ (C3). An admissible κ is below κ* on C1 and above it on C3. On C2 it crosses κ* at most once, "
+            "from below, where the mean has risen by x_c.",
+            r"(x-x_c)\Bigl(\frac1\kappa-\frac1{\kappa^*}\Bigr) \le 0",
+        ),
+        Step(
+            "Integrate this over the rise. Since the time ∫dμ/κ is 1, the best C2 is the one with ∫dμ/κ* = 1: T5.sharp.",
+            r"\int x\,\frac{d\mu}{\kappa} \le \int x\,\frac{d\mu}{\kappa^*}+x_c\Bigl(1-\int\frac{d\mu}{\kappa^*}\Bigr)",
+        ),
+        Step(
+            "The lower side is the same with the ends exchanged. An admissible κ satisfies what T5, T5.envelope and "
+            "T5.curved require, so these are never better."
+        ),
+    ),
     forms=(
         Form(
             name="T5.sharp",

@@ -11,7 +11,7 @@ from kd2m_theory.theory.hypotheses import lipschitz_features, norm_of_loss, same
 from kd2m_theory.theory.instance import Instance, instance, least_cost, length, random_instance, root, squared_loss, sum_of
 from kd2m_theory.theory.kernel_instance import KernelInstance, random_kernel_instance
 from kd2m_theory.theory.quadratic import Parts, best_kernel, kernel, parts, projection
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 def brier(logits: Tensor, labels: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def _chain_features(x: KernelInstance) -> Sides:
     return Sides(mmd(x), x.lipschitz * in_features(x))
 
 
-# Of class 0 with W = (1, −1) and b = 0 the loss is 2z² − 2z + 1.
+# For class 0 with W = (1, −1) and b = 0 the loss is 2z² − 2z + 1.
 def _along_gradient() -> Instance:
     return instance([[3.0], [3.0], [-7.0]], [[2.0], [2.0], [-5.0]], [0, 0, 1], HEAD, loss=squared_loss)
 
@@ -246,13 +246,38 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="Cauchy–Schwarz in an RKHS (standard; MMD: Gretton et al. 2012)",
-    proof="About any z₀, ‖W(z₀ + u) + b − e_y‖² = ⟨WᵀW, uuᵀ⟩ + ⟨g, u⟩ + const with g = 2Wᵀ(Wz₀ + b − e_y). The kernel (⟨u, u'⟩ "
-    "+ c)² has the features uuᵀ, √(2c) u and c, so without the constant ‖f‖² = ‖WᵀW‖_F² + ‖g‖²/(2c), and MMD² = ‖ΔM‖_F² + "
-    "2c‖Δμ‖²; a constant has no part in a difference of risks. Cauchy–Schwarz, class by class. The squared product is (QS)² + "
-    "(Gm)² + 2cQ²m² + G²S²/(2c) with Q = ‖WᵀW‖, G = ‖g‖, S = ‖ΔM‖, m = ‖Δμ‖, least at c = GS/(2Qm), where it is (QS + Gm)²: "
-    "sharper than any one kernel. Every z₀ gives a bound; half way between the class means ΔM is ΔΣ. Brier's score: p − e_y = "
-    "C(p − e_y) with C = I − 11ᵀ/K, so W = C, and points are Cp. General: E L(Z_S) − E L(Z_T) = ⟨L, μ_S − μ_T⟩. Chain: "
-    "‖E_γ[φ(Z_S) − φ(Z_T)]‖ ≤ E_γ‖φ(Z_S) − φ(Z_T)‖ on any coupling, and C6.",
+    proof="The squared loss is an element of the RKHS of a polynomial kernel, so its mean moves by at most its norm times "
+    "the MMD; the best kernel and the best centre have closed forms.",
+    steps=(
+        Step(
+            "Expand the loss about any point z₀.",
+            r"\|W(z_0+u)+b-e_y\|^2=\langle W^\top W,uu^\top\rangle+\langle g,u\rangle+\mathrm{const}, \qquad "
+            r"g=2W^\top(Wz_0+b-e_y)",
+        ),
+        Step(
+            "The kernel (⟨u, u'⟩ + c)² has the features uuᵀ, √(2c) u and c. A constant has no part in a difference of risks.",
+            r"\|f\|^2=\|W^\top W\|_F^2+\frac{\|g\|^2}{2c}, \qquad \mathrm{MMD}^2=\|\Delta M\|_F^2+2c\|\Delta\mu\|^2",
+        ),
+        Step(
+            "Apply Cauchy–Schwarz class by class, and write Q = ‖WᵀW‖, G = ‖g‖, S = ‖ΔM‖, m = ‖Δμ‖. The least value over c "
+            "is at c = GS/(2Qm), and is sharper than any one kernel.",
+            r"(QS)^2+(Gm)^2+2cQ^2m^2+\frac{G^2S^2}{2c} \ge (QS+Gm)^2",
+        ),
+        Step("Every z₀ gives a bound. Half way between the class means, ΔM is the difference ΔΣ of the covariances."),
+        Step(
+            "Brier's score is a squared loss of centred probabilities.",
+            r"p-e_y=C(p-e_y), \qquad C=I-\tfrac1K 11^\top",
+        ),
+        Step(
+            "For any loss L in an RKHS, with kernel means μ_S and μ_T:",
+            r"E\,L(Z_S)-E\,L(Z_T)=\langle L,\mu_S-\mu_T\rangle \le \|L\|_H\,\mathrm{MMD}",
+        ),
+        Step(
+            "The MMD is at most the transport distance in the RKHS, and the feature map is Lipschitz.",
+            r"\|E_\gamma[\varphi(Z_S)-\varphi(Z_T)]\|_H \le E_\gamma\|\varphi(Z_S)-\varphi(Z_T)\|_H \le "
+            r"\mathrm{Lip}(\varphi)\,E_\gamma\|Z_S-Z_T\|",
+        ),
+    ),
     forms=(
         Form(
             name="T6",

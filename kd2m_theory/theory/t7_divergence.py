@@ -11,7 +11,7 @@ from kd2m_theory.theory.examples import HEAD, MOVES, shares_differ
 from kd2m_theory.theory.hypotheses import only_on
 from kd2m_theory.theory.instance import Instance, instance, random_instance, reordered, root, sampled_error, sum_of, zero_one
 from kd2m_theory.theory.laws import Atoms, Margins, atoms, margins, two_points
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 def prediction_variation(student: Tensor, teacher: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def _divergence(x: Atoms) -> Sides:
 
 
 def per_class(x: Instance, parts: Iterable[Tensor]) -> Tensor:
-    """Σ_y π_y times one number a class."""
+    """Σ_y π_y times one number per class."""
     return sum_of(share * part for (_, share, _, _), part in zip(x.by_class(), parts, strict=True))
 
 
@@ -220,12 +220,32 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="Pinsker; Bretagnolle and Huber 1979; data processing; √(1 − BC²) standard (Cauchy–Schwarz)",
-    proof="|Σ(P − Q)ℓ| = |Σ(P − Q)(ℓ − B/2)| ≤ (B/2) Σ|P − Q| = B·TV, class by class with shared weights π_y. The 0–1 loss of "
-    "class y is a function of the predicted class, and TV falls under maps. TV² ≤ 1 − BC², BC = Σ√(PQ): by Cauchy–Schwarz TV = "
-    "½Σ|√P − √Q|(√P + √Q) ≤ ½√((2 − 2BC)(2 + 2BC)). By Jensen ln BC = ln E_P√(Q/P) ≥ −½KL(P‖Q), hence Bretagnolle–Huber, in "
-    "both directions since TV and BC are symmetric; so √(1 − BC²), closed form for Gaussians, is never above either of them. "
-    "Pinsker can be below it (variances 1 and 4.6, equal means), so T7.affinity takes the smaller. Pinsker is over 1 from KL = "
-    "2 on, the others never. For K = 2 the margin is a linear image of the logits, so its KL is no larger than theirs.",
+    proof="A bounded loss changes its mean by at most its range times the total variation; Cauchy–Schwarz and Jensen bound "
+    "that by divergences.",
+    steps=(
+        Step(
+            "Centre the loss in its range, class by class with shared weights π_y.",
+            r"\Bigl|\sum(P-Q)\ell\Bigr|=\Bigl|\sum(P-Q)(\ell-\tfrac B2)\Bigr| \le \tfrac B2\sum|P-Q|=B\,\mathrm{TV}",
+        ),
+        Step(
+            "The 0–1 loss of class y is a function of the predicted class, and total variation falls under maps: T7.prediction."
+        ),
+        Step(
+            "Cauchy–Schwarz bounds it by the Bhattacharyya coefficient BC = Σ√(PQ).",
+            r"\mathrm{TV}=\tfrac12\sum|\sqrt P-\sqrt Q|(\sqrt P+\sqrt Q) \le \tfrac12\sqrt{(2-2BC)(2+2BC)}=\sqrt{1-BC^2}",
+        ),
+        Step(
+            "Jensen gives Bretagnolle–Huber, in both directions since TV and BC are symmetric. So √(1 − BC²), in closed "
+            "form for Gaussians, is never above either of them.",
+            r"\ln BC=\ln E_P\sqrt{Q/P} \ge -\tfrac12\mathrm{KL}(P\|Q)",
+        ),
+        Step(
+            "Pinsker's bound can be below √(1 − BC²) (variances 1 and 4.6, equal means), so T7.affinity takes the smaller. "
+            "Pinsker's is above 1 from KL = 2 on; the others never are.",
+            r"\mathrm{TV} \le \min\Bigl(\sqrt{1-BC^2},\ \sqrt{\mathrm{KL}/2}\Bigr)",
+        ),
+        Step("For K = 2 the margin is a linear image of the logits, so its KL is no larger than theirs."),
+    ),
     forms=(
         Form(
             name="T7.tv",

@@ -17,7 +17,7 @@ from kd2m_theory.theory.instance import (
     vertex_norm,
     zero_one,
 )
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 # A cost of a pair from the teacher's margin, the change of logits Δ = a_S − a_T, and the class: m, n × m × K, n × m labels.
 PairCost = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -244,7 +244,7 @@ THEOREM = Theorem(
         ),
         Hypothesis(
             name="0–1 loss",
-            detail="Of equally likely classes any may be answered: a margin below 0 is an error, one above 0 is none.",
+            detail="Any of equally likely classes may be answered: a margin below 0 is an error, and one above 0 is not.",
             check=lambda x: x.loss is zero_one,
             counterexample=Counterexample(
                 words="a lead of less than 1 counts as an error too", form="T8.ramp", make=_close_call
@@ -259,11 +259,29 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="margin bounds (standard), constant C3; enclosure by couplings: derived here",
-    proof="m_S = min_{c≠y}(a^T_y − a^T_c + Δ_y − Δ_c) lies between m_T − max_{c≠y}(Δ_c − Δ_y) and m_T − min_{c≠y}(Δ_c − Δ_y), "
-    "and both are within ν_y(Δ) of m_T. On a coupling that keeps labels: an error has m_S ≤ 0, so m_T ≤ max(Δ_c − Δ_y) ≤ ν_y; "
-    "and where m_T < −ν_y ≤ min(Δ_c − Δ_y), m_S < 0. Choose the coupling of each side. Ramp: [m_T ≤ ν_y] ≤ r_ρ(m_T) + min(1, "
-    "ν_y/ρ), as the second is 1 for ν_y ≥ ρ and else r_ρ(m_T) ≥ 1 − ν_y/ρ; so on every coupling, hence at the best, T8.margin "
-    "is never above T8.ramp, whatever ρ. Each network may have its own head: points are logits.",
+    proof="A margin changes by at most the change of a logit difference, so an error of the student lies where the "
+    "teacher's margin was small.",
+    steps=(
+        Step(
+            "The student's margin lies between two ends, both within ν_y(Δ) of the teacher's.",
+            r"m_T-\max_{c\ne y}(\Delta_c-\Delta_y) \le m_S \le m_T-\min_{c\ne y}(\Delta_c-\Delta_y)",
+        ),
+        Step(
+            "Take a coupling that keeps labels. An error of the student has m_S ≤ 0.",
+            r"[m_S \le 0] \le [m_T \le \max_{c\ne y}(\Delta_c-\Delta_y)] \le [m_T \le \nu_y(\Delta)]",
+        ),
+        Step(
+            "The other way round, the student errs where the teacher errs by more than the change. Choose the best "
+            "coupling for each side.",
+            r"m_T < -\nu_y(\Delta) \le \min_{c\ne y}(\Delta_c-\Delta_y) \quad\Rightarrow\quad m_S < 0",
+        ),
+        Step(
+            "The ramp is coarser: the second term is 1 for ν_y ≥ ρ, and else the first is at least 1 − ν_y/ρ. This holds "
+            "on every coupling, and so at the best: T8.margin is never above T8.ramp.",
+            r"[m_T \le \nu_y] \le r_\rho(m_T)+\min(1,\nu_y/\rho)",
+        ),
+        Step("Each network may have its own head, because points are logits."),
+    ),
     forms=(
         Form(
             name="T8.directed",

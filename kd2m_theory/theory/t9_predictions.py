@@ -9,7 +9,7 @@ from kd2m_theory.theory.divergences import bretagnolle_huber, divergence, pinske
 from kd2m_theory.theory.examples import HEAD, MOVES, half_temperature
 from kd2m_theory.theory.hypotheses import only_on, same_inputs
 from kd2m_theory.theory.instance import Instance, cross_entropy, instance, random_instance, root
-from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Theorem, Witness
+from kd2m_theory.theory.statement import Counterexample, Form, Hypothesis, Mutant, Sides, Step, Theorem, Witness
 
 
 @dataclass(frozen=True)
@@ -243,12 +243,36 @@ THEOREM = Theorem(
     ),
     direction="two-sided",
     source="Pinsker; Bretagnolle and Huber 1979; p̂_T of arXiv 2402.11148 (TTM)",
-    proof="p_S(Y) − p_T(Y) is one of the K numbers p_S(c) − p_T(c), and max_c (p_S(c) − p_T(c)) ≤ Σ(p_S − p_T)⁺ = TV, the same "
-    "for the least: T9.largest is never above T9.tv, and equal for K = 2. TV ≤ √(KL/2) and TV ≤ √(1 − e^{−KL}) on each input; "
-    "x ↦ √(x/2) is concave, and so is x ↦ √(1 − e^{−x}), a concave increasing function (√) of a concave one (1 − e^{−x}), so "
-    "by Jensen the mean over inputs moves inside. TV is symmetric: KL(p_S‖p_T) will do too. Nothing was asked of p_T: p̂_T may "
-    "stand in its place. T9.kl: ℓ_S − ℓ_T = ln(p_T(Y)/p_S(Y)); add and subtract its mean under p_T. Given X the rest has mean "
-    "Σ_c(P(c|X) − p_T(c)) ln(p_T(c)/p_S(c)), zero if P(·|X) = p_T.",
+    proof="The change of the probability of the true class is one of K numbers, at most the total variation; divergences "
+    "bound that input by input, and Jensen moves the mean inside.",
+    steps=(
+        Step(
+            "The change is one of K numbers, and the largest is at most the total variation: T9.largest is never above "
+            "T9.tv, and equal for K = 2.",
+            r"p_S(Y)-p_T(Y) \le \max_c(p_S(c)-p_T(c)) \le \sum_c(p_S(c)-p_T(c))_+=\mathrm{TV}",
+        ),
+        Step(
+            "On each input the inequalities of Pinsker and of Bretagnolle and Huber hold.",
+            r"\mathrm{TV} \le \sqrt{\mathrm{KL}/2}, \qquad \mathrm{TV} \le \sqrt{1-e^{-\mathrm{KL}}}",
+        ),
+        Step(
+            "Both right sides are concave in KL: the square root is concave and increasing, and 1 − exp(−x) is concave. So "
+            "Jensen moves the mean over inputs inside.",
+            r"E\,\mathrm{TV} \le \sqrt{E\,\mathrm{KL}/2}, \qquad E\,\mathrm{TV} \le \sqrt{1-e^{-E\,\mathrm{KL}}}",
+        ),
+        Step(
+            "Total variation is symmetric, so KL(p_S‖p_T) is valid too. Nothing was required of p_T: the softened teacher "
+            "may stand in its place (T9.ttm)."
+        ),
+        Step(
+            "T9.kl is an identity: add and subtract the mean under p_T.",
+            r"\ell_S-\ell_T=\ln\frac{p_T(Y)}{p_S(Y)}=\mathrm{KL}(p_T\|p_S)+\Bigl[\ln\frac{p_T(Y)}{p_S(Y)}-\mathrm{KL}(p_T\|p_S)\Bigr]",
+        ),
+        Step(
+            "Given the input, the bracket has this mean, which is zero if labels are drawn from p_T: T9.kl_teacher.",
+            r"\sum_c\bigl(P(c\mid X)-p_T(c)\bigr)\ln\frac{p_T(c)}{p_S(c)}",
+        ),
+    ),
     forms=(
         Form(
             name="T9.largest",

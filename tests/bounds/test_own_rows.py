@@ -226,7 +226,7 @@ def test_a_row_of_a_bad_form_is_refused_in_words(change, message):
     [
         (lambda view: (0.0, 1.0), "compute returned a tuple; return kd2m_theory.bounds.Sides"),
         (lambda view: Sides("low", "high"), "could not convert string to float"),
-        (lambda view: Sides(0.0, 1.0, distances={"W1": 0.5}), "distances['W1'] is no Enclosure"),
+        (lambda view: Sides(0.0, 1.0, distances={"W1": 0.5}), "distances['W1'] is not an Enclosure"),
         (lambda view: Sides(1.0, 0.0), "has no number"),
         (lambda view: 1 / 0, "ZeroDivisionError"),
     ],

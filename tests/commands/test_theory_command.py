@@ -51,6 +51,8 @@ def test_show_prints_everything_about_a_theorem(kd2m, name):
     plain = " ".join(out.split())
     for part in (one.plain, one.source, one.proof, *(h.statement for h in one.hypotheses), *(f.constant for f in one.forms)):
         assert " ".join(part.split()) in plain
+    assert all(" ".join(step.words.split()) in plain and step.latex in out for step in one.steps)
+    assert ("Why the usual proof fails" in out) == (one.verdict != "proved")
     assert one.latex in out
     assert all(mutant.name.split()[0] in plain for mutant in one.all_mutants())
 

@@ -122,6 +122,15 @@ def test_worked_examples_are_short():
         assert len(block.text.splitlines()) < 30, str(block)
 
 
+def test_examples_of_the_gallery_are_short_and_every_picture_is_described():
+    page = ROOT / "docs/gallery.md"
+    lengths = [len([line for line in block.text.splitlines() if line]) for block in blocks(page)]
+    assert max(lengths) <= 12
+    described = re.findall(r"^<!-- picture: gallery-[a-z]+\.png: (.+) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(described) == len(lengths) - 1  # the first block is what all have in common
+    assert all(len(words.split()) >= 8 for words in described)
+
+
 def read(table):
     """A table is a run, or a campaign whose studies of coverage leave out what is as in a run."""
     if "sweep" in table:

@@ -7,7 +7,7 @@ from pages import ROOT, blocks, links, name, own_pages, places
 
 from kd2m_theory.theory.catalogue import theorems
 
-GENERATED = {"docs/commands.md", "docs/theorems/index.md"} | {
+GENERATED = {"docs/commands.md", "docs/references.md", "docs/theorems/index.md"} | {
     f"docs/theorems/{theorem.name.lower().replace('.', '-')}.md" for theorem in theorems()
 }
 

@@ -111,7 +111,7 @@ def test_vertex_norm_refuses_a_head_that_is_none():
         ([0, 0, 0], [0, 2, 0], {}, "class 2 is missing from labels_x"),
         ([0, 0, 1], [0, 1, 1], {}, "class 0 has share 2/3 on one side and 1/3"),
         ([0, 1], [0, 1, 1], {}, "labels_x has 2 entries for 3 samples"),
-        ([[1, 0]] * 3, [0, 1, 1], {}, "one integer class a sample, not one-hot"),
+        ([[1, 0]] * 3, [0, 1, 1], {}, "one integer class per sample, not one-hot"),
         ([0.5, 0, 0], [0, 1, 1], {}, "not class numbers"),
         ([0, 0, 1], [0, 0, 1], {"weighting": "none"}, "weighting is 'none'; choose one of 'frequency', 'uniform'"),
     ],

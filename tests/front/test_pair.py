@@ -45,7 +45,7 @@ def changed(name, *index, value):
         ({"labels": np.arange(5)}, "labels has 5 entries for 6 samples"),
         (changed("labels", 3, value=7), r"labels has 1 value outside 0\.\.2, first 7 in row 3; number the classes from 0"),
         (changed("labels", 3, value=-1), r"outside 0\.\.2, first -1 in row 3"),
-        ({"labels": np.eye(3)[np.arange(6) % 3]}, "one integer class a sample"),
+        ({"labels": np.eye(3)[np.arange(6) % 3]}, "one integer class per sample"),
         ({"head_weight": GOOD["head_weight"].T}, "head_weight is 4×3 .* features_teacher have dimension 4; pass the weight as"),
         ({"head_bias": np.zeros(4)}, "head_bias has 4 entries for 3 classes"),
         ({"head_weight": None}, "logits_student without teacher logits"),

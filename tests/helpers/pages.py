@@ -30,9 +30,13 @@ def name(page):
 
 
 def own_pages():
-    """All pages that somebody wrote; commands.md and those on theorems are written when the site is built."""
+    """All pages that somebody wrote; the command's, the references and those on theorems are written when the site is built."""
     site = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/api").glob("*.md"))]
-    return [page for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *site) if page.name != "commands.md"]
+    return [
+        page
+        for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *site)
+        if page.name not in ("commands.md", "references.md")
+    ]
 
 
 def tokens(page):

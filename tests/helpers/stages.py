@@ -19,6 +19,8 @@ from kd2m_theory.validation.training.outputs import Outputs
 from kd2m_theory.validation.trial import agreement
 from kd2m_theory.validation.trial.check import check_theorem
 
+GALLERY = Path(__file__).parents[2] / "docs/gallery.md"
+
 
 class Network(nn.Module):
     feature_size = 6
@@ -122,6 +124,19 @@ def additions(names, patch):
     assert names["FIGURE"].rendered(names["table"](), ["svg"])["svg"].startswith(b"<?xml")
 
 
+def pictures(_names, _patch):
+    """Every picture that the gallery shows was made."""
+    from PIL import Image
+
+    shown = [
+        line.split(": ")[1] for line in GALLERY.read_text(encoding="utf-8").splitlines() if line.startswith("<!-- picture: ")
+    ]
+    assert len(shown) >= 8
+    for name in shown:
+        with Image.open(name) as picture:
+            assert len(set(picture.convert("L").resize((64, 64)).tobytes())) > 8, f"{name} is blank"
+
+
 BEFORE = {
     "README.md": readme,
     "docs/compare.md": a_checkout,
@@ -131,4 +146,4 @@ BEFORE = {
     "docs/scaling.md": slurm,
     "docs/own-metric.md": lambda patch: few_examples(patch) or {},
 }
-AFTER = {"CONTRIBUTING.md": additions}
+AFTER = {"CONTRIBUTING.md": additions, "docs/gallery.md": pictures}

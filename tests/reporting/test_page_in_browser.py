@@ -3,13 +3,11 @@
 Needs the extra `browser` and a Chromium; `make browser-test` fails without them, other runs skip.
 """
 
-import os
-import shutil
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from browsers import chromium
 from reports import a_comparison, report_of
 
 from kd2m_theory import AuditReport, Pair, StudentComparison, audit
@@ -38,28 +36,10 @@ def _report(case: str) -> AuditReport | StudentComparison:
     return audit(Pair.load(ROOT / "tests" / "data" / f"{case}.npz")) if case.startswith("demo-") else report_of(case)
 
 
-def _missing(words: str) -> None:
-    if os.environ.get("KD2M_BROWSER") == "required":
-        pytest.fail(words)
-    pytest.skip(words)
-
-
 @pytest.fixture(scope="module")
 def browser():
-    for module in ("playwright", "axe_playwright_python"):
-        if find_spec(module) is None:
-            _missing(f"{module} is not installed: pip install 'kd2m-theory[browser]', or make browser-test")
-    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")]
-    path = next(filter(None, found), None)
-    if path is None:
-        _missing("no Chromium on this machine; install one, for example with apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        # Chromium refuses to run as root, as in a container, with its sandbox on.
-        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        yield browser
-        browser.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture

@@ -35,6 +35,9 @@ def test_every_theorem_says_all_that_it_must(one):
     for words in (one.title, one.plain, one.latex, one.source, one.proof):
         assert words.strip()
     assert one.hypotheses or "no " in one.proof.lower()
+    assert len(one.proof) <= 240, "the idea in a sentence or two; the mathematics is in the steps"
+    assert sum(bool(step.latex) for step in one.steps) >= 3
+    assert all(step.words.endswith((".", ":")) for step in one.steps)
     assert len(one.mutants) >= 2
     for form in one.forms:
         assert latex_of(form)

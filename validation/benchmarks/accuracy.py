@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--only", choices=list(TABLES))
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"  # one process a core
+    os.environ["OMP_NUM_THREADS"] = "1"  # one process per core
     where = {"device": torch.cuda.get_device_name()} if options.device == "cuda" else {}
     context = multiprocessing.get_context("spawn")
     tables = []

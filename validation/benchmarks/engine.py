@@ -34,7 +34,7 @@ def arithmetic(task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome
 
 
 def seconds(work: Work, count: int, workers: int) -> float:
-    """Of a campaign of `count` tasks on workers that have already begun."""
+    """Duration of a campaign of `count` tasks on workers that have already begun."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
         store.create({}, "benchmark", resume=False)

@@ -169,7 +169,7 @@ def _driver() -> str | None:
 
 
 def _commit() -> str | None:
-    """Of the checkout, if it is one of git's; with a word if files differ from it."""
+    """The commit of the checkout, with a note if files differ from it; None where git has none."""
     top, head = (_printed("git", "-C", str(ROOT), "rev-parse", *what) for what in (("--show-toplevel",), ("HEAD",)))
     if not head or Path(top).resolve() != ROOT:
         return None

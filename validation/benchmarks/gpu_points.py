@@ -189,7 +189,7 @@ def point_tensors(device: str, size: str) -> Numbers:
         report = Path(folder) / "report.xml"
         chosen = ["-k", "paired or mixed"] if size == "tiny" else []
         command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-q"]
-        # A warning of another version of a library is no failure of the device.
+        # A warning of another version of a library is not a failure of the device.
         command += ["-p", "no:cacheprovider", "-W", "default", f"--junitxml={report}", *chosen]
         place = "simulated" if device == "cpu" else device
         done = subprocess.run(

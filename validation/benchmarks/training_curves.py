@@ -200,7 +200,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _lines(table: Mapping[str, Any]) -> Iterator[str]:
-    """JSON with one run a line, so that a change of one is a change of one line."""
+    """JSON with one run per line, so that a change of one is a change of one line."""
     for key, value in table.items():
         if isinstance(value, list):
             yield f" {json.dumps(key)}: [\n  " + ",\n  ".join(json.dumps(each, ensure_ascii=False) for each in value) + "\n ]"
@@ -216,7 +216,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.save is not None:
         check_writable(options.save)
-    os.environ["OMP_NUM_THREADS"] = "1"  # one process a core
+    os.environ["OMP_NUM_THREADS"] = "1"  # one process per core
     torch.set_num_threads(1)
     made = _rounded(table(options.runs, options.workers))
     if options.save is not None:

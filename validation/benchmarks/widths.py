@@ -89,7 +89,7 @@ print(json.dumps({name: [each["lower"], each["upper"], each["level"]] for name, 
 
 
 def width(interval: Confidence) -> float:
-    """Of the interval."""
+    """Width of the interval."""
     return interval.upper - interval.lower
 
 

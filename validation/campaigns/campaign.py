@@ -45,7 +45,7 @@ class Audits:
         for name in self.rows or ():
             if name not in POPULATION_ROWS:
                 raise InputError(
-                    f"rows names {name!r}, which is no row about the population; {did_you_mean(name, POPULATION_ROWS)}"
+                    f"rows names {name!r}, which is not a row about the population; {did_you_mean(name, POPULATION_ROWS)}"
                     f"these are {', '.join(POPULATION_ROWS)}"
                 )
         _fill(self, "rows", POPULATION_ROWS if self.rows is None else tuple(dict.fromkeys(self.rows)))
@@ -101,7 +101,7 @@ class Campaign:
 
     @property
     def digest(self) -> str:
-        """Of the table."""
+        """Hash of the table."""
         return digest(self.table)
 
 

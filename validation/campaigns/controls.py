@@ -65,7 +65,7 @@ class Sample:
 
     @property
     def gains(self) -> Float64:
-        """Of the logits of every class over the label's, from teacher to student: n × K."""
+        """Gain of the logit of every class over the label's, from teacher to student: n × K."""
         change = self.student - self.teacher
         gains: Float64 = change - change[np.arange(len(change)), self.labels][:, None]
         return gains

@@ -25,7 +25,7 @@ _LEVEL = 0.95
 _DISAGREEMENT = 0.05
 _FEWEST = 5  # runs of a population, below which no correlation is taken
 FEWEST_SEEDS = 3
-# Of a variance, below which it is rounding.
+# A variance below this is rounding.
 _EXACT = 1e-24
 
 
@@ -143,7 +143,7 @@ def _correlations(names: Sequence[str], gap: str, last: bool, clouds: Mapping[st
 
 
 def _within(arrays: Sequence[Float64]) -> tuple[Float64, Float64]:
-    """Of a population's seeds: the correlations of the distances, and the jackknife's variances of them."""
+    """The correlations of the distances over a population's seeds, and their jackknife variances."""
     count = len(arrays)
     without = [np.concatenate([each for j, each in enumerate(arrays) if j != k], axis=1) for k in range(count)]
     whole, *rest = _spearman([np.concatenate(arrays, axis=1), *without])
@@ -161,7 +161,7 @@ def _pooled(values: Float64, variances: Float64, seeds: Sequence[int]) -> Correl
     if _disagreement(values, variances, seeds) < _DISAGREEMENT:
         return None
     parts = np.maximum(variances, _EXACT)
-    # Of a sum of independent parts [Satterthwaite 1946].
+    # Degrees of freedom of a sum of independent parts [Satterthwaite 1946].
     freedom = float(parts.sum() ** 2 / (parts**2 / (np.array(seeds) - 1)).sum())
     return _interval(float(values.mean()), float(variances.sum()) / len(values) ** 2, freedom, sum(seeds))
 
@@ -180,7 +180,7 @@ def _disagreement(values: Float64, variances: Float64, seeds: Sequence[int]) -> 
 
 
 def _spearman(samples: Sequence[Float64]) -> Float64:
-    """Of each sample, series × points: correlation of the first series with each of the others; 0 with a constant one."""
+    """Correlation of the first series of each sample (series × points) with each of the others; 0 with a constant one."""
     found = np.zeros((len(samples), len(samples[0]) - 1))
     # Samples of one size are ranked together: a call costs many times what it sorts.
     sizes = np.array([sample.shape[1] for sample in samples])

@@ -12,7 +12,7 @@ from kd2m_theory.validation.campaigns.task import Outcome, Task, Work
 # A worker's death has many suspects: each is done again alone, and held guilty if its workers die this often.
 _DEATHS = 2
 
-# Errors of distributed, which need not be installed, that are no fault of the task itself.
+# Errors of distributed, which need not be installed, that are not faults of the task itself.
 _LOSSES = ("KilledWorker", "FutureCancelledError", "CommClosedError")
 
 Watch = Callable[["Progress"], None]

@@ -162,7 +162,7 @@ class Store:
         """Rows of all finished tasks, or of some, in the order of their digests.
 
         Raises:
-            StoreError: a part that is none, or of another schema.
+            StoreError: an invalid part, or one of another schema.
         """
         return joined([self._part(digest) for digest in sorted(self.finished() if only is None else only)])
 

@@ -72,7 +72,7 @@ def part(of_task: Row, rows: Iterable[Row], about: Mapping[str, Any]) -> bytes:
 
 
 def rows_digest(table: pyarrow.Table) -> str:
-    """Of every value, in order: a part whose rows were changed afterwards is not what its task returned."""
+    """Hash of every value, in order: a part whose rows were changed afterwards is not what its task returned."""
     return hashlib.sha256(json.dumps(table.to_pydict(), ensure_ascii=False).encode()).hexdigest()[:16]
 
 

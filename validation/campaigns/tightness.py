@@ -59,7 +59,7 @@ def spreads(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, Spread]
 
 
 def largest_terms(bounds: Iterable[Row]) -> dict[str, Largest]:
-    """Of every row that is a sum, by name; rows about the population too."""
+    """Largest term of every row that is a sum, by name; rows about the population too."""
     groups: defaultdict[str, list[Row]] = defaultdict(list)
     for row in bounds:
         if row["dominant"] is not None:

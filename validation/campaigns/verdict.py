@@ -93,7 +93,7 @@ class Judgement:
 
     @property
     def evidence(self) -> bool:
-        """Whether anything was tried at all: nothing tried is no success."""
+        """Whether anything was tried at all: nothing tried is not a success."""
         return self.checked > 0 or bool(self.cells)
 
     @property

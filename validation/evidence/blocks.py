@@ -1,4 +1,4 @@
-"""Finished blocks on disk: one file a block, in a folder of its suite, version and code, so that others are never mixed in."""
+"""Finished blocks on disk: one file per block, in a folder of its suite, version and code, so that none are mixed."""
 
 import json
 import re

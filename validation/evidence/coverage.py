@@ -70,7 +70,7 @@ def _told(chosen: Law, pair: Pair, delta: float) -> Iterator[Claim]:
 
 
 def _case(about: Mapping[str, str], claim: Claim, failure: str) -> Iterator[Case]:
-    """A claim; of a control only that it misses, which is no failure."""
+    """A claim; of a control only that it misses, which is not a failure."""
     kind = "guaranteed" if claim.guaranteed else "asymptotic"
     cell = " | ".join((*about.values(), kind, claim.control or _SOUND, claim.name))
     if not claim.control:
@@ -106,7 +106,7 @@ class Cell:
         return self.about["kind"] == "guaranteed"
 
     def chance(self, misses: int) -> float:
-        """Of at least so many misses at the rate δ."""
+        """Probability of at least so many misses at the rate δ."""
         return float(binom.sf(misses - 1, self.trials, float(self.about["delta"])))
 
     def power(self, level: float) -> str:

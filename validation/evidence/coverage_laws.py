@@ -98,7 +98,7 @@ def _nearly_certain() -> Law:
 
 
 def _rare_class() -> Law:
-    """A class of one per cent that the student has not learnt."""
+    """A class of one per cent that the student has not learned."""
     labels = np.array([0, 1, 2, 2])
     student = np.array([[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [3.0, 0.0, -1.0], [0.0, 2.0, 1.0]])
     return Law(student, _logits(labels, 3, 4.0), labels, np.array([0.55, 0.44, 0.007, 0.003]))

@@ -229,7 +229,7 @@ class Truth:
         return mpmath.fsum(values) / len(values)
 
     def _softmaxes(self, side: Side, temperature: float) -> "list[_Softmax]":
-        """Of each row; several targets read them."""
+        """The softmax of each row; several targets read them."""
         key = id(side), temperature  # sides live as long as this object
         if key not in self._rows:
             divisor = mpmath.mpf(temperature)

@@ -66,7 +66,7 @@ class Tally:
             counts[0] += 1
             counts[1] += failed
         if failed and len(self.failures) < described:
-            words = case.failure.encode("utf-8", "backslashreplace").decode()  # a name of bytes that are no text
+            words = case.failure.encode("utf-8", "backslashreplace").decode()  # a name of bytes that are not text
             self.failures.append({"case": where, **case.strata, "failure": words})
 
     def merge(self, other: "Tally") -> None:

@@ -14,7 +14,7 @@ from kd2m_theory.validation.training.outputs import Outputs
 class GaussianW2(FeatureObjective):
     """CE + λ·W₂² between the Gaussians with the batch's means and covariances, a squared distance.
 
-    Singular covariances (fewer images than dimensions, dead units) are no obstacle.
+    Singular covariances (fewer images than dimensions, dead units) are allowed.
 
     Args:
         sizes: of the two networks.

@@ -56,7 +56,7 @@ def _ink(path: Path, character: str) -> np.ndarray[tuple[int, int], np.dtype[np.
 
     side = SIDE * _FINER
     font = FT2Font(str(path))
-    font.set_size(side / _CELL, 72)  # at 72 dots an inch a point is a pixel
+    font.set_size(side / _CELL, 72)  # at 72 dots per inch a point is a pixel
     font.set_text(character)
     font.draw_glyphs_to_bitmap(antialiased=True)
     image = np.asarray(font.get_image()) >= 128

@@ -183,7 +183,7 @@ class FinitePopulation(Population):
         return self._on_device[split, device]
 
     def _permutation(self, split: Split, seed: int, epoch: int) -> Tensor:
-        """Of the epoch; the last one is kept, since its batches are asked for one after the other."""
+        """Order of the samples in an epoch; the last one is kept, since its batches are asked for one after the other."""
         what = (split, seed, epoch)
         kept = self._order
         if kept is None or kept[0] != what:

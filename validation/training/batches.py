@@ -24,7 +24,7 @@ def steps_an_epoch(population: Population, recipe: Recipe) -> int:
 
 
 class Batches:
-    """What a trainer iterates over once an epoch.
+    """What a trainer iterates over once per epoch.
 
     Every process makes the whole batch and keeps its part: the images of a run do not depend on how many processes share it.
 

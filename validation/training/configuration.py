@@ -205,12 +205,12 @@ class Configuration:
 
     @property
     def digest(self) -> str:
-        """Of everything that decides the numbers of a run."""
+        """Hash of everything that decides the numbers of a run."""
         return digest(self.to_table())
 
     @property
     def teacher_digest(self) -> str:
-        """Of everything that decides the teacher's weights."""
+        """Hash of everything that decides the teacher's weights."""
         teacher = {key: value for key, value in self.to_table()["teacher"].items() if key != "cache"}
         return digest({"population": dict(self.population), "teacher": teacher})
 

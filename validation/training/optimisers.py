@@ -11,7 +11,7 @@ from kd2m_theory.validation.training.configuration import Recipe
 
 
 def optimiser(recipe: Recipe, weights: list[nn.Parameter]) -> Optimizer:
-    """Of these weights."""
+    """The optimiser that the recipe names, for these weights."""
     if recipe.optimiser == "sgd":
         return SGD(
             weights,

@@ -45,7 +45,7 @@ class Trained:
         folder: with its files.
         teacher: trained, on the CPU.
         student: after the last epoch, on the CPU.
-        history: one row an epoch: learning rate, seconds, means of the training loss and its parts, and what
+        history: one row per epoch: learning rate, seconds, means of the training loss and its parts, and what
             `Evaluation` says of the validation images.
         results: of "teacher" and "student" on the "validation" and the "test" images, by (network, split).
         pairs: files by epoch.
@@ -107,7 +107,7 @@ class Run:
         self.test = held_out(source, "test", images, seed, place)
 
     def batches(self, recipe: Recipe, seed: int, trainer: Trainer | None) -> Batches:
-        """Of one of the two trainings."""
+        """The training batches of one of the two networks."""
         return Batches(
             self.source, recipe, seed, self.place, self.processes, lambda: 0 if trainer is None else trainer.current_epoch
         )

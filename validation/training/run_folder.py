@@ -3,7 +3,7 @@
 configuration.json   what was asked for, every key, its digest, and what else the run was made from (`Origin`)
 numbers.json         version of the numbers, and a panel of them as the code computed it that began the run
 environment.json     versions and device of the process that last worked on it
-history.parquet      one row an epoch; history.csv is the same
+history.parquet      one row per epoch; history.csv is the same
 weights.json         digests of the final weights, the student's when it is trained
 last.ckpt            everything that the next epoch needs
 student.safetensors  weights after the last epoch; the run is complete when it is there
@@ -61,7 +61,7 @@ class RunFolder:
 
     @property
     def history(self) -> Path:
-        """One row an epoch."""
+        """One row per epoch."""
         return self.path / "history.parquet"
 
     def weights(self, role: str) -> Path:

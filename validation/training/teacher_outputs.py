@@ -17,8 +17,8 @@ class TeacherOutputs:
 
     Args:
         teacher: the network; moved to nothing, trained by nobody.
-        folder: where outputs are kept, one file an epoch; None keeps none. Its name has to say teacher, batches and the part of
-            them that this process sees.
+        folder: where outputs are kept, one file per epoch; None keeps none. Its name has to say teacher, batches and the part
+            of them that this process sees.
     """
 
     def __init__(self, teacher: nn.Module, folder: Path | None = None) -> None:

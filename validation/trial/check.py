@@ -182,7 +182,7 @@ def check_theorem(theorem: Theorem, seconds: float | None = None, steps: int = _
         seed: of every search.
 
     Returns:
-        What was found; its `faults` are empty if nothing is wrong. A fault is no exception.
+        What was found; its `faults` are empty if nothing is wrong. A fault raises no exception.
 
     Raises:
         InputError: `seconds` is infinite, or `steps` is not positive and a mutant needs the search.

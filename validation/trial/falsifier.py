@@ -102,7 +102,7 @@ def falsify(
 
     Raises:
         InputError: neither seconds nor steps, or both; one that is not positive and finite; a form in which chance takes
-            part; a row that is not about the sample, or that promises nothing on any instance that was tried.
+            part; a row that is not about the sample, or that bounds nothing on any instance that was tried.
     """
     budget = Budget(seconds, steps)
     if isinstance(form, Form):

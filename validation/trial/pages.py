@@ -1,14 +1,18 @@
 """The catalogue for people: the list, and one page per theorem, as sections."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from kd2m_theory.assumptions import ABOUT
 from kd2m_theory.bounds import ROWS
 from kd2m_theory.reporting.sections import Code, Column, Line, Paragraph, Section, Table, columns, paragraph
 from kd2m_theory.theory.catalogue import theorems
-from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
+from kd2m_theory.theory.statement import Form, Hypothesis, Sides, Theorem
 from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
 from kd2m_theory.words import number
+
+# A bound this much smaller than the gap is zero but for rounding, and the number of times that it is exceeded says nothing.
+_ROUNDING = 1e-9
 
 
 def listing(catalogue: Sequence[Theorem] | None = None) -> list[Section]:
@@ -37,13 +41,12 @@ def page(theorem: Theorem) -> list[Section]:
         paragraph(theorem.plain),
         Code(theorem.latex, "latex"),
         paragraph(f"Source: {theorem.source}"),
-        paragraph(f"Proof: {theorem.proof}"),
     )
     forms = Table(
         name="forms",
         columns=(Column("form"), Column("gap / bound", numeric=True), Column("")),
         lines=tuple(_form(theorem, form) for form in theorem.forms),
-        caption="The ratio is the one on the witness.",
+        caption="Tightest first. The ratio is the one on the witness.",
     )
     mutants = Table(
         name="mutants",
@@ -53,10 +56,84 @@ def page(theorem: Theorem) -> list[Section]:
     )
     return [
         Section(title=f"{theorem.name}: {theorem.title}", parts=statement),
+        Section(title=proof_title(theorem), parts=tuple(_proof(theorem))),
         Section(title="Forms", parts=(forms,)),
         _hypotheses(theorem),
         Section(title="Mutants", parts=(mutants,)),
     ]
+
+
+def proof_title(theorem: Theorem) -> str:
+    """The heading over a theorem's proof."""
+    return "Proof" if theorem.verdict == "proved" else "Why the usual proof fails"
+
+
+def attained(theorem: Theorem, form: Form) -> str:
+    """What a form says on its witness, in words.
+
+    Example:
+        >>> from kd2m_theory.theory.catalogue import theorem
+        >>> print(attained(theorem("T0"), theorem("T0").form("T0.error")))
+        The gap is 0.5, and the bound 0.5: the teacher is right wherever they differ.
+        >>> print(attained(theorem("F6"), theorem("F6").form("F6.union")))
+        The form fails with probability 0.05, where δ = 0.05: exclusive events, each just rarer than its level, one draw.
+    """
+    whole = form.sides(form.witness.make())
+    gap, upper, lower = _ends(whole)
+    words = _sentence(form.witness.words)
+    if theorem.level != "deterministic":
+        return f"The form fails with probability {number(gap)}, where δ = {number(upper, 6)}: {words}"
+    # The side that the witness comes closest to.
+    below = whole.lower is not None and abs(gap - lower) < abs(gap - upper)
+    bound = f"the lower bound {number(lower)}" if below else f"the bound {number(math.copysign(upper, gap or upper))}"
+    return f"The gap is {number(gap)}, and {bound}: {words}"
+
+
+def broken(theorem: Theorem, hypothesis: Hypothesis) -> str:
+    """What a form says on the counterexample of a hypothesis, in words: a bound of zero is exceeded, but not so many times.
+
+    Example:
+        >>> from kd2m_theory.theory.catalogue import theorem
+        >>> print(broken(theorem("T2"), theorem("T2").hypotheses[0]))
+        T2.head_aware says that the gap is 0, and it is 6.
+        >>> print(broken(theorem("T2"), theorem("T2").hypotheses[2]))
+        T2.head_aware says that the gap lies between −6 and 6, and it is 12: 2 times as large as allowed.
+        >>> print(broken(theorem("F6"), theorem("F6").hypotheses[0]))
+        F6.union fails with probability 0.8, where δ = 0.05: 16 times as often as allowed.
+    """
+    form, instance = theorem.form(hypothesis.counterexample.form), hypothesis.counterexample.make()
+    gap, upper, lower = _ends(form.sides(instance))
+    ratio = ratio_beyond_rounding(form.sides, instance, form.free)
+    if theorem.level != "deterministic":
+        failing = f"{form.name} fails with probability {number(gap)}, where δ = {number(upper, 6)}"
+        return f"{failing}: {_times(ratio)} as often as allowed."
+    if upper < lower:
+        return (
+            f"{form.name} says that the gap is at least {number(lower)} and at most {number(upper)}, which no number is; "
+            f"it is {number(gap)}."
+        )
+    if lower == upper:
+        return f"{form.name} says that the gap is {number(upper)}, and it is {number(gap)}."
+    between = f"{form.name} says that the gap lies between {number(lower)} and {number(upper)}, and it is {number(gap)}"
+    # Outside on the side of its own sign, a gap is some number of times the bound.
+    allowed = upper if gap > 0 else -lower
+    return f"{between}: {_times(ratio)} as large as allowed." if 0 < allowed < abs(gap) else f"{between}."
+
+
+def _ends(sides: Sides) -> tuple[float, float, float]:
+    """Gap, upper and lower bound; a bound that is rounding beside the gap is zero."""
+    gap, upper = float(sides.gap), float(sides.upper)
+    lower = -upper if sides.lower is None else float(sides.lower)
+    upper, lower = (0.0 if abs(end) < _ROUNDING * abs(gap) else end for end in (upper, lower))
+    return gap, upper, lower
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} times" if ratio >= 100 else f"{number(ratio, 3)} times"
+
+
+def _sentence(words: str) -> str:
+    return words if words.endswith((".", "?", "!")) else f"{words}."
 
 
 def latex_of(form: Form) -> str:
@@ -70,12 +147,20 @@ def latex_of(form: Form) -> str:
     return form.latex or next((row.latex for row in ROWS if row.name == form.name), "")
 
 
+def _proof(theorem: Theorem) -> Iterator[Paragraph | Code]:
+    yield paragraph(theorem.proof)
+    for count, step in enumerate(theorem.steps, start=1):
+        yield paragraph(f"{count}. {step.words}")
+        if step.latex:
+            yield Code(step.latex, "latex")
+
+
 def _form(theorem: Theorem, form: Form) -> Line:
     ratio = ratio_beyond_rounding(form.sides, form.witness.make(), form.free)
     about = ABOUT[theorem.about(form.name)]
-    words = [f"about: {about[0].lower()}{about[1:]}", f"constant: {form.constant}", f"witness: {form.witness.words}"]
+    words = [f"about: {about[0].lower()}{about[1:]}", f"constant: {form.constant}", f"witness: {attained(theorem, form)}"]
     if form.witness.reason:
-        words.append(f"not 0.99: {form.witness.reason}")
+        words.append(f"why not closer: {_sentence(form.witness.reason)}")
     return Line(
         cells=(form.name, number(ratio), "" if form.row else "no audit row"),
         details=(Code(latex_of(form), "latex"), *map(paragraph, words)),
@@ -87,24 +172,18 @@ def _hypotheses(theorem: Theorem) -> Section:
         return Section(title="No hypotheses")
     table = Table(
         name="hypotheses",
-        columns=columns("hypothesis", "kind", "gap / bound", "gap", "bound", numeric=3),
+        columns=columns("hypothesis", "kind"),
         lines=tuple(_hypothesis(theorem, hypothesis) for hypothesis in theorem.hypotheses),
-        caption="The numbers are those of an instance that meets all hypotheses but the one of its line.",
+        caption="Each with an instance that meets all hypotheses but this one.",
     )
     return Section(title="Hypotheses", parts=(table,))
 
 
 def _hypothesis(theorem: Theorem, hypothesis: Hypothesis) -> Line:
-    example = hypothesis.counterexample
-    form = theorem.form(example.form)
-    ratio = ratio_beyond_rounding(form.sides, example.make(), form.free)
-    whole = form.sides(example.make())
-
     def details() -> Iterator[Paragraph]:
         yield paragraph(hypothesis.statement)
         if hypothesis.forms:
             yield paragraph(f"needed by {', '.join(hypothesis.forms)}")
-        yield paragraph(f"without it {form.name} reaches {number(ratio)}: {example.words}")
+        yield paragraph(f"without it: {_sentence(hypothesis.counterexample.words)} {broken(theorem, hypothesis)}")
 
-    numbers = (number(value) for value in (ratio, float(whole.gap), float(whole.upper)))
-    return Line(cells=(hypothesis.name, hypothesis.kind, *numbers), details=tuple(details()))
+    return Line(cells=(hypothesis.name, hypothesis.kind), details=tuple(details()))

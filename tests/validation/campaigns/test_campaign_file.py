@@ -159,7 +159,7 @@ def test_digests_say_what_decides_the_numbers(table):
         ("coverage.0.audits", [], "there are no audits"),
         ("coverage.0.audits.0.repeats", [5], r"\[\[coverage\]\] 1: \[\[coverage.audits\]\] 1: there are 1 repeats for 2 sizes"),
         ("coverage.0.audits.0.rows", ["F1.gpa"], "did you mean 'F1.gap'"),
-        ("coverage.0.audits.0.rows", ["T1.l2"], "'T1.l2', which is no row about the population"),
+        ("coverage.0.audits.0.rows", ["T1.l2"], "'T1.l2', which is not a row about the population"),
         ("coverage.0.audits.0.sizes", [20, 20], "give each entry once"),
     ],
 )
