@@ -8,6 +8,7 @@ from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.bounds.view import View
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Enclosure
+from kd2m_theory.named_code import named_object
 
 
 def own_rows(rows: Iterable[Row], shipped: Sequence[Row], measured: Iterable[str]) -> tuple[Row, ...]:
@@ -49,6 +50,24 @@ def own_rows(rows: Iterable[Row], shipped: Sequence[Row], measured: Iterable[str
                 f"as limits=two_limits({row.name!r}), and compute it at failure probability view.tail"
             )
     return tuple(map(_in_numbers, found))
+
+
+def named_rows(targets: Iterable[str]) -> tuple[Row, ...]:
+    """The rows that "module:name" names, each one row or a list of them; modules of the working folder are found too.
+
+    Raises:
+        InputError: not of that form, no such module or name, a module that fails when imported, or something else than rows.
+    """
+    rows: list[Row] = []
+    for target in targets:
+        found = named_object(target, "row", "my_bounds:ROW")
+        several = tuple(found) if isinstance(found, list | tuple) else (found,)
+        if not several or not all(isinstance(each, Row) for each in several):
+            kinds = ", ".join(sorted({type(each).__name__ for each in several if not isinstance(each, Row)})) or "nothing"
+            inside = f"a {type(found).__name__} of {kinds}" if isinstance(found, list | tuple) else f"a {kinds}"
+            raise InputError(f"{target} is {inside}; name a kd2m_theory.bounds.Row, or a list of them")
+        rows += several
+    return tuple(rows)
 
 
 def _in_numbers(row: Row) -> Row:

@@ -50,6 +50,12 @@ def audit(
         str | None,
         typer.Option(metavar="KNOWN", help="The teacher's error rate, likewise. For T0.teacher_error, F3.teacher_error."),
     ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:ROW", help="A bound of your own, or a list of them; repeat for several. Runs the module's code."
+        ),
+    ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the ladder (.png, .svg, .pdf).")] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one web page (.html).")] = None,
@@ -58,6 +64,7 @@ def audit(
 
     Exit status: 0 if every guaranteed bound holds, 1 if one is violated, 2 if the input is at fault.
     """
+    from kd2m_theory.bounds.own_rows import named_rows
     from kd2m_theory.files import check_distinct, check_writable
     from kd2m_theory.pair import Pair
     from kd2m_theory.reporting.report import audit as run_audit
@@ -69,6 +76,7 @@ def audit(
     found = run_audit(
         Pair.load(pair),
         delta,
+        rows=named_rows(rows or ()),
         align=None if align is None else Pair.load(align),
         loss_bound=loss_bound,
         head_lipschitz=head_lipschitz,
