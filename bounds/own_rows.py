@@ -1,5 +1,6 @@
 """Rows of users: what an audit refuses before it computes with one."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -80,11 +81,15 @@ def _in_numbers(row: Row) -> Row:
         wrong = [key for key, value in sides.distances.items() if not isinstance(value, Enclosure)]
         if wrong:
             raise TypeError(f"distances[{wrong[0]!r}] is no Enclosure; further numbers belong in details")
+        details = {str(key): float(value) for key, value in sides.details.items()}
+        lost = [key for key, value in details.items() if not value > -math.inf]  # a report keeps neither NaN nor −∞ of them
+        if lost:
+            raise ValueError(f"details[{lost[0]!r}] is {details[lost[0]]:g}; give a number, or leave it out")
         return Sides(
             lower=float(sides.lower),
             upper=float(sides.upper),
             distances={str(key): value for key, value in sides.distances.items()},
-            details={str(key): float(value) for key, value in sides.details.items()},
+            details=details,
         )
 
     return replace(row, compute=compute)

@@ -129,10 +129,8 @@ def _about_labels(pair: Pair, teacher: Float64 | None, student: Float64 | None, 
     guesses, classes = teacher.argmax(axis=1), teacher.shape[1]
     guesses_student = None if student is None or labels_student is None else student.argmax(axis=1)
     right = _Agreement.of(guesses, pair.labels)
-    if (late := _late(guesses, pair.labels, pair.groups)) is not None:
-        yield late
-        return
     best = _best_names(guesses, pair.labels, classes)
+    late = _late(guesses, pair.labels, pair.groups)
     for shift in (-1, 1) if classes > 2 else ():  # of two classes, a shift leaves one for both
         other = _Agreement.of(guesses, pair.labels + shift)
         # A shift is a permutation, too, but for the class that it leaves without a column.
@@ -141,9 +139,14 @@ def _about_labels(pair: Pair, teacher: Float64 | None, student: Float64 | None, 
         if guesses_student is not None and labels_student is not None:
             apart = (guesses_student == labels_student).mean() - (guesses_student == labels_student + shift).mean()
             nearly_best = nearly_best and bool(apart < _BETTER)
+        if late is not None and late.numbers["at_shifted"] > other.share:
+            continue
         if nearly_best and _explains(other, right, math.log(2)):
             yield Finding("shifted labels", {"shift": float(shift), "at_label": right.share, "at_shifted": other.share})
             return
+    if late is not None:
+        yield late
+        return
     named = _renamed(guesses, pair.labels, classes)
     own = None
     if guesses_student is not None and labels_student is not None:

@@ -230,11 +230,17 @@ def test_a_row_of_a_bad_form_is_refused_in_words(change, message):
         (lambda view: Sides("low", "high"), "could not convert string to float"),
         (lambda view: Sides(0.0, 1.0, distances={"W1": 0.5}), "distances['W1'] is no Enclosure"),
         (lambda view: Sides(1.0, 0.0), "has no number"),
+        (lambda view: Sides(math.inf, math.inf), "has no number: its ends are no interval (it says [inf, inf])"),
+        (lambda view: Sides(-math.inf, -math.inf), "has no number"),
+        (lambda view: Sides(0.0, 1.0, details={"L": math.nan}), "details['L'] is nan; give a number"),
+        (lambda view: Sides(0.0, 1.0, details={"L": -np.inf}), "details['L'] is -inf"),
         (lambda view: 1 / 0, "ZeroDivisionError"),
     ],
 )
-def test_a_row_that_fails_says_so_and_the_others_go_on(compute, words):
+def test_a_row_that_fails_says_so_and_the_others_go_on(compute, words, tmp_path):
     report = kd2m.audit(PAIR, only=["T1.l2", "mine.largest"], rows=[replace(MINE, compute=compute)])
+    report.to_json(tmp_path / "a.json")
+    assert kd2m.AuditReport.from_json(tmp_path / "a.json") == report
     assert not report["mine.largest"].applicable
     assert words in report["mine.largest"].why
     assert report["T1.l2"].applicable

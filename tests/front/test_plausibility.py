@@ -98,7 +98,7 @@ MISTAKES = {
     "labels one row early, in groups": (
         {"labels": np.roll(LABELS, -1), "groups": np.arange(N) // 8},
         "labels of other rows",
-        "predicts the label of the previous row on 9",
+        "predicts the label of the previous row on 100 %",
     ),
     "a temperature": ({"logits_student": TEACHER / 4}, "scaled logits", r"are 0\.25 times its teacher's.* a temperature"),
     "weights not loaded": (
