@@ -61,10 +61,10 @@ def _refuse_padding(mask: NDArray[np.bool_]) -> None:
     Raises:
         InputError: how many sequences it leaves out.
     """
-    out = ~mask.any(axis=1)
+    out = np.logical_not(mask.any(axis=1))
     if out.any() and not mask.all(axis=1).any() and not (mask[:, 0] | out).all():
         raise InputError(
-            f"mask leaves out {int(out.sum()):,} of {len(out):,} sequences, first sequence {int(out.argmax())}, and counts no "
+            f"mask leaves out {int(out.sum()):,} of {out.size:,} sequences, first sequence {int(out.argmax())}, and counts no "
             "other one whole: does it mark padding? 1 marks positions that count; pass 1 - mask, or leave out those sequences"
         )
 
