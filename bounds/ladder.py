@@ -308,7 +308,7 @@ def _computed(row: Row, view: View) -> tuple[Sides | None, float, str]:
     except FOREIGN as error:  # of a row of the user's own, too
         words = " ".join(str(error).split()) or "no message"
         return None, 0.0, f"{row.name}{_FAILED} ({type(error).__name__}: {words})"
-    if not sides.lower <= sides.upper:  # NaN is neither
+    if not sides.lower <= sides.upper or sides.lower == math.inf or sides.upper == -math.inf:  # NaN is neither
         return None, 0.0, f"{row.name}{_NO_NUMBER} (it says [{sides.lower:g}, {sides.upper:g}])"
     return sides, seconds, ""
 

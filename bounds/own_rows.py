@@ -1,5 +1,6 @@
 """Rows of users: what an audit refuses before it computes with one."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.bounds.view import View
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Enclosure
+from kd2m_theory.named_code import named_object
 
 
 def own_rows(rows: Iterable[Row], shipped: Sequence[Row], measured: Iterable[str]) -> tuple[Row, ...]:
@@ -51,6 +53,24 @@ def own_rows(rows: Iterable[Row], shipped: Sequence[Row], measured: Iterable[str
     return tuple(map(_in_numbers, found))
 
 
+def named_rows(targets: Iterable[str]) -> tuple[Row, ...]:
+    """The rows that "module:name" names, each one row or a list of them; modules of the working folder are found too.
+
+    Raises:
+        InputError: not of that form, no such module or name, a module that fails when imported, or something else than rows.
+    """
+    rows: list[Row] = []
+    for target in targets:
+        found = named_object(target, "row", "my_bounds:ROW")
+        several = tuple(found) if isinstance(found, list | tuple) else (found,)
+        if not several or not all(isinstance(each, Row) for each in several):
+            kinds = ", ".join(sorted({type(each).__name__ for each in several if not isinstance(each, Row)})) or "nothing"
+            inside = f"a {type(found).__name__} of {kinds}" if isinstance(found, list | tuple) else f"a {kinds}"
+            raise InputError(f"{target} is {inside}; name a kd2m_theory.bounds.Row, or a list of them")
+        rows += several
+    return tuple(rows)
+
+
 def _in_numbers(row: Row) -> Row:
     """The row, refused for a sample on which it returns something else than numbers."""
 
@@ -61,11 +81,15 @@ def _in_numbers(row: Row) -> Row:
         wrong = [key for key, value in sides.distances.items() if not isinstance(value, Enclosure)]
         if wrong:
             raise TypeError(f"distances[{wrong[0]!r}] is not an Enclosure; further numbers belong in details")
+        details = {str(key): float(value) for key, value in sides.details.items()}
+        lost = [key for key, value in details.items() if not value > -math.inf]  # a report keeps neither NaN nor −∞ of them
+        if lost:
+            raise ValueError(f"details[{lost[0]!r}] is {details[lost[0]]:g}; give a number, or leave it out")
         return Sides(
             lower=float(sides.lower),
             upper=float(sides.upper),
             distances={str(key): value for key, value in sides.distances.items()},
-            details={str(key): float(value) for key, value in sides.details.items()},
+            details=details,
         )
 
     return replace(row, compute=compute)

@@ -4,16 +4,12 @@ Each axiom is one relation between two expressions, such as `d(x, z) <= d(x, y) 
 break it and shrinks them.
 """
 
-import importlib
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from kd2m_theory.checks import one_of, whole
-from kd2m_theory.errors import FOREIGN, InputError
+from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.axiom_memory import memory
 from kd2m_theory.estimators.axiom_precision import precision
 from kd2m_theory.estimators.axiom_search import (
@@ -26,11 +22,11 @@ from kd2m_theory.estimators.axiom_search import (
     axiom_table,
     name_of,
     no_files,
-    one_line,
     refusal,
     search,
 )
 from kd2m_theory.estimators.axiom_words import sentences
+from kd2m_theory.named_code import named_object
 
 Expect = Literal["metric", "squared", "divergence"]
 Scaling = Literal["homogeneous", "quadratic", "by expectation"]
@@ -259,26 +255,7 @@ def load_callable(target: str) -> Callable[..., Any]:
     Raises:
         InputError: not of that form, no such module or name, a module that fails when imported, or not callable.
     """
-    module_name, colon, name = target.partition(":")
-    if not (module_name and colon and name):
-        raise InputError(f"{target!r} names no callable; write module:function, such as my_distances:energy")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a console script, unlike `python -m`, does not look there
-    try:
-        found: Any = importlib.import_module(module_name)
-    except FOREIGN as error:  # whatever the user's module does at import
-        raise InputError(
-            f"module {module_name} cannot be imported ({one_line(error)}); is it in this folder or installed?"
-            + (
-                f" A module is named without its ending: {module_name.removesuffix('.py')}:{name}"
-                if ".py" in module_name
-                else ""
-            )
-        ) from None
-    try:
-        found = attrgetter(name)(found)
-    except AttributeError:
-        raise InputError(f"module {module_name} has no {name}; check the spelling after the colon") from None
+    found = named_object(target, "function", "my_distances:energy")
     _require(callable(found), target, found, "name a function of two clouds")
     return found  # type: ignore[no-any-return]
 

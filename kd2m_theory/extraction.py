@@ -9,7 +9,15 @@ from torch import nn
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.model_heads import ON_REQUEST, SQUASHED, Place, Probe, Where, advice, quantised
-from kd2m_theory.model_inputs import Batch, check_loader, label_batch, moved, taken_apart, untaken_labels
+from kd2m_theory.model_inputs import (
+    Batch,
+    check_loader,
+    first_half,
+    label_batch,
+    moved,
+    taken_apart,
+    untaken_labels,
+)
 from kd2m_theory.model_state import as_found, move, random_state_kept
 from kd2m_theory.predictions import are_probabilities, column_kind
 from kd2m_theory.terminal import complain, watched
@@ -77,23 +85,26 @@ class _Rows:
         unlabelled: whether a batch had none.
         untaken: what to say of labels under a name where they are not looked for; empty if there are none.
         unsteady: the networks that put out other logits when the first batch is given to them again.
+        together: those that put out other logits for its first half when that is given to them without the second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: torch.device) -> None:
+        self.place = place
         self.logits: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         self.features: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         self.labels: list[torch.Tensor] = []
         self.unlabelled = False
         self.untaken = ""
         self.unsteady: list[str] = []
+        self.together: list[str] = []
 
     def add(self, number: int, probes: tuple[Probe, Probe], batch: Batch) -> None:
-        """Run both networks on a batch; on the first one twice, to see whether their outputs are a function of it.
+        """Run both networks on a batch; on the first one again, and on half of it, to see whether outputs are a function of it.
 
         Raises:
             InputError: the numbers of rows disagree, or one of the networks refuses.
         """
-        made = [probe.run(inputs, batch.place) for probe, inputs in zip(probes, batch[:2], strict=True)]
+        made = [probe.run(moved(inputs, self.place), batch.place) for probe, inputs in zip(probes, batch[:2], strict=True)]
         labels = None if batch.labels is None else label_batch(batch.labels)
         sizes = {f"{role} logits": len(logits) for role, (logits, _) in zip(_ROLES, made, strict=True)}
         if labels is not None:
@@ -113,15 +124,23 @@ class _Rows:
         if labels is not None:
             self.labels.append(labels)
         if not self.logits[0]:
-            self.unsteady = [
-                probe.title
-                for probe, inputs, (logits, _) in zip(probes, batch[:2], made, strict=True)
-                if not _same_again(logits, probe.run(inputs)[0])
-            ]
+            for probe, inputs, (logits, _) in zip(probes, batch[:2], made, strict=True):
+                if not _near(logits, probe.run(moved(inputs, self.place))[0], _STEADY):
+                    self.unsteady.append(probe.title)
+                elif not self._alone(probe, inputs, logits):
+                    self.together.append(probe.title)
         for k, (logits, features) in enumerate(made):
             self.logits[k].append(logits)
             if features is not None:
                 self.features[k].append(features)
+
+    def _alone(self, probe: Probe, inputs: Any, logits: torch.Tensor) -> bool:
+        """Whether the first half of a batch has the same logits without the second, as far as the network can take it."""
+        try:
+            half = probe.run(moved(first_half(inputs, len(logits)), self.place))[0]
+        except Exception:  # of the user's network: one that was made for batches of one size cannot be asked
+            return True
+        return half.shape[0] != len(logits) // 2 or half.shape[0] == 0 or _near(logits[: len(half)], half, _ALONE)
 
     def check(self) -> None:
         if not self.logits[0]:
@@ -130,10 +149,14 @@ class _Rows:
             raise InputError("some batches have labels and some have none; label all of them or none")
 
 
-def _same_again(logits: torch.Tensor, again: torch.Tensor) -> bool:
-    """Whether two runs of one batch differ by rounding alone."""
+# Logits of two runs differ by rounding, relative to the largest; of batches of two sizes by that of half precision and of
+# layers that round by the range of the batch, too.
+_STEADY, _ALONE = 1e-3, 0.05
+
+
+def _near(logits: torch.Tensor, again: torch.Tensor, tolerance: float) -> bool:
     scale = logits.nan_to_num(0.0, 0.0, 0.0).abs().max().item()
-    return torch.allclose(logits, again, rtol=0.0, atol=1e-3 * scale, equal_nan=True)
+    return torch.allclose(logits, again, rtol=0.0, atol=tolerance * scale, equal_nan=True)
 
 
 def extract(
@@ -160,7 +183,7 @@ def extract(
         Probe(student, "student", heads[1], features[1], where[1]),
     )
     place = _place(device, probes)
-    rows = _Rows()
+    rows = _Rows(place)
     with random_state_kept(place), as_found(*(probe.model for probe in probes)):
         for probe in probes:
             probe.model.eval()
@@ -172,10 +195,7 @@ def extract(
             with torch.no_grad():  # inference tensors that a model keeps could not be trained on afterwards
                 for number, batch in enumerate(watched(loader, "extracting features") if progress else loader):
                     rows.untaken = rows.untaken or ("" if unpack is not None else untaken_labels(batch))
-                    parts = taken_apart(batch, unpack, probes[0].model, probes[1].model)
-                    rows.add(
-                        number, probes, parts._replace(teacher=moved(parts.teacher, place), student=moved(parts.student, place))
-                    )
+                    rows.add(number, probes, taken_apart(batch, unpack, probes[0].model, probes[1].model))
                 # Here, where the models do not train.
                 weight, bias = probes[0].head()
         finally:
@@ -273,6 +293,12 @@ def _tell(probes: tuple[Probe, Probe], rows: _Rows, whole: bool, progress: bool)
         warnings.warn(
             f"{title} puts out other logits when the first batch is given to it again, in evaluation mode: the pair is of one "
             "random draw, or of one state. F.dropout without training=self.training stays on, and so do layers that draw noise",
+            stacklevel=4,
+        )
+    for title in rows.together:
+        warnings.warn(
+            f"{title} puts out other logits for an input when other inputs of its batch are left out: the pair depends on how "
+            "the loader made batches. Statistics of the batch do that, as of a BatchNorm with track_running_stats=False",
             stacklevel=4,
         )
     for probe in probes:

@@ -246,7 +246,7 @@ class Probe:
                     f"unpack=lambda batch: (batch[{first!r}], {labels})"
                 ) from error
             raise
-        logits = self._exact(self._logits(output))
+        logits = self._exact(self._logits(output)).clone()  # a network may write its next output into the same memory
         if not len(logits):
             return logits, None
         if self.searching:

@@ -179,7 +179,9 @@ def arguments(model: nn.Module, role: str, inputs: Any) -> tuple[tuple[Any, ...]
 
 
 def moved(inputs: Any, place: torch.device) -> Any:
-    """Every tensor of a batch on the device; other things as they are. Mappings become dictionaries.
+    """A copy of every tensor and array of a batch, on the device; other things as they are. Mappings become dictionaries.
+
+    A copy, because a network may change its inputs in place, and what it is given next, or another network, reads them again.
 
     Raises:
         InputError: the device lacks the tensor's number format, as Apple's lack float64.
@@ -189,7 +191,11 @@ def moved(inputs: Any, place: torch.device) -> Any:
     if isinstance(inputs, list | tuple):
         parts = [moved(value, place) for value in inputs]
         return type(inputs)(*parts) if hasattr(inputs, "_fields") else type(inputs)(parts)
+    if isinstance(inputs, np.ndarray):
+        return inputs.copy()
     try:
+        if isinstance(inputs, torch.Tensor):
+            return inputs.to(place, copy=True)
         return inputs.to(place) if hasattr(inputs, "to") else inputs
     except (TypeError, NotImplementedError) as error:
         kind = str(getattr(inputs, "dtype", type(inputs).__name__)).removeprefix("torch.")
@@ -198,14 +204,25 @@ def moved(inputs: Any, place: torch.device) -> Any:
         ) from None
 
 
+def first_half(inputs: Any, rows: int) -> Any:
+    """The first half of a batch: of every tensor and array whose first axis has as many rows; other things as they are."""
+    if isinstance(inputs, Mapping):
+        return {key: first_half(value, rows) for key, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        parts = [first_half(value, rows) for value in inputs]
+        return type(inputs)(*parts) if hasattr(inputs, "_fields") else type(inputs)(parts)
+    whole = isinstance(inputs, torch.Tensor | np.ndarray) and inputs.ndim > 0 and len(inputs) == rows
+    return inputs[: rows // 2] if whole else inputs
+
+
 def label_batch(target: Any) -> torch.Tensor:
-    """The labels of one batch, as a tensor on the CPU.
+    """A copy of the labels of one batch, as a tensor on the CPU: a loader may use its memory again for the next batch.
 
     Raises:
         InputError: they are not numbers.
     """
     try:
-        labels = torch.as_tensor(target).cpu()
+        labels = torch.as_tensor(target).detach().cpu().clone()
     except (TypeError, ValueError, RuntimeError):
         entries = target.tolist() if isinstance(target, np.ndarray) else target
         if isinstance(entries, list | tuple) and any(isinstance(entry, str) for entry in entries):

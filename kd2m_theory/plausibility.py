@@ -30,6 +30,10 @@ _ALIKE = 0.2
 _ROWS, _REPEATED = 20, 0.1
 # Logarithms of probabilities that were raised to a floor: the floor is at most e⁻³, and rows sum to 1 up to what it added.
 _FLOORED, _ONE = -3.0, 0.1
+# Logits of one network, and those of another that is the same or has another temperature, differ by rounding of float32.
+_ROUNDED = 1e-5
+# Probabilities less their least have a sum of at most 1, and of nearly 1 in so many rows where a network is certain.
+_NEARLY_ONE, _CERTAIN = 0.9, 0.3
 # Numbers of an array that are looked at together.
 _ENTRIES = 2**22
 # Classes beyond which no assignment of all of them is searched for.
@@ -45,8 +49,8 @@ class Finding:
         numbers: what it rests on, by name: shares of the rows in [0, 1] and whole numbers.
 
     Example:
-        >>> print(Finding("same network", {"rows": 200.0}).sentence)
-        Student and teacher have the same logits in all 200 rows: is one network in both places?
+        >>> print(Finding("constant logits", {"student": 1.0, "rows": 200.0}).sentence)
+        The student has the same logits in all 200 rows: does its output depend on its input, and are its weights loaded?
     """
 
     key: str
@@ -64,7 +68,8 @@ def findings(pair: Pair) -> tuple[Finding, ...]:
 
     Example:
         >>> labels = np.arange(60) % 3
-        >>> late = Pair(logits_teacher=9.0 * np.eye(4)[labels], logits_student=np.eye(4)[labels] - 1, labels=labels + 1)
+        >>> student = 3.0 * np.eye(4)[labels] - np.eye(4)[3]
+        >>> late = Pair(logits_teacher=9.0 * np.eye(4)[labels], logits_student=student, labels=labels + 1)
         >>> [found.key for found in findings(late)]
         ['shifted labels', 'repeated rows']
     """
@@ -73,15 +78,20 @@ def findings(pair: Pair) -> tuple[Finding, ...]:
     return (
         *_about_classes(pair, teacher, student),
         *_about_rows(pair),
+        *_about_numbers(pair, teacher, student),
         *_about_floors(pair, teacher, student),
     )
 
 
 def _about_classes(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
     """Labels, columns and order of the rows: what the classes that are predicted show."""
-    if teacher is not None and student is not None and pair.inputs_paired and np.array_equal(teacher, student):
+    scale = None if teacher is None or student is None or not pair.inputs_paired else _scale(teacher, student)
+    if scale is not None and teacher is not None and scale > 0:
         yield from _about_labels(pair, teacher, None)
-        yield Finding("same network", {"rows": float(len(teacher))})
+        rows = float(len(teacher))
+        yield (
+            Finding("same network", {"rows": rows}) if scale == 1 else Finding("scaled logits", {"rows": rows, "scale": scale})
+        )
         return
     order = _other_order(pair, teacher, student)
     found = [*_about_labels(pair, teacher, student, order is not None)]
@@ -95,6 +105,23 @@ def _about_classes(pair: Pair, teacher: Float64 | None, student: Float64 | None)
         yield order
 
 
+def _scale(teacher: Float64, student: Float64) -> float | None:
+    """The number by which the teacher's logits are multiplied to give the student's, a number added to each row aside.
+
+    1 if that is all that they differ by, rounding of float32 included; None if there is no such number.
+    """
+    if teacher.shape != student.shape:
+        return None
+    first, second = (each - each.max(axis=1, keepdims=True) for each in (teacher, student))
+    if not first.any() or not second.any():
+        return 1.0 if np.array_equal(first, second) else None
+    largest = float(np.abs(first).max()), float(np.abs(second).max())
+    scale = largest[1] / largest[0]
+    if scale == 0 or not np.isfinite(scale) or (np.abs(second - scale * first) > _ROUNDED * largest[1]).any():
+        return None
+    return 1.0 if abs(scale - 1) <= _ROUNDED else scale
+
+
 def _about_labels(pair: Pair, teacher: Float64 | None, student: Float64 | None, order: bool = False) -> Iterator[Finding]:
     if pair.labels is None or teacher is None:
         return
@@ -103,7 +130,8 @@ def _about_labels(pair: Pair, teacher: Float64 | None, student: Float64 | None, 
     guesses_student = None if student is None or labels_student is None else student.argmax(axis=1)
     right = _Agreement.of(guesses, pair.labels)
     best = _best_names(guesses, pair.labels, classes)
-    for shift in (-1, 1):
+    late = _late(guesses, pair.labels, pair.groups)
+    for shift in (-1, 1) if classes > 2 else ():  # of two classes, a shift leaves one for both
         other = _Agreement.of(guesses, pair.labels + shift)
         # A shift is a permutation, too, but for the class that it leaves without a column.
         nearly_best = best is None or other.share >= _Agreement.of(guesses, best[pair.labels]).share - _BETTER
@@ -111,17 +139,39 @@ def _about_labels(pair: Pair, teacher: Float64 | None, student: Float64 | None, 
         if guesses_student is not None and labels_student is not None:
             apart = (guesses_student == labels_student).mean() - (guesses_student == labels_student + shift).mean()
             nearly_best = nearly_best and bool(apart < _BETTER)
+        if late is not None and late.numbers["at_shifted"] > other.share:
+            continue
         if nearly_best and _explains(other, right, math.log(2)):
             yield Finding("shifted labels", {"shift": float(shift), "at_label": right.share, "at_shifted": other.share})
             return
+    if late is not None:
+        yield late
+        return
     named = _renamed(guesses, pair.labels, classes)
     own = None
     if guesses_student is not None and labels_student is not None:
         own = _renamed(guesses_student, labels_student, classes)
     if (first := named or own) is not None:
         yield _permuted_finding(*first, teacher=named is not None, student=own is not None, order=order)
-    if named is None and right.unrelated():
+    guessing = named is None and right.unrelated()
+    if guessing:
         yield Finding("teacher guesses", {"accuracy": right.share, "chance": right.chance})
+    elif own is None and not order and guesses_student is not None and labels_student is not None:
+        found = _Agreement.of(guesses_student, labels_student)
+        if found.unrelated() and student is not None and (student != student[0]).any():
+            yield Finding("student guesses", {"accuracy": found.share, "chance": found.chance})
+
+
+def _late(guesses: Int64, labels: Int64, groups: Int64 | None) -> Finding | None:
+    """Whether the label of the next row of a group, or of the row before, explains the predictions far better than its own."""
+    near = np.ones(len(labels) - 1, dtype=bool) if groups is None else groups[:-1] == groups[1:]
+    if not near.any():
+        return None
+    for step, rows, others in ((1.0, slice(None, -1), slice(1, None)), (-1.0, slice(1, None), slice(None, -1))):
+        right, other = (_Agreement.of(guesses[rows][near], labels[each][near]) for each in (rows, others))
+        if _explains(other, right, math.log(2)):
+            return Finding("labels of other rows", {"step": step, "at_label": right.share, "at_shifted": other.share})
+    return None
 
 
 def _permuted_finding(
@@ -129,6 +179,30 @@ def _permuted_finding(
 ) -> Finding:
     flags = {"teacher": float(teacher), "student": float(student), "order": float(order)}
     return Finding("permuted classes", {"at_label": at_label, "at_permuted": at_permuted, **flags})
+
+
+def _about_numbers(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
+    """Logits that do not depend on the input, or that look as probabilities do."""
+    known = pair.head_weight is not None  # then the teacher's are outputs of a linear map
+    for is_student, logits in ((0.0, teacher), (1.0, student)):
+        if logits is None or len(logits) < _ROWS:
+            continue
+        if (logits == logits[0]).all():
+            yield Finding("constant logits", {"student": is_student, "rows": float(len(logits))})
+        elif (is_student or not known) and (one := _like_probabilities(logits)) is not None:
+            yield Finding("like probabilities", {"student": is_student, "one_each": float(one), "rows": float(len(logits))})
+
+
+def _like_probabilities(logits: Float64) -> bool | None:
+    """Whether each number looks like a probability of its own (True), or each row like probabilities less a number (False).
+
+    The logarithm of a softmax that was taken twice is the latter: ln p_i = q_i − ln Σ exp q_j with Σ q = 1. None if neither.
+    """
+    sums = (logits - logits.min(axis=1, keepdims=True)).sum(axis=1)
+    if sums.max() <= 1 + _ROUNDED and sums.max() >= 1 - _ONE**2 and (sums >= _NEARLY_ONE).mean() >= _CERTAIN:
+        return False
+    inside = logits.min() >= 0 and logits.max() <= 1 and logits.min() <= _ONE and logits.max() >= 1 - _ONE
+    return True if inside and (logits != np.floor(logits)).any() else None
 
 
 def _about_floors(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
@@ -316,6 +390,14 @@ def _shifted(numbers: Mapping[str, float]) -> str:
     )
 
 
+def _late_words(numbers: Mapping[str, float]) -> str:
+    return (
+        f"The teacher predicts the label of the {'next' if numbers['step'] > 0 else 'previous'} row on "
+        f"{_share(numbers['at_shifted'])} of the rows, and that of the row itself on {_share(numbers['at_label'])}: are labels "
+        "and logits one row apart? A language model's logits at position t predict token t + 1."
+    )
+
+
 def _permuted(numbers: Mapping[str, float]) -> str:
     first, both = "teacher" if numbers["teacher"] else "student", numbers["teacher"] and numbers["student"]
     shares = f"on {_share(numbers['at_label'])} of the rows, and would {{}}on {_share(numbers['at_permuted'])}"
@@ -361,16 +443,56 @@ def _repeated(numbers: Mapping[str, float]) -> str:
 
 
 def _same(numbers: Mapping[str, float]) -> str:
-    return f"Student and teacher have the same logits in all {numbers['rows']:,.0f} rows: is one network in both places?"
+    return (
+        f"Student and teacher have the same logits in all {numbers['rows']:,.0f} rows, rounding and a number added to a row "
+        "aside: is one network in both places?"
+    )
+
+
+def _scaled(numbers: Mapping[str, float]) -> str:
+    return (
+        f"In all {numbers['rows']:,.0f} rows the student's logits are {number(numbers['scale'], 4)} times its teacher's: is "
+        "one network in both places, or is one of them divided by a temperature?"
+    )
+
+
+def _student_guesses(numbers: Mapping[str, float]) -> str:
+    return (
+        f"The student is right on {_share(numbers['accuracy'])} of the rows, no more often than by chance "
+        f"({_share(numbers['chance'])}): are its trained weights loaded, and are its inputs prepared as in training?"
+    )
+
+
+def _constant(numbers: Mapping[str, float]) -> str:
+    return (
+        f"The {_who(numbers)} has the same logits in all {numbers['rows']:,.0f} rows: does its output depend on its input, and "
+        "are its weights loaded?"
+    )
+
+
+def _probable(numbers: Mapping[str, float]) -> str:
+    found = (
+        "are all between 0 and 1, as the outputs of a sigmoid are"
+        if numbers["one_each"]
+        else "are as close together in each row as probabilities are"
+    )
+    return (
+        f"The {_who(numbers)}'s logits {found}: are they probabilities, or was a softmax taken twice? Logits are what "
+        "enters the softmax; its output is passed as probabilities."
+    )
+
+
+def _who(numbers: Mapping[str, float]) -> str:
+    return "student" if numbers["student"] else "teacher"
 
 
 def _floored(numbers: Mapping[str, float]) -> str:
-    who = "student" if numbers["student"] else "teacher"
     added = numbers["nats"] * numbers["hits"] / max(1.0, numbers["rows"])
     return (
-        f"The {who} gives the true class of {numbers['hits']:,.0f} of {numbers['rows']:,.0f} rows the least probability that "
-        f"there is, which counts {number(numbers['nats'], 3)} nats each by the floor that was chosen: {number(added, 3)} of "
-        f"its mean cross-entropy of {number(numbers['mean'], 3)} nats. Another floor gives another cross-entropy; the errors "
+        f"The {_who(numbers)} gives the true class of {numbers['hits']:,.0f} of {numbers['rows']:,.0f} rows the least "
+        f"probability that there is, which counts {number(numbers['nats'], 3)} nats each by the floor that was chosen: "
+        f"{number(added, 3)} of its mean cross-entropy of {number(numbers['mean'], 3)} nats. Another floor gives another "
+        "cross-entropy; the errors "
         "stay the same."
     )
 
@@ -383,6 +505,11 @@ KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float]], str]]
     "other order": (("agreement", "chance", "apart"), _order),
     "repeated rows": (("repeats", "rows"), _repeated),
     "same network": (("rows",), _same),
+    "labels of other rows": (("step", "at_label", "at_shifted"), _late_words),
+    "scaled logits": (("rows", "scale"), _scaled),
+    "student guesses": (("accuracy", "chance"), _student_guesses),
+    "constant logits": (("student", "rows"), _constant),
+    "like probabilities": (("student", "one_each", "rows"), _probable),
     "floored losses": (("student", "hits", "rows", "nats", "mean"), _floored),
 }
 

@@ -1,7 +1,8 @@
 """Predictions as people have them become logits: probabilities, one column of a binary classifier, logarithms with zeros."""
 
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,11 +58,8 @@ def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Float6
             f"and pass the probabilities as {_as_probabilities(name)}. If they are logits, subtract each row's "
             "largest: a number that is added to a whole row changes no prediction"
         )
-    if not verified and _are_decimal_logarithms(logits):
-        raise InputError(
-            f"{name} are logarithms of probabilities to base 10: 10**x sums to 1 in each row; multiply them by ln 10, "
-            "np.log(10), to make them logits"
-        )
+    if not verified and (form := _form_of_probabilities(logits)) is not None:
+        raise InputError(f"{name} are {form.words}: {form.sign} sums to 1 in each row; {form.remedy} to make them logits")
     return logits, ""
 
 
@@ -101,21 +99,40 @@ def _are_multiples(rows: Float64, unit: float) -> bool:
     return bool((np.abs(multiples - np.round(multiples)) <= np.clip(1e-6 * multiples, 1e-6, 1e-2)).all())
 
 
-def _are_decimal_logarithms(rows: Float64) -> bool:
-    """Whether 10 to the power of every row sums to 1, and e to its power does not.
+class _Form(NamedTuple):
+    """How probabilities p were written as x, so that logits are made of x."""
+
+    words: str
+    sign: str
+    probabilities: Callable[[Float64], Float64]
+    remedy: str
+
+
+_FORMS = (
+    _Form("logarithms of probabilities to base 10", "10**x", lambda x: 10.0**x, "multiply them by ln 10, np.log(10),"),
+    _Form("logarithms of probabilities to base 2", "2**x", lambda x: 2.0**x, "multiply them by ln 2, np.log(2),"),
+    _Form("negative logarithms of probabilities", "exp(−x)", lambda x: np.exp(-x), "multiply them by −1"),
+    _Form("logarithms of 1 + p of probabilities p", "expm1(x)", np.expm1, "take np.log(np.expm1(x))"),
+)
+
+
+def _form_of_probabilities(rows: Float64) -> _Form | None:
+    """In which form all rows are probabilities, other than their natural logarithms; None if in none.
 
     What misses 1 is compared with what the largest entry leaves for the others: rows that are nearly certain show nothing.
     """
-    if rows.shape[1] < 2 or len(rows) < _FEW or rows.max() > 0:
-        return False
+    if rows.shape[1] < 2 or len(rows) < _FEW or (rows.max() > 0 and rows.min() < 0):
+        return None
 
-    def are_logarithms(base: float) -> bool:
-        powers = base**rows
+    def are_probabilities_by(powers: Float64) -> bool:
         left = 1.0 - powers.max(axis=1)
         off = np.abs(powers.sum(axis=1) - 1.0)
         return bool((off <= _NEAR * left + _EXACT).all() and (left > _NEAR).sum() >= _FEW)
 
-    return are_logarithms(10.0) and not are_logarithms(math.e)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if are_probabilities_by(np.exp(rows)):
+            return None
+        return next((form for form in _FORMS if are_probabilities_by(form.probabilities(rows))), None)
 
 
 def column_kind(column: Float64) -> Literal["classes", "probabilities", "logits"]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kd2m_theory.arrays import IGNORED, real_array, to_numpy
 from kd2m_theory.errors import InputError
@@ -30,6 +31,7 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
                 + _moved(teacher.shape, given.shape)
             )
         counted &= given.astype(bool)
+        _refuse_padding(counted.reshape(len(counted), -1))
     classes = None
     if labels is not None:
         classes = to_numpy(labels, "labels")
@@ -41,7 +43,8 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
         counted &= classes != IGNORED
     sequences = np.broadcast_to(np.arange(len(teacher)).reshape(-1, *(1,) * (len(positions) - 1)), positions)[counted]
     if len(np.unique(sequences)) < 2:
-        raise InputError("fewer than two sequences have a position that counts; a pair needs at least two")
+        more = "" if mask is None or labels is None else ", and whose label is not −100: 1 in mask marks those that count"
+        raise InputError(f"fewer than two sequences have a position that counts{more}; a pair needs at least two")
     return {
         "logits_teacher": real_array(teacher[counted], "logits_teacher", 2),
         "logits_student": real_array(student[counted], "logits_student", 2),
@@ -49,6 +52,22 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
         "groups": sequences,
         "row_numbers": np.flatnonzero(counted),
     }
+
+
+def _refuse_padding(mask: NDArray[np.bool_]) -> None:
+    """Refuse a mask, n × positions, that marks padding: it leaves nothing of the longest sequences, and its opposite does not.
+
+    A mask that starts every sequence which it does not leave out may be of texts of which the shortest have nothing left.
+
+    Raises:
+        InputError: how many sequences it leaves out.
+    """
+    out = np.logical_not(mask.any(axis=1))
+    if out.any() and not mask.all(axis=1).any() and not (mask[:, 0] | out).all():
+        raise InputError(
+            f"mask leaves out {int(out.sum()):,} of {out.size:,} sequences, first sequence {int(out.argmax())}, and counts no "
+            "other one whole: does it mark padding? 1 marks positions that count; pass 1 - mask, or leave out those sequences"
+        )
 
 
 def _words(positions: tuple[int, ...]) -> str:

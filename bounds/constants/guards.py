@@ -1,6 +1,7 @@
 """Layers that may compute something else than their class says are refused: a rule knows the class, and nothing else."""
 
 from collections.abc import Iterable
+from types import FunctionType
 
 from torch import nn
 from torch.nn.modules import module as torch_module
@@ -14,6 +15,8 @@ _HARMLESS = frozenset({
 })  # fmt: skip
 # What a module's layers are reached by, beside its methods.
 _REACHED_BY = ("__getattribute__", "__class__", "_modules", "_parameters", "_buffers")
+# Methods of torch's classes that run between a call and its result.
+_RUN = ("__call__", "_wrapped_call_impl", "_call_impl", "__getattr__", "__iter__", "forward", "_conv_forward")
 # Hooks of torch.nn.utils that compute a weight again at each call, and what removes them.
 _REMOVERS = {
     "WeightNorm": "it uses torch.nn.utils.weight_norm, which computes the weight in a hook; call remove_weight_norm, or use "
@@ -37,12 +40,13 @@ def refuse_global_hooks() -> None:
 
 
 def refuse_bypass(module: nn.Module, name: str) -> None:
-    """Refuse a module with forward hooks, or one instance of which has methods of its own.
+    """Refuse a module with forward hooks, with methods of its own beside those of its class, or of a class that was patched.
 
     Raises:
         InputError: by the module's name.
     """
     where = f"layer {name!r} ({type(module).__name__})"
+    _refuse_patched(type(module), where)
     hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     for hook in hooks:
         for parent in type(hook).__mro__:
@@ -55,6 +59,22 @@ def refuse_bypass(module: nn.Module, name: str) -> None:
     if module._compiled_call_impl is not None:
         raise InputError(f"{where} was compiled in place; pass copy.deepcopy(module), which is not compiled")
     refuse_replaced(replaced_methods(vars(module), type(module)), type(module), where)
+
+
+def _refuse_patched(kind: type, where: str) -> None:
+    """Refuse a class of torch, or one with such a base, one of whose methods was written elsewhere.
+
+    Raises:
+        InputError: with the first of the methods.
+    """
+    for parent in kind.__mro__:
+        for method in _RUN:
+            found = vars(parent).get(method) if parent.__module__.split(".")[0] == "torch" else None
+            if isinstance(found, FunctionType) and str(found.__globals__.get("__name__")).split(".")[0] != "torch":
+                raise InputError(
+                    f"{where}: {parent.__name__}.{method} of torch was replaced by one of "
+                    f"{found.__globals__.get('__name__')}, and may compute something else; undo that"
+                )
 
 
 def refuse_other_class(kind: type[nn.Module], known: type[nn.Module], name: str) -> None:

@@ -17,7 +17,7 @@ from kd2m_theory.bounds.constants.activation_rules import ACTIVATIONS
 from kd2m_theory.bounds.constants.convolutions import convolution_matrix, convolution_norm, convolution_shape, matrix_norm
 from kd2m_theory.bounds.constants.normalisation import normalisation_norm
 from kd2m_theory.bounds.constants.spatial_rules import SPATIAL
-from kd2m_theory.bounds.constants.steps import ENTRIES, Norm, Shape, Step, expect, isometry, values_of
+from kd2m_theory.bounds.constants.steps import ENTRIES, Norm, Shape, Step, entry_of, expect, isometry, values_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS, TINY
 
@@ -68,7 +68,23 @@ def _dense_step(weight: Float64, shape: Shape) -> Step:
 
 
 def _convolution(module: Any, shape: Shape) -> Step:
+    if module.padding_mode != "zeros":
+        _refuse_other_padding(module)
     return _convolution_step(module, shape, values_of(module.weight, "weight"))
+
+
+def _refuse_other_padding(module: Any) -> None:
+    """Refuse a convolution that pads in another way than its attributes say: torch notes how when the layer is made."""
+    reach = [dilation * (size - 1) for dilation, size in zip(module.dilation, module.kernel_size, strict=True)]
+    if module.padding == "same":
+        sides = [(each // 2, each - each // 2) for each in reach]
+    else:
+        sides = [(0, 0) if module.padding == "valid" else (entry_of(module.padding, k),) * 2 for k in range(len(reach))]
+    if [side for both in reversed(sides) for side in both] != list(module._reversed_padding_repeated_twice):
+        raise InputError(
+            f"its padding {module.padding!r}, kernel_size or dilation was changed after it was made, and in padding_mode "
+            f"{module.padding_mode!r} torch pads as before; make the layer again"
+        )
 
 
 def _convolution_step(module: Any, shape: Shape, weight: Float64) -> Step:

@@ -53,6 +53,12 @@ def audit(
     only: Annotated[
         list[str] | None, typer.Option(metavar="ROW", help="Compute this row, and others named so; they share delta alone.")
     ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:ROW", help="A bound of your own, or a list of them; repeat for several. Runs the module's code."
+        ),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - prints it, and nothing else.")
     ] = None,
@@ -68,6 +74,7 @@ def audit(
     Exit status: 0 if every guaranteed bound holds and every tolerance is met, 1 if a bound is violated, 2 if the input is at
     fault, 3 if a tolerance is not met, 4 if these samples cannot decide whether it is.
     """
+    from kd2m_theory.bounds.own_rows import named_rows
     from kd2m_theory.files import check_distinct
     from kd2m_theory.pair import Pair
     from kd2m_theory.reporting.report import audit as run_audit
@@ -89,6 +96,7 @@ def audit(
         Pair.load(pair),
         delta,
         only=only or None,
+        rows=named_rows(rows or ()),
         align=None if align is None else Pair.load(align),
         loss_bound=loss_bound,
         head_lipschitz=head_lipschitz,

@@ -317,12 +317,12 @@ THEOREM = Theorem(
             "A parameter of a bound that is deterministic on the sample, such as ρ in T8, may be chosen freely for the sample."
         ),
         Step(
-            "With Holm's method, let m hypotheses be true. The first true one that is rejected is rejected while all m are left, "
-            "at a level of at most δ/m. By the union bound one of m p-values is so small with probability at most δ.",
+            "With Holm's method, let m hypotheses be true. The first true one that is rejected is rejected while all m are "
+            "left, at a level of at most δ/m. By the union bound one of m p-values is so small with probability at most δ.",
             r"P\Bigl(\min_{j\text{ true}} p_j \le \delta/m\Bigr) \le m\cdot\delta/m = \delta",
         ),
         Step(
-            "What follows from right rejections is right. So a hypothesis that they refute need not be counted among those left."
+            "What follows from right rejections is right. So a hypothesis that they refute need not be counted among the rest."
         ),
     ),
     forms=(

@@ -184,12 +184,32 @@ class TestTokens:
             ({"mask": np.ones((4, 7))}, "give 0 or 1 for each of the 4 × 6 positions"),
             ({"mask": np.full((4, 6), 2)}, "give 0 or 1"),
             ({"mask": np.eye(4, 6)[[0, 0, 0, 0]] * np.eye(4)[0][:, None]}, "fewer than two sequences"),
+            (
+                {"mask": np.eye(4, 6)[::-1], "labels": np.where(np.eye(4, 6)[::-1], -100, 1)},
+                "that counts, and whose label is not −100: 1 in mask marks those that count; a pair needs",
+            ),
+            (
+                {"mask": np.arange(6) >= np.array([[6], [4], [3], [2]])},
+                r"leaves out 1 of 4 sequences, first sequence 0, .*pass 1 - mask",
+            ),
             ({"labels": np.full((4, 6), 9)}, "outside 0..6"),
         ],
     )
     def test_what_is_wrong_is_named(self, arguments, message):
         with pytest.raises(InputError, match=message):
             Pair.from_tokens(**({"logits_teacher": self.logits[0], "logits_student": self.logits[1]} | arguments))
+
+    @pytest.mark.parametrize(
+        "mask",
+        [
+            np.arange(6) < np.array([[6], [4], [0], [2]]),  # texts of one token whose logits were shifted
+            np.arange(5, -1, -1) < np.array([[6], [4], [0], [2]]),  # padded on the left
+            np.arange(6) < np.array([[3], [4], [0], [2]]),  # padded to more than the longest
+            np.arange(6) >= np.array([[5], [4], [3], [2]]),  # positions that are asked about stand at the end
+        ],
+    )
+    def test_a_mask_that_may_be_right_is_taken(self, mask):
+        assert Pair.from_tokens(*self.logits, mask=mask).n == mask.sum()
 
     @pytest.mark.parametrize("given", ["labels", "mask"])
     def test_classes_behind_the_first_axis_are_moved(self, given):

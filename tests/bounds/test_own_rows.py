@@ -10,7 +10,9 @@ import pytest
 
 import kd2m_theory as kd2m
 from kd2m_theory.bounds import ROWS, Ladder, Requirement, Row, Sides
+from kd2m_theory.bounds.own_rows import named_rows
 from kd2m_theory.bounds.rows.row import LABELS, LOGITS, OWN_HEADS, SAME_INPUTS, SAMPLED, SHARED_HEAD, both_sides, two_limits
+from kd2m_theory.commands.main import main
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Enclosure, hoeffding
 from kd2m_theory.validation.trial.falsifier import falsify
@@ -228,11 +230,17 @@ def test_a_row_of_a_bad_form_is_refused_in_words(change, message):
         (lambda view: Sides("low", "high"), "could not convert string to float"),
         (lambda view: Sides(0.0, 1.0, distances={"W1": 0.5}), "distances['W1'] is not an Enclosure"),
         (lambda view: Sides(1.0, 0.0), "has no number"),
+        (lambda view: Sides(math.inf, math.inf), "has no number: its ends are no interval (it says [inf, inf])"),
+        (lambda view: Sides(-math.inf, -math.inf), "has no number"),
+        (lambda view: Sides(0.0, 1.0, details={"L": math.nan}), "details['L'] is nan; give a number"),
+        (lambda view: Sides(0.0, 1.0, details={"L": -np.inf}), "details['L'] is -inf"),
         (lambda view: 1 / 0, "ZeroDivisionError"),
     ],
 )
-def test_a_row_that_fails_says_so_and_the_others_go_on(compute, words):
+def test_a_row_that_fails_says_so_and_the_others_go_on(compute, words, tmp_path):
     report = kd2m.audit(PAIR, only=["T1.l2", "mine.largest"], rows=[replace(MINE, compute=compute)])
+    report.to_json(tmp_path / "a.json")
+    assert kd2m.AuditReport.from_json(tmp_path / "a.json") == report
     assert not report["mine.largest"].applicable
     assert words in report["mine.largest"].why
     assert report["T1.l2"].applicable
@@ -258,3 +266,77 @@ def test_a_stored_row_that_nobody_named_is_refused(tmp_path):
         path.write_text(json.dumps(table | {"settings": table["settings"] | {"rows": rows}}), encoding="utf-8")
         with pytest.raises(InputError, match=message):
             kd2m.AuditReport.from_json(path)
+
+
+FILE = """
+from dataclasses import replace
+from kd2m_theory.bounds import Row
+from kd2m_theory.bounds.rows.row import SAME_INPUTS, SHARED_HEAD, both_sides
+
+ROW = Row(
+    name="mine.wide", sentence="The gap is at most 1,000.", statement="|gap| <= 1000", latex="", source="mine",
+    target="gap_shared_head", space="features", inputs=(), needs=(SHARED_HEAD, SAME_INPUTS),
+    structural={"vertex gradient": "the loss is cross-entropy"}, compute=lambda view: both_sides(1000.0),
+)
+ROWS = [replace(ROW, name="mine.first"), replace(ROW, name="mine.false", compute=lambda view: both_sides(0.0))]
+class Box:
+    row = ROW
+LEVEL, NONE, MIXED = 3, [], [ROW, 3]
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A file with rows in the current folder, which is not on Python's path."""
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each not in ("", str(tmp_path))])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_bounds.py").write_text(FILE, encoding="utf-8")
+    PAIR.save("pair.safetensors")
+    yield "my_bounds"
+    sys.modules.pop("my_bounds", None)
+
+
+def test_rows_are_found_by_name(module):
+    assert [row.name for row in named_rows([f"{module}:Box.row", f"{module}:ROWS"])] == [
+        "mine.wide",
+        "mine.first",
+        "mine.false",
+    ]
+    assert named_rows([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("my_bounds", "'my_bounds' names no row; write module:row, such as my_bounds:ROW"),
+        ("my_bounds.py:ROW", "A module is named without its ending: my_bounds:ROW"),
+        ("my_bounds:RAW", "module my_bounds has no RAW"),
+        ("my_bounds:LEVEL", "my_bounds:LEVEL is a int; name a kd2m_theory.bounds.Row, or a list of them"),
+        ("my_bounds:NONE", "my_bounds:NONE is a list of nothing"),
+        ("my_bounds:MIXED", "my_bounds:MIXED is a list of int"),
+    ],
+)
+def test_what_names_no_row_is_refused_in_one_line(module, target, message):
+    with pytest.raises(InputError) as error:
+        named_rows([target])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_command_takes_rows_by_name(module, monkeypatch, capsys):
+    def status(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kd2m", "audit", "pair.safetensors", *arguments])
+        try:
+            main()
+        except SystemExit as stop:
+            return stop.code or 0
+        return 0
+
+    assert status("--rows", f"{module}:ROW", "--json", "a.json") == 0
+    stored = kd2m.AuditReport.from_json("a.json")
+    assert stored.settings["rows"] == ["mine.wide"]
+    assert (stored["mine.wide"].upper, stored["mine.wide"].holds) == (1000.0, True)
+    assert status("--rows", f"{module}:ROW", "--rows", f"{module}:ROWS") == 1
+    capsys.readouterr()
+    assert status("--rows", f"{module}:ROW", "--rows", f"{module}:ROW") == 2
+    assert capsys.readouterr().err.strip().endswith("row mine.wide is twice in rows; give yours another name")

@@ -12,6 +12,7 @@ import pytest
 from pages import ROOT
 
 from kd2m_theory import AuditReport, InputError, Pair
+from kd2m_theory.bounds.own_rows import named_rows
 from kd2m_theory.estimators.axioms import load_callable
 from kd2m_theory.validation.campaigns.campaign import read_campaign
 from kd2m_theory.validation.campaigns.store import Store
@@ -47,6 +48,9 @@ def test_networks_and_metrics_are_imported_and_reading_a_configuration_imports_n
     network(asked.student.network, 3, (1, 2, 2))
     assert sys.modules.pop(foreign)
     load_callable(f"{foreign}:distance")
+    assert sys.modules.pop(foreign)
+    with pytest.raises(InputError, match=r"name a kd2m_theory\.bounds\.Row"):
+        named_rows([f"{foreign}:distance"])
     assert foreign in sys.modules
 
 

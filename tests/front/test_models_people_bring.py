@@ -718,6 +718,81 @@ def test_outputs_that_differ_from_run_to_run_are_warned_of(kind):
     assert pair.n == 12
 
 
+@pytest.mark.parametrize("kind", ["statistics", "centred", "keywords"])
+def test_logits_that_depend_on_the_rest_of_the_batch_are_warned_of(kind, recwarn):
+    class Together(Net):
+        def forward(self, x):
+            features = self.body(x)
+            return self.out(features - features.mean(dim=0) if kind != "statistics" else self.norm(features))
+
+    student = Together()
+    student.norm = nn.BatchNorm1d(5, track_running_stats=False)
+    batches = [{"x": x, "labels": y} for x, y in BATCHES] if kind == "keywords" else BATCHES
+    Pair.from_models(Net(), student, batches)
+    assert [str(each.message).split(":")[0] for each in recwarn] == [
+        "the student (Together) puts out other logits for an input when other inputs of its batch are left out"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["steady statistics", "one size of batches", "half precision", "one input a batch"])
+def test_logits_that_a_batch_has_row_by_row_are_not_warned_of(kind, recwarn):
+    class Sized(Net):
+        def forward(self, x):
+            return self.out(self.body(x).reshape(6, 5))
+
+    student, batches = {
+        "steady statistics": (nn.Sequential(body(), nn.BatchNorm1d(5), nn.Linear(5, 3)), BATCHES),
+        "one size of batches": (Sized(), [(X[:6], Y[:6]), (X[6:], Y[6:])]),
+        "half precision": (Net().bfloat16(), BATCHES),
+        "one input a batch": (Net(), [(X[k : k + 1], Y[k : k + 1]) for k in range(12)]),
+    }[kind]
+    Pair.from_models(
+        Net(), student, batches, unpack=lambda batch: (batch[0], batch[0].to(next(student.parameters()).dtype), batch[1])
+    )
+    assert not recwarn
+
+
+@pytest.mark.parametrize("kind", ["tensor", "keywords", "array"])
+def test_inputs_that_a_network_changes_in_place_are_those_of_the_loader_for_the_other_and_afterwards(kind, recwarn):
+    class Greedy(Net):
+        def forward(self, x):
+            x *= 2.0
+            return super().forward(torch.as_tensor(x))
+
+    x = X.clone().numpy() if kind == "array" else X.clone()
+    teacher, student = Greedy(), Greedy()
+    expected = [by_hand(model, X.clone()) for model in (teacher, student)]
+    pair = Pair.from_models(teacher, student, [{"x": x, "labels": Y}] if kind == "keywords" else [(x, Y)])
+    close(pair.logits_teacher, expected[0])
+    close(pair.logits_student, expected[1])
+    assert np.array_equal(x, X)
+    assert not recwarn
+
+
+@pytest.mark.parametrize("head", ["auto", None])
+def test_memory_that_is_used_again_for_the_next_batch_is_copied(head):
+    """By a network for its outputs (as CUDA graphs do), and by a loader for its inputs and labels."""
+
+    class Kept(Net):
+        def forward(self, x):
+            if not hasattr(self, "place"):
+                self.place = torch.zeros(4, 3)
+            return self.place.copy_(super().forward(x))
+
+    def loader():
+        x, y = torch.zeros(4, 4), torch.zeros(4, dtype=torch.int64)
+        for start in (0, 4, 8):
+            x.copy_(X[start : start + 4])
+            y.copy_(Y[start : start + 4])
+            yield x, y.numpy()
+
+    teacher, student = Net(), Kept()
+    pair = Pair.from_models(teacher, student, loader(), head, head)
+    close(pair.logits_student, student.out(student.body(X)).detach())
+    close(pair.logits_teacher, by_hand(teacher, X))
+    assert pair.labels.tolist() == Y.tolist()
+
+
 def test_dropout_that_is_off_is_not_warned_of(recwarn):
     model = nn.Sequential(body(), nn.Dropout(0.5), nn.Linear(5, 3), nn.Identity()).train()
     Pair.from_models(model, model, BATCHES)

@@ -173,6 +173,24 @@ SCALED = {
     "base 10": (np.log10(softmax(TEACHER)), "logarithms of probabilities to base 10.*multiply them by ln 10"),
     "float32 of base 10": (np.log10(softmax(TEACHER)).astype(np.float32), "to base 10"),
 }
+OTHER_FORMS = {
+    "base 2": (np.log2, lambda x: x * np.log(2), "logarithms of probabilities to base 2: .*multiply them by ln 2"),
+    "negative": (lambda p: -np.log(p), lambda x: -x, "negative logarithms of probabilities: .*multiply them by −1"),
+    "of 1 + p": (np.log1p, lambda x: np.log(np.expm1(x)), r"logarithms of 1 \+ p .*take np\.log\(np\.expm1\(x\)\)"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_FORMS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_other_functions_of_probabilities_are_refused_as_logits_and_the_remedy_is_right(case, dtype):
+    made, remedy, message = OTHER_FORMS[case]
+    shares = softmax(TEACHER)
+    rows = made(shares).astype(dtype)
+    with pytest.raises(InputError, match=message):
+        pair(logits_teacher=rows)
+    with pytest.raises(InputError, match=message):
+        Pair.from_predictions(rows, STUDENT, LABELS, kind="logits")
+    assert np.allclose(softmax(pair(logits_teacher=remedy(rows.astype(float))).logits_teacher), shares, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", SCALED)

@@ -1,6 +1,7 @@
 """Layers that compute something else than their class says are refused, each after it was seen to do so."""
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -205,3 +206,50 @@ def test_containers_that_change_no_map_are_taken():
     assert network_lipschitz(Block(), (2,)).upper == pytest.approx(1, rel=1e-12)
     compiled = patched("_compiled_call_impl", lambda _: lambda x: x)
     assert network_lipschitz(copy.deepcopy(compiled), (2,)).upper == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [(nn.Linear, "forward"), (nn.Sequential, "forward"), (nn.Sequential, "__iter__"), (nn.Module, "__call__")],
+)
+def test_methods_of_torch_that_were_replaced_in_its_classes_are_refused(kind, method, monkeypatch):
+    """As libraries do that patch torch while they are imported; `wraps` does not hide it."""
+    before, network = getattr(kind, method), nn.Sequential(identity())
+
+    @functools.wraps(before)
+    def changed(self, *inputs):
+        return iter([*before(self), *before(self)]) if method == "__iter__" else 2 * before(self, *inputs)
+
+    if method == "__iter__":
+        nn.init.constant_(network[0].weight, 2.0)  # twice through a layer that stretches
+    alone = network_lipschitz(network, (2,)).upper
+    monkeypatch.setattr(kind, method, changed)
+    ones = torch.ones(1, 2)
+    assert network(ones).norm() > alone * ones.norm() * 1.5
+    with pytest.raises(
+        InputError, match=rf"{kind.__name__}\.{method} of torch was replaced by one of .*test_guards.*undo that"
+    ):
+        network_lipschitz(network, (2,))
+
+
+@pytest.mark.parametrize("padding", [1, (2, 1), "same", "valid"])
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
+def test_a_convolution_that_pads_as_it_was_made_to_and_not_as_it_says_is_refused(padding, mode):
+    layer = nn.Conv2d(1, 1, (3, 4), padding=padding, padding_mode=mode)
+    inputs = torch.zeros(1, 1, 8, 9)
+    shape = tuple(layer(inputs).shape[1:])
+    assert network_lipschitz(layer, (1, 8, 9)).output_shape == shape
+    layer.padding = (0, 3)
+    assert tuple(layer(inputs).shape[1:]) == shape
+    with pytest.raises(InputError, match=r"was changed after it was made.*make the layer again"):
+        network_lipschitz(layer, (1, 8, 9))
+
+
+def test_a_padding_mode_that_was_set_afterwards_is_that_of_the_layer():
+    """As people make images that repeat: torch notes the padding whatever the mode is."""
+    layer = nn.Conv2d(1, 1, 3, padding=1)
+    layer.padding_mode = "circular"
+    nn.init.constant_(layer.weight, 1.0)
+    ones = torch.ones(1, 1, 5, 5)
+    assert ((layer(ones) - layer(torch.zeros_like(ones))).norm() / ones.norm()).item() == pytest.approx(9.0)
+    assert network_lipschitz(layer, (1, 5, 5)).upper == pytest.approx(9.0, rel=1e-9)
