@@ -514,4 +514,4 @@ KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float]], str]]
 }
 
 # With one of these no number about the labels, or about both networks, is to be believed before the question is answered.
-DOUBTS = frozenset({"shifted labels", "permuted classes", "teacher guesses", "other order"})
+DOUBTS = frozenset({"shifted labels", "labels of other rows", "permuted classes", "teacher guesses", "other order"})
