@@ -204,3 +204,15 @@ def test_the_catalogue_can_be_shown_in_every_medium():
             for line in table.lines:
                 name = line.cells[0]
                 assert all(name in text for text in (plain, markup, found.words))
+
+
+def test_a_folded_section_is_folded_on_a_page_and_shown_elsewhere():
+    sections = [Section(title="Rest", parts=(paragraph("Inside."),), folded="what is inside")]
+    whole = Text(html_view.page("Heading", "subject", sections).removeprefix("<!doctype html>"))
+    assert [tag for tag, _ in whole.tags if tag in ("details", "summary", "h2")] == ["details", "summary", "h2"]
+    assert {"id": "rest-inside"} in whole.all("div")
+    assert "#rest-inside" in [link["href"] for link in whole.all("a")]
+    for text in (terminal_view.plain(sections), markdown_view.markdown(sections), html_view.fragment(sections), whole.words):
+        assert "Rest" in text
+        assert "what is inside" in text
+        assert "Inside." in text
