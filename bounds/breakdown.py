@@ -350,7 +350,7 @@ def _kinds(predicted: _Predicted, transport: tuple[str | None, Mapping[int, floa
         of = view.both_labels()[1]
     else:
         return (), None
-    labels, inverse, counts = np.unique(of, return_inverse=True, return_counts=True)
+    labels, inverse, counts = np.unique(np.asarray(of), return_inverse=True, return_counts=True)
 
     def summed(values: Float64 | NDArray[np.bool_], weights: Float64, where: NDArray[np.intp] = inverse) -> Float64:
         sums: Float64 = np.bincount(where, weights=weights * values, minlength=len(labels))
@@ -468,7 +468,8 @@ def _confidence(logits: Float64, predicted: Int64) -> Float64:
     """Probability of the predicted class of each row, some rows at a time."""
     step = max(1, _BLOCK // logits.shape[1])
     parts = [slice(start, start + step) for start in range(0, len(logits), step)]
-    return np.exp(-np.concatenate([cross_entropy(logits[part], predicted[part]) for part in parts]))
+    confidence: Float64 = np.exp(-np.concatenate([cross_entropy(logits[part], predicted[part]) for part in parts]))
+    return confidence
 
 
 def _bins(confidence: Float64, right: NDArray[np.bool_], weight: Float64) -> tuple[Bin, ...]:

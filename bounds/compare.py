@@ -327,7 +327,8 @@ def _difference(couple: tuple[str, str], logits: Mapping[str, Float64], shared: 
     # Which of two students is first must not move a number.
     keys = [content_key(logits[name], shared.labels) for name in couple]
     turned = second != TEACHER and keys[0] < keys[1]
-    view = _of_two(*(logits[name] for name in (couple[::-1] if turned else couple)), shared)
+    student, teacher = couple[::-1] if turned else couple
+    view = _of_two(logits[student], logits[teacher], shared)
     every, counts = hypotheses(len(logits)), levels(len(logits))
     errors_at, cross_entropy_at = _errors(view), _cross_entropy(view)
     errors_among = _among(_errors_differ(view, errors_at), delta, counts)

@@ -43,7 +43,7 @@ def order_of_two(student: Float64, teacher: Float64, labels: Int64, groups: Int6
     """
     first = _order(_digests([teacher, student, labels]), groups)[0]
     groups = None if groups is None else in_order_of_appearance(groups[first])
-    single = [_single(teacher[first]), _single(student[first]), labels[first]]
+    single: Side = [_single(teacher[first]), _single(student[first]), labels[first]]
     order, distinct = _order(_digests(single), groups)
     return first[order], distinct
 

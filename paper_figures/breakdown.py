@@ -15,7 +15,7 @@ def table(report: Report) -> Table:
     Raises:
         InputError: the report has none, or another form.
     """
-    found = report.get("breakdown")
+    found = report.get("breakdown") or {}
     try:
         return {"breakdown": {name: found[name] for name in _SHOWN}}
     except (KeyError, TypeError):
@@ -24,11 +24,25 @@ def table(report: Report) -> Table:
         ) from None
 
 
+def caption(table: Table) -> str:
+    """How to read it, and the class that contributes most."""
+    found = table["breakdown"]
+    most = found["classes"][0]
+    name = found["names"].get(str(most["label"]), f"class {most['label']}")
+    return (
+        f"Panel a: what each class contributes to the gap of cross-entropy (orange: the student is worse, green: better); most, "
+        f"{most['gap']:.3g} nats, is {name}. Panel b: samples that the teacher gets right and the student does not, by true and "
+        "predicted class. Panel c: accuracy against confidence in bins of equally many samples, on the dashed line where a "
+        "network is calibrated, below it where it is over-confident."
+    )
+
+
 FIGURE = PaperFigure(
     name="breakdown",
     sentence="where the gap of a student distilled on the digits comes from: classes, confusions, reliability",
     source="ours",
     table=table,
     draw=draw,
+    caption=caption,
     reads=(REPORTS["alone"],),
 )

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
@@ -33,9 +33,9 @@ def draw(table: Table, width: float = PAGE) -> Figure:
         _panel(axes, panel)
         words = rf"$\lambda$ = {power(panel['weight'])}, $\mathrm{{CW}}_2^2$ = {panel['distance']:.0f}"
         letter(axes, which, words)
-    words = (("teacher", "o", TEACHER), ("student without a teacher", "^", ALONE), ("student with CW₂", "^", STUDENT))
+    marks = (("teacher", "o", TEACHER), ("student without a teacher", "^", ALONE), ("student with CW₂", "^", STUDENT))
     handles = [
-        Line2D([], [], ls="none", marker=marker, ms=3.6, mew=0, color=colour, label=word) for word, marker, colour in words
+        Line2D([], [], ls="none", marker=marker, ms=3.6, mew=0, color=colour, label=word) for word, marker, colour in marks
     ]
     images = len(table["panels"][0]["labels"])
     legend_below(
@@ -63,7 +63,7 @@ def _numerals(axes: Axes, clouds: list[Float64], colours: tuple[str, str], label
     """A numeral beside the points of every class of both networks, in the network's colour; a line leads to it from afar."""
     span = np.ptp(np.vstack(clouds), axis=0).max()
     placed: list[Float64] = []
-    outline = [withStroke(linewidth=1.5, foreground="white")]
+    outline: list[AbstractPathEffect] = [withStroke(linewidth=1.5, foreground="white")]
     for cloud, colour, upwards in zip(clouds, colours, (1, -1), strict=True):
         for label in np.unique(labels):
             centre = np.median(cloud[labels == label], axis=0)

@@ -27,11 +27,22 @@ def table(comparison: Report) -> Table:
         raise InputError(f"this is not a comparison of students ({error}); write it again with `kd2m demo`") from None
 
 
+def caption(table: Table) -> str:
+    """How to read it, and what is decided."""
+    count = sum(map(len, table["surely_better"].values()))
+    return (
+        "Every difference of two networks on the population, first less second: the dot is that of the samples, the line the "
+        "interval, and all intervals hold together. Green where Holm's method decides the sign, grey where it does not: "
+        f"{count} of {2 * len(table['differences'])} are decided."
+    )
+
+
 FIGURE = PaperFigure(
     name="students",
     sentence="the two students of the demonstration and their teacher: every difference with its interval",
     source="ours",
     table=table,
     draw=draw,
+    caption=caption,
     reads=(COMPARISON,),
 )

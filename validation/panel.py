@@ -318,7 +318,7 @@ def _run() -> _Numbers:
         path = Path(folder)
         made = Run(chosen, RunFolder(path), path / "teacher", population("digits"), torch.device("cpu"), Processes())
         made.train_teacher(None)
-        made.train_student()
+        made.train_student("student")
         done = made.finish()
     for row in done.history:
         for name, value in row.items():

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.commands.audit_outputs import check_outputs
 from kd2m_theory.terminal import console
 
 
@@ -41,11 +40,15 @@ def compare(
     from kd2m_theory.files import check_distinct, check_writable
     from kd2m_theory.pair import Pair
     from kd2m_theory.reporting.comparison import compare as run_compare
+    from kd2m_theory.reporting.report import check_figure, check_page
 
     check_distinct(**{f"PAIR {k}": pair for k, pair in enumerate(pairs, 1)}, json=json, figure=figure, report=report)
     if json is not None:
         check_writable(json)
-    check_outputs(figure, report)
+    if figure is not None:
+        check_figure(figure)
+    if report is not None:
+        check_page(report)
     called = _file_names(pairs) if names is None else [name.strip() for name in names.split(",")]
     found = run_compare([Pair.load(pair) for pair in pairs], delta, names=called, loss_bound=loss_bound)
     if json is not None:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting import style
 from kd2m_theory.reporting.breakdown_view import quantity_of
-from kd2m_theory.reporting.style import GREEN, MUTED, PAGE, STUDENT, TEACHER, letter, sheet
+from kd2m_theory.reporting.style import GREEN, MUTED, PAGE, STUDENT, TEACHER, grid, letter
 from kd2m_theory.words import harmless
 
 Report = Mapping[str, Any]
@@ -30,8 +30,9 @@ def picture(report: Report, kind: str) -> bytes:
         return style.render(draw(report), [kind])[kind]
 
 
-def draw(report: Report) -> Figure:
-    """The picture of a report (`AuditReport.to_dict()`, or its JSON); of its keys "breakdown" alone is read.
+def draw(report: Report, width: float = PAGE) -> Figure:
+    """The picture of a report (`AuditReport.to_dict()`, or its JSON), that many inches wide; of its keys "breakdown" alone is
+    read.
 
     Raises:
         InputError: the report has no breakdown, or no classes in it.
@@ -45,8 +46,8 @@ def draw(report: Report) -> Figure:
     if found["reliability"] is not None:
         panels.append(_reliability)
     bars = max(len(found["classes"][:_BARS]), len(found["confusions"][:_BARS]), 6)
-    figure = sheet(PAGE, 0.19 * bars + 0.9)
-    for k, (axes, panel) in enumerate(zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True)):
+    figure, places = grid(width, len(panels), 2.0, 0.19 * bars + 0.9, 0.0)
+    for k, (axes, panel) in enumerate(zip(places, panels, strict=True)):
         panel(axes, found, "abc"[k])
     return figure
 

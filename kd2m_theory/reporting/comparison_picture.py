@@ -8,7 +8,7 @@ from kd2m_theory.bounds.compare import MEASURES, TEACHER, Measure
 from kd2m_theory.reporting import style
 from kd2m_theory.reporting.comparison_drawing import span
 from kd2m_theory.reporting.comparison_words import UNITS, Comparison, named, scaled, shown, sign
-from kd2m_theory.reporting.style import GREEN, MUTED, PAGE, PALE, sheet
+from kd2m_theory.reporting.style import GREEN, MUTED, PAGE, PALE, legend_below, sheet, side_by_side
 from kd2m_theory.words import harmless
 
 _TITLES: dict[Measure, str] = {"errors": "error rate", "cross_entropy": "clipped cross-entropy"}
@@ -21,11 +21,13 @@ def picture(comparison: Comparison, kind: str) -> bytes:
         return style.render(draw(comparison), [kind])[kind]
 
 
-def draw(comparison: Comparison) -> Figure:
-    """The picture of a comparison (`StudentComparison.to_dict()`, or its JSON)."""
+def draw(comparison: Comparison, width: float = PAGE) -> Figure:
+    """The picture of a comparison (`StudentComparison.to_dict()`, or its JSON), that many inches wide."""
     rows = len(comparison["differences"])
-    figure = sheet(PAGE, 0.32 * rows + 1.15)
-    for axes, measure, which in zip(figure.subplots(1, 2, sharey=True), MEASURES, "ab", strict=True):
+    beside = side_by_side(len(MEASURES), width, 2.6)
+    figure = sheet(width, (0.32 * rows + 0.85) * len(MEASURES) / beside + 0.3)
+    places = figure.subplots(len(MEASURES) // beside, beside, sharey=True, squeeze=False).flat
+    for axes, measure, which in zip(places, MEASURES, "ab", strict=True):
         _panel(axes, comparison, measure)
         style.letter(axes, which, f"{_TITLES[measure]}, first less second")
     handles = [
@@ -33,7 +35,7 @@ def draw(comparison: Comparison) -> Figure:
         Line2D([], [], color=MUTED, marker="o", mfc="white", ms=4, label="undecided"),
         Line2D([], [], color=PALE, lw=1.0, label="no difference; on its left the first is better"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    legend_below(figure, handles, most=3)
     return figure
 
 

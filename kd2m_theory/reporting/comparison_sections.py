@@ -24,7 +24,7 @@ from kd2m_theory.reporting.comparison_words import (
     subject,
 )
 from kd2m_theory.reporting.page_tables import pairs_table, value_cell
-from kd2m_theory.reporting.sections import Cell, Code, Column, Line, Link, Part, Section, Table, paragraph
+from kd2m_theory.reporting.sections import Cell, Code, Column, Line, Link, Part, Section, Table, Tone, paragraph
 from kd2m_theory.words import number
 
 
@@ -100,7 +100,7 @@ def _difference(comparison: Comparison, difference: Record, measure: Measure) ->
     found = difference[measure]
     ends = (Cell(shown(found[end], measure), scaled(found[end], measure)) for end in ("value", "lower", "upper"))
     words = outcome(comparison, difference, measure)
-    tone = "muted" if sign(comparison, difference, measure) == 0 else "plain"
+    tone: Tone = "muted" if sign(comparison, difference, measure) == 0 else "plain"
     return Line((Cell(about(difference), foreign=True), *ends, words), tone=tone)
 
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from kd2m_theory.reporting.sections import Code, Line, Paragraph, Section, Table, Tone, columns, paragraph
+from kd2m_theory.reporting.sections import Code, Line, Paragraph, Part, Section, Table, Tone, columns, paragraph
 from kd2m_theory.validation.campaigns.correlation import Correlation
 from kd2m_theory.validation.campaigns.findings import Findings
 from kd2m_theory.validation.campaigns.table import Row
@@ -46,7 +46,7 @@ def ending(found: Findings, store: Path, report: Path) -> Section:
         first = judged.violations[0]
         notes.append(f"VIOLATED: {first.name}: {number(first.lower)} ≤ {number(first.value)} ≤ {number(first.upper)} is false")
         commands.insert(0, f"kd2m audit {shlex.quote(str(store / first.file))}")
-    parts = (*map(paragraph, notes), Code("\n".join(commands), "sh"))
+    parts: tuple[Part, ...] = (*map(paragraph, notes), Code("\n".join(commands), "sh"))
     return Section(title=f"VERDICT  {title}", parts=parts, tone=tone)
 
 
