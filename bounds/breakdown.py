@@ -353,7 +353,7 @@ def _kinds(predicted: _Predicted, transport: tuple[str | None, Mapping[int, floa
     labels, inverse, counts = np.unique(np.asarray(of), return_inverse=True, return_counts=True)
 
     def summed(values: Float64 | NDArray[np.bool_], weights: Float64, where: NDArray[np.intp] = inverse) -> Float64:
-        sums: Float64 = np.bincount(where, weights=weights * values, minlength=len(labels))
+        sums: Float64 = np.asarray(np.bincount(where, weights=weights * values, minlength=len(labels)), dtype=np.float64)
         return sums
 
     if predicted.labelled and predicted.paired:
@@ -361,7 +361,7 @@ def _kinds(predicted: _Predicted, transport: tuple[str | None, Mapping[int, floa
         gap = summed(predicted.loss_student - predicted.loss_teacher, weight)
         error_gap = summed(predicted.wrong_student.astype(float) - predicted.wrong_teacher, weight)
     elif predicted.labelled:
-        theirs = np.searchsorted(labels, view.both_labels()[0])
+        theirs: NDArray[np.intp] = np.searchsorted(labels, view.both_labels()[0])
         gap = summed(predicted.loss_student, predicted.weight_student, theirs)
         gap -= summed(predicted.loss_teacher, predicted.weight_teacher)
         error_gap = summed(predicted.wrong_student, predicted.weight_student, theirs)

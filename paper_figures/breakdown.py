@@ -30,9 +30,9 @@ def caption(table: Table) -> str:
     most = found["classes"][0]
     name = found["names"].get(str(most["label"]), f"class {most['label']}")
     return (
-        f"Panel a: what each class contributes to the gap of cross-entropy (orange: the student is worse, green: better); most, "
-        f"{most['gap']:.3g} nats, is {name}. Panel b: samples that the teacher gets right and the student does not, by true and "
-        "predicted class. Panel c: accuracy against confidence in bins of equally many samples, on the dashed line where a "
+        "Panel a: what each class contributes to the gap of cross-entropy (orange: the student is worse, green: better); "
+        f"most, {most['gap']:.3g} nats, is {name}. Panel b: samples that the teacher gets right and the student does not, by "
+        "true and predicted class. Panel c: accuracy against confidence in bins of equally many samples, on the dashed line where a "
         "network is calibrated, below it where it is over-confident."
     )
 
