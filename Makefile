@@ -19,7 +19,7 @@ help:
 	@echo "make long       what make test leaves out: whole campaigns and trainings, killed and distributed runs, second members of a kind, more examples"
 	@echo "make docs       build the site into build/site/, warnings are errors"
 	@echo "make browser-test  the page of an audit and the site in a real browser; needs a Chromium"
-	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if README, docs/benchmarks.md, docs/evidence.md and their tables differ"
+	@echo "make figures    draw every figure of the papers that can be made here, and ours (kd2m-figures/); fail if a page of docs/ and its tables differ"
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make lowest     the tests with the lowest versions that pyproject.toml admits, in .venv-lowest; downloads 3 GB"
 	@echo "make newest     the tests with the newest versions, in .venv-newest; downloads 3 GB"
@@ -31,7 +31,7 @@ demo: $(VENV)/.installed
 	$(BIN)/kd2m demo
 
 figures: $(VENV)/.installed
-	$(BIN)/python -P -m kd2m_theory.validation.stored_parts README.md docs/benchmarks.md docs/evidence.md
+	$(BIN)/python -P -m kd2m_theory.validation.stored_parts docs/quick-start.md docs/campaign.md docs/benchmarks.md docs/evidence.md
 	$(BIN)/kd2m figures --out kd2m-figures
 
 test: lint types tests

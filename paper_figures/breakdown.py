@@ -32,8 +32,8 @@ def caption(table: Table) -> str:
     return (
         "Panel a: what each class contributes to the gap of cross-entropy (orange: the student is worse, green: better); "
         f"most, {most['gap']:.3g} nats, is {name}. Panel b: samples that the teacher gets right and the student does not, by "
-        "true and predicted class. Panel c: accuracy against confidence in bins of equally many samples, on the dashed line where a "
-        "network is calibrated, below it where it is over-confident."
+        "true and predicted class. Panel c: accuracy against confidence in bins of equally many samples: on the dashed line a "
+        "network is calibrated, below it over-confident."
     )
 
 

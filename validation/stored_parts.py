@@ -1,8 +1,7 @@
 """Parts of pages that are made of stored tables: a page may say nothing that its table does not.
 
-README reports the shipped campaign and the demonstration, docs/benchmarks.md what the benchmarks measured, docs/evidence.md
-what `make evidence` found. `python -m kd2m_theory.validation.stored_parts README.md docs/benchmarks.md docs/evidence.md` fails
-if they differ; with `--write` it writes those parts.
+docs/campaign.md reports the shipped campaign, docs/quick-start.md the demonstration, docs/benchmarks.md the benchmarks, and
+docs/evidence.md what `make evidence` found. `python -m kd2m_theory.validation.stored_parts PAGE…` fails if they differ; with `--write` it writes those parts.
 """
 
 import argparse

@@ -45,23 +45,19 @@ def few_examples(patch):
     patch.setitem(check_metric.__kwdefaults__, "examples", 10)
 
 
-def readme(patch):
-    """Networks and their data, pairs of other kinds, clouds, and a distance."""
-    few_examples(patch)
+def readme(_patch):
+    """Networks and their data, and a pair in a file."""
     torch.manual_seed(0)
-    teacher, narrow = Network(6), Network(4)
-    loader, others = ([(torch.randn(30, 5), torch.randint(3, (30,))) for _ in range(2)] for _ in range(2))
-    head = nn.Sequential(nn.Linear(512, 8), nn.ReLU(), nn.Linear(8, 3)).eval().requires_grad_(False)
-    first, second = torch.randn(2, 40, 512)
+    small_pair().save("pair.npz")
+    loader = [(torch.randn(30, 5), torch.randint(3, (30,))) for _ in range(2)]
+    return {"teacher": Network(6), "student": Network(6), "loader": loader}
+
+
+def clouds(patch):
+    """Two labelled clouds, the head that sees them, and a distance."""
+    few_examples(patch)
     rng = np.random.default_rng(0)
     return {
-        "teacher": teacher,
-        "student": Network(6),
-        "loader": loader,
-        "narrow": Pair.from_models(teacher, narrow, loader, progress=False),
-        "other": Pair.from_models(teacher, narrow, others, progress=False),
-        "head": head,
-        "deep": Pair(first, second, logits_teacher=head(first), logits_student=head(second)),
         "x": rng.normal(size=(40, 4)),
         "y": rng.normal(size=(40, 4)),
         "labels_x": np.arange(40) % 4,
@@ -140,6 +136,7 @@ def pictures(_names, _patch):
 BEFORE = {
     "README.md": readme,
     "docs/compare.md": a_checkout,
+    "docs/distances.md": clouds,
     "docs/labels.md": a_checkout,
     "docs/quick-start.md": demonstration,
     "docs/networks.md": lambda patch: foreign_libraries.install(patch) or {},

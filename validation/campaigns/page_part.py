@@ -1,4 +1,4 @@
-"""What README says of the shipped campaign, made of its table."""
+"""What docs/campaign.md says of the shipped campaign, made of its table."""
 
 import textwrap
 from collections import Counter
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.verdict import Cell
 
 BEGIN, END = "<!-- campaign: made of its table -->", "<!-- end of campaign -->"
-# Rows of the ladder that README shows, all about one gap, and what it calls them.
+# Rows of the ladder that the page shows, all about one gap, and what it calls them.
 _ROWS = {
     "T1.literal": "the paper's theorem as stated, without a guarantee",
     "T1.l2": "the same with its constants",
@@ -26,7 +26,7 @@ _GAPS = {"gap": "each network with its own head", "gap_shared_head": "both throu
 
 
 def block(tables: Path | None) -> str:
-    """What README says about the campaign, between its two marks.
+    """What the page says about the campaign, between its two marks.
 
     Raises:
         InputError: the table is not there, or is not that of a campaign.

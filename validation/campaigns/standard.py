@@ -1,4 +1,4 @@
-"""The table of the shipped campaign `standard`, from which its figures and README's numbers come."""
+"""The table of the shipped campaign `standard`, from which its figures and the numbers of docs/campaign.md come."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

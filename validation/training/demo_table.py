@@ -1,4 +1,4 @@
-"""The table of the demonstration, and its part of README: two reports side by side, whether just made or stored."""
+"""The table of the demonstration, and its part of the quick start: two reports side by side, just made or stored."""
 
 import io
 from collections.abc import Mapping
@@ -132,7 +132,7 @@ _UNBOUNDED = 1000  # characters: more than a table has
 
 
 def block(tables: Path | None) -> str:
-    """What README shows of the demonstration, between its two marks.
+    """What the page shows of the demonstration, between its two marks.
 
     Raises:
         InputError: a report is not there, or is not one.
