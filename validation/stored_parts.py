@@ -1,7 +1,8 @@
 """Parts of pages that are made of stored tables: a page may say nothing that its table does not.
 
 docs/campaign.md reports the shipped campaign, docs/quick-start.md the demonstration, docs/benchmarks.md the benchmarks, and
-docs/evidence.md what `make evidence` found. `python -m kd2m_theory.validation.stored_parts PAGE…` fails if they differ; with `--write` it writes those parts.
+docs/evidence.md what `make evidence` found. `python -m kd2m_theory.validation.stored_parts PAGE…` fails if a page and its
+tables differ; with `--write` it writes those parts.
 """
 
 import argparse
