@@ -102,7 +102,7 @@ def _mark(whose: str, x: str, y: str) -> Html:
     """A round mark for the student, a square one for the teacher: told apart without colour."""
     size, round_off = ("0.64em", {"rx": "0.32em"}) if whose == "student" else ("0.56em", {})
     half = f"-{float(size[:-2]) / 2:.2f}em"
-    mark = element("rect", x=half, y=half, width=size, height=size, class_=f"mark {whose}", **round_off)
+    mark = element("rect", x=half, y=half, width=size, height=size, class_=f"point {whose}", **round_off)
     return element("svg", mark, x=x, y=y, class_="place")
 
 
