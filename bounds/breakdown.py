@@ -21,7 +21,7 @@ By = Literal["label", "teacher"]
 
 # So many are listed at most; what is left out is counted.
 CLASSES, CONFUSIONS, SAMPLES = 100, 50, 100
-# Of a reliability diagram: at most so many bins, each of at least so many samples.
+# A reliability diagram has at most so many bins, each of at least so many samples.
 BINS, IN_A_BIN = 15, 20
 # Rows about the transport of each class, the first that applies.
 TRANSPORT = ("T2.head_aware", "T2.logits.head_aware")

@@ -326,7 +326,7 @@ def _parts(table: _Table) -> dict[str, Any]:
 
 
 def _calibration(table: _Table) -> Calibration:
-    """Of the bins; what the file says of error and excess is compared with that later, as what is derived is."""
+    """The calibration of the bins; error and excess that the file has are compared with it later, as all derived values are."""
     bins = tuple(
         Bin(
             confidence=each.probability("confidence"),

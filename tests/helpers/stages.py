@@ -48,7 +48,7 @@ def few_examples(patch):
 def readme(_patch):
     """Networks and their data, and a pair in a file."""
     torch.manual_seed(0)
-    small_pair().save("pair.npz")
+    small_pair().save("pair.safetensors")
     loader = [(torch.randn(30, 5), torch.randint(3, (30,))) for _ in range(2)]
     return {"teacher": Network(6), "student": Network(6), "loader": loader}
 
