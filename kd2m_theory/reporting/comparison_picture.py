@@ -29,7 +29,7 @@ def draw(comparison: Comparison, width: float = PAGE) -> Figure:
     places = figure.subplots(len(MEASURES) // beside, beside, sharey=True, squeeze=False).flat
     for axes, measure, which in zip(places, MEASURES, "ab", strict=True):
         _panel(axes, comparison, measure)
-        style.letter(axes, which, f"{_TITLES[measure]}, first less second")
+        style.letter(axes, which, _TITLES[measure])
     handles = [
         Line2D([], [], color=GREEN, marker="o", ms=4, label="decided: the sign is sure"),
         Line2D([], [], color=MUTED, marker="o", mfc="white", ms=4, label="undecided"),

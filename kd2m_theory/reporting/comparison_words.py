@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.bounds.compare import MEASURES, TEACHER, Measure
-from kd2m_theory.words import listed, number, percent
+from kd2m_theory.words import confidence, listed, number
 
 Comparison = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -62,7 +62,7 @@ def opposed(comparison: Comparison) -> list[str]:
 
 def notes(comparison: Comparison) -> list[str]:
     """What the intervals and the decisions mean together, and what they are about."""
-    level, each = percent(1 - comparison["delta"]), percent(1 - 2 * comparison["share"])
+    level, each = confidence(1 - comparison["delta"]), confidence(1 - 2 * comparison["share"])
     said = [
         f"All intervals hold together at {level}, each at {each} (a union of all limits, F6.union). "
         f"All decisions are right together at {level} (Holm's method, F6.holm). A decision can be made although its interval "
