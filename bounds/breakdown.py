@@ -168,8 +168,8 @@ class Calibration:
     """How one network's confidence compares with its accuracy on these samples.
 
     Attributes:
-        error: expected calibration error with bins of equal mass, Σ share · |confidence − accuracy| (Nixon et al., 2019,
-            "Measuring Calibration in Deep Learning"). A network that is calibrated has an error above 0 on few samples.
+        error: expected calibration error with bins of equal mass, Σ share · |confidence − accuracy| (Nixon et al.,
+            2019, "Measuring Calibration in Deep Learning"). A network that is calibrated has an error above 0 on few samples.
         excess: mean confidence less accuracy: positive for an over-confident network.
         bins: by confidence. Samples of the same confidence are in the same bin.
 

@@ -255,6 +255,7 @@ def mathml(latex: str, *, block: bool = False) -> Html:
     return Html(convert(latex, display="block" if block else "inline"))
 
 
+@cache
 def formula(latex: str, row: str) -> Html:
     """The formula of a row, and folded below it what its symbols mean."""
     shown = element(

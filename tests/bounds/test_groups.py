@@ -105,6 +105,7 @@ def test_an_audit_is_a_function_of_the_set_of_groups(random):
     assert first.measured == second.measured
 
 
+@pytest.mark.long
 def test_intervals_cover_where_samples_of_a_group_are_copies_and_without_groups_they_do_not():
     """Each text is one draw, repeated: the right interval counts texts."""
     rng, misses = np.random.default_rng(1), {"grouped": 0, "loose": 0}

@@ -96,7 +96,7 @@ def every_distance_is_certified_to_nine_digits(pair, report):
             assert distance.gap <= 1e-9 * abs(distance.upper) + floor
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(pairs())
 def test_laws_of_a_whole_audit(pair):
     teacher = pair.features_teacher @ pair.head_weight.T + pair.head_bias

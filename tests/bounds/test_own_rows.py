@@ -230,7 +230,7 @@ def test_a_row_of_a_bad_form_is_refused_in_words(change, message):
         (lambda view: Sides("low", "high"), "could not convert string to float"),
         (lambda view: Sides(0.0, 1.0, distances={"W1": 0.5}), "distances['W1'] is not an Enclosure"),
         (lambda view: Sides(1.0, 0.0), "has no number"),
-        (lambda view: Sides(math.inf, math.inf), "has no number: its ends are no interval (it says [inf, inf])"),
+        (lambda view: Sides(math.inf, math.inf), "has no number: its ends do not form an interval (it says [inf, inf])"),
         (lambda view: Sides(-math.inf, -math.inf), "has no number"),
         (lambda view: Sides(0.0, 1.0, details={"L": math.nan}), "details['L'] is nan; give a number"),
         (lambda view: Sides(0.0, 1.0, details={"L": -np.inf}), "details['L'] is -inf"),

@@ -243,11 +243,11 @@ def mean(x, y):
 
 def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys):
     (folder / "mine.py").write_text(DISTANCES)
-    status, out, err = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--examples", "30")
+    status, out, err = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--examples", "15")
     assert (status, err) == (1, "")
     assert "triangle" in out
     assert "np.array" in out
-    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--expect", "squared", "--examples", "30")
+    status, out, _ = kd2m(monkeypatch, capsys, "metric", "check", "mine:squared", "--expect", "squared", "--examples", "15")
     assert status in (0, None)
     assert not (folder / ".hypothesis").exists()
 

@@ -38,8 +38,7 @@ def test_list_has_a_line_for_each_theorem(kd2m):
     status, out, err = kd2m("list")
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert len(lines) == 1 + len(theorems())
-    assert [line.split()[0] for line in lines[1:]] == [t.name for t in theorems()]
+    assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == [t.name for t in theorems()]
     assert "false as stated" in lines[-1]
 
 

@@ -30,6 +30,7 @@ def test_a_shipped_configuration_by_name(command, tmp_path):
     assert "student, test" in again
 
 
+@pytest.mark.long
 def test_a_violated_bound_is_exit_status_one(command, monkeypatch):
     from kd2m_theory.validation.training import run
 

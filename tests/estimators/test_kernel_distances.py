@@ -24,7 +24,7 @@ from kd2m_theory.estimators.kernels import RBF, Energy, Laplace, Linear, Polynom
 
 
 @every_kernel
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("weighting", sampled(WEIGHTINGS, always=[WEIGHTINGS[-1]]))
 def test_v_statistic_is_the_double_sum(name, weighting):
     @given(clouds(weighting))
     def check(problem):
@@ -196,7 +196,7 @@ def test_laws_of_a_pseudometric(name, weighting):
 
 
 @every_kernel
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("weighting", sampled(WEIGHTINGS, always=[WEIGHTINGS[-1]]))
 def test_mmd_is_at_most_lipschitz_times_w1(name, weighting):
     kernel = EVERY[name]
     if kernel.lipschitz is None:

@@ -231,7 +231,7 @@ def test_a_warning_stands_beside_the_verdict_everywhere(tmp_path):
     assert warning.sentence in report._repr_html_()
     report.to_html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert page.index(warning.sentence) < page.index("What is not guaranteed")
+    assert page.index(warning.sentence) < page.index("what is not guaranteed")
     report.to_json(tmp_path / "audit.json")
     stored = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
     assert stored["warnings"] == [{"key": "shifted labels", "numbers": dict(warning.numbers), "sentence": warning.sentence}]

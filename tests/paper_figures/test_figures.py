@@ -43,7 +43,7 @@ def figure_of(name):
 
 # Every figure in its own width, and in the others: three of them in every run, all where long tests run.
 AT_OTHER_WIDTHS = [(name, word) for name in NAMES for word in WIDTHS]
-IN_EVERY_RUN = ("framework column", "entropy lncs", "accuracy column", "coverage column")
+IN_EVERY_RUN = ("accuracy column",)
 at_every_width = pytest.mark.parametrize(
     ("name", "width"),
     sampled(

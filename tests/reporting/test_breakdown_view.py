@@ -12,7 +12,7 @@ from kd2m_theory import InputError, Pair, audit
 from kd2m_theory.reporting import html_view, markdown_view, terminal_view
 from kd2m_theory.reporting.breakdown_picture import draw
 from kd2m_theory.reporting.breakdown_view import breakdown_section, breakdown_sentences
-from kd2m_theory.reporting.sections import Table, cell
+from kd2m_theory.reporting.sections import Section, Table, cell
 from kd2m_theory.reporting.style import look
 from kd2m_theory.words import number
 
@@ -22,7 +22,8 @@ def section_of(report):
 
 
 def tables_of(report):
-    return {part.name: part for part in section_of(report).parts if isinstance(part, Table)}
+    (inner,) = (part for part in section_of(report).parts if isinstance(part, Section))
+    return {part.name: part for part in inner.parts if isinstance(part, Table)}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -12,7 +12,7 @@ from kd2m_theory import AuditReport, InputError, Pair, audit
 from kd2m_theory.reporting.verdict import MAGNITUDES
 from kd2m_theory.words import between, confidence
 
-COMPARED = ("T0", "T0.error", "T2.logits.head_aware", "F1.gap", "F1.error_gap", "F3.T0", "F3.T0.error")
+COMPARED = ("T0", "T0.error", "F1.gap", "F1.error_gap", "F3.T0", "F3.T0.error")
 
 
 def logits_of(right, margin, labels, classes, rng):

@@ -188,7 +188,7 @@ def panels_of(page):
     """For every figure of the ladder, whether it is in a fold, and the names of its rows."""
     panels = []
     for node in page.found:
-        if node["tag"] == "figure":
+        if node.get("class") == "ladder":
             panels.append(("details" in node["inside"], []))
         elif node.get("class") == "name":
             panels[-1][1].append(node["text"])

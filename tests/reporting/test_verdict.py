@@ -182,7 +182,7 @@ POPULATIONS = {
 AUDITS, N, DELTA = 60, 200, 0.05
 
 
-@pytest.mark.parametrize("name", sampled(POPULATIONS, always=list(POPULATIONS)[:2]))
+@pytest.mark.parametrize("name", sampled(POPULATIONS, always=["rare losses of 30 nats"]))
 def test_worse_and_better_are_false_at_most_as_often_as_said(name):
     (shares, teacher, student, labels), bound = POPULATIONS[name]
     both = [np.stack([np.zeros(len(labels)), margins], axis=1) for margins in (teacher, student)]

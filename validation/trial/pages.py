@@ -142,7 +142,7 @@ def latex_of(form: Form) -> str:
     Example:
         >>> from kd2m_theory.theory.catalogue import theorem
         >>> print(latex_of(theorem("T0").form("T0.error")))
-        |err_S-err_T| \\le P(\\hat y_S\\ne\\hat y_T)
+        |\\mathrm{err}_S-\\mathrm{err}_T| \\le P(\\hat y_S\\ne\\hat y_T)
     """
     return form.latex or next((row.latex for row in ROWS if row.name == form.name), "")
 

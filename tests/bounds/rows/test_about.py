@@ -184,7 +184,8 @@ def test_gaussian_classes_say_nothing_about_how_common_a_class_is():
     assert "T7.gaussian is about the population" in " ".join(report.verdict.caveats)
 
 
-@pytest.mark.parametrize("delta", [pytest.param(0.05, marks=pytest.mark.long), 0.3])
+@pytest.mark.long
+@pytest.mark.parametrize("delta", [0.05, 0.3])
 def test_gaussian_classes_cover_the_population_and_the_samples_shares_would_not(delta):
     shares, means, draws, n = (0.5, 0.5), ((-6.0, -6.0), (-6.0, 6.0)), 150, 60
     truth = true_gap(shares, *means)

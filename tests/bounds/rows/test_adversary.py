@@ -69,7 +69,18 @@ def worst_share(name, seed):
 
 
 # The same construction as of the row beside it, with another constant.
-TWINS = ("T1.l1", "T2.lipschitz", "T2.spectral", "T5.curved", "T5.envelope", "T8.directed")
+TWINS = (
+    "T1.l1",
+    "T2.lipschitz",
+    "T2.spectral",
+    "T5.curved",
+    "T5.envelope",
+    "T8.directed",
+    "T8.ramp",
+    "T0.teacher_error",
+    "T1.class_lipschitz",
+    "T2.class_lipschitz",
+)
 
 
 # A row on logits computes what its twin on features does, with the identity for a head.

@@ -46,6 +46,7 @@ def test_claims_about_samples_as_drawn_are_not_wrong_too_often_and_a_missing_rad
     assert more["fewest_trials"] == 60
 
 
+@pytest.mark.long
 def test_an_interval_of_half_the_width_is_a_failure_with_an_example(monkeypatch):
     whole = coverage.claims
 
