@@ -34,7 +34,9 @@ figures: $(VENV)/.installed
 	$(BIN)/python -P -m kd2m_theory.validation.stored_parts docs/quick-start.md docs/campaign.md docs/benchmarks.md docs/evidence.md
 	$(BIN)/kd2m figures --out kd2m-figures
 
-test: lint types tests
+# Types are checked on one core while the tests run.
+test: lint
+	$(MAKE) -j 2 types tests
 
 tests: $(VENV)/.installed
 	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \

@@ -32,6 +32,7 @@ def shares_of_the_teacher(pair):
     return error, float(np.mean([row[y] for row, y in zip(probabilities, pair.labels, strict=True)]))
 
 
+@pytest.mark.long
 def test_a_difference_of_shares_is_informative_where_it_is_narrower_than_the_teachers_share_says():
     seen = set()
     for pair in pairs(12):

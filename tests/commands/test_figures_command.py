@@ -39,6 +39,7 @@ def test_one_figure_in_the_formats_asked_for(kd2m):
         assert json.load(file)["crossing"] > 0
 
 
+@pytest.mark.long
 def test_a_second_run_writes_the_same_bytes(kd2m):
     for folder in ("a", "b"):
         assert kd2m("--out", folder, "--only", "gaussian-approximation")[0] == 0

@@ -63,6 +63,7 @@ def test_what_is_wrong_is_one_line_and_exit_status_two(command, arguments, words
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
+@pytest.mark.long
 def test_a_loss_that_is_not_finite(command):
     code, _, err = command("train", "mixture-cw2", *SHORT, "--set", "student.training.learning_rate=1e30")
     assert code == 2

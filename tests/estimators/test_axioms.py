@@ -62,7 +62,11 @@ def caught(distance, axiom, repeats=True, **options):
         pytest.param(conditional_wasserstein, {"labels": True}, marks=pytest.mark.long),
         (partial(conditional_wasserstein, p=2, weighting="uniform"), {"labels": True, "points": (2, 5)}),
         pytest.param(squared, {"expect": "squared"}, marks=pytest.mark.long),
-        (centre_distance, {"axioms": (*AXIOMS_OF["metric"], "translation"), "dtypes": ("float32", "float64")}),
+        pytest.param(
+            centre_distance,
+            {"axioms": (*AXIOMS_OF["metric"], "translation"), "dtypes": ("float32", "float64")},
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["W1", "W2", "conditional W1", "conditional W2", "squared W2", "centres"],
 )
@@ -236,6 +240,7 @@ def test_nothing_is_printed_and_no_folder_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["f.py"]
 
 
+@pytest.mark.long
 def test_the_table_names_every_axiom():
     words = str(check_metric(squared_centres, examples=3, axioms=ALL_AXIOMS, **SMALL))
     assert all(name in words for name in ALL_AXIOMS)

@@ -202,6 +202,7 @@ def test_hoeffding_inverts_its_tail_bound():
     assert interval.lower == 0.0  # cut: the mean cannot be negative
 
 
+@pytest.mark.long
 def test_empirical_bernstein_is_maurer_and_pontils_bound():
     values, delta = [0.25, 0.5, 0.75, 0.5] * 100, 0.1
     interval = empirical_bernstein(values, 0, 1, delta)

@@ -228,6 +228,7 @@ class TestFramework:
 
 
 class TestSharpness:
+    @pytest.mark.long
     def test_every_form_and_hypothesis_of_the_catalogue_is_there(self):
         table = table_of("sharpness")
         assert [one["name"] for one in table["theorems"]] == [theorem.name for theorem in theorems()]

@@ -43,12 +43,12 @@ def figure_of(name):
 
 # Every figure in its own width, and in the others: three of them in every run, all where long tests run.
 AT_OTHER_WIDTHS = [(name, word) for name in NAMES for word in WIDTHS]
-IN_EVERY_RUN = ("accuracy column",)
+IN_EVERY_RUN = ("framework", "ladder", "accuracy column")
 at_every_width = pytest.mark.parametrize(
     ("name", "width"),
     sampled(
         [(name, None) for name in NAMES] + AT_OTHER_WIDTHS,
-        always=(*OF_EACH_MAKE, *IN_EVERY_RUN),
+        always=IN_EVERY_RUN,
         name=lambda case: case[0] if case[1] is None else " ".join(case),
     ),
     scope="module",
@@ -116,6 +116,7 @@ def test_one_format_alone_has_the_bytes_that_it_has_among_others():
         assert figure_of(name).rendered(table_of(name), [kind]) == {kind: files_of(name)[kind]}
 
 
+@pytest.mark.long
 def test_the_last_digits_of_a_layout_do_not_change_a_file():
     def drawn_at(nudge):
         with look():

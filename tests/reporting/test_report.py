@@ -292,6 +292,7 @@ def warnings(draw):
     return Finding(key, {name: draw(st.floats(-1, 1) | st.integers(0, 10**9).map(float)) for name in KINDS[key][0]})
 
 
+@settings(max_examples=10)
 @given(report=drawn_reports())
 def test_any_report_is_read_back_equal_and_can_be_shown(report, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "drawn.json"

@@ -98,6 +98,7 @@ def test_a_changed_constant_is_noticed(mutant, held, patched, monkeypatch):
     assert numbers.moved(elsewhere, panel(), same_environment=False)
 
 
+@pytest.mark.long
 def test_a_changed_line_of_training_is_noticed(held, patched, monkeypatch):
     from kd2m_theory.validation.training import optimisers, training_module
 

@@ -278,6 +278,7 @@ def test_a_class_that_is_not_named_is_bounded_as_without_knowledge():
         assert -2 * math.log(3) <= known.lower < known.upper <= 2 * math.log(3)
 
 
+@pytest.mark.long
 def test_a_known_teacher_covers_the_population():
     """As the test of all rows about the population, with what is true there; and by class, and from an evaluation."""
     rng = np.random.default_rng(3)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from sampled import sampled
 
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.validation.trial.pages import attained, broken
@@ -17,7 +18,7 @@ def numbers(words):
     ]
 
 
-@pytest.mark.parametrize("one", CATALOGUE, ids=lambda t: t.name)
+@pytest.mark.parametrize("one", sampled(CATALOGUE, always=["T0", "T2", "F1", "F4"]), ids=lambda t: t.name)
 def test_what_a_counterexample_says_is_outside_of_what_is_allowed(one):
     for hypothesis in one.hypotheses:
         words = broken(one, hypothesis).removeprefix(hypothesis.counterexample.form)
