@@ -56,7 +56,7 @@ def test_every_page_is_well_formed_and_says_what_it_is(case):
             assert node["aria-labelledby"] in ids
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", sampled(CASES, always=EVERY_RUN))
 def test_tables_are_tables_in_regions_that_the_keyboard_reaches(case):
     page = page_of_case(case)
     regions = [node for node in page.found if node.get("role") == "region"]

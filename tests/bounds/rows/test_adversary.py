@@ -70,9 +70,13 @@ def worst_share(name, seed):
 
 # The same construction as of the row beside it, with another constant.
 TWINS = (
+    "T1.head_aware",
     "T1.l1",
+    "T1.l2",
     "T2.lipschitz",
     "T2.spectral",
+    "T2.w2",
+    "T2.cw2",
     "T5.curved",
     "T5.envelope",
     "T8.directed",
