@@ -249,8 +249,8 @@ def _envelope(segments: Segments) -> tuple[Float64, Float64]:
 def growth(reach: Float64, sign: float) -> Float64:
     """g(r) = (e^r − 1 − r)/r² for sign 1, rounded up; h(r) = g(−r) for sign −1, rounded down. Infinite where e^r overflows."""
     small = reach < 1e-2
-    series = 0.5 + sign * reach / 6 + reach**2 / 24 + sign * reach**3 / 120 + (reach**4 / 700 if sign > 0 else 0.0)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # either may be, where the other one is taken
+        series = 0.5 + sign * reach / 6 + reach**2 / 24 + sign * reach**3 / 120 + (reach**4 / 700 if sign > 0 else 0.0)
         ratio = (np.expm1(sign * reach) - sign * reach) / reach**2
     result: Float64 = np.where(small, series, ratio) * (1.0 + sign * 1e-11)
     return result

@@ -165,10 +165,11 @@ def _theory(report: Report) -> Iterator[Part]:
     violated = report["violations"]
     checked = sum(row["holds"] is not None for row in rows)
     outcome = f"VIOLATED: {', '.join(violated)}" if violated else "none violated"
+    bounds = "guaranteed bound" if len(rows) == 1 else "guaranteed bounds"
     if checked or not rows:
-        words = f"{checked} of {len(rows)} guaranteed bounds checked, {outcome}"
+        words = f"{checked} of {len(rows)} {bounds} checked, {outcome}"
     else:
-        words = f"{len(rows)} guaranteed bounds; nothing that they bound was measured"
+        words = f"{len(rows)} {bounds}; nothing that could be checked was measured"
     yield paragraph(f"Theory: {words}", tone="alarm" if violated else "strong")
     lines = tuple(_bound(words, row) for words, row in _useful(report, rows))
     if lines:

@@ -1,5 +1,6 @@
 """What two ends of a segment say: inside is the truth, outside nothing that the moments allow, and nothing is lost on the way."""
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -128,3 +129,14 @@ def test_blocks_do_not_change_a_number(monkeypatch):
     np.testing.assert_allclose(parts.sharp_upper, whole.sharp_upper, rtol=1e-9)
     np.testing.assert_allclose(parts.sharp_lower, whole.sharp_lower, rtol=1e-9)
     assert (parts.envelope_upper == whole.envelope_upper).all()
+
+
+def test_growth_is_said_without_a_warning_however_far_a_segment_reaches():
+    reach = np.array([1e-300, 1e-3, 1.0, 700.0, 800.0, 1e149, 2e150])
+    for sign in (1.0, -1.0):
+        found = two_ends.growth(reach, sign)
+        assert not np.isnan(found).any()
+        with mpmath.workdps(50):
+            exact = [float((mpmath.exp(sign * r) - 1 - sign * r) / mpmath.mpf(r) ** 2) for r in map(mpmath.mpf, reach[1:4])]
+        assert found[1:4] == pytest.approx(exact, rel=1e-10)
+        assert (found[4:] >= 0).all()
