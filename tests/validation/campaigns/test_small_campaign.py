@@ -159,14 +159,10 @@ def test_report_prints_writes_and_draws(store, tmp_path):
     done = CliRunner().invoke(app, ["validate", "report", str(store.path), "--out", str(tmp_path / "report")])
     assert done.exit_code == 0
     assert "no guaranteed bound is violated" in done.output
+    figures = ("tightness", "tightness-over-training", "coverage")
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "report.md",
-        "tightness.png",
-        "tightness.json",
-        "tightness-over-training.png",
-        "tightness-over-training.json",
-        "coverage.png",
-        "coverage.json",
+        *(f"{name}.{kind}" for name in figures for kind in ("png", "json", "txt")),
     }
     assert pyarrow.parquet.read_table(store.path / "table.parquet").num_rows == store.table().num_rows
 
