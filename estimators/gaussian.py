@@ -68,7 +68,8 @@ class GaussianDistance(Number):
             return 0.0
         lower = 0.0
         if self.value > self.rounding:
-            lower = math.sqrt(self.value - self.rounding) * math.sqrt(self.value + self.rounding)
+            value, rounding = self.value / 2, self.rounding / 2  # whose sum does not overflow
+            lower = 2 * math.sqrt(value - rounding) * math.sqrt(value + rounding)
         # The mean part alone is right to its last digits, where the difference of two squares is not.
         lower = max(lower, self.mean_part - self.rounding * (self.rounding / self.moment_upper))
         return max(0.0, lower * (1 - 4 * EPS) - 4 * TINY)

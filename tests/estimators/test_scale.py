@@ -8,7 +8,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kd2m_theory import InputError, estimators
@@ -150,6 +150,7 @@ def test_the_head_aware_cost_encloses_the_truth(x, y, weight):
         assert exact(distance.lower) <= truth <= exact(distance.upper)
 
 
+@example(np.full((3, 1), 1.7976929107402389e308), np.array([[1e-170], [0.0], [1e-170]]))  # its lower end was infinite
 @given(points(3, 1), points(3, 1))
 def test_the_gaussian_distance_encloses_the_truth(x, y):
     """On the line W₂² = (gap of means)² + (gap of deviations)², the second within roots of rationals."""
