@@ -68,8 +68,9 @@ class GaussianDistance(Number):
             return 0.0
         lower = 0.0
         if self.value > self.rounding:
-            value, rounding = self.value / 2, self.rounding / 2  # whose sum does not overflow
-            lower = 2 * math.sqrt(value - rounding) * math.sqrt(value + rounding)
+            part = 4.0 if self.value > 1.0 else 1.0  # of large numbers, whose sum may overflow; the same to the last digit
+            value, rounding = self.value / part, self.rounding / part
+            lower = part * (math.sqrt(value - rounding) * math.sqrt(value + rounding))
         # The mean part alone is right to its last digits, where the difference of two squares is not.
         lower = max(lower, self.mean_part - self.rounding * (self.rounding / self.moment_upper))
         return max(0.0, lower * (1 - 4 * EPS) - 4 * TINY)
