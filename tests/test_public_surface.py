@@ -95,6 +95,7 @@ def test_names_that_go_are_gone_in_the_release_that_was_named():
     assert [_overdue(TABLE, version) for version in ("8.10.1", "9.0.0.dev0")] == [[], ["made_up.Pare"]]
 
 
+@pytest.mark.long
 def test_a_module_that_moved_still_hands_out_all_its_names():
     code = "from kd2m_theory.estimators.transport_losses import *\nprint(squared_w2.__module__)\nimport kd2m_theory.bounds.layers as m\nprint(m.__doc__ is not None, 'network_lipschitz' in dir(m))"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)

@@ -1,10 +1,13 @@
 """An audit is a function of the samples as a set: the order of the file changes no number, and no coverage."""
 
+import hashlib
+import struct
+
 import numpy as np
 import pytest
 
 from kd2m_theory import Pair, audit
-from kd2m_theory.bounds import ROWS, Ladder
+from kd2m_theory.bounds import ROWS, Ladder, content_order
 from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.estimators import clopper_pearson
 
@@ -72,6 +75,26 @@ def test_equal_samples_stand_in_an_order_of_their_own():
     assert not distinct
     assert in_content_order(Pair(logits_teacher=rng.normal(size=(60, K)), logits_student=rng.normal(size=(60, K))))[1]
     assert Ladder(pair, 0.05, ["F1.gap"]).evaluate()[0].lower <= audit(turned, only=["F1.gap"])["F1.gap"].upper
+
+
+def test_the_order_is_that_of_the_definition_in_blocks_of_any_size(monkeypatch):
+    """Independent oracle: SHA-256 over one sample's numbers after the other, on both sides of a pair on the same inputs."""
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, K, 40)
+    teacher, student = (rng.normal(size=(40, K)).astype(np.float32).astype(np.float64) for _ in range(2))
+
+    def key(row):
+        numbers = (*teacher[row], *student[row])
+        content = struct.pack(f"<{2 * K}dq", *numbers, labels[row])
+        return hashlib.sha256(hashlib.sha256(content).digest() + bytes(8)).digest()
+
+    expected = sorted(range(40), key=key)
+    for block in (content_order.BLOCK, 1, 700):
+        monkeypatch.setattr(content_order, "BLOCK", block)
+        found = in_content_order(Pair(logits_teacher=teacher, logits_student=student, labels=labels))[0]
+        np.testing.assert_array_equal(found.logits_teacher, teacher[expected])
+        np.testing.assert_array_equal(found.logits_student, student[expected])
+        np.testing.assert_array_equal(found.labels, labels[expected])
 
 
 def test_zeros_of_either_sign_are_one_content():

@@ -89,6 +89,7 @@ def test_a_value_that_is_not_finite_is_not_measured():
 BEATEN = {row.name: row.never_beats for row in ROWS if row.never_beats is not None}
 
 
+@pytest.mark.long
 def test_rows_that_never_beat_another_never_do():
     assert {
         **dict.fromkeys(("F2.T0", "F2.T1", "F2.T2", "F2.T5"), "F1.risk"),

@@ -92,7 +92,7 @@ def test_a_hundred_labels_say_much_more_than_as_many_drawn_at_random(name):
 
 
 @pytest.mark.parametrize("target", ["error", "gap"])
-@pytest.mark.parametrize("end", ["both", "upper"])
+@pytest.mark.parametrize("end", [pytest.param("both", marks=pytest.mark.long), "upper"])
 def test_intervals_of_the_file_miss_as_rarely_as_they_say_whenever_one_stops(target, end):
     """With labels as bad as they can be for the upper end, too. Of 60 plans at δ = 0.2: 21 misses have a chance of 0.5 %."""
     rng, missed = np.random.default_rng(4), 0

@@ -160,6 +160,7 @@ def test_the_falsifier_takes_the_row_alone():
     assert falsify(next(row for row in ROWS if row.name == "T1.head_aware"), steps=60).ratio <= 1
 
 
+@pytest.mark.long
 def test_a_row_of_logits_is_tried_with_heads_of_each_network_own():
     def compute(view):
         return both_sides(0.6 * math.sqrt(2) * float(moves(view).max()))

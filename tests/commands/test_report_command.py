@@ -31,6 +31,7 @@ def test_a_stored_audit_is_printed_as_it_was(command, stored):
     assert sorted(os.listdir()) == before
 
 
+@pytest.mark.long
 def test_the_page_and_the_picture_are_the_same_but_for_the_command(command, stored):
     assert command("report", "r.json", "--report", "second.html", "--figure", "second.svg") == (0, stored, "")
     assert Path("second.svg").read_bytes() == Path("first.svg").read_bytes()

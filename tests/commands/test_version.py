@@ -30,6 +30,7 @@ def test_the_wheel_has_the_version():
     assert importlib.metadata.version("kd2m-theory") == __version__
 
 
+@pytest.mark.long
 def test_a_checkout_needs_no_installation(tmp_path):
     """Nothing asks for the metadata of an installed kd2m-theory, as a checkout on the path has none."""
     code = (

@@ -10,6 +10,7 @@ import tomllib
 import pytest
 import typer
 from pages import ROOT, blocks, command_lines, commands_in_text, name, own_pages, run, run_session, tokens
+from sampled import sampled
 from stages import AFTER, BEFORE
 
 from kd2m_theory.commands.main import app, main
@@ -40,8 +41,23 @@ NOT_RUN = {
 FOREIGN = {".", "dask", "git"}
 
 
+# Pages whose blocks take seconds each.
+LONG_PAGES = (
+    "CONTRIBUTING.md",
+    "docs/gallery.md",
+    "docs/labels.md",
+    "docs/networks.md",
+    "docs/own-metric.md",
+    "docs/own-pair.md",
+    "docs/predictions.md",
+    "docs/scaling.md",
+    "docs/sequences.md",
+    "docs/training.md",
+)
+
+
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("page", own_pages(), ids=name)
+@pytest.mark.parametrize("page", sampled(own_pages(), later=LONG_PAGES, name=name), ids=name)
 def test_every_block_of_a_page_works(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

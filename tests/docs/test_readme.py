@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from kd2m_theory import Pair, audit
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- screen: what `kd2m audit tests/data/demo-alone.npz` prints -->", "<!-- end of screen -->"
 
 
+@pytest.mark.long
 def test_the_first_screen_is_that_of_the_stored_pair():
     _, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition(BEGIN)
     shown, end, _ = rest.partition(END)

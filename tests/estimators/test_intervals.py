@@ -155,7 +155,7 @@ def _shrunk(interval, factor):
     [
         np.sort,
         pytest.param(lambda v: np.sort(v)[::-1], marks=pytest.mark.long),
-        lambda v: v[np.argsort(np.sin(1e6 * v), kind="stable")],
+        pytest.param(lambda v: v[np.argsort(np.sin(1e6 * v), kind="stable")], marks=pytest.mark.long),
     ],
 )
 def test_betting_covers_values_that_come_in_an_order_of_their_own(order):
@@ -164,6 +164,7 @@ def test_betting_covers_values_that_come_in_an_order_of_their_own(order):
     assert not covers(lambda v: betting_in_order(np.sort(v), 0, 1, DELTA), "Bernoulli", 500)
 
 
+@pytest.mark.long
 def test_betting_covers_where_one_permutation_for_everybody_did_not():
     rng = np.random.default_rng(0)
     misses = sum(not _inside(betting(np.sort(rng.random(196) < 0.525), 0, 1, 0.05), 0.525) for _ in range(1000))
@@ -240,7 +241,7 @@ def test_betting_in_order_agrees_with_the_capital_process_played_one_round_at_a_
 
 
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("n", [1, 7, 80, 3000])
+@pytest.mark.parametrize("n", [1, 7, 80, pytest.param(3000, marks=pytest.mark.long)])
 def test_betting_is_the_mixture_that_it_says(law, n):
     """Independent oracle: the definition with products instead of logarithms, in 60 digits, with the stakes that ship."""
     values, delta = LAWS[law][0](np.random.default_rng(5), n), 0.1

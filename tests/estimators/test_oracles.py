@@ -198,6 +198,7 @@ def test_a_default_capped_at_a_hundred_thousand_pivots_would_be_wrong_here():
     assert capped.relative_gap > 1e-3
 
 
+@pytest.mark.long
 def test_a_long_chain_on_the_line_is_still_certified():
     """Shortest augmenting paths are as long as the cloud here; the potentials then come from the network simplex."""
     rng = np.random.default_rng(1)

@@ -110,6 +110,7 @@ def test_the_numbers_are_the_same_on_a_second_run_and_on_more_threads(name):
         torch.set_num_threads(before)
 
 
+@pytest.mark.long
 def test_one_format_alone_has_the_bytes_that_it_has_among_others():
     name = "gaussian-approximation"
     for kind in ("svg", "pdf"):
@@ -374,5 +375,6 @@ def test_nothing_is_drawn_where_a_file_could_not_be_written(tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["couplings.pdf"]
 
 
+@pytest.mark.long
 def test_annotations_are_among_the_texts_that_are_checked():
     assert any(isinstance(text, Annotation) for text in texts_of("sharpness"))

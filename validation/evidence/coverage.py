@@ -10,9 +10,8 @@ from scipy.stats import binom
 
 from kd2m_theory.bounds import Known, Ladder, Settings
 from kd2m_theory.estimators import clopper_pearson
-from kd2m_theory.pair import Pair
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS
-from kd2m_theory.validation.campaigns.claims import BROKEN, Claim, claims, judged, row_claims, together
+from kd2m_theory.validation.campaigns.claims import BROKEN, Claim, claims, judged, together
 from kd2m_theory.validation.campaigns.controls import CONTROLS
 from kd2m_theory.validation.evidence.coverage_laws import LAWS, ORDERS, PAIRS, Law, law, truth
 from kd2m_theory.validation.evidence.suite import Case, Judgement, Suite, Tally
@@ -29,6 +28,8 @@ _LEAST_TRIALS = 60
 # one pair alone, without repeated atoms, on which transport takes minutes.
 _WITH_TRANSPORT = ("F2.T2", "F2.T5", "F2.T8", "F5.T2", "F5.brier")
 _LARGE, _LARGEST, _OF_THE_LARGEST = 1000, 5000, ("continuous", "as made")
+# Rows of an audit that is told how wrong the teacher is.
+_TOLD = ("F3.teacher_risk", "F3.teacher_error")
 _CELL, _MISSED = "cell", "missed"
 _SOUND = "claim"
 # Parts of the name of a cell.
@@ -42,12 +43,12 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
     drawn = chosen.drawn(rng, n)
     for k, (order, arranged) in enumerate(ORDERS.items()):
         transport = n < _LARGE or (k == 0 and (n < _LARGEST or (name, pair) == _OF_THE_LARGEST))
-        rows = [row for row in POPULATION_ROWS if transport or row not in _WITH_TRANSPORT]
-        ladder = Ladder(chosen.pair(arranged(chosen, drawn)), DELTAS[0], rows, with_measured=True)
+        rows = [row for row in (*POPULATION_ROWS, *_TOLD) if transport or row not in _WITH_TRANSPORT]
+        ladder = Ladder(chosen.pair(arranged(chosen, drawn)), DELTAS[0], rows, _told(chosen), with_measured=True)
         for delta in DELTAS if k == 0 else DELTAS[:1]:
             about = {"law": name, "pair": pair, "order": order, "n": str(n), "delta": f"{delta:g}"}
             ladder.spend(delta, each=True)
-            for claim in (*claims(ladder), *_told(chosen, ladder.pair, delta)):
+            for claim in claims(ladder):
                 if claim.name != BROKEN:  # it is one of the controls
                     wrong, _ = judged(claim, true)
                     words = f"[{claim.lower:.6g}, {claim.upper:.6g}] misses {true[claim.target][0]:.6g}"
@@ -58,15 +59,13 @@ def examine(rng: np.random.Generator) -> Iterator[Case]:
                     yield from _case(about, claim, "something in it misses" if wrong else "")
 
 
-def _told(chosen: Law, pair: Pair, delta: float) -> Iterator[Claim]:
-    """What an audit says that is told exactly how wrong the teacher is in the population."""
+def _told(chosen: Law) -> Settings:
+    """Exactly how wrong the teacher is in the population."""
     true = chosen.means()
     risk, error = true["population_risk"] - true["population_gap"], 1 - true["accuracy_teacher"]
-    settings = Settings(
+    return Settings(
         teacher_risk=Known((risk, risk), about="population"), teacher_error=Known((error, error), about="population")
     )
-    for name in ("F3.teacher_risk", "F3.teacher_error"):
-        yield from row_claims(Ladder(pair, delta, [name], settings))
 
 
 def _case(about: Mapping[str, str], claim: Claim, failure: str) -> Iterator[Case]:

@@ -151,7 +151,7 @@ def test_global_average_pooling_by_hand():
     nn.MaxPool2d(2, 1, dilation=3), nn.MaxPool2d(3, 3, 1, dilation=2), nn.AdaptiveMaxPool2d(3), nn.AdaptiveMaxPool2d((None, 6)), nn.MaxPool2d(1, 3, ceil_mode=True),
 ], ids=str)  # fmt: skip
 def test_max_pooling_is_attained_where_one_pixel_stands_out(module):
-    for shape in ((1, 7, 8), (2, 5, 5)):
+    for shape in ((1, 6, 5), (2, 4, 4)):
         found = network_lipschitz(module, shape)
         slopes = []
         for pixel in range(shape[1] * shape[2]):

@@ -76,6 +76,7 @@ def test_a_head_that_is_not_linear_is_known_by_its_logits():
     assert alone["T5.logits.sharp"].upper == report["T5.logits.sharp"].upper
 
 
+@pytest.mark.long
 def test_the_numbers_do_not_depend_on_what_else_is_asked():
     teacher, student, labels, weight = networks(330, size=2.0)
     pair = Pair(teacher, student, labels, head_weight=weight)

@@ -115,6 +115,7 @@ def _full(_path, _data):
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.long
 def test_hundreds_of_tasks_that_do_nothing_all_end(store, here):
     seen = []
     run([task(f"{k:04}") for k in range(300)], store, here, nothing, lambda progress: seen.append(progress.done))

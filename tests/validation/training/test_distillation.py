@@ -206,6 +206,7 @@ def test_a_killed_run_leaves_whole_files_and_continues_bit_for_bit(tmp_path):
         assert equal(load_file(whole.pairs[epoch]), load_file(resumed.pairs[epoch]))
 
 
+@pytest.mark.long
 def test_kept_teacher_outputs_change_nothing(tmp_path):
     run = tiny({"name": "sum", "terms": {"kd": 0.5, "cw2": 0.1}}, teacher__cache=True)
     first = train(run, tmp_path / "first", teachers=tmp_path / "teachers")
