@@ -20,6 +20,7 @@ extensions = [
     "command_page",
     "folded_tables",
     "gallery",
+    "notation_page",
     "references_page",
     "markdown_docstrings",
     "site_checks",
