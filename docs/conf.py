@@ -18,7 +18,7 @@ extensions = [
     "accessible",
     "theorem_pages",
     "command_page",
-    "folded_tables",
+    "folded_report",
     "gallery",
     "notation_page",
     "references_page",
