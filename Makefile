@@ -68,7 +68,7 @@ browser-test: docs
 docs: $(VENV)/.installed
 	$(BIN)/python -m pip install -q $(addprefix -c ,$(CONSTRAINTS)) "$$(echo build/wheel/*.whl)[docs,train]"
 	rm -rf build/site
-	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m sphinx -q -W --keep-going -E -b html -d $(CURDIR)/build/doctrees \
+	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m sphinx -q -j auto -W --keep-going -E -b html -d $(CURDIR)/build/doctrees \
 		$(CURDIR)/docs $(CURDIR)/build/site
 	@echo "build/site/index.html"
 

@@ -44,21 +44,33 @@ def between(lower: float | None, upper: float | None, scale: float = 1.0, digits
         >>> between(0.01255, 0.0633, 100), between(None, 0.1234), between(-0.5, 0.0)
         ('+1.2 to +6.4', 'unlimited to +0.13', '−0.5 to 0')
     """
-    return f"{_outward(lower, scale, digits, ROUND_FLOOR)} to {_outward(upper, scale, digits, ROUND_CEILING)}"
+    ends = outward(-math.inf if lower is None else lower, math.inf if upper is None else upper, scale, digits)
+    return " to ".join(signed(end, digits + 1) if math.isfinite(end) else "unlimited" for end in ends)
 
 
 # Differences below this are rounding.
 _NOTHING = Decimal("1e-9")
 
 
-def _outward(end: float | None, scale: float, digits: int, rounding: str) -> str:
-    if end is None or not math.isfinite(end):
-        return "unlimited"
+def outward(lower: float, upper: float, scale: float, digits: int) -> tuple[float, float]:
+    """Both ends times the scale, the lower rounded down and the upper up to so many digits; 0 where an end is rounding alone.
+
+    Example:
+        >>> outward(0.01255, 0.06103, 100, 3), outward(-0.07, 0.1, 100, 2), outward(-math.inf, 1e-12, 1, 3)
+        ((1.25, 6.11), (-7.0, 10.0), (-inf, 0.0))
+    """
+    return _rounded(lower, scale, digits, ROUND_FLOOR), _rounded(upper, scale, digits, ROUND_CEILING)
+
+
+def _rounded(end: float, scale: float, digits: int, rounding: str) -> float:
+    if not math.isfinite(end):
+        return end
     exact = Decimal(end) * Decimal(scale)
     if abs(exact) < _NOTHING:
-        return "0"
+        return 0.0
     step = Decimal(1).scaleb(exact.adjusted() - digits + 1)
-    return signed(float((exact / step).to_integral_value(rounding) * step), digits + 1)
+    inward = exact + _NOTHING if rounding == ROUND_FLOOR else exact - _NOTHING  # 0.1 is a little more than a tenth
+    return float((inward / step).to_integral_value(rounding) * step)
 
 
 # Controls, halves of surrogate pairs, noncharacters, and what reorders the text around it.

@@ -87,15 +87,15 @@ def caption(table: Table) -> str:
 def _simplex(axes: Axes, table: Table) -> None:
     diagram(axes)
     axes.set_aspect("equal")
-    axes.set(xlim=(-0.12, 1.12), ylim=(-0.2, 1.04))  # a square, as tall as its neighbours
+    axes.set(xlim=(-0.17, 1.17), ylim=(-0.3, 1.04))  # a square, as tall as its neighbours
     axes.fill(*_CORNERS.T, fc="none", ec=MUTED, lw=0.8)
     before, after = (np.array(table[name]) @ _CORNERS for name in ("simplex", "simplex_transformed"))
     properties = {"arrowstyle": "->", "color": TEACHER, "lw": 0.7, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 5}
     for start, end in zip(before, after, strict=True):
         axes.annotate("", end, start, arrowprops=properties)
     axes.plot(*before.T, ls="none", marker="o", ms=1.8, color=INK)
-    axes.plot([_CORNERS[:, 0].mean(), 0.36], [_CORNERS[:, 1].mean(), -0.1], ls="none", marker="+", ms=6, color=INK)
-    axes.text(0.40, -0.1, "uniform", color=INK, va="center_baseline")
+    axes.plot([_CORNERS[:, 0].mean(), 0.36], [_CORNERS[:, 1].mean(), -0.24], ls="none", marker="+", ms=6, color=INK)
+    axes.text(0.42, -0.24, "uniform", color=INK, va="center_baseline")
     for k, (x, y) in enumerate(_CORNERS.tolist(), 1):
         above = y > 0
         axes.text(x, y + (0.03 if above else -0.03), f"class {k}", ha="center", va="bottom" if above else "top")

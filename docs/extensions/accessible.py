@@ -9,7 +9,9 @@ _REPLACED = {
     '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
     '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="On this page">',
-    "<pre>": '<pre tabindex="0">',  # scrolls where a line is longer than the screen
+    # What scrolls where a line or a row is longer than the screen.
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
 }
 
 

@@ -1,22 +1,20 @@
 """One page per theorem, and a list of them, written from the catalogue when the site is built."""
 
-import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ziamath
 from sphinx.application import Sphinx
 
 from kd2m_theory.assumptions import ABOUT
 from kd2m_theory.files import write_atomically
+from kd2m_theory.reporting.formulas import mathml
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Hypothesis, Theorem
 from kd2m_theory.validation.trial.pages import attained, broken, latex_of, proof_title
 
 FOLDER = "theorems"
-ziamath.config.svg2 = False  # outlines in place: shared ones have ids, which would repeat on a page
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -139,9 +137,8 @@ def _hypothesis(theorem: Theorem, hypothesis: Hypothesis) -> Iterator[str]:
 
 
 def formula(latex: str) -> tuple[str, ...]:
-    """A block with the drawn formula: no browser needs a font or a script for it, and its source is there to be read out."""
-    drawn = ziamath.Latex(latex.replace(r"\_", "_"), size=18, inline=False, color="currentColor").svg()
-    return "", f'<div class="formula" role="img" tabindex="0" aria-label="{html.escape(latex)}">{drawn}</div>', ""
+    """A block with the formula as MathML, which browsers draw and read out without a font or a script from elsewhere."""
+    return "", f'<div class="formula" role="group" tabindex="0" aria-label="Formula">{mathml(latex, block=True)}</div>', ""
 
 
 def plain(text: str) -> str:

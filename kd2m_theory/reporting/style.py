@@ -197,6 +197,8 @@ def render(figure: Figure, formats: Iterable[str]) -> dict[str, bytes]:
     """The figure's bytes in "png", "svg" or "pdf": one layout for all, and the same bytes every time."""
     made = {}
     with look():
+        # The layout measures titles where the drawing before it put them, so the second one has them where they stay.
+        figure.draw_without_rendering()
         figure.draw_without_rendering()
         figure.set_layout_engine(None)  # what was laid out stays, whatever a format takes for the size of a letter
         _settle(figure)

@@ -474,7 +474,7 @@ THEOREM = Theorem(
         ),
         Step(
             "With the teacher's error rate at most e, and d the probability that the predictions differ:",
-            r"err_S-err_T \ge d-2e",
+            r"\mathrm{err}_S-\mathrm{err}_T \ge d-2e",
         ),
     ),
     forms=(

@@ -266,12 +266,12 @@ THEOREM = Theorem(
         Step(
             "For errors let d be the share of inputs where the predictions differ, e the teacher's error rate, and a the "
             "share where the student alone is right, so that a ≤ min(d, e). Where they differ at most one is right.",
-            r"err_S-err_T \ge (d-e)-a \ge d-2e, \qquad err_S-err_T \ge -a \ge -d",
+            r"\mathrm{err}_S-\mathrm{err}_T \ge (d-e)-a \ge d-2e, \qquad \mathrm{err}_S-\mathrm{err}_T \ge -a \ge -d",
         ),
         Step(
             "Where the predictions agree, the teacher errs on at most 1 − d. So it errs on at least (d + e − 1)₊ of the "
             "inputs where they differ; with two classes the student is right there. Every end is attained.",
-            r"err_S-err_T \le d-(d+e-1)_+, \qquad K=2:\ err_S-err_T \le d-2(d+e-1)_+",
+            r"\mathrm{err}_S-\mathrm{err}_T \le d-(d+e-1)_+, \qquad K=2:\ \mathrm{err}_S-\mathrm{err}_T \le d-2(d+e-1)_+",
         ),
     ),
     forms=(

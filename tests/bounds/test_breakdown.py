@@ -115,6 +115,20 @@ def test_every_part_is_what_a_loop_over_the_samples_finds(pair, in_groups):
             )
 
 
+@pytest.mark.parametrize("n", [601, 1500])
+def test_errors_that_cancel_within_a_class_leave_zero(n):
+    """In each class either network errs on as many samples, in changing order; a running sum of ±1/n leaves 1e-17 or so."""
+    labels, turn = np.arange(n) % 7, np.random.default_rng(0).permutation(n)
+    right = 4.0 * np.eye(7)[labels]
+    teacher, student = right.copy(), right.copy()
+    for label in range(7):
+        mine = turn[labels[turn] == label]
+        teacher[mine[:20]] *= -1
+        student[mine[10:30]] *= -1
+    found = broken_down(Pair(logits_teacher=teacher, logits_student=student, labels=labels)).breakdown
+    assert [each.error_gap for each in found.classes] == [0.0] * 7
+
+
 @settings(max_examples=25)
 @given(pair=PAIRS, in_groups=st.booleans())
 def test_parts_sum_to_what_is_measured(pair, in_groups):

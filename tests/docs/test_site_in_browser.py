@@ -51,3 +51,15 @@ def test_axe_finds_nothing_on_a_page_of_the_site(browser, name, theme):
         context.close()
     assert said == []
     assert [url for url in asked if not url.startswith("file:")] == []
+
+
+def test_the_report_of_the_campaign_is_folded_and_opens(browser):
+    page = browser.new_page(viewport=DESK)
+    page.goto((SITE / "campaign.html").as_uri())
+    tables = page.locator("details.fold table")
+    assert tables.count() > 10
+    assert not tables.first.is_visible()
+    assert page.evaluate("document.documentElement.scrollHeight") <= 4000
+    page.locator("details.fold > summary").click()
+    assert all(table.is_visible() for table in tables.all())
+    page.close()

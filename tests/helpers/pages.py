@@ -43,6 +43,18 @@ def tokens(page):
     return MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
 
 
+def cells(text):
+    """Rows of all tables of a text, each a list of its cells, without the headings."""
+    every = MarkdownIt("commonmark").enable("table").parse(text)
+    rows = []
+    for k, token in enumerate(every):
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "td_open":
+            rows[-1].append(every[k + 1].content)
+    return [row for row in rows if row]
+
+
 def blocks(page):
     return [
         Block(page, token.map[0] + 2, token.info.split()[0] if token.info.split() else "", token.content)

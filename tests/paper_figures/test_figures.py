@@ -65,7 +65,7 @@ def drawn(name, width=None):
         draw(text, renderer)
 
     with look(), pytest.MonkeyPatch.context() as patch:
-        picture.draw_without_rendering()  # once for the layout, which moves what is on the sheet
+        render(picture, ())  # in the layout that its files have
         patch.setattr(Text, "draw", recording)
         picture.draw_without_rendering()
     return picture, [text for text in found if text.get_visible() and text.get_text().strip()]

@@ -13,6 +13,7 @@ LATEX = sorted(
     {row.latex for row in ROWS}
     | {theorem.latex for theorem in theorems()}
     | {form.latex for theorem in theorems() for form in theorem.forms if form.latex}
+    | {step.latex for theorem in theorems() for step in theorem.steps if step.latex}
 )
 MATHML = "{http://www.w3.org/1998/Math/MathML}"
 # Elements of MathML Core, and what they may not have: a style or anything that runs or loads.

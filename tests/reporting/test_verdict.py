@@ -2,15 +2,20 @@
 
 import copy
 import math
+import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from reports import report_of
 from sampled import sampled
 from scipy.stats import binom
 
 from kd2m_theory import Pair, audit
 from kd2m_theory.bounds.losses import clipped, cross_entropy
+from kd2m_theory.reporting.clipped import reaches
 from kd2m_theory.reporting.verdict import verdict
 from kd2m_theory.words import number
 
@@ -86,6 +91,25 @@ def test_worse_or_better_is_said_where_errors_and_cross_entropy_agree(errors, ga
         assert f"({row}, guaranteed at " in compared.sentence
         assert compared.level == report_of("plain")[row].level
     assert "1 % of the student's losses and 0 % of the teacher's are clipped" in found.cross_entropy.sentence
+
+
+ENDS = st.floats(-1, 1).filter(lambda end: abs(end) > 1e-3) | st.integers(-100, 100).map(lambda k: k / 100)
+
+
+@given(ends=st.tuples(ENDS, ENDS).map(sorted))
+def test_the_words_of_an_interval_hold_where_it_does(ends):
+    said = [float(word) for word in re.findall(r"[0-9.]+", reaches(*ends, 100.0, "points"))] or [0.0, 0.0]
+    low, high = (Fraction(end) * 100 for end in ends)
+    if ends[0] < 0 < ends[1]:
+        first, second = -Fraction(said[0]), Fraction(said[1])
+    elif ends[0] >= 0:
+        first, second = map(Fraction, said)
+    else:
+        second, first = (-Fraction(size) for size in said)
+    tiny = Fraction(1, 10**8)
+    # Three digits of at most 100 points.
+    assert low - Fraction(1, 9) <= first <= low + tiny
+    assert high - tiny <= second <= high + Fraction(1, 9)
 
 
 def test_the_sentences_have_the_numbers_of_their_interval():
@@ -222,10 +246,8 @@ def test_without_labels_intervals_are_given_and_nothing_is_decided():
     report = report_of("unlabelled")
     found = report.verdict
     assert found.headline.startswith("Undecided: without labels, these samples cannot show")
-    most = 100 * report["F3.T0.error"].upper
-    assert (
-        f"between {number(most, 3)} percentage points lower and {number(most, 3)} higher (F3.T0.error" in found.errors.sentence
-    )
+    most = math.ceil(1000 * report["F3.T0.error"].upper) / 10  # rounded up, so that the words hold
+    assert f"between {most:g} percentage points lower and {most:g} higher (F3.T0.error" in found.errors.sentence
     assert "The networks disagree on 35 % of these samples." in found.errors.sentence
     assert found.cross_entropy.row == "F3.T0"
     assert "None of the" in " ".join(found.findings)
