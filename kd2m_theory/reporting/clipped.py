@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kd2m_theory.reporting.ladder_scale import interval
-from kd2m_theory.words import number, percent
+from kd2m_theory.words import number, outward, percent
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -17,14 +17,14 @@ def value_of(report: Report, name: str) -> float | None:
 
 
 def reaches(lower: float, upper: float, scale: float, unit: str) -> str:
-    """An interval for a difference in words: "0.1 to 0.2 nats higher", or "between 0.1 nats lower and 0.2 higher"."""
-    lower, upper = scale * lower, scale * upper
-    if lower == upper == 0:
+    """An interval for a difference in words, rounded outward: "0.1 to 0.2 nats higher", "between 0.1 nats lower and 0.2 higher"."""
+    low, high = outward(lower, upper, scale, 3)
+    if low == high == 0:
         return "the same"
-    small, large = (number(end, 3) for end in sorted((abs(lower), abs(upper))))
-    if lower >= 0 or upper <= 0:
-        return f"{small} to {large} {unit} {'higher' if lower >= 0 else 'lower'}"
-    return f"between {number(-lower, 3)} {unit} lower and {number(upper, 3)} higher"
+    small, large = (number(end, 4) for end in sorted((abs(low), abs(high))))
+    if low >= 0 or high <= 0:
+        return f"{small} to {large} {unit} {'higher' if low >= 0 else 'lower'}"
+    return f"between {number(-low, 4)} {unit} lower and {number(high, 4)} higher"
 
 
 def differs(value: float, scale: float, unit: str) -> str:

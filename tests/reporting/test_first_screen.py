@@ -77,7 +77,7 @@ DESK = {
     ),
     "tiny n": (lambda: a_pair(12, 3, 1.0, 0.8), "undecided", "undecided", "undecided", "12 labelled samples", "undecided"),
     "K = 100": (lambda: a_pair(1500, 100, 0.95, 0.7), "worse", "worse", "worse", "100 classes", "not met"),
-    "shifted labels": (shifted, "undecided", "better", "better", "No verdict: the input looks wrong", "undecided"),
+    "shifted labels": (shifted, "undecided", "undecided", "undecided", "No verdict: the input looks wrong", "undecided"),
     "other dimension": (other_dimension, "worse", "worse", "worse", "4 classes", "not met"),
     "logits only": (lambda: a_pair(900, 4, 0.97, 0.8), "worse", "worse", "worse", "900 labelled samples", "not met"),
 }
