@@ -17,7 +17,10 @@ def value_of(report: Report, name: str) -> float | None:
 
 
 def reaches(lower: float, upper: float, scale: float, unit: str) -> str:
-    """An interval for a difference in words, rounded outward: "0.1 to 0.2 nats higher", "between 0.1 nats lower and 0.2 higher"."""
+    """An interval for a difference in words: "0.1 to 0.2 nats higher", or "between 0.1 nats lower and 0.2 higher".
+
+    Its ends are rounded outward.
+    """
     low, high = outward(lower, upper, scale, 3)
     if low == high == 0:
         return "the same"

@@ -7,7 +7,7 @@ from kd2m_theory.reporting.clipped import clipped_at, differs, reaches, value_of
 from kd2m_theory.reporting.first_screen import warnings
 from kd2m_theory.reporting.html import Html, element
 from kd2m_theory.reporting.sections import Drawing, Paragraph, Part, Section, paragraph
-from kd2m_theory.reporting.verdict import Status
+from kd2m_theory.reporting.verdict import Status, guaranteed
 from kd2m_theory.words import confidence, counted, number
 
 Report = Mapping[str, Any]
@@ -88,22 +88,15 @@ def _light(title: str, found: Record, scale: float, unit: str, name: str, seen: 
 
 
 def _bounds(report: Report) -> Html:
-    guaranteed = [row for row in report["rows"] if row["guaranteed"]]
-    checked = sum(row["holds"] is not None for row in guaranteed)
-    of = f"{checked} of {counted(len(guaranteed), 'guaranteed row')} could be checked against a measured value"
+    rows = guaranteed(report)
+    checked = sum(row["holds"] is not None for row in rows)
+    of = f"{checked} of {counted(len(rows), 'guaranteed row')} could be checked against a measured value"
     if report["violations"]:
-        names = ", ".join(report["violations"])
         return _box(
-            "violated",
-            "Bounds",
-            "✗",
-            "violated",
-            [element("p", f"{names} {'is' if len(report['violations']) == 1 else 'are'} not true of this pair; {of}.")],
+            "violated", "Bounds", "✗", "violated", [element("p", f"Violated: {', '.join(report['violations'])}; {of}.")]
         )
-    informative = sum(row["status"] == "informative" for row in guaranteed)
-    more = _muted(
-        f"{informative} {'says' if informative == 1 else 'say'} more than is known without them; the ladder has them, the tightest first."
-    )
+    informative = sum(row["status"] == "informative" for row in rows)
+    more = _muted(f"Informative, saying more than is known without the row: {informative}. The ladder has the tightest first.")
     if not checked:
         return _box("undecided", "Bounds", "?", "not checked", [element("p", f"{of}."), *more])
     return _box("better", "Bounds", "✓", "none violated", [element("p", f"{of}."), *more])

@@ -10,6 +10,7 @@ from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.page_tables import compared, interval_cells, never_beating, sides, together, tone, value_cell
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Section, Table, paragraph
 from kd2m_theory.reporting.tolerance import Tolerance
+from kd2m_theory.reporting.verdict import guaranteed
 from kd2m_theory.words import counted, number
 
 Report = Mapping[str, Any]
@@ -89,11 +90,11 @@ def _outcome(report: Report) -> Paragraph:
     if report["violations"]:
         names = ", ".join(report["violations"])
         return paragraph(f"VIOLATED: {names}. A vouched assumption, the theory or the code is wrong.", tone="alarm")
-    guaranteed = [row for row in report["rows"] if row["guaranteed"]]
-    checked = sum(row["holds"] is not None for row in guaranteed)
-    informative = sum(row["status"] == "informative" for row in guaranteed)
+    rows = guaranteed(report)
+    checked = sum(row["holds"] is not None for row in rows)
+    informative = sum(row["status"] == "informative" for row in rows)
     return paragraph(
-        f"{checked} of {counted(len(guaranteed), 'guaranteed row')} checked against the measured gap, none violated; "
+        f"{checked} of {counted(len(rows), 'guaranteed row')} checked against the measured gap, none violated; "
         f"{informative} informative.  {report['seconds']:.1f} s",
         tone="strong",
     )
