@@ -211,13 +211,15 @@ def guaranteed(report: Report) -> list[Record]:
 
 
 def population_intervals(report: Report, target: str) -> Iterator[tuple[str, float, float, float]]:
-    """Guaranteed intervals for a difference on the population: name, level, lower and upper end."""
+    """Guaranteed intervals for a difference on the population, which hold together: name, level, lower and upper end."""
     for row in guaranteed(report):
         # A side that is missing is infinite; a row without a level is about the sample, or about a law that was assumed.
         if row["target"] == target and row["level"] is not None:
             yield row["name"], row["level"], *interval(row)
     value = report["measured"].get("error_gap")
-    if target == "population_error_gap" and value is not None and value["guaranteed"]:
+    # Where rows were chosen, they alone share δ, and the measured value has an interval at 1 − δ by itself.
+    together = report["settings"]["only"] is None or all(row["level"] is None for row in report["rows"])
+    if target == "population_error_gap" and value is not None and value["guaranteed"] and together:
         yield "measured.error_gap", value["level"], *interval(value)
 
 
@@ -348,9 +350,7 @@ def _checked(report: Report) -> str:
         verb = "does" if failed == 1 else "do"
         return f"Of the {counted(checked, 'guaranteed bound')} that could be checked {failed} {verb} not hold."
     if not checked:
-        return (
-            f"{counted(len(rows), 'guaranteed bound')}, none of which could be checked: nothing that they bound was measured."
-        )
+        return f"{counted(len(rows), 'guaranteed bound')}; nothing that could be checked was measured."
     return f"No guaranteed bound is violated: {checked} of {len(rows)} could be checked against a measured value."
 
 
@@ -433,9 +433,13 @@ def _exceptions(report: Report) -> str:
 
 
 def _caveats(report: Report) -> Iterable[str]:
+    level = confidence(1 - report["delta"])
+    joint = f"those that are guaranteed hold together at {level}"
+    if report["settings"]["only"] is not None:  # chosen rows share δ alone
+        joint = f"rows that are guaranteed hold together at {level}, each interval of a measured value by itself"
     yield (
         "Intervals of measured values and rows whose heading says “population” are about the population that the samples were "
-        f"drawn from; those that are guaranteed hold together at {confidence(1 - report['delta'])}. All other rows are "
+        f"drawn from; {joint}. All other rows are "
         f"statements about these samples{_exceptions(report)}. Nothing is said about inputs from elsewhere."
     )
     if report["groups"] is not None:

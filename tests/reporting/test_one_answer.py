@@ -22,7 +22,7 @@ from kd2m_theory.reporting.page import html_page
 from kd2m_theory.reporting.summary import every_row_sections
 from kd2m_theory.reporting.terminal_view import plain
 from kd2m_theory.reporting.tolerance import tolerances
-from kd2m_theory.reporting.verdict import verdict
+from kd2m_theory.reporting.verdict import population_intervals, verdict
 from kd2m_theory.words import number
 
 ANSWERS = {"worse": "not met", "better": "met"}
@@ -216,3 +216,18 @@ def test_students_whose_labels_look_shifted_are_not_ranked(tmp_path):
     assert "Check the input (a" in str(made)
     made.to_json(tmp_path / "c.json")
     assert type(made).from_json(tmp_path / "c.json") == made
+
+
+@pytest.mark.parametrize("only", [(), ("T5.logits",), ("F1.gap",), ("F1.error_gap",), ("F1.gap", "F1.error_gap"), None])
+def test_what_decides_holds_together(only):
+    """By a union over the intervals that decide: their failure probabilities sum to δ at most."""
+    data = audit(clipping_turns(1), 0.1, only=only).to_dict()
+    rows = {row["name"] for row in data["rows"]} & {"F1.gap", "F1.error_gap"} or {"measured.error_gap"}
+    targets = ("population_gap", "population_error_gap")
+    used = {name: level for target in targets for name, level, *_ in population_intervals(data, target)}
+    assert rows <= set(used)
+    distinct = used if only is not None else {name: used[name] for name in rows}  # other rows read the same limits again
+    assert sum(1 - level for level in distinct.values()) <= 0.1 * (1 + 1e-9)
+    deciding = {data["verdict"][measure]["row"] for measure in ("errors", "cross_entropy")} - {None}
+    assert deciding <= set(used)
+    assert ("by itself" in " ".join(data["verdict"]["caveats"])) == (only is not None)
