@@ -116,7 +116,7 @@ def _rounded(value: float, digits: int, rounding: str) -> float:
     step = Decimal(1).scaleb(exact.adjusted() - digits + 1)
     nearest = (exact / step).to_integral_value() * step
     # A certified end lies above the value that it is printed beside by its last bits only.
-    if abs(nearest - exact) <= _NOTHING * min(1, abs(exact)):
+    if abs(nearest - exact) <= _NOTHING * min(Decimal(1), abs(exact)):
         return float(nearest)
     return float((exact / step).to_integral_value(rounding) * step)
 

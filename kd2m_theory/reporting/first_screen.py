@@ -141,7 +141,8 @@ def _notes(report: Report) -> Iterator[Paragraph]:
     if words:
         yield paragraph("; ".join(words))
     record = report["clipping"]
-    if record is not None and (record["share_student"] or record["share_teacher"]):
+    bounded = report["verdict"]["cross_entropy"]["guaranteed"]
+    if bounded and record is not None and (record["share_student"] or record["share_teacher"]):
         shares = [f"{number(100 * record[f'share_{whose}'], 2)} % of the {whose}'s" for whose in ("student", "teacher")]
         yield paragraph(f"on the population losses are {clipped_at(report)}: {' and '.join(shares)} are", tone="muted")
     if not _labelled(report):
