@@ -5,19 +5,37 @@ import re
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+# From here on, numbers with few digits are printed with a power of ten.
+_LARGE = 1e5
+
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number for people: significant digits, a true minus sign, a dash for what is not there.
+    """A number for people: significant digits, a true minus sign, a dash for what is not there. Whole numbers are in full.
 
     Example:
-        >>> number(-0.0123456), number(None), number(float("inf"))
-        ('−0.01235', '–', '∞')
+        >>> number(-0.0123456), number(None), number(float("inf")), number(12_345), number(99.7, 2), number(123_456.0, 3)
+        ('−0.01235', '–', '∞', '12,345', '100', '1.23e+05')
     """
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value + 0.0:.{digits}g}".replace("-", "−")  # + 0.0 turns −0 into 0
+    if isinstance(value, int):
+        return f"{value:,}".replace("-", "−")
+    words = f"{value + 0.0:.{digits}g}"  # + 0.0 turns −0 into 0
+    if "e+" in words and abs(float(words)) < _LARGE:
+        words = f"{float(words):.0f}"
+    return words.replace("-", "−")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "row"), counted(1_200, "row")
+        ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def signed(value: float | None, digits: int = 3) -> str:
@@ -44,33 +62,63 @@ def between(lower: float | None, upper: float | None, scale: float = 1.0, digits
         >>> between(0.01255, 0.0633, 100), between(None, 0.1234), between(-0.5, 0.0)
         ('+1.2 to +6.4', 'unlimited to +0.13', '−0.5 to 0')
     """
-    ends = outward(-math.inf if lower is None else lower, math.inf if upper is None else upper, scale, digits)
-    return " to ".join(signed(end, digits + 1) if math.isfinite(end) else "unlimited" for end in ends)
+    low, high = outward(lower, upper, scale, digits)
+    return " to ".join(signed(end, digits + 1) if math.isfinite(end) else "unlimited" for end in (low, high))
+
+
+def outward(lower: float | None, upper: float | None, scale: float = 1.0, digits: int = 2) -> tuple[float, float]:
+    """The ends of an interval as they are printed: with few digits, rounded outward; infinite where there is none.
+
+    Args:
+        lower: lower end; None or infinite where there is none.
+        upper: upper end, likewise.
+        scale: of what is printed: 100 for percentage points.
+        digits: significant digits of each end.
+
+    Example:
+        >>> outward(0.01255, 0.0633, 100), outward(None, 0.126, 100, 3)
+        ((1.2, 6.4), (-inf, 12.6))
+    """
+    low = -math.inf if lower is None else rounded_down(scale * lower, digits)
+    return low, math.inf if upper is None else rounded_up(scale * upper, digits)
+
+
+def rounded_up(value: float, digits: int) -> float:
+    """A number with so many significant digits that is not below the value, up to rounding of 1e-9.
+
+    Example:
+        >>> rounded_up(0.12301, 3), rounded_up(12.6 + 1e-14, 3), rounded_up(-0.12301, 3)
+        (0.124, 12.6, -0.123)
+    """
+    return _rounded(value, digits, ROUND_CEILING)
+
+
+def rounded_down(value: float, digits: int) -> float:
+    """A number with so many significant digits that is not above the value, up to rounding of 1e-9.
+
+    Example:
+        >>> rounded_down(0.12399, 3), rounded_down(12.6 - 1e-14, 3)
+        (0.123, 12.6)
+    """
+    return _rounded(value, digits, ROUND_FLOOR)
 
 
 # Differences below this are rounding.
 _NOTHING = Decimal("1e-9")
 
 
-def outward(lower: float, upper: float, scale: float, digits: int) -> tuple[float, float]:
-    """Both ends times the scale, the lower rounded down and the upper up to so many digits; 0 where an end is rounding alone.
-
-    Example:
-        >>> outward(0.01255, 0.06103, 100, 3), outward(-0.07, 0.1, 100, 2), outward(-math.inf, 1e-12, 1, 3)
-        ((1.25, 6.11), (-7.0, 10.0), (-inf, 0.0))
-    """
-    return _rounded(lower, scale, digits, ROUND_FLOOR), _rounded(upper, scale, digits, ROUND_CEILING)
-
-
-def _rounded(end: float, scale: float, digits: int, rounding: str) -> float:
-    if not math.isfinite(end):
-        return end
-    exact = Decimal(end) * Decimal(scale)
+def _rounded(value: float, digits: int, rounding: str) -> float:
+    if not math.isfinite(value):
+        return value
+    exact = Decimal(value)
     if abs(exact) < _NOTHING:
         return 0.0
     step = Decimal(1).scaleb(exact.adjusted() - digits + 1)
-    inward = exact + _NOTHING if rounding == ROUND_FLOOR else exact - _NOTHING  # 0.1 is a little more than a tenth
-    return float((inward / step).to_integral_value(rounding) * step)
+    nearest = (exact / step).to_integral_value() * step
+    # A certified end lies above the value that it is printed beside by its last bits only.
+    if abs(nearest - exact) <= _NOTHING * min(Decimal(1), abs(exact)):
+        return float(nearest)
+    return float((exact / step).to_integral_value(rounding) * step)
 
 
 # Controls, halves of surrogate pairs, noncharacters, and what reorders the text around it.

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import console
+from kd2m_theory.commands.audit_outputs import STANDARD
+from kd2m_theory.commands.comparison_outputs import ComparisonOutputs
 
 
 def compare(
@@ -29,7 +30,9 @@ def compare(
     loss_bound: Annotated[
         float | None, typer.Option(help="Clip cross-entropy at this many nats; 2 ln K by default.", show_default=False)
     ] = None,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as JSON.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the comparison as JSON; - prints it, and nothing else.")
+    ] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the differences (.png, .svg, .pdf).")] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as one web page (.html).")] = None,
 ) -> None:
@@ -37,27 +40,17 @@ def compare(
 
     Exit status: 0 if the students could be compared, 2 if the input is at fault.
     """
-    from kd2m_theory.files import check_distinct, check_writable
+    from kd2m_theory.files import check_distinct
     from kd2m_theory.pair import Pair
     from kd2m_theory.reporting.comparison import compare as run_compare
-    from kd2m_theory.reporting.report import check_figure, check_page
 
-    check_distinct(**{f"PAIR {k}": pair for k, pair in enumerate(pairs, 1)}, json=json, figure=figure, report=report)
-    if json is not None:
-        check_writable(json)
-    if figure is not None:
-        check_figure(figure)
-    if report is not None:
-        check_page(report)
+    outputs = ComparisonOutputs(page=report, figure=figure, json=json)
+    written = None if json == STANDARD else json
+    check_distinct(**{f"PAIR {k}": pair for k, pair in enumerate(pairs, 1)}, json=written, figure=figure, report=report)
+    outputs.check()
     called = _file_names(pairs) if names is None else [name.strip() for name in names.split(",")]
     found = run_compare([Pair.load(pair) for pair in pairs], delta, names=called, loss_bound=loss_bound)
-    if json is not None:
-        found.to_json(json)
-    if figure is not None:
-        found.plot(figure)
-    if report is not None:
-        found.to_html(report, shlex.join(["kd2m", *sys.argv[1:]]))
-    console().print(found)
+    outputs.finish(found, shlex.join(["kd2m", *sys.argv[1:]]))
 
 
 def _file_names(paths: list[Path]) -> list[str]:

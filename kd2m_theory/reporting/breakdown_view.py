@@ -1,19 +1,21 @@
 """Where the gap of a report comes from, for people: sentences, tables, and drawings for a page, each from its dictionary."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kd2m_theory.reporting.breakdown_svg import reliability_figure, shares_figure
 from kd2m_theory.reporting.html import Html, element
 from kd2m_theory.reporting.sections import Cell, Column, Drawing, Line, Part, Section, Table, paragraph
-from kd2m_theory.words import number
+from kd2m_theory.words import counted, listed, number
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 
 # A drawing shows at most so many classes, a table at most so many confusions and samples.
 _DRAWN, _SHOWN = 12, 10
+# A mean confidence that is this close to the accuracy is equal to it.
+_ROUNDING = 1e-12
 
 
 def breakdown_section(report: Report) -> Section:
@@ -77,7 +79,7 @@ def _carried(report: Report) -> Iterator[str]:
     named = [f"{name_of(found, each['label'])} ({_size(report, each[quantity])})" for each in carrying]
     better = ", by which the student is better" if sign < 0 else ""
     kinds = "" if found["by"] == "label" else " A class is what the teacher predicts."
-    yield f"Largest contributions to the {what}{better}: {_listed(named)}.{kinds}"
+    yield f"Largest contributions to the {what}{better}: {listed(named)}.{kinds}"
 
 
 def _size(report: Report, value: float) -> str:
@@ -92,14 +94,14 @@ def _errors(found: Record) -> Iterator[str]:
     if found["added"] is None:
         return
     if found["by"] == "teacher":
-        yield f"The two networks disagree on {_samples_words(found['added'])}."
+        yield f"The two networks disagree on {counted(found['added'], 'sample')}."
         return
     if not found["added"] and not found["removed"]:
         yield "The student is wrong on exactly the samples on which its teacher is wrong."
         return
     yield (
-        f"The student is wrong on {_samples_words(found['added'])} that its teacher classifies correctly, and correct on "
-        f"{_samples_words(found['removed'])} that its teacher gets wrong."
+        f"The student is wrong on {counted(found['added'], 'sample')} that its teacher classifies correctly, and correct on "
+        f"{counted(found['removed'], 'sample')} that its teacher gets wrong."
     )
 
 
@@ -109,20 +111,16 @@ def _calibrated(found: Record) -> Iterator[str]:
     words = []
     for whose in ("student", "teacher"):
         each = found["reliability"][whose]
-        points = 100 * abs(each["excess"])
-        kind = "over-confident" if each["excess"] > 0 else "under-confident"
-        words.append(
-            f"the {whose} is {kind} by {number(points, 2)} points (calibration error {number(100 * each['error'], 2)} points)"
-        )
+        words.append(f"the {whose} is {confidence_of(each)} (calibration error {number(100 * each['error'], 2)} points)")
     yield f"On these samples {words[0]}, and {words[1]}. Even a calibrated network has an error above 0 on few samples."
 
 
-def _samples_words(count: int) -> str:
-    return f"{count:,} sample{'' if count == 1 else 's'}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def confidence_of(calibration: Record) -> str:
+    """How far a network's mean confidence is from its accuracy, in words."""
+    excess = calibration["excess"]
+    if abs(excess) < _ROUNDING:
+        return "as confident as accurate"
+    return f"{'over' if excess > 0 else 'under'}-confident by {number(abs(100 * excess), 2)} points"
 
 
 def _class(found: Record, label: int) -> Cell:

@@ -19,15 +19,15 @@ def value_of(report: Report, name: str) -> float | None:
 def reaches(lower: float, upper: float, scale: float, unit: str) -> str:
     """An interval for a difference in words: "0.1 to 0.2 nats higher", or "between 0.1 nats lower and 0.2 higher".
 
-    Ends are rounded outward: the words hold where the interval does.
+    Its ends are rounded outward.
     """
     low, high = outward(lower, upper, scale, 3)
     if low == high == 0:
         return "the same"
-    small, large = (number(end, 3) for end in sorted((abs(low), abs(high))))
+    small, large = (number(end, 4) for end in sorted((abs(low), abs(high))))
     if low >= 0 or high <= 0:
         return f"{small} to {large} {unit} {'higher' if low >= 0 else 'lower'}"
-    return f"between {number(-low, 3)} {unit} lower and {number(high, 3)} higher"
+    return f"between {number(-low, 4)} {unit} lower and {number(high, 4)} higher"
 
 
 def differs(value: float, scale: float, unit: str) -> str:

@@ -22,6 +22,7 @@ from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import json_bytes, write_atomically
 from kd2m_theory.pair import Pair
+from kd2m_theory.plausibility import DOUBTS, Finding, findings
 from kd2m_theory.reporting import html_view, terminal_view
 from kd2m_theory.reporting.comparison_sections import page, summary_sections
 from kd2m_theory.reporting.comparison_stored import SCHEMA, check_derived, comparison_fields, read_comparison
@@ -50,6 +51,8 @@ class StudentComparison:
         classes: classes K.
         loss_bound: B if it was given; None for 2 ln K.
         provenance: where the pair of each student came from, by its name.
+        warnings: what about a pair looks like a mistake, with the name of its student; usually nothing. Where the input looks
+            wrong (`plausibility.DOUBTS`), nothing is decided.
         version: of kd2m-theory that computed this.
 
     Example:
@@ -77,6 +80,7 @@ class StudentComparison:
     classes: int
     loss_bound: float | None
     provenance: Mapping[str, Mapping[str, str]]
+    warnings: tuple[tuple[str, Finding], ...]
     version: str
 
     @property
@@ -93,7 +97,12 @@ class StudentComparison:
 
     @property
     def decided(self) -> frozenset[Claim]:
-        """All decisions, each a measure, the network that is surely better in it, and the one that is surely worse."""
+        """All decisions, each a measure, the network that is surely better in it, and the one that is surely worse.
+
+        There are none if the input looks wrong.
+        """
+        if any(found.key in DOUBTS for _, found in self.warnings):
+            return frozenset()
         claims = ((each.claim(measure), each.among(measure)) for each in self.differences for measure in MEASURES)
         among = {claim: most for claim, most in claims if claim is not None}
         return decided(among, hypotheses(len(self.networks)))
@@ -152,6 +161,10 @@ class StudentComparison:
             "groups": self.groups,
             "classes": self.classes,
             "provenance": {name: dict(words) for name, words in self.provenance.items()},
+            "warnings": [
+                {"student": name, "key": found.key, "numbers": dict(found.numbers), "sentence": found.sentence}
+                for name, found in self.warnings
+            ],
             "networks": [asdict(network) for network in self.networks],
             "differences": [asdict(each) for each in self.differences],
             "surely_better": {measure: [list(pair) for pair in self.surely_better(measure)] for measure in MEASURES},
@@ -259,6 +272,7 @@ def compare(
         classes=found.classes,
         loss_bound=None if loss_bound is None else float(loss_bound),
         provenance={name: dict(pair.provenance) for name, pair in given.items()},
+        warnings=tuple((name, each) for name, pair in given.items() for each in findings(pair)),
         version=__version__,
     )
 

@@ -3,7 +3,7 @@
 import math
 
 from kd2m_theory.bounds.compare import MEASURES, Measure
-from kd2m_theory.reporting.comparison_words import TITLES, UNITS, Comparison, Record, named, scaled, shown, sign
+from kd2m_theory.reporting.comparison_words import TITLES, UNITS, Comparison, Record, named, scaled, shown_ends, sign
 from kd2m_theory.reporting.html import Html, element, join
 from kd2m_theory.reporting.sections import Drawing
 
@@ -61,7 +61,7 @@ def _figure(comparison: Comparison, measure: Measure) -> Html:
         low, value, high = (place(scaled(found[end], measure)) for end in ("lower", "value", "upper"))
         sure, middle = sign(comparison, difference, measure) != 0, f"{top + _BAR:.2f}em"
         kind, hollow = ("decided", "") if sure else ("vacuous", " hollow")
-        ends = " to ".join(shown(found[end], measure) for end in ("lower", "upper"))
+        ends = " to ".join(shown_ends(found, measure))
         return join(
             (
                 element("text", name, x="0", y=f"{top + 1.2:.2f}em", class_="name"),

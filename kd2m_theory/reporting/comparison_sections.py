@@ -16,9 +16,11 @@ from kd2m_theory.reporting.comparison_words import (
     notes,
     opposed,
     outcome,
+    questions,
     scaled,
     sentences,
     shown,
+    shown_ends,
     sign,
     students,
     subject,
@@ -98,10 +100,11 @@ def difference_table(comparison: Comparison, measure: Measure) -> Table:
 
 def _difference(comparison: Comparison, difference: Record, measure: Measure) -> Line:
     found = difference[measure]
-    ends = (Cell(shown(found[end], measure), scaled(found[end], measure)) for end in ("value", "lower", "upper"))
-    words = outcome(comparison, difference, measure)
+    words = (shown(found["value"], measure), *shown_ends(found, measure))
+    numbers = (scaled(found[end], measure) for end in ("value", "lower", "upper"))
+    cells = map(Cell, words, numbers)
     tone: Tone = "muted" if sign(comparison, difference, measure) == 0 else "plain"
-    return Line((Cell(about(difference), foreign=True), *ends, words), tone=tone)
+    return Line((Cell(about(difference), foreign=True), *cells, outcome(comparison, difference, measure)), tone=tone)
 
 
 def _verdict(comparison: Comparison) -> Section:
@@ -110,7 +113,7 @@ def _verdict(comparison: Comparison) -> Section:
 
 def _conclusions(comparison: Comparison) -> tuple[Part, ...]:
     said: Iterable[Part] = (paragraph(sentence) for sentence in sentences(comparison))
-    warned: Iterable[Part] = (paragraph(sentence, tone="warning") for sentence in opposed(comparison))
+    warned: Iterable[Part] = (paragraph(words, tone="warning") for words in (*questions(comparison), *opposed(comparison)))
     return (paragraph(headline(comparison), tone="strong"), *said, *warned)
 
 

@@ -10,7 +10,8 @@ from kd2m_theory.bounds.compare import MEASURES, TEACHER, Difference, Measure, N
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
 from kd2m_theory.files import read_json
-from kd2m_theory.reporting.stored import _confidence, _differences, _short, _Table
+from kd2m_theory.plausibility import Finding
+from kd2m_theory.reporting.stored_table import JsonTable, confidence_of, differences, finding_of, short
 from kd2m_theory.version import __version__
 
 SCHEMA = "kd2m-compare/1"
@@ -29,7 +30,7 @@ def read_comparison(path: Path) -> dict[str, Any]:
     """
     table = read_json(path, f"{path} is not a comparison")
     if table.get("schema") != SCHEMA:
-        raise InputError(f"{path} is not a comparison (its schema is {_short(table.get('schema'))}; {SCHEMA} can be read)")
+        raise InputError(f"{path} is not a comparison (its schema is {short(table.get('schema'))}; {SCHEMA} can be read)")
     return table
 
 
@@ -39,11 +40,11 @@ def comparison_fields(table: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a field is missing, of the wrong type or out of range, or contradicts others; says which.
     """
-    top = _Table(table, "")
+    top = JsonTable(table, "")
     networks = tuple(_network(each) for each in top.tables("networks"))
     names = [network.name for network in networks]
     if names[-1:] != [TEACHER]:
-        raise InputError(f"networks are {_short(names)}; the last of them has to be {TEACHER}")
+        raise InputError(f"networks are {short(names)}; the last of them has to be {TEACHER}")
     check_names(names[:-1])
     delta, classes = top.number("delta", lambda value: 0 < value <= 0.5, "a number in (0, ½]"), top.whole("classes", 2)
     share = top.probability("share")
@@ -51,15 +52,15 @@ def comparison_fields(table: Mapping[str, Any]) -> dict[str, Any]:
     loss_bound = None if top.get("loss_bound") is None else top.number("loss_bound", lambda value: value > 0, "a number > 0")
     bound = top.number("bound", lambda value: value > 0, "a number > 0")
     _agree("bound", bound, 2 * math.log(classes) if loss_bound is None else loss_bound)
-    differences = tuple(_difference(each) for each in top.tables("differences"))
+    compared = tuple(_difference(each) for each in top.tables("differences"))
     _check_networks(networks, bound)
-    _check_differences(differences, networks, share, bound)
+    _check_differences(compared, networks, share, bound)
     provenance = {key: each.words() for key, each in top.table("provenance").named()}
     if list(provenance) != names[:-1]:
-        raise InputError(f"provenance is of {_short(list(provenance))}, not of the students")
+        raise InputError(f"provenance is of {short(list(provenance))}, not of the students")
     return {
         "networks": networks,
-        "differences": differences,
+        "differences": compared,
         "delta": delta,
         "share": share,
         "bound": bound,
@@ -68,6 +69,7 @@ def comparison_fields(table: Mapping[str, Any]) -> dict[str, Any]:
         "classes": classes,
         "loss_bound": loss_bound,
         "provenance": provenance,
+        "warnings": tuple(_warning(each, names[:-1]) for each in top.tables("warnings")),
         "version": top.text("version"),
     }
 
@@ -85,12 +87,14 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
     expected = dict(derived)
     if table["version"] != __version__:
         expected |= {key: table[key] for key in _WORDS if key in table}
-    difference = next(_differences(dict(table), expected, ""), None)
+        for mine, theirs in zip(table["warnings"], expected["warnings"], strict=True):
+            theirs["sentence"] = mine["sentence"]
+    difference = next(differences(dict(table), expected, ""), None)
     if difference is not None:
         raise InputError(difference)
 
 
-def _network(table: _Table) -> NetworkValues:
+def _network(table: JsonTable) -> NetworkValues:
     def share(key: str) -> float:
         return table.number(key, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
@@ -104,12 +108,16 @@ def _network(table: _Table) -> NetworkValues:
     )
 
 
-def _difference(table: _Table) -> Difference:
+def _warning(table: JsonTable, students: list[str]) -> tuple[str, Finding]:
+    return table.choice("student", students), finding_of(table)
+
+
+def _difference(table: JsonTable) -> Difference:
     return Difference(
         first=table.text("first"),
         second=table.text("second"),
-        errors=_confidence(table.table("errors")),
-        cross_entropy=_confidence(table.table("cross_entropy")),
+        errors=confidence_of(table.table("errors")),
+        cross_entropy=confidence_of(table.table("cross_entropy")),
         errors_among=table.whole("errors_among", 0),
         cross_entropy_among=table.whole("cross_entropy_among", 0),
     )
@@ -125,15 +133,15 @@ def _check_networks(networks: tuple[NetworkValues, ...], bound: float) -> None:
 
 
 def _check_differences(
-    differences: tuple[Difference, ...], networks: tuple[NetworkValues, ...], share: float, bound: float
+    compared: tuple[Difference, ...], networks: tuple[NetworkValues, ...], share: float, bound: float
 ) -> None:
     names = [network.name for network in networks[:-1]]
     couples = [*combinations(names, 2), *((name, TEACHER) for name in names)]
-    found = [(each.first, each.second) for each in differences]
+    found = [(each.first, each.second) for each in compared]
     if found != couples:
-        raise InputError(f"differences are {_short(found)}, not {_short(couples)}")
+        raise InputError(f"differences are {short(found)}, not {short(couples)}")
     of = {network.name: network for network in networks}
-    for each in differences:
+    for each in compared:
         first, second = of[each.first], of[each.second]
         terms = {
             "errors": (first.error, second.error, 1.0),

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.bounds.compare import MEASURES, TEACHER, Measure
-from kd2m_theory.words import confidence, listed, number
+from kd2m_theory.plausibility import DOUBTS
+from kd2m_theory.words import confidence, listed, number, outward, signed
 
 Comparison = Mapping[str, Any]
 Record = Mapping[str, Any]
 
 UNITS: Mapping[Measure, str] = {"errors": "points", "cross_entropy": "nats"}
 TITLES: Mapping[Measure, str] = {"errors": "Errors", "cross_entropy": "Clipped cross-entropy"}
-_LESS: Mapping[Measure, str] = {"errors": "fewer errors", "cross_entropy": "a lower cross-entropy"}
+_LESS: Mapping[Measure, str] = {"errors": "fewer errors", "cross_entropy": "a lower clipped cross-entropy"}
 _OUTCOMES = {-1: "first better", 0: "undecided", 1: "second better"}
 
 
@@ -23,6 +24,8 @@ def students(comparison: Comparison) -> list[str]:
 def headline(comparison: Comparison) -> str:
     """Which student is best, or that it is undecided."""
     names, best = students(comparison), comparison["best"]
+    if any(each["key"] in DOUBTS for each in comparison["warnings"]):
+        return "No verdict: the input looks wrong. Answer the question about it first."
     others = [name for name in names if name not in best]
     if len(best) == 1:
         return f"Best student: {best[0]}. Surely worse: {listed(others)}."
@@ -47,6 +50,14 @@ def sentences(comparison: Comparison) -> list[str]:
 
 def _sentence(who: str, what: str, others: Sequence[str]) -> str:
     return f"{who} surely has {what} than {listed([_called(name) for name in others])}."
+
+
+def questions(comparison: Comparison) -> list[str]:
+    """What about the pairs looks like a mistake, each question once with the students whose pairs raise it."""
+    asked: dict[str, list[str]] = {}
+    for each in comparison["warnings"]:
+        asked.setdefault(each["sentence"], []).append(each["student"])
+    return [f"Check the input ({listed(names)}): {sentence}" for sentence, names in asked.items()]
 
 
 def opposed(comparison: Comparison) -> list[str]:
@@ -100,9 +111,13 @@ def about(difference: Record) -> str:
 
 def shown(value: float, measure: Measure) -> str:
     """A difference with its sign: errors in points of a hundred, cross-entropy in nats."""
-    size = 100 * value if measure == "errors" else value
-    words = number(size, 3)
-    return f"+{words}" if size > 0 else words
+    return signed(scaled(value, measure))
+
+
+def shown_ends(found: Record, measure: Measure) -> tuple[str, str]:
+    """The ends of an interval likewise, rounded outward."""
+    low, high = outward(found["lower"], found["upper"], scaled(1.0, measure), 3)
+    return signed(low, 4), signed(high, 4)
 
 
 def scaled(value: float, measure: Measure) -> float:

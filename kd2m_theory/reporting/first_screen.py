@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kd2m_theory.reporting.breakdown_view import name_of, share_of
+from kd2m_theory.reporting.breakdown_view import confidence_of, name_of, share_of
 from kd2m_theory.reporting.clipped import clipped_at, value_of
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Part, Section, Table, Tone, paragraph
 from kd2m_theory.reporting.tolerance import Tolerance
 from kd2m_theory.reporting.verdict import IDENTITIES, guaranteed
-from kd2m_theory.words import between, confidence, number, signed
+from kd2m_theory.words import between, confidence, counted, number, signed
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -106,9 +106,8 @@ def _lines(report: Report) -> Iterator[Line]:
     if reliability:
         teacher, student = (reliability[whose] for whose in _BOTH)
         change = f"{number(teacher['error'], 2)} → {number(student['error'], 2)}"
-        excess = student["excess"]
-        words = f"{'over' if excess > 0 else 'under'}-confident by {number(abs(100 * excess), 2)} points on these samples"
-        yield Line(("calibration", change, signed(student["error"] - teacher["error"], 2), "–", words if excess else "–"))
+        words = f"{confidence_of(student)} on these samples"
+        yield Line(("calibration", change, signed(student["error"] - teacher["error"], 2), "–", words))
 
 
 _BOTH = ("teacher", "student")
@@ -127,7 +126,10 @@ def _line(
     more = "unknown" if difference is None else f"{signed(scale * difference)} {of_difference}"
     population = between(compared["lower"], compared["upper"], scale) if compared["guaranteed"] else "unknown"
     status = compared["status"]
-    words = status if compared["magnitude"] in (None, "at most large") else f"{status}, {compared['magnitude']}"
+    size = compared["magnitude"]
+    # The size of a difference that is not decided says nothing, unless it is bounded.
+    sized = size is not None and size != "at most large" and (status != "undecided" or size.startswith("at most"))
+    words = f"{status}, {size}" if sized else status
     tone: Tone = "warning" if status == "worse" else "good" if status == "better" else "plain"
     return Line((name, seen, more, population, words), tone=tone)
 
@@ -139,7 +141,8 @@ def _notes(report: Report) -> Iterator[Paragraph]:
     if words:
         yield paragraph("; ".join(words))
     record = report["clipping"]
-    if record is not None and (record["share_student"] or record["share_teacher"]):
+    bounded = report["verdict"]["cross_entropy"]["guaranteed"]
+    if bounded and record is not None and (record["share_student"] or record["share_teacher"]):
         shares = [f"{number(100 * record[f'share_{whose}'], 2)} % of the {whose}'s" for whose in ("student", "teacher")]
         yield paragraph(f"on the population losses are {clipped_at(report)}: {' and '.join(shares)} are", tone="muted")
     if not _labelled(report):
@@ -151,13 +154,16 @@ def _classes(report: Report) -> list[str]:
     found = report["breakdown"]
     if found is None or found["by"] != "label":
         return []
-    shares = [(each["label"], share) for each in found["classes"] if (share := share_of(report, each["gap"])) is not None]
+    shares = [(each, share) for each in found["classes"] if (share := share_of(report, each["gap"])) is not None]
     worth = sorted((pair for pair in shares if pair[1] >= _WORTH), key=lambda pair: -pair[1])[:_CLASSES]
     # Where classes cancel one another, no share of their sum says anything.
     if not worth or len(shares) < 2 or worth[0][1] > 1 + _WORTH:
         return []
-    named = [f"{name_of(found, label)} ({100 * share:.0f} %)" for label, share in worth]
-    return [f"most of the gap: {', '.join(named)}"]
+    together = sum(share for _, share in worth)
+    # Shares above the whole, which other classes take back, would not add up for a reader: parts do.
+    said = [f"{100 * share:.0f} %" if together < 1.005 else f"{signed(each['gap'])} nats" for each, share in worth]
+    named = [f"{name_of(found, each['label'])} ({words})" for (each, _), words in zip(worth, said, strict=True)]
+    return [f"{'most' if together >= 0.5 else 'the largest parts'} of the gap: {', '.join(named)}"]
 
 
 def _theory(report: Report) -> Iterator[Part]:
@@ -165,11 +171,10 @@ def _theory(report: Report) -> Iterator[Part]:
     violated = report["violations"]
     checked = sum(row["holds"] is not None for row in rows)
     outcome = f"VIOLATED: {', '.join(violated)}" if violated else "none violated"
-    bounds = "guaranteed bound" if len(rows) == 1 else "guaranteed bounds"
-    if checked or not rows:
-        words = f"{checked} of {len(rows)} {bounds} checked, {outcome}"
-    else:
-        words = f"{len(rows)} {bounds}; nothing that could be checked was measured"
+    bounds = counted(len(rows), "guaranteed bound")
+    words = f"{checked} of {bounds} checked, {outcome}"
+    if rows and not checked:
+        words = f"{bounds}; nothing that could be checked was measured"
     yield paragraph(f"Theory: {words}", tone="alarm" if violated else "strong")
     lines = tuple(_bound(words, row) for words, row in _useful(report, rows))
     if lines:
@@ -229,7 +234,7 @@ def _left_out(report: Report) -> Iterator[str]:
             del missing["same class shares"]  # which only labels show
         lacks = ", ".join(f"{_LACKS.get(name, name)} ({count})" for name, count in missing.most_common(_NEEDS))
         more = " and more" if len(missing) > _NEEDS else ""
-        yield f"{statuses['not applicable']} rows not computed, for lack of {lacks}{more}"
+        yield f"{counted(statuses['not applicable'], 'row')} not computed, for lack of {lacks}{more}"
 
 
 def _end(report: Report) -> Iterator[Part]:

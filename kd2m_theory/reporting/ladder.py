@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -23,7 +24,9 @@ TITLES = {
     "error_gap": "errors, each network with its own head",
 }
 _LEFT = 0.08  # free share of the drawn decades on the left
-_NAMES, _NUMBERS = 1.35, 1.15  # inches for the names of the rows, and for the numbers on the right
+_NAMES, _NUMBERS, _MARGINS = 1.35, 1.15, 0.2  # inches for the names of the rows, for the numbers on the right, and beside words
+_SLOT, _LINE = 0.19, 0.13  # inches for a row, and for each further line of its words
+_WORDS = 7  # points of the words in a row
 _COLOURS = {"broken": ORANGE, "unmet": INK, "vacuous": MUTED, "decided": GREEN, "informative": BLUE}
 
 
@@ -46,25 +49,44 @@ def draw(report: Report, width: float = PAGE) -> Figure:
     groups = groups_of(report, tuple(TITLES))
     if not groups:
         raise InputError("the report has no rows to draw")
-    heights = [len(rows) + 2.4 for _, rows in groups]
-    figure = sheet(width, 0.19 * sum(heights) + 0.7)
+    figure = sheet(width, 1.0)
+    words = [[_reason(figure, row) for row in rows] for _, rows in groups]
+    heights = [sum(map(_slots, each)) + 2.4 for each in words]
+    figure.set_figheight(_SLOT * sum(heights) + 0.7)
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     ranges = limits(groups, report["measured"], (_LEFT, _NUMBERS / (width - _NAMES - _NUMBERS)))
-    for axes, (target, rows) in zip(panels, groups, strict=True):
-        _panel(axes, target, rows, report["measured"].get(target), ranges[UNITS[target]])
+    for axes, (target, rows), reasons in zip(panels, groups, words, strict=True):
+        _panel(axes, target, list(zip(rows, reasons, strict=True)), report["measured"].get(target), ranges[UNITS[target]])
     figure.align_ylabels()
     legend_below(figure, _legend(), most=3)
     return figure
 
 
-def _panel(axes: Axes, target: str, rows: Sequence[Record], measured: Record | None, span: tuple[float, float]) -> None:
+def _reason(figure: Figure, row: Record) -> str:
+    """Why a row does not apply, in lines that its panel has room for; empty for a row that does."""
+    if row["status"] != "not applicable":
+        return ""
+    return folded(figure, harmless(f"not applicable: {row['why']}"), figure.get_figwidth() - _NAMES - _MARGINS, _WORDS)
+
+
+def _slots(reason: str) -> float:
+    """Height of a row, of which one without a reason has 1."""
+    return 1 + reason.count("\n") * _LINE / _SLOT
+
+
+def _panel(
+    axes: Axes, target: str, shown: Sequence[tuple[Record, str]], measured: Record | None, span: tuple[float, float]
+) -> None:
+    """One panel: rows, each with its reason (`_reason`), from top to bottom."""
+    rows, slots = [row for row, _ in shown], [_slots(reason) for _, reason in shown]
+    places = [below - slot / 2 - 0.5 for below, slot in zip(accumulate(slots), slots, strict=True)]
     gap = None if measured is None else float(measured["value"])
     sign = sign_of(measured)
     left, right = span
     axes.set_xscale("log")
     axes.set_xlim(left, right)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_yticks(range(len(rows)), [harmless(row["name"]) for row in rows], parse_math=False)
+    axes.set_ylim(sum(slots) - 0.4, -0.6)
+    axes.set_yticks(places, [harmless(row["name"]) for row in rows], parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_minor_formatter(NullFormatter())
     if right < 100 * left:
@@ -80,8 +102,13 @@ def _panel(axes: Axes, target: str, rows: Sequence[Record], measured: Record | N
         axes.axvspan(vacuous[0], right, color=MUTED, alpha=0.10, lw=0)
     if measured is not None and gap is not None:
         _band(axes, sorted(sign * end for end in interval(measured)), sign * gap)
-    for k, row in enumerate(rows):
-        _row(axes, k, row, sign, (left, right), gap)
+    for place, (row, reason) in zip(places, shown, strict=True):
+        if reason:
+            start, clear = left * (right / left) ** 0.01, {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}
+            words = axes.text(start, place, reason, color=MUTED, va="center", fontsize=_WORDS, parse_math=False)
+            words.set(style="italic", bbox=clear)  # the line of the gap would cross them
+        else:
+            _row(axes, place, row, sign, (left, right), gap)
 
 
 def _label(axes: Axes, target: str, sign: float) -> None:
@@ -98,12 +125,8 @@ def _band(axes: Axes, interval: Sequence[float], gap: float) -> None:
         axes.axvline(gap, color=ORANGE, lw=1.2)
 
 
-def _row(axes: Axes, k: int, row: Record, sign: float, span: tuple[float, float], gap: float | None) -> None:
+def _row(axes: Axes, k: float, row: Record, sign: float, span: tuple[float, float], gap: float | None) -> None:
     left, _ = span
-    if row["status"] == "not applicable":
-        words = harmless(f"not applicable: {row['why']}")
-        axes.text(left * 1.05, k, words, color=MUTED, style="italic", va="center", fontsize=7, parse_math=False)
-        return
     lower, upper = ends(row, sign)
     colour, dashes, face = _style(row)
     if upper <= 0 or upper == math.inf:  # no place on the axis

@@ -22,7 +22,7 @@ from kd2m_theory.reporting.page_tables import (
     yardsticks_table,
 )
 from kd2m_theory.reporting.sections import Code, Drawing, Link, Part, Section, Strong, paragraph
-from kd2m_theory.words import confidence
+from kd2m_theory.words import confidence, counted
 
 Report = Mapping[str, Any]
 
@@ -127,7 +127,7 @@ _SAYING = ("decided", "informative", "broken")
 
 
 def _rows_words(count: int, one: str, many: str, what: str) -> str:
-    return f"{count} row{'' if count == 1 else 's'} {one if count == 1 else many} {what}"
+    return f"{counted(count, 'row')} {one if count == 1 else many} {what}"
 
 
 def _reasons(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -158,7 +158,7 @@ def _because(rows: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
     for row in rows:
         found.setdefault(row["why"], []).append(row["name"])
     for why, names in sorted(found.items(), key=lambda item: -len(item[1])):
-        count = f"{len(names)} row{'' if len(names) == 1 else 's'}: "
+        count = f"{counted(len(names), 'row')}: "
         yield paragraph(Strong(count), f"{why}. ({', '.join(names)})")
 
 

@@ -7,8 +7,8 @@ from kd2m_theory.reporting.clipped import clipped_at, differs, reaches, value_of
 from kd2m_theory.reporting.first_screen import warnings
 from kd2m_theory.reporting.html import Html, element
 from kd2m_theory.reporting.sections import Drawing, Paragraph, Part, Section, paragraph
-from kd2m_theory.reporting.verdict import Status
-from kd2m_theory.words import confidence, number
+from kd2m_theory.reporting.verdict import Status, guaranteed
+from kd2m_theory.words import confidence, counted, number
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -88,14 +88,15 @@ def _light(title: str, found: Record, scale: float, unit: str, name: str, seen: 
 
 
 def _bounds(report: Report) -> Html:
-    guaranteed = [row for row in report["rows"] if row["guaranteed"]]
-    checked = sum(row["holds"] is not None for row in guaranteed)
-    of = f"{checked} of {len(guaranteed)} guaranteed rows could be checked against a measured value"
+    rows = guaranteed(report)
+    checked = sum(row["holds"] is not None for row in rows)
+    of = f"{checked} of {counted(len(rows), 'guaranteed row')} could be checked against a measured value"
     if report["violations"]:
-        names = ", ".join(report["violations"])
-        return _box("violated", "Bounds", "✗", "violated", [element("p", f"{names} is not true of this pair; {of}.")])
-    informative = sum(row["status"] == "informative" for row in guaranteed)
-    more = _muted(f"{informative} say more than is known without them; the ladder has them, the tightest first.")
+        return _box(
+            "violated", "Bounds", "✗", "violated", [element("p", f"Violated: {', '.join(report['violations'])}; {of}.")]
+        )
+    informative = sum(row["status"] == "informative" for row in rows)
+    more = _muted(f"Informative, saying more than is known without the row: {informative}. The ladder has the tightest first.")
     if not checked:
         return _box("undecided", "Bounds", "?", "not checked", [element("p", f"{of}."), *more])
     return _box("better", "Bounds", "✓", "none violated", [element("p", f"{of}."), *more])

@@ -22,7 +22,7 @@ from kd2m_theory.reporting.sections import (
     columns,
     paragraph,
 )
-from kd2m_theory.words import confidence, number
+from kd2m_theory.words import confidence, counted, number, outward
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -37,6 +37,14 @@ _STATES = {"met": "✓\u00a0met", "vouched": "vouched\u00a0for", "unmet": "✗\u
 def value_cell(value: float | None, digits: int = 4) -> Cell:
     """A number in a cell: a few digits for people, all of them for programs."""
     return Cell(number(value, digits), value)
+
+
+def interval_cells(lower: float | None, upper: float | None, digits: int = 4) -> tuple[Cell, Cell]:
+    """Both ends of an interval in cells, rounded outward for people; None where there is none."""
+    low, high = outward(lower, upper, 1.0, digits)
+    ends = ((low, lower), (high, upper))
+    first, second = (Cell(number(None if given is None else end, digits + 1), given) for end, given in ends)
+    return first, second
 
 
 def pairs_table(name: str, heads: tuple[str, str], items: Mapping[str, str]) -> Table:
@@ -73,7 +81,7 @@ def measured_table(report: Report) -> Table:
     lines = []
     for name, value in report["measured"].items():
         method = value["method"] + ("" if value["guaranteed"] else " (asymptotic)")
-        numbers = map(value_cell, (value["value"], *interval(value)))
+        numbers = (value_cell(value["value"]), *interval_cells(*interval(value)))
         lines.append(Line((MEASURED[name], *numbers, value["unit"], method), key=f"measured.{name}"))
     groups = "" if report["groups"] is None else f" in {report['groups']:,} groups, means over groups"
     caption = f"Values of {report['n']:,} samples{groups}, with intervals for the population. {together(report)}"
@@ -123,7 +131,7 @@ def row_sections(report: Report) -> list[Section]:
         if rows:
             value = next((row["measured"] for row in rows if row["measured"] is not None), None)
             measured = "not measured" if value is None else f"measured: {number(value)}"
-            inside = f"{len(rows)} row{'' if len(rows) == 1 else 's'}; {measured}"
+            inside = f"{counted(len(rows), 'row')}; {measured}"
             note = beside(report, target)
             applicable = [row for row in rows if row["status"] != "not applicable"]
             ordered = [*by_tightness(applicable), *(row for row in rows if row["status"] == "not applicable")]
@@ -169,7 +177,7 @@ def tone(row: Record) -> Tone:
 
 def _line(row: Record) -> Line:
     """The numbers, and below them what they mean."""
-    numbers = [value_cell(side) for side in (*sides(row), compared(row, "ratio"))]
+    numbers = (*interval_cells(*sides(row)), value_cell(compared(row, "ratio")))
     assumed = ", ".join(f"{assumption['name']} ({_STATES[assumption['state']]})" for assumption in row["assumptions"])
     return Line(
         cells=(row["name"], *numbers, _HOLDS[row["holds"]]),

@@ -1,9 +1,7 @@
 """A stored audit read back: every field of its JSON checked before a report is made of it."""
 
-import json
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,11 +25,11 @@ from kd2m_theory.bounds.result import State
 from kd2m_theory.bounds.rows.row import Row
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators import Confidence, Enclosure
-from kd2m_theory.estimators.enclosure import PopulationUnit, Unit
+from kd2m_theory.estimators import Enclosure
+from kd2m_theory.estimators.enclosure import Unit
 from kd2m_theory.files import read_json
-from kd2m_theory.plausibility import KINDS, Finding
 from kd2m_theory.reporting.stored_breakdown import check_breakdown
+from kd2m_theory.reporting.stored_table import JsonTable, confidence_of, differences, finding_of, short
 from kd2m_theory.reporting.stored_values import check_clipping, check_measured
 from kd2m_theory.version import __version__
 
@@ -53,7 +51,7 @@ def read_audit(path: Path) -> dict[str, Any]:
     schema = table.get("schema")
     if schema not in (SCHEMA, _THIRD, _FIRST):
         known = f"{SCHEMA}, {_THIRD} and {_FIRST}"
-        raise InputError(f"{path} is not an audit (its schema is {_short(schema)}; {known} can be read)")
+        raise InputError(f"{path} is not an audit (its schema is {short(schema)}; {known} can be read)")
     return table
 
 
@@ -67,8 +65,8 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a field is missing, unknown, of the wrong type or out of range, or contradicts others; says which.
     """
-    top = _Table(table, "")
-    measured = {name: _confidence(each) for name, each in top.table("measured").named(MEASURED)}
+    top = JsonTable(table, "")
+    measured = {name: confidence_of(each) for name, each in top.table("measured").named(MEASURED)}
     delta, share = top.probability("delta"), top.probability("share")
     if share > delta:
         raise InputError("share exceeds delta")
@@ -107,7 +105,7 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
         "settings": settings,
         "environment": environment,
         "seconds": top.size("seconds"),
-        "warnings": tuple(_warning(each) for each in top.tables("warnings")) if "warnings" in table else (),
+        "warnings": tuple(finding_of(each) for each in top.tables("warnings")) if "warnings" in table else (),
         "breakdown": parts,
     }
 
@@ -147,140 +145,19 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
     if table["schema"] == _FIRST or table["environment"]["kd2m-theory"] != __version__:  # earlier versions had none of these
         found = {"groups": None} | found
         found["settings"] = {"rows": [], **dict.fromkeys(map(str, QUANTITIES)), **table["settings"]}
-    difference = next(_differences(found, expected, ""), None)
+    difference = next(differences(found, expected, ""), None)
     if difference is not None:
         raise InputError(difference)
 
 
-def _differences(found: Any, expected: Any, place: str) -> Iterator[str]:
-    if isinstance(found, dict) and isinstance(expected, dict):
-        for key in [*expected, *(key for key in found if key not in expected)]:
-            here = f"{place}.{key}" if place else str(key)
-            if key not in expected:
-                yield f"{_short(here)} is unknown"
-            elif key not in found:
-                yield f"{here} is missing"
-            else:
-                yield from _differences(found[key], expected[key], here)
-    elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
-        for k, (one, other) in enumerate(zip(found, expected, strict=True)):
-            yield from _differences(one, other, f"{place}[{k}]")
-    elif found != expected or isinstance(found, bool) != isinstance(expected, bool):
-        yield f"{place} is {_short(found)}, but {_short(expected)} follows from the rest"
-
-
-class _Table:
-    """A JSON object at its place in the file; each method returns one of its values or refuses it."""
-
-    def __init__(self, found: Any, place: str) -> None:
-        if not isinstance(found, dict):
-            raise InputError(f"{place} is {_short(found)}, not a table")
-        self.found, self.place = found, place
-
-    def at(self, key: str) -> str:
-        return f"{self.place}.{key}" if self.place else key
-
-    def get(self, key: str) -> Any:
-        if key not in self.found:
-            raise InputError(f"{self.at(key)} is missing")
-        return self.found[key]
-
-    def refuse(self, key: str, what: str) -> InputError:
-        return InputError(f"{self.at(key)} is {_short(self.found[key])}, not {what}")
-
-    def text(self, key: str) -> str:
-        if not isinstance(value := self.get(key), str):
-            raise self.refuse(key, "text")
-        return value
-
-    def choice(self, key: str, known: Sequence[str]) -> Any:
-        if (value := self.text(key)) not in known:
-            raise self.refuse(key, f"one of {', '.join(known)}")
-        return value
-
-    def truth(self, key: str) -> bool:
-        if not isinstance(value := self.get(key), bool):
-            raise self.refuse(key, "true or false")
-        return value
-
-    def whole(self, key: str, least: int) -> int:
-        value = self.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
-            raise self.refuse(key, f"a whole number ≥ {least}")
-        return value
-
-    def number(self, key: str, allowed: Callable[[float], bool] = math.isfinite, what: str = "a finite number") -> float:
-        value = self.get(key)
-        number = not isinstance(value, bool) and isinstance(value, int | float) and abs(value) <= sys.float_info.max
-        if not (number and allowed(value)):
-            raise self.refuse(key, what)
-        return float(value)
-
-    def size(self, key: str) -> float:
-        return self.number(key, lambda value: value >= 0, "a finite number ≥ 0")
-
-    def probability(self, key: str) -> float:
-        return self.number(key, lambda value: 0 < value <= 1, "a number in (0, 1]")
-
-    def number_or(self, key: str, missing: float) -> float:
-        return missing if self.get(key) is None else self.number(key)
-
-    def number_or_none(self, key: str, most: float) -> float | None:
-        if self.get(key) is None:
-            return None
-        return self.number(key, lambda value: 0 <= value <= most, f"a number from 0 to {most:g}, or null")
-
-    def null(self, key: str) -> None:
-        if self.get(key) is not None:
-            raise self.refuse(key, "null, as the row is not applicable")
-
-    def table(self, key: str) -> "_Table":
-        return _Table(self.get(key), self.at(key))
-
-    def tables(self, key: str) -> list["_Table"]:
-        if not isinstance(value := self.get(key), list):
-            raise self.refuse(key, "a list")
-        return [_Table(each, f"{self.at(key)}[{k}]") for k, each in enumerate(value)]
-
-    def named(self, known: Mapping[str, Any] | None = None) -> Iterator[tuple[str, "_Table"]]:
-        for key, value in self.found.items():
-            if known is not None and key not in known:
-                raise InputError(f"{self.at(_short(key))} is unknown")
-            yield key, _Table(value, self.at(key))
-
-    def words(self) -> dict[str, str]:
-        return {key: self.text(key) for key in self.found}
-
-
-def _short(value: Any) -> str:
-    words = " ".join(json.dumps(value, ensure_ascii=False)[:200].split())
-    return words if len(words) <= 60 else f"{words[:57]}…"
-
-
-def _confidence(table: _Table) -> Confidence:
-    return Confidence(
-        value=table.number("value"),
-        lower=table.number_or("lower", -math.inf),
-        upper=table.number_or("upper", math.inf),
-        level=table.probability("level"),
-        unit=table.choice("unit", get_args(PopulationUnit)),
-        method=table.text("method"),
-        guaranteed=table.truth("guaranteed"),
-        assumptions=table.text("assumptions"),
-        # The first release did not store them.
-        least=table.number("least") if table.found.get("least") is not None else None,
-        most=table.number("most") if table.found.get("most") is not None else None,
-    )
-
-
-def _clipping(table: _Table) -> Clipping:
+def _clipping(table: JsonTable) -> Clipping:
     bound = table.number("bound", lambda value: value > 0, "a finite number > 0")
     shares = {f"share_{which}": table.number_or_none(f"share_{which}", 1.0) for which in ("student", "teacher", "any_class")}
     risks = {f"risk_{whose}": table.number_or_none(f"risk_{whose}", bound * (1 + _ROUNDED)) for whose in ("student", "teacher")}
     return Clipping(bound=bound, **shares, **risks)
 
 
-def _breakdown(table: _Table) -> Breakdown:
+def _breakdown(table: JsonTable) -> Breakdown:
     names = table.table("names").words()
     reliability = None if table.get("reliability") is None else table.table("reliability")
     other = None if table.get("other_classes") is None else table.table("other_classes")
@@ -318,14 +195,14 @@ def _breakdown(table: _Table) -> Breakdown:
     )
 
 
-def _parts(table: _Table) -> dict[str, Any]:
+def _parts(table: JsonTable) -> dict[str, Any]:
     found: dict[str, Any] = {"samples": table.whole("samples", 1)}
     for key in ("gap", "error_gap", "disagreement", "transport"):
         found[key] = None if table.get(key) is None else table.number(key)
     return found
 
 
-def _calibration(table: _Table) -> Calibration:
+def _calibration(table: JsonTable) -> Calibration:
     """The calibration of the bins; error and excess that the file has are compared with it later, as all derived values are."""
     bins = tuple(
         Bin(
@@ -339,18 +216,7 @@ def _calibration(table: _Table) -> Calibration:
     return calibration(bins)
 
 
-def _warning(table: _Table) -> Finding:
-    key, numbers = table.choice("key", tuple(KINDS)), table.table("numbers")
-    table.text("sentence")
-    names, _ = KINDS[key]
-    if set(numbers.found) != set(names):
-        raise InputError(f"{numbers.place} has {_short(sorted(numbers.found))}, not {', '.join(names)}")
-    return Finding(
-        key, {name: numbers.number(name, lambda value: -1 <= value < 2**53, "a share or a number of rows") for name in names}
-    )
-
-
-def _enclosure(table: _Table) -> Enclosure:
+def _enclosure(table: JsonTable) -> Enclosure:
     lower, upper = table.number_or("lower", -math.inf), table.number_or("upper", math.inf)
     if lower > upper:
         raise InputError(f"{table.at('lower')} exceeds {table.at('upper')}")
@@ -363,7 +229,7 @@ def _enclosure(table: _Table) -> Enclosure:
     )
 
 
-def _row(table: _Table) -> BoundResult:
+def _row(table: JsonTable) -> BoundResult:
     name = table.text("name")
     applicable = table.choice("status", _STATUS) != "not applicable"
     if not applicable:
@@ -394,21 +260,21 @@ def _row(table: _Table) -> BoundResult:
     )
 
 
-def _known(table: _Table, name: str) -> Row:
+def _known(table: JsonTable, name: str) -> Row:
     """The row of this version that was stored without all of its words."""
     for row in ROWS:
         if row.name == name:
             return row
-    raise InputError(f"{table.at('name')} is {_short(name)}, and there is no such row")
+    raise InputError(f"{table.at('name')} is {short(name)}, and there is no such row")
 
 
-def _never_beats(table: _Table, name: str) -> str | None:
+def _never_beats(table: JsonTable, name: str) -> str | None:
     if "never_beats" not in table.found:
         return _known(table, name).never_beats
     return None if table.get("never_beats") is None else table.text("never_beats")
 
 
-def _settings(table: _Table, schema: str, ours: bool) -> dict[str, Any]:
+def _settings(table: JsonTable, schema: str, ours: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in _SETTINGS:
         if key in QUANTITIES:
@@ -428,7 +294,7 @@ def _settings(table: _Table, schema: str, ours: bool) -> dict[str, Any]:
     return found
 
 
-def _told(table: _Table, key: Quantity) -> dict[str, Any] | None:
+def _told(table: JsonTable, key: Quantity) -> dict[str, Any] | None:
     """What was known of the teacher, as it is stored; an evaluation is known by its size alone."""
     if table.get(key) is None:
         return None
@@ -467,10 +333,10 @@ def _check_words(rows: Sequence[BoundResult], share: float, evaluated: Sequence[
             requirements = {need.name for need in mine.requirements}
             other = next((each.name for each in row.assumptions if each.name not in requirements), None)
             if other is not None:
-                raise InputError(f"row {row.name} assumes {_short(other)}, which it does not need")
+                raise InputError(f"row {row.name} assumes {short(other)}, which it does not need")
             level = 1 - len(mine.reads(evaluated)) * share if mine.limits and row.applicable else None
             if row.level != level:
-                raise InputError(f"the level of row {row.name} is {_short(row.level)}, but {_short(level)} follows from share")
+                raise InputError(f"the level of row {row.name} is {short(row.level)}, but {short(level)} follows from share")
 
 
 def _check_rows(rows: Sequence[BoundResult], settings: Mapping[str, Any], ours: bool) -> None:
@@ -478,23 +344,23 @@ def _check_rows(rows: Sequence[BoundResult], settings: Mapping[str, Any], ours: 
     names = [row.name for row in rows]
     twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
     if twice is not None:
-        raise InputError(f"row {_short(twice)} is there twice")
+        raise InputError(f"row {short(twice)} is there twice")
     only: Sequence[str] | None = settings["only"]
     shipped = [row.name for row in ROWS]
     if ours and not {*names} <= {*shipped, *settings["rows"]}:
         strange = next(name for name in names if name not in {*shipped, *settings["rows"]})
-        raise InputError(f"row {_short(strange)} is neither of this package nor one of settings.rows")
+        raise InputError(f"row {short(strange)} is neither of this package nor one of settings.rows")
     if not {*settings["rows"]} <= {*names}:
-        raise InputError(f"settings.rows are {_short(settings['rows'])}, and not all of them are rows of the audit")
+        raise InputError(f"settings.rows are {short(settings['rows'])}, and not all of them are rows of the audit")
     if ours and (taken := next((name for name in settings["rows"] if name in shipped), None)):
         raise InputError(f"settings.rows names {taken}, which is a row of this package")
     if only is None and ours:  # another version may have had other rows
         only = [*shipped, *settings["rows"]]
     if only is not None and names != only:
-        raise InputError(f"rows are {_short(names)}, not those that the audit computed, {_short(list(only))}")
+        raise InputError(f"rows are {short(names)}, not those that the audit computed, {short(list(only))}")
     seen: dict[str, tuple[Any, ...]] = {}
     for row in rows:
         if row.applicable:
             value = row.measured, row.rounding, row.vacuous_from
             if seen.setdefault(row.target, value) != value:
-                raise InputError(f"row {_short(row.name)} has another measured value than other rows about {row.target}")
+                raise InputError(f"row {short(row.name)} has another measured value than other rows about {row.target}")

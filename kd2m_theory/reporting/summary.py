@@ -7,10 +7,11 @@ from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.clipped import beside
 from kd2m_theory.reporting.first_screen import decisions, warnings
 from kd2m_theory.reporting.ladder_scale import interval
-from kd2m_theory.reporting.page_tables import compared, never_beating, sides, together, tone, value_cell
+from kd2m_theory.reporting.page_tables import compared, interval_cells, never_beating, sides, together, tone, value_cell
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Section, Table, paragraph
 from kd2m_theory.reporting.tolerance import Tolerance
-from kd2m_theory.words import number
+from kd2m_theory.reporting.verdict import guaranteed
+from kd2m_theory.words import counted, number
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -56,7 +57,7 @@ def _verdict(report: Report, within: Sequence[Tolerance]) -> Section:
 def _measured(report: Report) -> Section:
     lines = []
     for name, value in report["measured"].items():
-        numbers = map(value_cell, (value["value"], *interval(value)))
+        numbers = (value_cell(value["value"]), *interval_cells(*interval(value)))
         lines.append(Line((MEASURED[name], *numbers, value["method"] + ("" if value["guaranteed"] else " *"))))
     groups = "" if report["groups"] is None else f" in {report['groups']} groups"
     title = f"measured on n = {report['n']}{groups}, K = {report['classes']}"
@@ -80,7 +81,7 @@ def _line(row: Record) -> Line:
     if row["status"] == "not applicable":
         cells: tuple[Any, ...] = (*["–"] * 5, row["assumed"], "n/a", "–")
     else:
-        numbers = (value_cell(end) for end in (*sides(row), compared(row, "slack"), compared(row, "ratio")))
+        numbers = (*interval_cells(*sides(row)), *(value_cell(compared(row, key)) for key in ("slack", "ratio")))
         cells = (*numbers, _HOLDS[row["holds"]], row["assumed"], row["status"], f"{row['seconds']:.2f}")
     return Line((row["name"], *cells), tone=tone(row))
 
@@ -89,11 +90,11 @@ def _outcome(report: Report) -> Paragraph:
     if report["violations"]:
         names = ", ".join(report["violations"])
         return paragraph(f"VIOLATED: {names}. A vouched assumption, the theory or the code is wrong.", tone="alarm")
-    guaranteed = [row for row in report["rows"] if row["guaranteed"]]
-    checked = sum(row["holds"] is not None for row in guaranteed)
-    informative = sum(row["status"] == "informative" for row in guaranteed)
+    rows = guaranteed(report)
+    checked = sum(row["holds"] is not None for row in rows)
+    informative = sum(row["status"] == "informative" for row in rows)
     return paragraph(
-        f"{checked} of {len(guaranteed)} guaranteed rows checked against the measured gap, none violated; "
+        f"{checked} of {counted(len(rows), 'guaranteed row')} checked against the measured gap, none violated; "
         f"{informative} informative.  {report['seconds']:.1f} s",
         tone="strong",
     )

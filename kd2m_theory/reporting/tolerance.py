@@ -9,7 +9,7 @@ from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting.clipped import clipped_at, value_of
 from kd2m_theory.reporting.verdict import doubtful, population_intervals
-from kd2m_theory.words import between, signed
+from kd2m_theory.words import between, outward, signed
 
 Report = Mapping[str, Any]
 Met = Literal["met", "not met", "undecided"]
@@ -23,7 +23,7 @@ class Tolerance:
         measure: "errors" or "cross-entropy".
         most: the largest difference that is accepted, as a probability or in nats.
         status: "met" if a guaranteed interval lies at or below it, "not met" if one lies above, else "undecided"; "undecided"
-            also if a bound is violated or the input looks wrong.
+            also if a bound is violated, the input looks wrong, or these samples say the opposite without clipping.
         sentence: the same in words, with the interval.
 
     Example:
@@ -72,22 +72,24 @@ def check_tolerances(max_error_gap: float | None, max_gap: float | None) -> None
 
 def _errors(report: Report, most: float) -> Tolerance:
     status, ends = _decided(report, "population_error_gap", most)
-    at_most = f"errors at most {signed(100 * most)} points above the teacher's"
-    return Tolerance(measure="errors", most=most, status=status, sentence=_sentence(at_most, status, ends, 100.0, "points"))
+    at_most = f"errors at most {_in_full(100 * most)} points above the teacher's"
+    sentence = _sentence(at_most, status, ends, most, 100.0, "points")
+    return Tolerance(measure="errors", most=most, status=status, sentence=sentence)
 
 
 def _cross_entropy(report: Report, most: float) -> Tolerance:
     status, ends = _decided(report, "population_gap", most)
     unclipped = value_of(report, "gap")
-    at_most = f"cross-entropy, {clipped_at(report)}, at most {signed(most)} nats above the teacher's"
-    sentence = _sentence(at_most, status, ends, 1.0, "nats")
+    at_most = f"cross-entropy, {clipped_at(report)}, at most {_in_full(most)} nats above the teacher's"
+    sentence = _sentence(at_most, status, ends, most, 1.0, "nats")
     record = report["clipping"]
     clips = record is not None and (record["share_student"] or record["share_teacher"])
-    if status == "met" and clips and (unclipped is None or unclipped > most):
+    if status != "undecided" and clips and (unclipped is None or (unclipped <= most) != (status == "met")):
         # The part of the losses that is not seen says the opposite on these very samples.
+        kept = "is" if status == "met" else "is not"
         status = "undecided"
         seen = "not finite" if unclipped is None else f"{signed(unclipped)} nats"
-        sentence = f"undecided: {at_most}; clipped it is, but unclipped the difference on these samples is {seen}"
+        sentence = f"undecided: {at_most}; clipped it {kept}, but unclipped the difference on these samples is {seen}"
     return Tolerance(measure="cross-entropy", most=most, status=status, sentence=sentence)
 
 
@@ -105,10 +107,22 @@ def _decided(report: Report, target: str, most: float) -> tuple[Met, tuple[float
     return "met" if below else "not met", narrowest
 
 
-def _sentence(at_most: str, status: Met, ends: tuple[float, float] | None, scale: float, unit: str) -> str:
+def _in_full(most: float) -> str:
+    """A tolerance as it was given: no digit of it may be rounded away."""
+    return signed(most, 12)
+
+
+def _sentence(at_most: str, status: Met, ends: tuple[float, float] | None, most: float, scale: float, unit: str) -> str:
     if ends is None:
         return f"{status}: {at_most}; there is no guaranteed interval on the population"
-    return f"{status}: {at_most}; on the population the difference is {between(*ends, scale, 3)} {unit}"
+    digits = next((digits for digits in range(3, 12) if _shows(ends, most, scale, digits)), 12)
+    return f"{status}: {at_most}; on the population the difference is {between(*ends, scale, digits)} {unit}"
+
+
+def _shows(ends: tuple[float, float], most: float, scale: float, digits: int) -> bool:
+    """Whether the interval as it is printed lies on the side of the tolerance on which it lies."""
+    low, high = outward(*ends, scale, digits)
+    return (low > scale * most) == (ends[0] > most) and (high <= scale * most) == (ends[1] <= most)
 
 
 def exit_status(found: tuple[Tolerance, ...]) -> int:

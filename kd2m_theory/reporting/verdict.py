@@ -15,7 +15,7 @@ from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.plausibility import DOUBTS
 from kd2m_theory.reporting.clipped import clipped_at, differs, gap_words, reaches, value_of
 from kd2m_theory.reporting.ladder_scale import interval
-from kd2m_theory.words import confidence, number
+from kd2m_theory.words import confidence, counted, number, outward, rounded_down, rounded_up
 
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -46,7 +46,8 @@ class Comparison:
     """Student against teacher on the population, by one measure that is better when smaller.
 
     Attributes:
-        status: "worse" or "better" where a guaranteed interval excludes zero and nothing speaks against it, else "undecided".
+        status: "worse" or "better" where a guaranteed interval excludes zero and nothing speaks against it, else "undecided":
+            also where a bound is violated, the input looks wrong, or these samples say something else without clipping.
         sentence: what can be said, in one to three sentences.
         lower: lower end of the interval for the student's value less the teacher's, in the measure's unit; None if there is
             no guaranteed interval.
@@ -120,9 +121,10 @@ class Verdict:
 
 def verdict(report: Report) -> Verdict:
     """The verdict on a report: the mapping of `AuditReport.to_dict()`, whose own entry "verdict" is not read."""
-    errors, cross_entropy = _errors(report), _cross_entropy(report)
     violated = bool(report["violations"])
-    overall = "undecided" if violated or doubtful(report) else _overall(errors, cross_entropy)
+    against = "a bound is violated" if violated else "the input looks wrong" if doubtful(report) else ""
+    errors, cross_entropy = _errors(report, against), _cross_entropy(report, against)
+    overall = "undecided" if against else _overall(errors, cross_entropy)
     headline = _headline(report, overall, errors, cross_entropy)
     findings = [_checked(report), *_tightest(report), *_without_labels(report)]
     if violated:
@@ -209,13 +211,15 @@ def guaranteed(report: Report) -> list[Record]:
 
 
 def population_intervals(report: Report, target: str) -> Iterator[tuple[str, float, float, float]]:
-    """Guaranteed intervals for a difference on the population: name, level, lower and upper end."""
+    """Guaranteed intervals for a difference on the population, which hold together: name, level, lower and upper end."""
     for row in guaranteed(report):
         # A side that is missing is infinite; a row without a level is about the sample, or about a law that was assumed.
         if row["target"] == target and row["level"] is not None:
             yield row["name"], row["level"], *interval(row)
     value = report["measured"].get("error_gap")
-    if target == "population_error_gap" and value is not None and value["guaranteed"]:
+    # Where rows were chosen, they alone share δ, and the measured value has an interval at 1 − δ by itself.
+    together = report["settings"]["only"] is None or all(row["level"] is None for row in report["rows"])
+    if target == "population_error_gap" and value is not None and value["guaranteed"] and together:
         yield "measured.error_gap", value["level"], *interval(value)
 
 
@@ -278,7 +282,8 @@ def _source(chosen: tuple[str, float, float, float, Status]) -> str:
     return f"{chosen[0]}, guaranteed at {confidence(chosen[1])}"
 
 
-def _errors(report: Report) -> Comparison:
+def _errors(report: Report, against: str) -> Comparison:
+    """The comparison by error rates; it decides nothing if there are words that speak against every decision."""
     chosen = _chosen(report, "population_error_gap")
     sample = value_of(report, "error_gap")
     shares = [value_of(report, f"accuracy_{whose}") for whose in ("student", "teacher")]
@@ -295,11 +300,15 @@ def _errors(report: Report) -> Comparison:
     _, _, lower, upper, status = chosen
     reach = reaches(lower, upper, 100.0, "percentage points")
     head = {"worse": "the student errs more than its teacher", "better": "the student errs less than its teacher"}
-    words = f"Errors: {head.get(status, 'undecided')}; its error on the population is {reach} ({_source(chosen)}).{seen}"
+    told = head.get(status, "undecided")
+    if against:
+        status, told = "undecided", f"undecided, because {against}"
+    words = f"Errors: {told}; its error on the population is {reach} ({_source(chosen)}).{seen}"
     return _comparison(chosen, "probability", status, words, sample)
 
 
-def _cross_entropy(report: Report) -> Comparison:
+def _cross_entropy(report: Report, against: str) -> Comparison:
+    """The comparison by cross-entropy, likewise."""
     chosen, record = _chosen(report, "population_gap"), report["clipping"]
     unclipped, sample = value_of(report, "gap"), None
     if record is not None and None not in (record["risk_student"], record["risk_teacher"]):
@@ -316,7 +325,9 @@ def _cross_entropy(report: Report) -> Comparison:
     signs = {_sign(value) for value in (sample, unclipped) if value is not None}
     head = {"worse": "the student's is higher than its teacher's", "better": "the student's is lower than its teacher's"}
     told = head.get(status, "undecided")
-    if status != "undecided" and sample is not None and unclipped is None:
+    if against:
+        status, told = "undecided", f"undecided, because {against}"
+    elif status != "undecided" and sample is not None and unclipped is None:
         status, told = "undecided", "undecided, because the mean loss of these samples is not finite"
     elif status != "undecided" and not signs <= {1 if status == "worse" else -1}:
         told = "undecided, because clipping turns the sign" if len(signs) > 1 else "undecided, because these samples disagree"
@@ -337,15 +348,16 @@ def _checked(report: Report) -> str:
     if report["violations"]:
         failed = len(report["violations"])
         verb = "does" if failed == 1 else "do"
-        return f"Of the {checked} guaranteed bounds that could be checked {failed} {verb} not hold."
+        return f"Of the {counted(checked, 'guaranteed bound')} that could be checked {failed} {verb} not hold."
     if not checked:
-        return f"None of the {len(rows)} guaranteed bounds could be checked, because nothing that they bound was measured."
+        return f"{counted(len(rows), 'guaranteed bound')}; nothing that could be checked was measured."
     return f"No guaranteed bound is violated: {checked} of {len(rows)} could be checked against a measured value."
 
 
 def _reach(row: Record) -> str:
     scale, unit = (100.0, "percentage points") if "error" in row["target"] else (1.0, "nats")
-    return f"from {number(scale * row['lower'], 3)} to {number(scale * row['upper'], 3)} {unit}"
+    low, high = outward(row["lower"], row["upper"], scale, 3)
+    return f"from {number(low, 4)} to {number(high, 4)} {unit}"
 
 
 def _informative(rows: Sequence[Record], target: str) -> list[Record]:
@@ -383,16 +395,17 @@ def _without_labels(report: Report) -> Iterable[str]:
         return
     free = next((row for row in guaranteed(report) if row["name"] == "T0"), None)
     if free is not None and None not in (above := free["details"].get(ABOVE), below := free["details"].get(BELOW)):
-        more = f"{'plus' if above >= 0 else 'less'} {number(abs(above), 3)}"
+        more = f"{'plus' if above >= 0 else 'less'} {number(abs(rounded_up(above, 3)), 4)}"
         yield (
             "Whatever the labels of these samples are, the student's cross-entropy is above its teacher's by at most the "
-            f"teacher's own {more} nats, and by at least {number(below, 3)} nats less twice the teacher's own."
+            f"teacher's own {more} nats, and by at least {number(rounded_down(below, 3), 4)} nats less twice the teacher's own."
         )
     apart = value_of(report, "disagreement")
     if apart:
         yield (
             f"The student errs more than its teacher on these samples unless the teacher errs on at least "
-            f"{number(50 * apart, 3)} % of them; it errs on at most {number(100 * apart, 3)} percentage points more."
+            f"{number(rounded_down(50 * apart, 3), 4)} % of them; it errs on at most {number(rounded_up(100 * apart, 3), 4)} "
+            "percentage points more."
         )
 
 
@@ -420,9 +433,13 @@ def _exceptions(report: Report) -> str:
 
 
 def _caveats(report: Report) -> Iterable[str]:
+    level = confidence(1 - report["delta"])
+    joint = f"those that are guaranteed hold together at {level}"
+    if report["settings"]["only"] is not None:  # chosen rows share δ alone
+        joint = f"rows that are guaranteed hold together at {level}, each interval of a measured value by itself"
     yield (
         "Intervals of measured values and rows whose heading says “population” are about the population that the samples were "
-        f"drawn from; those that are guaranteed hold together at {confidence(1 - report['delta'])}. All other rows are "
+        f"drawn from; {joint}. All other rows are "
         f"statements about these samples{_exceptions(report)}. Nothing is said about inputs from elsewhere."
     )
     if report["groups"] is not None:

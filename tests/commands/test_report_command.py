@@ -6,10 +6,11 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from reports import a_pair, report_of
+from reports import a_comparison, a_pair, report_of
 
-from kd2m_theory import AuditReport
+from kd2m_theory import AuditReport, Pair
 
 PAGE = re.compile(r'<section aria-labelledby="reproduce">.*?</section>', re.DOTALL)
 
@@ -86,12 +87,43 @@ def test_an_audit_without_its_violations_is_refused(command):
     assert os.listdir() == ["r.json"]
 
 
+def test_a_stored_comparison_is_shown_as_it_was(command):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=120)
+    teacher, *students = (size * np.eye(3)[labels] + rng.normal(size=(120, 3)) for size in (5, 4, 1))
+    for name, student in zip(("a", "b"), students, strict=True):
+        Pair(labels=labels, logits_teacher=teacher, logits_student=student).save(f"{name}.safetensors")
+    made = command(
+        "compare", "a.safetensors", "b.safetensors", "--json", "c.json", "--report", "first.html", "--figure", "first.svg"
+    )
+    assert made[0] == 0
+    assert command("report", "c.json", "--report", "second.html", "--figure", "second.svg") == made
+    assert Path("second.svg").read_bytes() == Path("first.svg").read_bytes()
+    first, second = (Path(f"{name}.html").read_text(encoding="utf-8") for name in ("first", "second"))
+    assert PAGE.sub("", first) == PAGE.sub("", second)
+    assert "kd2m.compare({" in PAGE.findall(second)[0]
+    status, out, err = command("compare", "a.safetensors", "b.safetensors", "--json", "-")
+    assert (status, err, out) == (0, "", Path("c.json").read_text(encoding="utf-8"))
+
+
+def test_a_comparison_that_contradicts_itself_is_refused(command):
+    a_comparison().to_json("c.json")
+    record = json.loads(Path("c.json").read_text(encoding="utf-8"))
+    Path("c.json").write_text(json.dumps(record | {"best": []}))
+    status, out, err = command("report", "c.json", "--report", "c.html")
+    assert (status, out) == (2, "")
+    assert err.startswith("kd2m: c.json is not a comparison (best is []")
+    assert os.listdir() == ["c.json"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["absent.json"], "there is no file absent.json"),
-        (["."], ". is not an audit (it is a folder)"),
-        (["pair.safetensors"], "pair.safetensors is not an audit ("),
+        (["."], ". is neither an audit nor a comparison (it is a folder)"),
+        (["pair.safetensors"], "pair.safetensors is neither an audit nor a comparison ("),
+        (["c.json", "--all", "--max-gap", "1"], "c.json is a comparison of students; --all and --max-gap are for audits"),
+        (["c.json", "--samples", "s.csv"], "c.json is a comparison of students; --samples is for audits"),
         (["r.json", "--report", "r.json"], "FILE and report are both r.json"),
         (["r.json", "--report", "p.htm"], "p.htm ends in .htm; a report for the browser ends in .html"),
         (["r.json", "--figure", "p.bmp"], "p.bmp ends in .bmp; a picture ends in"),
@@ -104,6 +136,7 @@ def test_an_audit_without_its_violations_is_refused(command):
 def test_bad_input_is_one_line_and_status_two(command, arguments, words):
     a_pair().save("pair.safetensors")
     report_of("one row").to_json("r.json")
+    a_comparison().to_json("c.json")
     before = {path: path.read_bytes() for path in Path().iterdir()}
     status, out, err = command("report", *arguments)
     assert (status, out) == (2, "")

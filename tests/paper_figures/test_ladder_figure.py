@@ -2,10 +2,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from sampled import sampled
 
 from kd2m_theory import InputError, Pair, audit
 from kd2m_theory.paper_figures.ladder import FIGURE
+from kd2m_theory.reporting import style
 
 RNG = np.random.default_rng(0)
 TEACHER = RNG.normal(size=(60, 4))
@@ -88,3 +90,24 @@ def test_a_report_of_another_form_is_refused(tmp_path):
     (tmp_path / "report.json").write_text('{"measured": {}, "rows": [{"name": "T5", "target": "gap"}]}')
     with pytest.raises(InputError, match=r"are not those of an audit \('lower'\); write it again with `kd2m demo`"):
         FIGURE.numbers(tmp_path)
+
+
+@pytest.mark.parametrize("width", sampled([3.3, 6.9], always=[3.3]))
+def test_why_a_row_does_not_apply_stays_in_its_place(width):
+    """In the frame of its panel, and clear of the rows above and below, however narrow the picture is."""
+    with style.look():
+        figure = FIGURE.draw(FIGURE.table(report_of("student worse").to_dict()), width)
+        figure.draw_without_rendering()
+    found = 0
+    for axes in figure.axes:
+        frame = axes.get_window_extent()
+        boxes = [(text.get_text(), Text.get_window_extent(text)) for text in axes.texts]
+        for words, box in boxes:
+            if not words.startswith("not applicable: "):
+                continue
+            found += 1
+            assert frame.x0 <= box.x0 <= box.x1 <= frame.x1
+            assert frame.y0 <= box.y0 <= box.y1 <= frame.y1
+            others = [other for text, other in boxes if text != words]
+            assert not any(box.y0 < other.y1 - 1.5 and other.y0 + 1.5 < box.y1 for other in others)
+    assert found > 1

@@ -37,7 +37,7 @@ def test_it_is_said_who_is_best_and_who_is_surely_worse():
         "300 labelled samples, 3 classes, 3 students and their teacher.",
         "Best students: large and twin, undecided among them. Surely worse: small.",
     ]
-    assert "large surely has fewer errors and a lower cross-entropy than small." in text
+    assert "large surely has fewer errors and a lower clipped cross-entropy than small." in text
     assert repr(found()) == "StudentComparison(3 students, n=300, K=3, best: large, twin, delta=0.05)"
     two = compare(pairs(names=("large", "twin")))
     assert "Undecided: these samples do not show which of large and twin is best." in str(two)

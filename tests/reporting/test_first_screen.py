@@ -1,11 +1,13 @@
 """The first screen answers: is the student worse, by how much, how sure, where, may it be shipped at 2 points?"""
 
+import re
 from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from printed import read_back
 from reports import CASES, report_of
 from sampled import sampled
 
@@ -77,7 +79,7 @@ DESK = {
     ),
     "tiny n": (lambda: a_pair(12, 3, 1.0, 0.8), "undecided", "undecided", "undecided", "12 labelled samples", "undecided"),
     "K = 100": (lambda: a_pair(1500, 100, 0.95, 0.7), "worse", "worse", "worse", "100 classes", "not met"),
-    "shifted labels": (shifted, "undecided", "better", "better", "No verdict: the input looks wrong", "undecided"),
+    "shifted labels": (shifted, "undecided", "undecided", "undecided", "No verdict: the input looks wrong", "undecided"),
     "other dimension": (other_dimension, "worse", "worse", "worse", "4 classes", "not met"),
     "logits only": (lambda: a_pair(900, 4, 0.97, 0.8), "worse", "worse", "worse", "900 labelled samples", "not met"),
 }
@@ -100,6 +102,67 @@ def test_the_verdict_on_a_pair_from_a_desk_is_right(name):
     assert [each.status for each in report.within(max_error_gap=0.02)] == [shipped]
     for measure in (found.errors, found.cross_entropy):
         assert between(measure.lower, measure.upper, 100 if measure.unit == "probability" else 1) in screen
+
+
+def near(words, exact, digits):
+    """Whether words stand for a number, to so many significant digits."""
+    return abs(read_back(words.replace("+", "")) - exact) <= 0.5000001 * 10.0 ** (1 - digits) * abs(exact) + 1e-12
+
+
+@pytest.mark.parametrize("name", [name for name in DESK if name != "unlabelled"])
+def test_every_measured_number_on_the_screen_is_numpys(name):
+    """From the logits alone: errors, losses, their differences, disagreement, and confidence less accuracy."""
+    pair, lines = DESK[name][0](), desk(name).table(140).splitlines()
+    labels, rows = np.asarray(pair.labels), np.arange(pair.n)
+    errors, losses, excess, guesses = {}, {}, {}, {}
+    for whose in ("teacher", "student"):
+        logits = np.asarray(getattr(pair, f"logits_{whose}"), dtype=float)
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        guesses[whose] = logits.argmax(axis=1)
+        errors[whose] = 100 * np.mean(guesses[whose] != labels)
+        losses[whose] = -np.mean(np.log(shares[rows, labels]))
+        excess[whose] = 100 * np.mean(shares.max(axis=1)) - 100 + errors[whose]
+
+    def found(pattern):
+        return next(match.groups() for line in lines if (match := re.match(pattern, line)))
+
+    teacher, student, change = found(r"errors +(\S+) % → (\S+) % +(\S+) points")
+    assert near(teacher, errors["teacher"], 3)
+    assert near(student, errors["student"], 3)
+    assert near(change, errors["student"] - errors["teacher"], 3)
+    teacher, student, change = found(r"cross-entropy +(\S+) → (\S+) +(\S+) nats")
+    assert near(teacher, losses["teacher"], 3)
+    assert near(student, losses["student"], 3)
+    assert near(change, losses["student"] - losses["teacher"], 3)
+    side, points = found(r"calibration .* (over|under)-confident by (\S+) points")
+    assert near(points, excess["student"] * (1 if side == "over" else -1), 2)
+    (apart,) = found(r"they disagree on (\S+) % of inputs")
+    assert near(apart, 100 * np.mean(guesses["student"] != guesses["teacher"]), 3)
+
+
+# How often the networks of a desk are right in their population: teacher, student.
+KNOWN = {
+    "worse": (0.97, 0.85),
+    "better": (0.85, 0.95),
+    "over-confident but more accurate": (0.80, 0.88),
+    "unlabelled": (0.95, 0.9),
+    "tiny n": (1.0, 0.8),
+    "K = 100": (0.95, 0.7),
+    "logits only": (0.97, 0.8),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_is_decided_is_true_of_the_population_that_the_pair_was_drawn_from(name):
+    teacher, student = KNOWN[name]
+    truth, report = teacher - student, desk(name)
+    found = report.verdict.errors
+    assert found.lower <= truth <= found.upper
+    assert found.status in ("undecided", "worse" if truth > 0 else "better")
+    for most in (-0.2, -0.02, 0.0, 0.02, 0.1, 0.3):
+        (kept,) = report.within(max_error_gap=most)
+        assert kept.status in ("undecided", "met" if truth <= most else "not met")
 
 
 @pytest.mark.parametrize("case", CASES)
