@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64, in_order_of_appearance
 from kd2m_theory.pair import Pair
@@ -94,12 +95,15 @@ def _digests(arrays: Side) -> list[bytes]:
     digests: list[bytes] = []
     block = max(1, BLOCK // (8 * sum(array.shape[1] for array in given)))
     for start in range(0, len(given[0]), block):
-        parts = [array[start : start + block] for array in given]
-        # One zero, one order of bytes, on every machine.
-        parts = [(part + 0.0 if part.dtype.kind == "f" else part).astype(part.dtype.newbyteorder("<")) for part in parts]
-        content = np.hstack([np.ascontiguousarray(part).view(np.uint8) for part in parts])
+        content = np.hstack([_bytes(array[start : start + block]) for array in given])
         digests.extend(hashlib.sha256(row).digest() for row in content)
     return digests
+
+
+def _bytes(part: Float64 | Int64) -> NDArray[np.uint8]:
+    """The bytes of each row: of one zero, in one order on every machine."""
+    plain = part + 0.0 if part.dtype.kind == "f" else part
+    return np.ascontiguousarray(plain.astype(part.dtype.newbyteorder("<"))).view(np.uint8)
 
 
 def _order(digests: list[bytes], groups: Int64 | None) -> tuple[Int64, bool]:
