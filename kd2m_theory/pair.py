@@ -477,9 +477,12 @@ class Pair:
             return cls(**read_predictions(path))
         readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
         if path.suffix not in readers:
-            raise PairFileError(
-                f"{path.name} is neither .safetensors nor .npz, the formats of pairs, nor .csv or .parquet with predictions"
-            )
+            with opened(path, f"{path} is not a pair file", PairFileError):
+                stored = "; kd2m report shows a stored audit or comparison" if path.suffix == ".json" else ""
+                raise PairFileError(
+                    f"{path.name} is neither .safetensors nor .npz, the formats of pairs, nor .csv or .parquet with "
+                    f"predictions{stored}"
+                )
         with opened(path, f"{path} is not a pair file", PairFileError):  # a library would wait for a FIFO
             arrays, paired, provenance = readers[path.suffix](path)
         return cls(**arrays, inputs_paired=paired, provenance=provenance)
