@@ -103,9 +103,8 @@ class LabelEstimate:
             say = [f"Of {self.samples:,} inputs, {known}"]
         say[0] += f"; what follows is about the {what}, student less teacher."
         if self.exact:
-            say.append(
-                f"In this file the difference is exactly {signed(scale * self.file.value, 4)} {unit}: no other label can change it."
-            )
+            exact = f"{signed(scale * self.file.value, 4)} {unit}"
+            say.append(f"In this file the difference is exactly {exact}: no other label can change it.")
         else:
             stop = ", whenever you stop" if self.anytime else f", if {_CHOSEN}"
             say.append(f"In this file the difference is {ends(self.file)}, {_level(self.file)}{stop}.")

@@ -79,8 +79,8 @@ def notes(comparison: Comparison) -> list[str]:
         f"All decisions are right together at {level} (Holm's method, F6.holm). A decision can be made although its interval "
         "contains 0.",
         f"Cross-entropy is clipped at {number(comparison['bound'])} nats, where a guarantee needs a bound.",
-        f"Relies on what data cannot check: {', '.join((*BY_DESIGN, 'same inputs'))}. No student may have been trained, selected "
-        "or tuned on these samples.",
+        f"Relies on what data cannot check: {', '.join((*BY_DESIGN, 'same inputs'))}. No student may have been trained, "
+        "selected or tuned on these samples.",
     ]
     if comparison["groups"] is not None:
         said.insert(1, f"All numbers are means over {comparison['groups']:,} groups of the mean within a group.")
