@@ -488,6 +488,21 @@ class Pair:
         return cls(**arrays, inputs_paired=paired, provenance=provenance)
 
 
+def check_pair(pair: object, name: str = "pair") -> Pair:
+    """The pair that a function was given.
+
+    Args:
+        pair: what was given.
+        name: of the argument, or of what it stands for.
+
+    Raises:
+        InputError: it is something else, such as the path of a file.
+    """
+    if not isinstance(pair, Pair):
+        raise InputError(f"{name} is a {type(pair).__name__}; pass a Pair, such as Pair.load(path) of a file")
+    return pair
+
+
 def _groups(groups: Any, n: int, kept: Int64 | None) -> Int64 | None:
     """Numbers of the groups of the rows that are kept."""
     if groups is None:

@@ -22,7 +22,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.drawing import drawing_order
 from kd2m_theory.estimators.interval_inputs import check_chosen_delta, check_delta, one_side
 from kd2m_theory.files import LARGEST, json_bytes, read_json, write_atomically
-from kd2m_theory.pair import Pair
+from kd2m_theory.pair import Pair, check_pair
 from kd2m_theory.version import __version__
 from kd2m_theory.words import confidence
 
@@ -308,7 +308,7 @@ def view_and_pool(pair: Pair, target: Target, loss_bound: float | None) -> tuple
     Raises:
         InputError: a pair or a bound from whose labels nothing would follow; see `label_plan`.
     """
-    if pair.groups is not None:
+    if check_pair(pair).groups is not None:
         raise InputError(
             "the pair has groups, and what labels say about the population counts independent samples; leave groups out if "
             "only this file matters, and read `.file`"

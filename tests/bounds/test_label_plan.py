@@ -331,6 +331,8 @@ def test_pairs_that_no_plan_fits_are_refused():
         label_plan(Pair(logits_teacher=logits, logits_student=logits, inputs_paired=False))
     with pytest.raises(InputError, match="no logits"):
         label_plan(Pair(logits, logits))
+    with pytest.raises(InputError, match="pair is a str; pass a Pair"):
+        label_plan("pair.npz")
     pair, _ = made(np.random.default_rng(0))
     largest = losses(pair.logits_student, pair.logits_student.argmin(axis=1)).max()
     with pytest.raises(InputError, match="voids the guarantee"):
