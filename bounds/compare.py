@@ -26,7 +26,7 @@ from kd2m_theory.estimators import Confidence
 from kd2m_theory.estimators.interval_inputs import check_chosen_delta
 from kd2m_theory.estimators.paired import paired_limit
 from kd2m_theory.estimators.scale import round_up
-from kd2m_theory.pair import Pair
+from kd2m_theory.pair import Pair, check_pair
 
 Measure = Literal["errors", "cross_entropy"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -243,9 +243,7 @@ def check_names(names: Sequence[str]) -> None:
 def _checked(pairs: Mapping[str, Pair]) -> Mapping[str, Pair]:
     check_names(list(pairs))
     for name, pair in pairs.items():
-        if not isinstance(pair, Pair):
-            raise InputError(f"{name} is a {type(pair).__name__}; pass a Pair, such as Pair.load(path) of a file")
-        if not pair.inputs_paired:
+        if not check_pair(pair, name).inputs_paired:
             raise InputError(f"{name} says inputs_paired=False; run student and teacher over the same inputs")
         if pair.labels is None:
             raise InputError(

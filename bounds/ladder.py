@@ -39,6 +39,7 @@ from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
 from kd2m_theory.bounds.view import View, features_view, logits_view
 from kd2m_theory.bounds.worst_labels import refuse_unattainable
+from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import FOREIGN, InputError
 from kd2m_theory.estimators import Confidence, clopper_pearson, student_t
 from kd2m_theory.estimators.interval_inputs import check_delta
@@ -135,7 +136,8 @@ class Ladder:
         features, logits = features_view(pair, self.settings), logits_view(pair, self.settings)
         if features is None and logits is None:
             raise InputError(
-                "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks"
+                "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks "
+                "(logits_teacher, logits_student; the first two arrays of Pair are features)"
             )
         refuse_bound_of_the_sample(self.settings.loss_bound, (logits, features))
         if logits is not None:
@@ -318,7 +320,8 @@ def _chosen(only: Sequence[str] | None, rows: Sequence[Row]) -> tuple[Row, ...]:
     only = [only] if isinstance(only, str) else None if only is None else list(only)
     unknown = sorted(set(only or ()) - set(known))
     if unknown:
-        raise InputError(f"there is no row {', '.join(unknown)}; rows are {', '.join(known)}")
+        guess = did_you_mean(unknown[0], known)
+        raise InputError(f"there is no row {', '.join(unknown)}; {guess}rows are {', '.join(known)}")
     return tuple(row for row in rows if only is None or row.name in only)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from kd2m_theory.assumptions import About
 from kd2m_theory.bounds.targets import SUBJECTS, Target
 from kd2m_theory.estimators import Enclosure
-from kd2m_theory.words import number
+from kd2m_theory.words import number, outward
 
 Direction = Literal["two-sided", "upper", "lower"]
 State = Literal["met", "vouched", "unmet"]
@@ -90,7 +90,8 @@ class BoundResult:
         if not self.applicable:
             return f"{self.name}: not applicable ({self.why})"
         held = "" if self.measured is None else f", measured {number(self.measured)}, holds: {self.verdict}"
-        return f"{self.name}: {self.target} in [{number(self.lower)}, {number(self.upper)}], {self.status}{held}"
+        lower, upper = (number(end) for end in outward(self.lower, self.upper, digits=4))
+        return f"{self.name}: {self.target} in [{lower}, {upper}], {self.status}{held}"
 
     @property
     def applicable(self) -> bool:

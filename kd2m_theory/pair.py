@@ -477,12 +477,30 @@ class Pair:
             return cls(**read_predictions(path))
         readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
         if path.suffix not in readers:
-            raise PairFileError(
-                f"{path.name} is neither .safetensors nor .npz, the formats of pairs, nor .csv or .parquet with predictions"
-            )
+            with opened(path, f"{path} is not a pair file", PairFileError):
+                stored = "; kd2m report shows a stored audit or comparison" if path.suffix == ".json" else ""
+                raise PairFileError(
+                    f"{path.name} is neither .safetensors nor .npz, the formats of pairs, nor .csv or .parquet with "
+                    f"predictions{stored}"
+                )
         with opened(path, f"{path} is not a pair file", PairFileError):  # a library would wait for a FIFO
             arrays, paired, provenance = readers[path.suffix](path)
         return cls(**arrays, inputs_paired=paired, provenance=provenance)
+
+
+def check_pair(pair: object, name: str = "pair") -> Pair:
+    """The pair that a function was given.
+
+    Args:
+        pair: what was given.
+        name: of the argument, or of what it stands for.
+
+    Raises:
+        InputError: it is something else, such as the path of a file.
+    """
+    if not isinstance(pair, Pair):
+        raise InputError(f"{name} is a {type(pair).__name__}; pass a Pair, such as Pair.load(path) of a file")
+    return pair
 
 
 def _groups(groups: Any, n: int, kept: Int64 | None) -> Int64 | None:

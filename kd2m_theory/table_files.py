@@ -73,9 +73,15 @@ def _check_counting(labels: list[Any], classes: Mapping[str, str], path: Path) -
 def _check_columns(names: list[Any], path: Path) -> None:
     for name in names:
         if not (name == _LABEL or any(str(name).startswith(f"{side}_") for side in _SIDES)):
+            called = str(name)[:40]
+            if called in _SIDES:
+                raise PairFileError(
+                    f"{path.name} has one column {called!r}; a predicted class alone says too little. Give the probability or "
+                    f"the logit of every class: {_SCHEMA}"
+                )
             index = str(name) in ("", "index") or str(name).startswith(("Unnamed: ", "__index_level_"))
             advice = "it looks like the index of a table: write the file with index=False" if index else _SCHEMA
-            raise PairFileError(f"{path.name} has a column {str(name)[:40]!r}, which is of no pair; {advice}")
+            raise PairFileError(f"{path.name} has an unknown column {called!r}; {advice}")
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise PairFileError(f"{path.name} has the column {twice[:40]!r} twice")
@@ -90,10 +96,10 @@ def _read_csv(path: Path) -> Mapping[str, Any]:
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(lines, [])]
+        if not header:
+            raise PairFileError(f"{path.name} is empty; {_SCHEMA}")
         if len(header) < 2:
-            raise PairFileError(
-                f"{path.name} has {len(header)} column{'' if len(header) == 1 else 's'}; separate them with commas"
-            )
+            raise PairFileError(f"{path.name} has 1 column; separate columns with commas: {_SCHEMA}")
         _check_columns(header, path)
         numbers = {name: array("d") for name in header if name != _LABEL}
         labels: list[str] = []

@@ -12,7 +12,7 @@ from kd2m_theory.estimators.drawing import remainder_limit
 from kd2m_theory.estimators.intervals import chernoff_limit
 from kd2m_theory.estimators.paired import difference_limit, paired_limit
 from kd2m_theory.estimators.scale import round_down, round_up
-from kd2m_theory.words import number, percent
+from kd2m_theory.words import between, number, percent, signed
 
 # Labels of which `LabelEstimate.next` speaks.
 MORE = 50
@@ -91,25 +91,32 @@ class LabelEstimate:
 
     def __str__(self) -> str:
         what = "error rates" if self.loss_bound is None else f"cross-entropies (clipped at {number(self.loss_bound)} nats)"
+        scale, unit = (100.0, "points") if self.loss_bound is None else (1.0, "nats")
+
+        def ends(interval: Confidence) -> str:
+            return f"{between(interval.lower, interval.upper, scale, 3)} {unit}"
+
         if self.anytime:
-            say = [f"{self.labels} of {self.samples} inputs are labelled"]
+            say = [f"{self.labels:,} of {self.samples:,} inputs are labelled"]
         else:
-            say = [f"Of {self.samples} inputs, {self.needed} have labels that can matter, and {self.labels} of these are known"]
+            known = f"{self.needed:,} have labels that can matter, and {self.labels:,} of these are known"
+            say = [f"Of {self.samples:,} inputs, {known}"]
         say[0] += f"; what follows is about the {what}, student less teacher."
         if self.exact:
-            say.append(f"In this file the difference is exactly {number(self.file.value)}: no other label can change it.")
+            exact = f"{signed(scale * self.file.value, 4)} {unit}"
+            say.append(f"In this file the difference is exactly {exact}: no other label can change it.")
         else:
             stop = ", whenever you stop" if self.anytime else f", if {_CHOSEN}"
-            say.append(f"In this file the difference is in {_ends(self.file)}, {_level(self.file)}{stop}.")
+            say.append(f"In this file the difference is {ends(self.file)}, {_level(self.file)}{stop}.")
         say.append(
-            f"In the population it is in {_ends(self.population)}, {_level(self.population)}, if the inputs are independent "
+            f"In the population it is {ends(self.population)}, {_level(self.population)}, if the inputs are independent "
             f"draws from it{'' if self.anytime or self.exact else f' and {_CHOSEN}'}."
         )
         if self.next is not None:
             say.append(
-                f"{self.next.labels} more labels like these would make the intervals about {number(self.next.file, 2)} and "
-                f"{number(self.next.population, 2)} wide, now {number(_width(self.file), 2)} and "
-                f"{number(_width(self.population), 2)}: a prediction, without guarantee."
+                f"{self.next.labels} more labels like these would make the intervals about {number(scale * self.next.file, 2)} "
+                f"and {number(scale * self.next.population, 2)} {unit} wide, now {number(scale * _width(self.file), 2)} and "
+                f"{number(scale * _width(self.population), 2)}: a prediction, without guarantee."
             )
         return "\n".join(say)
 
@@ -315,10 +322,6 @@ def _population_of_losses(plan: Drawn, seen: _Seen) -> tuple[float, float]:
 
 def _width(interval: Confidence) -> float:
     return interval.upper - interval.lower
-
-
-def _ends(interval: Confidence) -> str:
-    return f"[{number(interval.lower)}, {number(interval.upper)}]"
 
 
 def _level(interval: Confidence) -> str:

@@ -22,8 +22,9 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.drawing import drawing_order
 from kd2m_theory.estimators.interval_inputs import check_chosen_delta, check_delta, one_side
 from kd2m_theory.files import LARGEST, json_bytes, read_json, write_atomically
-from kd2m_theory.pair import Pair
+from kd2m_theory.pair import Pair, check_pair
 from kd2m_theory.version import __version__
+from kd2m_theory.words import confidence
 
 Rows = TypeVar("Rows", bound=Drawn)
 # Arrays of a plan with one number per drawn row.
@@ -64,7 +65,7 @@ class LabelPlan(Drawn):
 
     def __str__(self) -> str:
         what = "error rates" if self.target == "error" else "clipped cross-entropies"
-        say = [f"Label {len(self.indices)} of {self.samples:,} inputs, in the order of this plan; stop whenever you like."]
+        say = [f"Label {len(self.indices):,} of {self.samples:,} inputs, in the order of this plan; stop whenever you like."]
         if self.exact:
             say.append(
                 f"They are all at which a label can matter, so the answer for this file's difference of {what} will be exact."
@@ -72,7 +73,7 @@ class LabelPlan(Drawn):
         else:
             say.append(
                 f"An exact answer for this file's difference of {what} would need {self.needed:,} labels; "
-                f"these give an interval at level {1 - self.delta:g}."
+                f"these give an interval at {confidence(1 - self.delta)}."
             )
         if len(self.order) > len(self.indices):
             say.append(f"{len(self.order) - len(self.indices)} more are drawn, should you want to go on.")
@@ -307,7 +308,7 @@ def view_and_pool(pair: Pair, target: Target, loss_bound: float | None) -> tuple
     Raises:
         InputError: a pair or a bound from whose labels nothing would follow; see `label_plan`.
     """
-    if pair.groups is not None:
+    if check_pair(pair).groups is not None:
         raise InputError(
             "the pair has groups, and what labels say about the population counts independent samples; leave groups out if "
             "only this file matters, and read `.file`"

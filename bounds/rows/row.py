@@ -409,10 +409,9 @@ TEACHER_RISK, TEACHER_ERROR = _stated("teacher_risk", "sample"), _stated("teache
 POPULATION_TEACHER_RISK = _stated("teacher_risk", "population")
 POPULATION_TEACHER_ERROR = _stated("teacher_error", "population")
 RANDOM_ORDER = Requirement("random order", _random_order)
-SAMPLED = tuple(
-    _by_design(key)
-    for key in ("independent samples", "same population", "sample size fixed before", "networks fixed before the sample")
-)
+# What every interval about the population relies on, of a row or of a measured value: how sample and networks came about.
+BY_DESIGN = ("independent samples", "same population", "networks fixed before the sample", "sample size fixed before")
+SAMPLED = tuple(_by_design(key) for key in BY_DESIGN)
 
 OWN_HEADS = {"shared head": "points are logits, and the head of both is the identity"}
 CROSS_ENTROPY = "the loss is cross-entropy"

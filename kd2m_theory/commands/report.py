@@ -30,6 +30,7 @@ def report(
     """
     from kd2m_theory.errors import InputError
     from kd2m_theory.files import check_distinct, read_json
+    from kd2m_theory.pair import PAIRS
     from kd2m_theory.reporting.comparison import StudentComparison
     from kd2m_theory.reporting.comparison_stored import SCHEMA
     from kd2m_theory.reporting.report import AuditReport
@@ -45,6 +46,8 @@ def report(
     )
     check_distinct(FILE=file, report=page, figure=figure, samples=samples)
     outputs.check()
+    if file.suffix in PAIRS:
+        raise InputError(f"{file} is a pair, or predictions; audit it first: kd2m audit {file} --json report.json")
     if read_json(file, f"{file} is neither an audit nor a comparison").get("schema") != SCHEMA:
         outputs.finish(AuditReport.from_json(file), None)
         return

@@ -24,13 +24,17 @@ def theory_list() -> None:
 
 @theory.command("show")
 def theory_show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A theorem, such as T2.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A theorem (T2), or a row of an audit (T2.head_aware).", show_default=False)
+    ],
 ) -> None:
-    """Print one theorem: statement, proof idea, forms with their witness, hypotheses with their counterexample, mutants."""
-    from kd2m_theory.theory.catalogue import theorem
-    from kd2m_theory.validation.trial.pages import page
+    """Print one theorem: statement, proof, forms with their witness, hypotheses with their counterexample, mutants.
 
-    _show(page(theorem(name)))
+    Of a row, what it says comes first.
+    """
+    from kd2m_theory.validation.trial.pages import page_of
+
+    _show(page_of(name))
 
 
 @theory.command("check")

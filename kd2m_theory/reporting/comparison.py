@@ -29,6 +29,7 @@ from kd2m_theory.reporting.comparison_stored import SCHEMA, check_derived, compa
 from kd2m_theory.reporting.comparison_words import headline, sentences
 from kd2m_theory.reporting.report import check_figure, check_page
 from kd2m_theory.version import __version__
+from kd2m_theory.words import counted
 
 
 @dataclass(frozen=True, repr=False)
@@ -287,6 +288,8 @@ def _by_name(pairs: Mapping[str, Pair] | Iterable[Pair], names: Sequence[str] | 
     listed = list(pairs)
     given = [f"student {k}" for k in range(1, len(listed) + 1)] if names is None else list(names)
     if len(given) != len(listed):
-        raise InputError(f"there are {len(given)} names for {len(listed)} pairs; give one for each pair, in order")
+        raise InputError(
+            f"{counted(len(given), 'name')} for {counted(len(listed), 'pair')}; give one name for each pair, in order"
+        )
     check_names(given)
     return dict(zip(given, listed, strict=True))

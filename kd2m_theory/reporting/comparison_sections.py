@@ -104,7 +104,9 @@ def _difference(comparison: Comparison, difference: Record, measure: Measure) ->
     numbers = (scaled(found[end], measure) for end in ("value", "lower", "upper"))
     cells = map(Cell, words, numbers)
     tone: Tone = "muted" if sign(comparison, difference, measure) == 0 else "plain"
-    return Line((Cell(about(difference), foreign=True), *cells, outcome(comparison, difference, measure)), tone=tone)
+    return Line(
+        (Cell(about(difference), foreign=True), *cells, Cell(outcome(comparison, difference, measure), foreign=True)), tone=tone
+    )
 
 
 def _verdict(comparison: Comparison) -> Section:

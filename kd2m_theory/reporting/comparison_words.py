@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.bounds.compare import MEASURES, TEACHER, Measure
+from kd2m_theory.bounds.rows.row import BY_DESIGN
 from kd2m_theory.plausibility import DOUBTS
 from kd2m_theory.words import confidence, listed, number, outward, signed
 
@@ -13,7 +14,6 @@ Record = Mapping[str, Any]
 UNITS: Mapping[Measure, str] = {"errors": "points", "cross_entropy": "nats"}
 TITLES: Mapping[Measure, str] = {"errors": "Errors", "cross_entropy": "Clipped cross-entropy"}
 _LESS: Mapping[Measure, str] = {"errors": "fewer errors", "cross_entropy": "a lower clipped cross-entropy"}
-_OUTCOMES = {-1: "first better", 0: "undecided", 1: "second better"}
 
 
 def students(comparison: Comparison) -> list[str]:
@@ -79,7 +79,8 @@ def notes(comparison: Comparison) -> list[str]:
         f"All decisions are right together at {level} (Holm's method, F6.holm). A decision can be made although its interval "
         "contains 0.",
         f"Cross-entropy is clipped at {number(comparison['bound'])} nats, where a guarantee needs a bound.",
-        "This depends on: independent held-out samples, on which no student was trained, selected or tuned.",
+        f"Relies on what data cannot check: {', '.join((*BY_DESIGN, 'same inputs'))}. No student may have been trained, "
+        "selected or tuned on these samples.",
     ]
     if comparison["groups"] is not None:
         said.insert(1, f"All numbers are means over {comparison['groups']:,} groups of the mean within a group.")
@@ -100,8 +101,9 @@ def sign(comparison: Comparison, difference: Record, measure: Measure) -> int:
 
 
 def outcome(comparison: Comparison, difference: Record, measure: Measure) -> str:
-    """The decision about a difference, in one or two words."""
-    return _OUTCOMES[sign(comparison, difference, measure)]
+    """The decision about a difference: which of the two is better, or "undecided"."""
+    better = {-1: difference["first"], 1: difference["second"]}.get(sign(comparison, difference, measure))
+    return "undecided" if better is None else f"{better} better"
 
 
 def about(difference: Record) -> str:

@@ -8,7 +8,7 @@ from kd2m_theory.reporting.breakdown_view import confidence_of, name_of, share_o
 from kd2m_theory.reporting.clipped import clipped_at, value_of
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Part, Section, Table, Tone, paragraph
 from kd2m_theory.reporting.tolerance import Tolerance
-from kd2m_theory.reporting.verdict import IDENTITIES, guaranteed
+from kd2m_theory.reporting.verdict import IDENTITIES, guaranteed, relied_on
 from kd2m_theory.words import between, confidence, counted, number, signed
 
 Report = Mapping[str, Any]
@@ -105,9 +105,9 @@ def _lines(report: Report) -> Iterator[Line]:
     reliability = (report["breakdown"] or {}).get("reliability")
     if reliability:
         teacher, student = (reliability[whose] for whose in _BOTH)
-        change = f"{number(teacher['error'], 2)} → {number(student['error'], 2)}"
-        words = f"{confidence_of(student)} on these samples"
-        yield Line(("calibration", change, signed(student["error"] - teacher["error"], 2), "–", words))
+        change = f"{number(100 * teacher['error'], 2)} → {number(100 * student['error'], 2)} points"
+        more = f"{signed(100 * (student['error'] - teacher['error']), 2)} points"
+        yield Line(("calibration", change, more, "–", f"{confidence_of(student)} on these samples"))
 
 
 _BOTH = ("teacher", "student")
@@ -125,6 +125,8 @@ def _line(
     seen = f"{number(values[0], 3)}{unit} → {number(values[1], 3)}{unit}" if None not in values else "unknown"
     more = "unknown" if difference is None else f"{signed(scale * difference)} {of_difference}"
     population = between(compared["lower"], compared["upper"], scale) if compared["guaranteed"] else "unknown"
+    if compared["guaranteed"] and difference is None:  # which has the unit of both otherwise
+        population += f" {of_difference}"
     status = compared["status"]
     size = compared["magnitude"]
     # The size of a difference that is not decided says nothing, unless it is bounded.
@@ -142,11 +144,20 @@ def _notes(report: Report) -> Iterator[Paragraph]:
         yield paragraph("; ".join(words))
     record = report["clipping"]
     bounded = report["verdict"]["cross_entropy"]["guaranteed"]
-    if bounded and record is not None and (record["share_student"] or record["share_teacher"]):
-        shares = [f"{number(100 * record[f'share_{whose}'], 2)} % of the {whose}'s" for whose in ("student", "teacher")]
-        yield paragraph(f"on the population losses are {clipped_at(report)}: {' and '.join(shares)} are", tone="muted")
+    if bounded and record is not None and (clips := _clips(record)):
+        yield paragraph(f"on the population losses are {clipped_at(report)}: {clips}", tone="muted")
     if not _labelled(report):
         yield from (paragraph(words) for words in report["verdict"]["findings"] if "unless the teacher errs" in words)
+
+
+def _clips(record: Record) -> str:
+    """How many losses of these samples are clipped; empty if none is."""
+    if record["share_student"] is None:  # without labels any class may be the true one
+        share = record["share_any_class"]
+        return f"on {number(100 * share, 2)} % of these samples some label would have a larger one" if share else ""
+    if not record["share_student"] and not record["share_teacher"]:
+        return ""
+    return " and ".join(f"{number(100 * record[f'share_{whose}'], 2)} % of the {whose}'s" for whose in _BOTH[::-1]) + " are"
 
 
 def _classes(report: Report) -> list[str]:
@@ -176,7 +187,7 @@ def _theory(report: Report) -> Iterator[Part]:
     if rows and not checked:
         words = f"{bounds}; nothing that could be checked was measured"
     yield paragraph(f"Theory: {words}", tone="alarm" if violated else "strong")
-    lines = tuple(_bound(words, row) for words, row in _useful(report, rows))
+    lines = tuple(_bound(words, row) for words, row in useful(report))
     if lines:
         yield Table(
             name="what theory says",
@@ -186,9 +197,9 @@ def _theory(report: Report) -> Iterator[Part]:
     yield from (paragraph(words, tone="muted") for words in _left_out(report))
 
 
-def _useful(report: Report, rows: Sequence[Record]) -> Iterator[tuple[str, Record]]:
-    """The tightest row for each question."""
-    labelled = _labelled(report)
+def useful(report: Report) -> Iterator[tuple[str, Record]]:
+    """The tightest guaranteed row for each question, and the question."""
+    labelled, rows = _labelled(report), guaranteed(report)
     if not labelled:
         free = [row for name in _LABEL_FREE for row in rows if row["name"] == name]
         yield from (("errors" if "error" in row["target"] else "cross-entropy", row) for row in _first_of_each(free))
@@ -221,7 +232,7 @@ def _left_out(report: Report) -> Iterator[str]:
     statuses = Counter(row["status"] for row in report["rows"])
     counts = [f"{statuses[name]} {name}" for name in ("informative", "vacuous") if statuses[name]]
     if counts:
-        yield f"of all rows {' and '.join(counts)} (true, and no news)" if statuses["vacuous"] else f"of all rows {counts[0]}"
+        yield f"all rows: {', '.join(counts)}{' (true, but no news)' if statuses['vacuous'] else ''}"
     missing = Counter(
         assumption["name"]
         for row in report["rows"]
@@ -238,13 +249,7 @@ def _left_out(report: Report) -> Iterator[str]:
 
 
 def _end(report: Report) -> Iterator[Part]:
-    vouched = {
-        assumption["name"]
-        for row in report["rows"]
-        if row["status"] != "not applicable"
-        for assumption in row["assumptions"]
-        if assumption["state"] == "vouched"
-    }
+    vouched = set(relied_on(report))
     if vouched:
         ordered = [*(name for name in _FIRST if name in vouched), *sorted(vouched.difference(_FIRST))]
         yield paragraph(f"Relies on what data cannot check: {', '.join(ordered)}")
@@ -255,5 +260,6 @@ def _next(report: Report) -> Iterator[str]:
     yield "--all (every row)"
     yield "--report page.html"
     if not _labelled(report):
-        yield "kd2m label plan PAIR"
-    yield "kd2m theory show T5"
+        yield "kd2m label plan PAIR --out plan.json"
+    explained = next((row["name"] for _, row in useful(report)), None)
+    yield "kd2m theory list" if explained is None else f"kd2m theory show {explained}"

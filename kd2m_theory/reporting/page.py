@@ -164,11 +164,11 @@ def _because(rows: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
 
 def _relied_on(report: Report) -> Iterator[Part]:
     """What the data cannot check or contradicts; folded below it every assumption of every row."""
-    if not report["rows"]:
-        return
     table = relied_on_table(report)
     if table.lines:
         yield table
+    if not report["rows"]:
+        return
     everything = assumptions_table(report)
     yield Section(title="Every assumption", parts=(everything,), folded=f"{len(everything.lines)}, with evidence and rows")
 

@@ -22,6 +22,7 @@ from kd2m_theory.reporting.sections import (
     columns,
     paragraph,
 )
+from kd2m_theory.reporting.verdict import relied_on
 from kd2m_theory.words import confidence, counted, number, outward
 
 Report = Mapping[str, Any]
@@ -209,8 +210,7 @@ def _theorem(row: Record) -> tuple[Paragraph, ...]:
     """Where the proof is: the site of the documentation has no address that a page could lead to."""
     if row["name"] not in _OURS:
         return ()
-    family = row["name"].partition(".")[0]
-    return (paragraph(f"Proof, and what breaks without each assumption: kd2m theory show {family}", tone="muted"),)
+    return (paragraph(f"Proof, and what breaks without each assumption: kd2m theory show {row['name']}", tone="muted"),)
 
 
 def _users(report: Report, *, applicable: bool = False) -> dict[tuple[str, str, str], list[str]]:
@@ -226,10 +226,15 @@ def _users(report: Report, *, applicable: bool = False) -> dict[tuple[str, str, 
 def relied_on_table(report: Report) -> Table:
     """The assumptions of applicable rows that were not checked on the data, or are unmet."""
     found = [(key, users) for key, users in _users(report, applicable=True).items() if key[1] != "met"]
+    lines = [Line((name, _STATES[state], evidence, Cell(str(len(users))))) for (name, state, evidence), users in found]
+    named = {name for (name, state, _), _ in found if state == "vouched"}
+    for name in relied_on(report):
+        if name not in named:
+            lines.append(Line((name, _STATES["vouched"], "intervals of measured values rely on it", Cell("–"))))
     return Table(
         name="what it relies on",
         columns=(*columns("Assumption", "State"), Column("Evidence", folds=True), Column("Rows", numeric=True)),
-        lines=tuple(Line((name, _STATES[state], evidence, Cell(str(len(users))))) for (name, state, evidence), users in found),
+        lines=tuple(lines),
         caption="Assumptions that the data cannot check (you vouch for them), or that are unmet",
         kind="relied",
     )

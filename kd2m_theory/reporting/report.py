@@ -23,7 +23,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
 from kd2m_theory.estimators.interval_inputs import check_chosen_delta
 from kd2m_theory.files import check_writable, json_bytes, write_atomically
-from kd2m_theory.pair import Pair
+from kd2m_theory.pair import Pair, check_pair
 from kd2m_theory.plausibility import Finding, findings
 from kd2m_theory.reporting import html_view, terminal_view
 from kd2m_theory.reporting.first_screen import first_sections
@@ -32,6 +32,7 @@ from kd2m_theory.reporting.summary import every_row_sections
 from kd2m_theory.reporting.tolerance import Tolerance, tolerances
 from kd2m_theory.reporting.verdict import Verdict, verdict
 from kd2m_theory.version import __version__
+from kd2m_theory.words import counted
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,7 +145,7 @@ class AuditReport:
     def __repr__(self) -> str:
         """One line."""
         found = f"{len(self.violations)} violated" if self.violations else "none violated"
-        return f"AuditReport(n={self.n}, K={self.classes}, {len(self.rows)} rows, {found}, delta={self.delta:g})"
+        return f"AuditReport(n={self.n}, K={self.classes}, {counted(len(self.rows), 'row')}, {found}, delta={self.delta:g})"
 
     def __rich__(self) -> RenderableType:
         return terminal_view.printed(first_sections(self.to_dict()))
@@ -379,9 +380,9 @@ def audit(
     """
     start = time.perf_counter()
     check_chosen_delta(delta)
-    for name, given in (("pair", pair), ("align", align)):
-        if not isinstance(given, Pair) and not (name == "align" and given is None):
-            raise InputError(f"{name} is a {type(given).__name__}; pass a Pair, such as Pair.load(path) of a file")
+    check_pair(pair)
+    if align is not None:
+        check_pair(align, "align")
     settings = Settings(
         loss_bound=loss_bound,
         head_lipschitz=head_lipschitz,

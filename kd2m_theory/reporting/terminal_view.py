@@ -1,6 +1,7 @@
 """Sections for the terminal, by rich."""
 
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from textwrap import indent
@@ -27,6 +28,10 @@ _INDENT = 6
 _GUTTER = 2  # between columns
 _NAME = 32  # characters that the name of a row needs at least, if it has them
 _ROOM = 15  # characters that a cell of words needs at least, if it has them
+# No line ends between a number and its unit, or before a number in brackets.
+_TIGHT = re.compile(r"(?<=\d) (?=%|nats\b|points\b)|(?<=\S) (?=\(\d)")
+_APART = "   "  # where words are set apart so, as commands are, a line ends nowhere else
+_GLUE = "\ue000"  # in place of such a space while lines are made: rich breaks at every kind of space
 
 
 def printed(sections: Iterable[Section]) -> RenderableType:
@@ -74,7 +79,27 @@ def _part(part: Part) -> Iterator[RenderableType]:
             yield _Detailed(part) if any(line.details for line in part.lines) else _Fitted(part)
 
 
-def _paragraph(part: Paragraph) -> Text:
+@dataclass(frozen=True, slots=True)
+class _Flowing:
+    """A text whose lines end where a reader expects it."""
+
+    text: Text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        self.text.plain = _glued(self.text.plain)
+        for line in self.text.wrap(console, options.max_width, overflow="fold"):
+            line.rstrip()
+            line.plain = line.plain.replace(_GLUE, " ")
+            yield line
+
+
+def _glued(words: str) -> str:
+    if _APART in words:
+        return _APART.join(each.replace(" ", _GLUE) for each in words.split(_APART))
+    return _TIGHT.sub(_GLUE, words)
+
+
+def _paragraph(part: Paragraph) -> _Flowing:
     text = Text(style=_STYLES[part.tone])
     for words in part.words:
         if isinstance(words, str):
@@ -83,7 +108,7 @@ def _paragraph(part: Paragraph) -> Text:
             text.append(harmless(f"{words.words} <{words.address}>"))
         else:
             text.append(harmless(words.words), style=_STYLES["strong"])
-    return text
+    return _Flowing(text)
 
 
 @dataclass(frozen=True, slots=True)

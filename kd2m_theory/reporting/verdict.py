@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from kd2m_theory.bounds.rows.row import BY_DESIGN
 from kd2m_theory.bounds.rows.t0_label_free import ABOVE, BELOW
 from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.plausibility import DOUBTS
@@ -409,15 +410,16 @@ def _without_labels(report: Report) -> Iterable[str]:
         )
 
 
-def _states(report: Report, state: str) -> list[str]:
+def relied_on(report: Report) -> list[str]:
+    """Assumptions that the data cannot check, of the rows that were computed and of the intervals of measured values."""
     found = [
         assumption["name"]
         for row in report["rows"]
         if row["status"] != "not applicable"
         for assumption in row["assumptions"]
-        if assumption["state"] == state
+        if assumption["state"] == "vouched"
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *(BY_DESIGN if report["measured"] else ())]))
 
 
 def _exceptions(report: Report) -> str:
@@ -449,7 +451,7 @@ def _caveats(report: Report) -> Iterable[str]:
         )
     if any(not value["guaranteed"] for value in report["measured"].values()):
         yield "Intervals marked asymptotic are right only as the number of samples grows; no comparison rests on one."
-    vouched = _states(report, "vouched")
+    vouched = relied_on(report)
     if vouched:
         yield f"The data cannot check these assumptions: {', '.join(vouched)}."
     loose = [row["name"] for row in report["rows"] if row["status"] != "not applicable" and not row["guaranteed"]]

@@ -268,7 +268,7 @@ def test_a_teacher_that_was_computed_twice_is_one_teacher():
 def test_arguments_are_checked():
     given = list(pairs().values())
     for words, arguments in (
-        ("there are 2 names for 3 pairs", {"names": ["a", "b"]}),
+        ("2 names for 3 pairs", {"names": ["a", "b"]}),
         ("two students are called 'a'", {"names": ["a", "b", "a"]}),
         ("delta is 0.95", {"delta": 0.95}),
         ("loss_bound is -1", {"loss_bound": -1}),

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from printed import holds
 
 from kd2m_theory import InputError, LabelPlan, Pair, label_plan
 from kd2m_theory.bounds.labelling.label_file import read_labels, write_template
@@ -67,7 +69,19 @@ def test_the_disagreements_give_the_error_gap_of_the_file_exactly(name):
     expected = paired_difference(*counts, len(differences), 0.9 * 0.05)
     assert (found.population.lower, found.population.upper) == pytest.approx((expected.lower, expected.upper), abs=1e-12)
     assert found.next is None
-    assert "exactly" in str(found)
+    assert f"exactly +{100 * differences.sum() / len(differences):.4g} points" in str(found)
+
+
+@pytest.mark.parametrize(("target", "scale", "unit"), [("error", 100.0, "points"), ("gap", 1.0, "nats")])
+@pytest.mark.parametrize("labels", [0, 7, 20])
+def test_sentences_hold_where_the_intervals_do(target, scale, unit, labels):
+    """In the units of an audit, each end rounded outward."""
+    pair = stored("demo-cw2")
+    plan = label_plan(pair, budget=20, target=target)
+    found = plan.estimate(pair.labels[plan.indices[:labels]])
+    for where, interval in (("In this file the difference is", found.file), ("In the population it is", found.population)):
+        low, high = re.search(rf"{where} (\S+) to (\S+) {unit}, at 95 %", str(found)).groups()
+        assert holds(low.lstrip("+"), high.lstrip("+"), scale * interval.lower, scale * interval.upper, 3)
 
 
 @pytest.mark.parametrize("name", STORED)
@@ -317,6 +331,8 @@ def test_pairs_that_no_plan_fits_are_refused():
         label_plan(Pair(logits_teacher=logits, logits_student=logits, inputs_paired=False))
     with pytest.raises(InputError, match="no logits"):
         label_plan(Pair(logits, logits))
+    with pytest.raises(InputError, match="pair is a str; pass a Pair"):
+        label_plan("pair.npz")
     pair, _ = made(np.random.default_rng(0))
     largest = losses(pair.logits_student, pair.logits_student.argmin(axis=1)).max()
     with pytest.raises(InputError, match="voids the guarantee"):

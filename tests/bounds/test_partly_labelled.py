@@ -187,6 +187,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason():
     groups = Pair(logits_teacher=logits, logits_student=logits, groups=np.array([0, 0, 1, 1]))
     apart = Pair(logits_teacher=logits, logits_student=logits, inputs_paired=False)
     for given, known, options, words in (
+        ("pair.npz", half, {}, "pair is a str; pass a Pair"),
         (pair, half, {"chosen": None}, "15 labels that can matter are missing.*chosen='at random'"),
         (pair, half, {"chosen": "hard ones first"}, "chosen is 'hard ones first'"),
         (pair, half, {"target": "loss"}, "target is 'loss'"),

@@ -62,7 +62,7 @@ def test_names_are_those_of_the_files_or_those_that_are_given(command):
         (["a/large.safetensors", "other.safetensors"], "large has 200 rows and other has 199"),
         (["a/large.safetensors", "none.npz"], "there is no file none.npz"),
         (["a/large.safetensors", "b/small.safetensors", "--delta", "0.95"], "delta is 0.95"),
-        (["a/large.safetensors", "b/small.safetensors", "--names", "one"], "there are 1 names for 2 pairs"),
+        (["a/large.safetensors", "b/small.safetensors", "--names", "one"], "1 name for 2 pairs"),
         (["a/large.safetensors", "b/small.safetensors", "--figure", "c.gif"], "a picture ends in"),
         (["a/large.safetensors", "b/small.safetensors", "--json", "no/c.json"], "the folder no does not exist"),
         (["a/large.safetensors", "a/large.safetensors"], "PAIR 1 and PAIR 2 are both a/large.safetensors"),

@@ -1,6 +1,7 @@
 """What the command ends with when it is not a result: a fault of ours, a reader that went away, code of the user's that exits."""
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -61,3 +62,18 @@ def test_a_metric_that_exits_has_failed(command, tmp_path, monkeypatch, code):
 
 def test_the_statuses_are_all_different():
     assert len({0, 1, 2, 130, 141, cli._FAULT}) == 6
+
+
+@pytest.mark.parametrize("labels", [None, [0, 1, 2] * 20])
+def test_what_to_type_next_works_as_it_is_printed(command, tmp_path, labels):
+    rng = np.random.default_rng(0)
+    pair = tmp_path / "pair.npz"
+    logits = dict(zip(("logits_teacher", "logits_student"), rng.normal(size=(2, 60, 3)), strict=True))
+    np.savez(pair, **logits, **({} if labels is None else {"labels": labels}))
+    _, out, _ = command("audit", pair)
+    items = out[out.index("next: ") + len("next: ") :].replace("   ", "\n").splitlines()
+    assert len(items) == (3 if labels else 4)
+    for item in items:
+        words = shlex.split(item.partition(" (")[0].replace("PAIR", str(pair)))
+        status, _, err = command(*(words[1:] if words[0] == "kd2m" else ["audit", pair, *words]))
+        assert (status, err) == (0, ""), item

@@ -121,7 +121,10 @@ def test_a_comparison_that_contradicts_itself_is_refused(command):
     [
         (["absent.json"], "there is no file absent.json"),
         (["."], ". is neither an audit nor a comparison (it is a folder)"),
-        (["pair.safetensors"], "pair.safetensors is neither an audit nor a comparison ("),
+        (
+            ["pair.safetensors"],
+            "pair.safetensors is a pair, or predictions; audit it first: kd2m audit pair.safetensors --json",
+        ),
         (["c.json", "--all", "--max-gap", "1"], "c.json is a comparison of students; --all and --max-gap are for audits"),
         (["c.json", "--samples", "s.csv"], "c.json is a comparison of students; --samples is for audits"),
         (["r.json", "--report", "r.json"], "FILE and report are both r.json"),

@@ -8,11 +8,13 @@ from functools import partial
 import pytest
 from sampled import sampled
 
+from kd2m_theory.bounds import ROWS
 from kd2m_theory.theory import t2_conditional
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Mutant, scaled
 from kd2m_theory.validation.trial import check as theory_check
 from kd2m_theory.validation.trial import hunt, power
+from kd2m_theory.validation.trial.pages import theorem_of
 
 T2 = t2_conditional.THEOREM
 SMALL = replace(T2, forms=T2.forms[:1], mutants=T2.mutants[:1])
@@ -54,6 +56,29 @@ def test_show_prints_everything_about_a_theorem(kd2m, name):
     assert ("Why the usual proof fails" in out) == (one.verdict != "proved")
     assert one.latex in out
     assert all(mutant.name.split()[0] in plain for mutant in one.all_mutants())
+
+
+@pytest.mark.parametrize("name", ["T2.logits.head_aware", "t7.Prediction"])
+def test_show_explains_a_row_of_an_audit(kd2m, name):
+    row = next(row for row in ROWS if row.name.lower() == name.lower())
+    status, out, err = kd2m("show", name)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Row {row.name}\n{row.sentence[:40]}")
+    assert f"\n{row.name.partition('.')[0]}: " in out
+
+
+def test_every_row_has_its_theorem():
+    """One that has a form of the row's name, or of its theorem's."""
+    for row in ROWS:
+        forms = {form.name for form in theorem_of(row).forms}
+        assert forms & {row.name, row.name.replace(".logits", ""), *row.forms}, row.name
+
+
+@pytest.mark.parametrize("name", ["T2.nothing", "X", "F9.gap"])
+def test_a_name_that_is_neither_is_refused(kd2m, name):
+    status, out, err = kd2m("show", name)
+    assert (status, out) == (2, "")
+    assert f"there is no theorem {name!r}" in err
 
 
 def test_check_passes_and_fails_with_the_catalogue(kd2m, catalogue):

@@ -14,7 +14,7 @@ from spellchecker import SpellChecker
 _COUNTED = r"(?:one|once|twice|two|three|nats|a (?:row|dot|line|page|file|column|panel|curve|figure))"
 _OWNER = (
     "batch|block|cell|class|comparison|core|device|dimension|dot|entry|epoch|family|figure|file|group|hour|input|layer|line|machine"
-    "|minute|module|network|objective|page|pair|row|run|sample|second|seed|side|step|student|teacher|theorem|unit|verb|worker"
+    "|minute|module|network|objective|page|pair|row|run|sample|second|seed|side|step|student|teacher|terminal|theorem|unit|verb|worker"
 )
 # Words after which "a" begins another part of the sentence.
 _BETWEEN = (

@@ -7,6 +7,7 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
+from printed import holds
 
 from kd2m_theory import InputError, Pair, PairFileError, audit
 
@@ -220,6 +221,9 @@ FILES = {
     "not a pair": ("p.npz", write_npz(features_teacher=np.eye(2)), "features of one network only"),
     "NaN features": ("p.npz", write_npz(**(GOOD | {"features_teacher": np.full((N, D), np.nan)})), "holds 24 NaN"),
     "wrong ending": ("p.pt", lambda path: path.write_text("x"), "neither .safetensors nor .npz"),
+    "a folder of another name": ("p", lambda path: path.mkdir(), r"is not a pair file \(it is a folder\)"),
+    "missing, without an ending": ("p", lambda path: None, "there is no file"),
+    "a stored audit": ("p.json", lambda path: path.write_text("{}"), "kd2m report shows a stored audit"),
     "missing": ("p.npz", lambda path: None, "there is no file"),
     "a word for true": ("p.safetensors", write_safetensors(KIND | {"inputs_paired": '"false"'}, **GOOD), "inputs_paired is 'false'"),
     "a number for true": ("p.npz", write_npz(**GOOD, inputs_paired=np.nan), "inputs_paired is nan|inputs_paired is np.float64"),
@@ -310,7 +314,7 @@ def test_table_shows_every_row_with_its_numbers():
         if not row.applicable or row.direction == "lower":
             assert "–" in line or "∞" in line
             continue
-        assert f"{row.upper:.4g}" in line.replace("−", "-")
+        assert holds(*line.split()[1:3], row.lower, row.upper, 4)
     assert "none violated" in text
     assert max(map(len, text.splitlines())) <= 104
     assert "n/a: the pair is unlabelled; pass labels" in audit(made(labels=None)).table(every_row=True)

@@ -232,10 +232,11 @@ def test_files_are_read_as_the_arrays_in_them(ending, tmp_path):
 HEADER = "teacher_a,teacher_b,student_a,student_b,label\n"
 ROW = "0.5,0.5,0.25,0.75,a\n"
 BAD = {
-    "empty": (b"", "has 0 columns; separate them with commas"),
-    "semicolons": (HEADER.replace(",", ";"), "has 1 column; separate"),
-    "another column": ("id," + HEADER + "1," + ROW, "has a column 'id', which is of no pair; columns are teacher_<class>"),
-    "an index": ("," + HEADER + "1," + ROW, "has a column '', .*write the file with index=False"),
+    "empty": (b"", "is empty; columns are teacher_<class>"),
+    "semicolons": (HEADER.replace(",", ";"), "has 1 column; separate columns with commas: columns are"),
+    "predicted classes": ("teacher,student,label\na,b,a\n", "one column 'teacher'; .*the probability or the logit of every class"),
+    "another column": ("id," + HEADER + "1," + ROW, "has an unknown column 'id'; columns are teacher_<class>"),
+    "an index": ("," + HEADER + "1," + ROW, "has an unknown column ''; .*write the file with index=False"),
     "labels from 1": (HEADER.replace("_a", "_0").replace("_b", "_1") + ROW.replace(",a", ",1") + ROW.replace(",a", ",2"), "rename the columns to teacher_1 … teacher_2 and student_1"),
     "twice": ("teacher_a," + HEADER, "has the column 'teacher_a' twice"),
     "no student": ("teacher_a,teacher_b\n1,2\n", "has no column student_<class>"),
@@ -274,7 +275,7 @@ def test_damaged_and_foreign_parquet_is_refused_in_one_line(tmp_path):
     for columns, message in (
         (good | {"teacher_a": ["x", "y"]}, "has .*string in column teacher_a; write float64 or float32"),
         (good | {"teacher_a": [[0.5], [0.5]]}, "has list<.*in column teacher_a"),
-        (good | {"id": [1, 2]}, "has a column 'id', which is of no pair"),
+        (good | {"id": [1, 2]}, "has an unknown column 'id'"),
         (good | {"label": [None, "a"]}, "labels has no label in row 0"),
         (good | {"teacher_a": [None, 0.5]}, "NaN"),
     ):

@@ -64,6 +64,15 @@ def test_all_media_show_every_difference_and_decision(tmp_path):
     for each in data["differences"]:
         for text in (str(found()), shown, whole):
             assert f"{each['first']} − {each['second']}" in text
+    lines = [line for line in str(found()).splitlines() if line.endswith((" better", " undecided"))]
+    wanted = [
+        {frozenset(names): f"{names[0]} better" for names in data["surely_better"][measure]}.get(
+            frozenset((each["first"], each["second"])), "undecided"
+        )
+        for measure in ("errors", "cross_entropy")
+        for each in data["differences"]
+    ]
+    assert [line.endswith(f" {words}") for line, words in zip(lines, wanted, strict=True)] == [True] * len(wanted)
     for text in (str(found()), shown, whole):
         assert data["headline"] in text
         assert all(sentence in text for sentence in data["sentences"])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from printed import read_back
+from report_pages import page_of
 from reports import CASES, report_of
 from sampled import sampled
 
@@ -135,7 +136,7 @@ def test_every_measured_number_on_the_screen_is_numpys(name):
     assert near(teacher, losses["teacher"], 3)
     assert near(student, losses["student"], 3)
     assert near(change, losses["student"] - losses["teacher"], 3)
-    side, points = found(r"calibration .* (over|under)-confident by (\S+) points")
+    side, points = found(r"calibration +\S+ → \S+ points .* (over|under)-confident by (\S+) points")
     assert near(points, excess["student"] * (1 if side == "over" else -1), 2)
     (apart,) = found(r"they disagree on (\S+) % of inputs")
     assert near(apart, 100 * np.mean(guesses["student"] != guesses["teacher"]), 3)
@@ -183,6 +184,59 @@ def test_nothing_is_cropped_at_any_width(case, width):
         assert name in words
     if width >= 80:  # the numbers of a measure stand in its line
         assert any(line.startswith("errors ") for line in report.table(width).splitlines())
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("case", sampled(CASES, always=["plain", "unlabelled"]))
+def test_no_line_ends_between_a_number_and_its_unit(case, width):
+    words = report_of(case).table(width)
+    assert not re.search(r"\d\n\s*(%|nats|points)|\n\(\d", words)
+    if width >= len("kd2m label plan PAIR --out plan.json"):
+        commands = words[words.index("\nnext: ") :].splitlines()
+        assert all(re.match("(next: --|--|kd2m )", line) for line in commands if line)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_interval_on_the_screen_has_its_unit(case):
+    for line in report_of(case).table(140).splitlines():
+        if line.startswith(("errors", "cross-entropy")) and " to " in line.partition("  worse")[0]:
+            assert " points" in line or " nats" in line, line
+
+
+# What every interval about a population relies on, whichever rows were asked for.
+SAMPLING = {
+    "independent samples",
+    "same population",
+    "networks fixed before the sample",
+    "sample size fixed before",
+}
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("only", [None, ("T0.error",), ("T5.logits.sharp",), ("F3.T0.error",), ()])
+def test_what_an_interval_relies_on_is_said_wherever_one_is_printed(only, labelled):
+    report = audit(a_pair(60, 3, 0.9, 0.8, **({} if labelled else {"labels": None})), only=only)
+    assert all(value.lower < value.upper for value in report.measured.values())  # they are about the population
+    (said,) = re.findall(r"Relies on what data cannot check: (.*?) next:", " ".join(str(report).split()))
+    assert set(said.split(", ")) >= SAMPLING
+    (caveat,) = [words for words in report.verdict.caveats if words.startswith("The data cannot check")]
+    assert all(name in caveat for name in SAMPLING)
+    lines = [node["text"] for node in page_of(report).all("tr") if "details" not in node["inside"]]
+    for name in SAMPLING:
+        assert any(line.startswith(name) and "vouched" in line for line in lines), name
+
+
+@pytest.mark.parametrize("size", [0.1, 9.0])
+def test_without_labels_too_it_is_said_where_losses_are_clipped(size):
+    """The interval of the population is narrower than that of the samples, because it is about clipped losses."""
+    rng = np.random.default_rng(0)
+    teacher, student = rng.normal(size=(2, 300, 4)) * size
+    screen = " ".join(str(audit(Pair(logits_teacher=teacher, logits_student=student), only=["T0", "F3.T0"])).split())
+    losses = [np.log(np.exp(a).sum(axis=1, keepdims=True)) - a for a in (teacher, student)]
+    share = 100 * np.mean(np.max(losses, axis=(0, 2)) > 2 * np.log(4))
+    found = re.search(r"on the population losses are clipped at 2.77 nats: on (\S+) % of these samples some label", screen)
+    assert bool(found) == (share > 0)
+    assert found is None or near(found[1], share, 2)
 
 
 def test_the_classes_that_most_of_the_gap_comes_from_are_named():

@@ -25,7 +25,7 @@ from kd2m_theory.reporting.citation import PAPER, software
 from kd2m_theory.reporting.html import Html, element
 from kd2m_theory.reporting.ladder_scale import UNITS
 from kd2m_theory.reporting.page import html_page
-from kd2m_theory.theory.catalogue import theorem
+from kd2m_theory.validation.trial.pages import theorem_of
 from kd2m_theory.words import number
 
 ROOT = Path(__file__).parents[2]
@@ -279,9 +279,8 @@ def test_formulas_and_where_the_proof_is_stand_with_every_row():
     drawn = {node["aria-label"] for node in page.found if node.get("class") == "formula"}
     for row in ROWS:
         assert f"Formula of {row.name}" in drawn
-        family = row.name.partition(".")[0]
-        assert theorem(family).name == family
-        assert f"kd2m theory show {family}" in shown[row.name]
+        assert theorem_of(row).latex
+        assert f"kd2m theory show {row.name}" in shown[row.name]
 
 
 def test_a_row_that_was_stated_otherwise_has_no_formula():

@@ -578,7 +578,15 @@ def test_what_a_terminal_would_obey_is_not_printed():
     assert "\ufffd[31mred" in report.table(every_row=True)
 
 
-@pytest.mark.parametrize(("arguments", "words"), [({"pair": "a.npz"}, "pair is a str"), ({"delta": "x"}, "delta is 'x'")])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"pair": "a.npz"}, "pair is a str; pass a Pair"),
+        ({"align": "a.npz"}, "align is a str; pass a Pair"),
+        ({"delta": "x"}, "delta is 'x'"),
+        ({"only": ["T0", "t1.L1"]}, "there is no row t1.L1; did you mean 'T1.l1'"),
+    ],
+)
 def test_an_audit_of_something_else_is_refused(arguments, words):
     with pytest.raises(InputError, match=words):
         audit(**({"pair": Pair([[0.0], [1.0]], [[0.0], [1.0]], head_weight=[[1.0], [-1.0]])} | arguments))

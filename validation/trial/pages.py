@@ -4,8 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from kd2m_theory.assumptions import ABOUT
-from kd2m_theory.bounds import ROWS
+from kd2m_theory.bounds import ROWS, Row
+from kd2m_theory.bounds.targets import SUBJECTS
 from kd2m_theory.reporting.sections import Code, Column, Line, Paragraph, Section, Table, columns, paragraph
+from kd2m_theory.theory.catalogue import theorem as theorem_called
 from kd2m_theory.theory.catalogue import theorems
 from kd2m_theory.theory.statement import Form, Hypothesis, Sides, Theorem
 from kd2m_theory.validation.trial.falsifier import ratio_beyond_rounding
@@ -32,6 +34,47 @@ def listing(catalogue: Sequence[Theorem] | None = None) -> list[Section]:
     )
     table = Table(name="theorems", columns=columns("name", "title", "direction", "level", "verdict"), lines=lines)
     return [Section(title="", parts=(table,))]
+
+
+def page_of(name: str) -> list[Section]:
+    """Everything about a theorem; of a row of an audit, what it says, and everything about its theorem.
+
+    Args:
+        name: of a theorem or a row, in any case of letters.
+
+    Raises:
+        InputError: there is neither.
+
+    Example:
+        >>> [section.title for section in page_of("T2.logits.head_aware")][:2]
+        ['Row T2.logits.head_aware', 'T2: class-conditional transport']
+    """
+    row = next((row for row in ROWS if row.name.lower() == name.lower()), None)
+    if row is None or row.name in {theorem.name for theorem in theorems()}:
+        return page(theorem_called(name))
+    about = Section(
+        title=f"Row {row.name}",
+        parts=(
+            paragraph(row.sentence),
+            Code(row.latex, "latex"),
+            paragraph(f"Target: {SUBJECTS[row.target].words}", tone="muted"),
+        ),
+    )
+    return [about, *page(theorem_of(row))]
+
+
+def theorem_of(row: Row) -> Theorem:
+    """The theorem that a row computes.
+
+    Rows on logits compute the form that is named without "logits"; rows that need several theorems have the name of one.
+
+    Example:
+        >>> [theorem_of(row).name for row in ROWS if row.name in ("T5.logits.sharp", "T1.literal", "F3.T0", "T0.teacher_risk")]
+        ['T0.known', 'KD2M.theorem', 'T5.sharp', 'F3']
+    """
+    form = row.name.replace(".logits", "")
+    owners = {each.name: theorem for theorem in theorems() for each in theorem.forms}
+    return owners[form] if form in owners else theorem_called(row.name.partition(".")[0])
 
 
 def page(theorem: Theorem) -> list[Section]:
