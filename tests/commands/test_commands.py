@@ -252,6 +252,7 @@ def test_metric_check_tells_a_metric_from_its_square(folder, monkeypatch, capsys
     assert not (folder / ".hypothesis").exists()
 
 
+@pytest.mark.long
 def test_metric_check_of_batches_their_gradient_and_memory(folder, monkeypatch, capsys):
     (folder / "many_clouds.py").write_text(BATCHED)
     check = ("metric", "check", "many_clouds:squared", "--expect", "squared", "--batched", "--examples", "5")

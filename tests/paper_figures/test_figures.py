@@ -41,9 +41,9 @@ def figure_of(name):
     return registry.chosen([name])[0]
 
 
-# Every figure in its own width, and in the others: three of them in every run, all where long tests run.
+# Every figure in its own width, and in the others: two of them in every run, all where long tests run.
 AT_OTHER_WIDTHS = [(name, word) for name in NAMES for word in WIDTHS]
-IN_EVERY_RUN = ("framework", "ladder", "accuracy column")
+IN_EVERY_RUN = ("framework", "ladder")
 at_every_width = pytest.mark.parametrize(
     ("name", "width"),
     sampled(

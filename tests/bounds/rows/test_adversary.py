@@ -68,7 +68,7 @@ def worst_share(name, seed):
     return max(share(best), -float(found.fun))
 
 
-# The same construction as of the row beside it, with another constant.
+# The same construction as of the row beside it, with another constant or measure of the points.
 TWINS = (
     "T1.head_aware",
     "T1.l1",
@@ -84,6 +84,13 @@ TWINS = (
     "T0.teacher_error",
     "T1.class_lipschitz",
     "T2.class_lipschitz",
+    "T3.lipschitz",
+    "T5.sharp",
+    "T9.largest",
+    "T9.pinsker",
+    "T9.bretagnolle_huber",
+    "T10.gelbrich",
+    "T10.moments",
 )
 
 
