@@ -9,7 +9,7 @@ from torch import Tensor
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.kernels import RBF, DistanceKernel, Kernel, RBFMixture
-from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.losses.by_class import Stack, by_class
 from kd2m_theory.estimators.losses.inputs import require_floats, require_values
 
 
@@ -33,16 +33,12 @@ def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, estimator: Literal["v", "u
     _finite(x, y)
     if unbiased and min(len(x), len(y)) < 2:
         raise InputError(f"estimator='u' needs two points in each cloud, got {len(x)} and {len(y)}; use estimator='v'")
-    return _squared_mmd(x, y, kernel, unbiased)
-
-
-def _squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, unbiased: bool) -> Tensor:
     if kernel.shift_invariant:
         # The value and its gradient stay; inner products of features far from the origin keep their digits.
         shift = y.detach().mean(dim=0)
         x, y = x - shift, y - shift
-    within = [_mean(_values(kernel, z, z), unbiased) for z in (x, y)]
-    return within[0] + within[1] - 2 * _values(kernel, x, y).mean()
+    within = [_mean(_values(kernel, z[None], z[None])[0], unbiased) for z in (x, y)]
+    return within[0] + within[1] - 2 * _values(kernel, x[None], y[None]).mean()
 
 
 def squared_conditional_mmd(x: Tensor, y: Tensor, labels: Tensor, kernel: Kernel) -> Tensor:
@@ -65,12 +61,20 @@ def squared_conditional_mmd(x: Tensor, y: Tensor, labels: Tensor, kernel: Kernel
         raise InputError(
             f"labels have shape {tuple(labels.shape)} for {len(x)} and {len(y)} points; give one class for each pair (x_i, y_i)"
         )
-    classes = rows_by_class(labels).values()
-    if not classes:
+    classes = by_class(labels, x, y)
+    if not classes.rows:
         return x[:0].sum()
-    clouds = [(x[rows], y[rows]) for rows in classes]
-    _finite(*(torch.cat(each) for each in zip(*clouds, strict=True)))
-    return torch.stack([_squared_mmd(*each, kernel, False) for each in clouds]).mean()
+    both = zip(classes.stacks(x), classes.stacks(y), strict=True)
+    return torch.cat([_squared_mmds(*each, kernel) for each in both]).mean()
+
+
+def _squared_mmds(x: Stack, y: Stack, kernel: Kernel) -> Tensor:
+    """MMD² (V-statistics) of k pairs of clouds, k values: wᵀKw with the weights 1/n of the points of x and −1/m of those of y."""
+    points = torch.cat((x.points, y.points), dim=1)
+    if kernel.shift_invariant:
+        points = points - y.means().detach()
+    weights = torch.cat((x.weights(), -y.weights()), dim=1)
+    return (weights.mT @ _values(kernel, points, points) @ weights).flatten()
 
 
 def _safe_sqrt(values: Tensor) -> Tensor:
@@ -83,16 +87,17 @@ _TORCH = SimpleNamespace(exp=torch.exp, sqrt=_safe_sqrt)
 
 
 def _values(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
+    """k × n × m kernel values of k × n × d and k × m × d points."""
     values: Tensor
     if isinstance(kernel, RBF | RBFMixture):
         # Smooth in the squared distance, so that the rounding of one matrix product does no harm even at zero.
-        squares = torch.addmm(y.square().sum(dim=1)[None], x, y.T, alpha=-2.0) + x.square().sum(dim=1)[:, None]
+        squares = torch.baddbmm(y.square().sum(dim=2)[:, None], x, y.mT, alpha=-2.0) + x.square().sum(dim=2)[:, :, None]
         values = kernel.formula(squares.clamp(min=0.0), _TORCH)
     elif isinstance(kernel, DistanceKernel):
         squares = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
         values = kernel.formula(squares, _TORCH)
     else:
-        values = kernel.formula(x @ y.T, _TORCH)
+        values = kernel.formula(x @ y.mT, _TORCH)
     return values
 
 
