@@ -42,6 +42,17 @@ class Stack:
         """k × p × 1: 1/n for each of the n points of a cloud, zero for padding."""
         return self.without_padding((1 / self.counts).expand(*self.points.shape[:2], 1))
 
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Means, k × d, and for each cloud F with FᵀF = Σ, k × p × d, which has rows of zeros where there is no point.
+
+        Away from the first point before the mean is taken: constant coordinates are exact zeros.
+        """
+        anchors = self.points[:, :1].detach()
+        moved = self.without_padding(self.points - anchors)
+        offsets = moved.sum(dim=1, keepdim=True) / self.counts
+        factors = self.without_padding(moved - offsets) / self.counts.sqrt()
+        return (anchors + offsets)[:, 0], factors
+
     def without_padding(self, values: Tensor) -> Tensor:
         """The values, one row for each point (k × p × anything), and zero where there is no point."""
         return values if self.inside is None else values * self.inside
@@ -81,6 +92,11 @@ class Layout:
                 padded.split([*sizes, 1]), self.shapes, self.counts, self.inside, strict=False
             )
         ]
+
+    def rows_of(self, stacked: Sequence[Tensor]) -> Tensor:
+        """n × d rows of the batch out of k × p × d values for each stack; zeros for a row that is in no class."""
+        flat = [each.flatten(0, 1) for each in stacked]
+        return torch.cat((*flat, flat[0].new_zeros(1, flat[0].shape[1])))[self.places]
 
 
 def by_class(labels: Tensor, *batches: Tensor) -> Layout:

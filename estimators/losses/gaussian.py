@@ -18,6 +18,7 @@ from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.losses.by_class import Layout, Stack, stack_of_one
 from kd2m_theory.estimators.losses.inputs import require_floats, require_values
+from kd2m_theory.estimators.losses.pooled_gaussians import PooledDivergence
 
 
 def squared_gaussian_w2(x: Tensor, y: Tensor, covariance: str = "full") -> Tensor:
@@ -75,7 +76,7 @@ def gaussian_kl_loss(x: Tensor, y: Tensor, covariance: str = "full", shrinkage: 
     """
     _check_options(covariance, shrinkage)
     _check(x, y)
-    sides = [[_Gaussians(*_moments(stack_of_one(each)), shrinkage=shrinkage)] for each in (x, y)]
+    sides = [[_Gaussians(*stack_of_one(each).moments(), shrinkage=shrinkage)] for each in (x, y)]
     return _mean_divergence(*sides, covariance, points=(len(x), len(y)))
 
 
@@ -103,6 +104,11 @@ def conditional_gaussian_kl_loss(
     _check(x, y)
     if all(points < 2 for _, points in classes.shapes):
         raise InputError(f"each of the {len(classes.rows)} classes has one point, so that no covariance within classes exists")
+    if covariance == "full" and (pooling or shrinkage) and all(width <= x.shape[1] for _, width in classes.shapes):
+        value, lost = PooledDivergence.apply(x, y, classes, pooling, shrinkage)  # type: ignore[no-untyped-call]
+        if bool(lost.any()):
+            raise InputError(str(lost))
+        return value
     sides = [_pooled(classes.stacks(each), pooling, shrinkage) for each in (x, y)]
     return _mean_divergence(*sides, covariance, points=(len(x), len(y)))
 
@@ -143,22 +149,10 @@ def _reduced(factors: Tensor) -> tuple[Tensor | None, Tensor]:
     return basis, small
 
 
-def _moments(clouds: Stack) -> tuple[Tensor, Tensor]:
-    """Means, k × d, and for each cloud F with FᵀF = Σ, k × p × d; F has rows of zeros where there is no point.
-
-    Away from the first point before the mean is taken: constant coordinates are exact zeros.
-    """
-    anchors = clouds.points[:, :1].detach()
-    moved = clouds.without_padding(clouds.points - anchors)
-    offsets = moved.sum(dim=1, keepdim=True) / clouds.counts
-    factors = clouds.without_padding(moved - offsets) / clouds.counts.sqrt()
-    return (anchors + offsets)[:, 0], factors
-
-
 def _squared_w2(x: Stack, y: Stack, covariance: str) -> Tensor:
     """Squared Gaussian W₂ of k pairs of clouds, k values."""
-    mean_x, factor_x = _moments(x)
-    mean_y, factor_y = _moments(y)
+    mean_x, factor_x = x.moments()
+    mean_y, factor_y = y.moments()
     mean_part = (mean_x - mean_y).square().sum(dim=1)
     if covariance == "diagonal":
         # A norm has subgradient zero at a constant coordinate, where the root of a variance has none that is finite.
@@ -210,7 +204,7 @@ class _Gaussians:
 def _pooled(stacks: Sequence[Stack], pooling: float, shrinkage: float) -> list[_Gaussians]:
     """The Gaussians of classes, stack by stack, with covariances that are pooled and then shrunk."""
     n = sum(each.counts.sum() for each in stacks)
-    moments = [_moments(each) for each in stacks]
+    moments = [each.moments() for each in stacks]
     residuals = [factors * (each.counts / n).sqrt() for each, (_, factors) in zip(stacks, moments, strict=True)]
     within = torch.cat([each.flatten(0, 1) for each in residuals])
     # A class of one point has F = 0 already.
