@@ -77,7 +77,7 @@ def gaussian_kl_loss(x: Tensor, y: Tensor, covariance: str = "full", shrinkage: 
     _check_options(covariance, shrinkage)
     _check(x, y)
     sides = [[_Gaussians(*stack_of_one(each).moments(), shrinkage=shrinkage)] for each in (x, y)]
-    return _mean_divergence(*sides, covariance, points=(len(x), len(y)))
+    return _mean_divergence(x, y, sides, covariance)
 
 
 def conditional_gaussian_kl_loss(
@@ -86,8 +86,8 @@ def conditional_gaussian_kl_loss(
     """Mean over the classes present in the batch of KL(N_x‖N_y) in nats: a scalar tensor.
 
     A class has few points in a batch, so its covariance is drawn towards the one within classes, pooled over the batch
-    (Friedman's regularised discriminant analysis, 1989): Σ_c ← (1 − p) Σ_c + p Σ_within. A class of one point has no covariance of
-    its own and takes Σ_within whole. Shrinkage comes after pooling.
+    (Friedman's regularised discriminant analysis, 1989): Σ_c ← (1 − p) Σ_c + p Σ_within. A class of one point has no
+    covariance of its own and takes Σ_within whole. Shrinkage comes after pooling.
 
     Args:
         x: n × d features.
@@ -105,12 +105,12 @@ def conditional_gaussian_kl_loss(
     if all(points < 2 for _, points in classes.shapes):
         raise InputError(f"each of the {len(classes.rows)} classes has one point, so that no covariance within classes exists")
     if covariance == "full" and (pooling or shrinkage) and all(width <= x.shape[1] for _, width in classes.shapes):
+        value: Tensor
         value, lost = PooledDivergence.apply(x, y, classes, pooling, shrinkage)  # type: ignore[no-untyped-call]
-        if bool(lost.any()):
-            raise InputError(str(lost))
+        _require_regular(lost, x, y, covariance)
         return value
     sides = [_pooled(classes.stacks(each), pooling, shrinkage) for each in (x, y)]
-    return _mean_divergence(*sides, covariance, points=(len(x), len(y)))
+    return _mean_divergence(x, y, sides, covariance)
 
 
 class _NuclearNorm(torch.autograd.Function):
@@ -220,32 +220,47 @@ def _pooled(stacks: Sequence[Stack], pooling: float, shrinkage: float) -> list[_
     ]
 
 
-def _mean_divergence(x: Sequence[_Gaussians], y: Sequence[_Gaussians], covariance: str, points: tuple[int, int]) -> Tensor:
-    """Mean of KL(N_x‖N_y) over pairs of Gaussians; `points` are the numbers that the covariances of x and of y rest on."""
+def _mean_divergence(x: Tensor, y: Tensor, sides: Sequence[Sequence[_Gaussians]], covariance: str) -> Tensor:
+    """Mean of KL(N_x‖N_y) over pairs of Gaussians, which are those of the features x and y, stack by stack."""
     of_pair = _marginal_divergences if covariance == "diagonal" else _full_divergences
-    values, lost = zip(*(of_pair(*pair, points) for pair in zip(x, y, strict=True)), strict=True)
-    bad = torch.cat(lost, dim=1).sum(dim=2)
-    if bool(bad.any()):  # one look: on a GPU each makes the host wait
-        side = int(bad[0].any() == 0)
-        name, first, d = "xy"[side], bad[side][bad[side] > 0][0], x[0].means.shape[1]
-        raise InputError(
-            f"{name} has no variance in {int(first)} of {d} coordinates; {_MEND}"
-            if covariance == "diagonal"
-            else f"the covariance of {name} ({points[side]} points, d = {d}) is singular to the precision of {x[0].means.dtype}; {_MEND}"
-        )
+    values, lost = zip(*(of_pair(*pair, (len(x), len(y))) for pair in zip(*sides, strict=True)), strict=True)
+    _require_regular(torch.cat(lost, dim=1), x, y, covariance)
     return torch.cat(values).mean()
 
 
-def _marginal_divergences(x: _Gaussians, y: _Gaussians, points: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """KL of independent coordinates, k values, and where a variance is zero, 2 × k × d."""
+def _require_regular(lost: Tensor, x: Tensor, y: Tensor, covariance: str) -> None:
+    """Refuse divergences of singular covariances.
+
+    Args:
+        lost: 2 × k, for each Gaussian of x and of y how many directions are lost.
+        x: the features.
+        y: the features.
+        covariance: "full" or "diagonal".
+
+    Raises:
+        InputError: one of them has a lost direction.
+    """
+    if not bool(lost.any()):  # one look: on a GPU each makes the host wait
+        return
+    name, points, numbers = ("x", x, lost[0]) if bool(lost[0].any()) else ("y", y, lost[1])
+    n, d = points.shape
+    raise InputError(
+        f"{name} has no variance in {int(numbers[numbers > 0][0])} of {d} coordinates; {_MEND}"
+        if covariance == "diagonal"
+        else f"the covariance of {name} ({n} points, d = {d}) is singular to the precision of {points.dtype}; {_MEND}"
+    )
+
+
+def _marginal_divergences(x: _Gaussians, y: _Gaussians, _: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """KL of independent coordinates, k values, and how many variances are zero, 2 × k."""
     variance_x, variance_y = x.variances(), y.variances()
     ratio = variance_x / variance_y
     values = (ratio - 1 - ratio.log() + (x.means - y.means).square() / variance_y).sum(dim=1) / 2
-    return values, torch.stack((variance_x, variance_y)) <= 0
+    return values, (torch.stack((variance_x, variance_y)) <= 0).sum(dim=2)
 
 
 def _full_divergences(x: _Gaussians, y: _Gaussians, points: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """KL, k values, and where a pivot of a covariance is lost in rounding, 2 × k × d."""
+    """KL, k values, and how many pivots of a covariance are lost in rounding, 2 × k."""
     (root_x, lost_x), (root_y, lost_y) = (
         _cholesky(each.covariances(), number) for each, number in zip((x, y), points, strict=True)
     )
@@ -253,7 +268,7 @@ def _full_divergences(x: _Gaussians, y: _Gaussians, points: tuple[int, int]) -> 
     white = torch.linalg.solve_triangular(root_y, torch.cat((root_x, gap[:, :, None]), dim=2), upper=False)
     log_ratio = (root_y.diagonal(dim1=1, dim2=2).log() - root_x.diagonal(dim1=1, dim2=2).log()).sum(dim=1)
     values = (white.square().sum(dim=(1, 2)) - x.means.shape[1]) / 2 + log_ratio
-    return values, torch.stack((lost_x, lost_y))
+    return values, torch.stack((lost_x, lost_y)).sum(dim=2)
 
 
 def _cholesky(covariances: Tensor, points: int) -> tuple[Tensor, Tensor]:

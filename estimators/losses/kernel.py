@@ -69,7 +69,7 @@ def squared_conditional_mmd(x: Tensor, y: Tensor, labels: Tensor, kernel: Kernel
 
 
 def _squared_mmds(x: Stack, y: Stack, kernel: Kernel) -> Tensor:
-    """MMD² (V-statistics) of k pairs of clouds, k values: wᵀKw with the weights 1/n of the points of x and −1/m of those of y."""
+    """MMD² (V-statistics) of k pairs of clouds, k values: wᵀKw with weights 1/n at the points of x and −1/m at those of y."""
     points = torch.cat((x.points, y.points), dim=1)
     if kernel.shift_invariant:
         points = points - y.means().detach()

@@ -4,14 +4,15 @@ The covariance of a class is a multiple of one matrix of the batch, a multiple o
 
     Σ_c = a_c W + l_c I + F_cᵀF_c,   W = U diag(w) Uᵀ.
 
-With b_c = a_c w + l_c, E_c = F_c U diag(b_c)^(−1/2) and the Cholesky factor K_c of I + E_c E_cᵀ, the identities of Woodbury and of
-Sylvester say
+With b_c = a_c w + l_c, E_c = F_c U diag(b_c)^(−1/2) and the Cholesky factor K_c of I + E_c E_cᵀ, the identities of Woodbury
+and of Sylvester say
 
     Σ_c⁻¹ = U (diag(1/b_c) − V_cᵀV_c) Uᵀ with V_c = K_c⁻¹ E_c diag(b_c)^(−1/2),   log det Σ_c = Σ log b_c + 2 Σ log diag K_c.
 
-C classes of n points together take one decomposition of W and products with n rows: O(d³ + n d²) operations, where factors of the
-covariances themselves take O(C d³), and no d × d matrix per class. What is subtracted is small, because pooling and shrinkage
-bound ‖E_c‖. The gradient is written out: that of a decomposition would divide by gaps between eigenvalues.
+C classes of n points together take one decomposition of W and products with n rows: O(d³ + n d²) operations, where factors of
+the covariances themselves take O(C d³), and no d × d matrix per class. What is subtracted is small, because pooling and
+shrinkage bound ‖E_c‖: E_c E_cᵀ has no eigenvalue above n(1 − p)/(n_c p), nor above d/s. The gradient is written out: that of a
+decomposition would divide by gaps between eigenvalues.
 """
 
 import math
@@ -22,245 +23,258 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from kd2m_theory.estimators.losses.by_class import Layout, Stack
 
 
 class PooledDivergence(torch.autograd.Function):
-    """Of x and y, n × d each, by class: the mean of KL(N_x‖N_y) over the classes, and whether x and y have singular covariances.
+    """The mean over C classes of KL(N_x‖N_y), and 2 × C truth values: whether a covariance of x, or of y, is singular.
 
-    `apply` takes x, y, the layout of both, the pooling and the shrinkage, which are not both zero.
+    `apply` takes x and y, n × d each, the layout of both, the pooling and the shrinkage; these two are not both zero.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, classes: Layout, pooling: float, shrinkage: float) -> tuple[Tensor, Tensor]:
-        batch, stacks = _prepared(x, y, classes, pooling, shrinkage)
-        value = torch.cat([each.divergences() for each in stacks]).mean()
-        lost = torch.cat([each.lost() for each in stacks], dim=1).any(dim=1)
+        """Value and gradient at once: they share nearly everything."""
+        batch = _prepared(x, y, classes, pooling, shrinkage)
+        value = torch.cat([each.divergences() for each in batch.classes]).mean()
+        lost = torch.cat([each.lost() for each in batch.classes], dim=1)
         ctx.mark_non_differentiable(lost)
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(
-            _gradient_of_x(batch, stacks) if ctx.needs_input_grad[0] else None,
-            _gradient_of_y(batch, stacks) if ctx.needs_input_grad[1] else None,
+            _gradient_of_x(batch) if ctx.needs_input_grad[0] else None,
+            _gradient_of_y(batch) if ctx.needs_input_grad[1] else None,
         )
         return value, lost
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of x and y, scaled."""
         ends = [None if each is None else gradient * each for each in ctx.saved_tensors]
         return (*ends, None, None, None)
 
 
 @dataclass(frozen=True)
+class _Classes:
+    """One stack of k classes, in the letters of the module; pairs are of x and of y.
+
+    Attributes:
+        stack: the points of x and of y side by side, k × p × 2d.
+        factors: deviations from the mean over √n_c, a pair of k × p × d.
+        shares: what a class takes of the pooled covariance, k × 1.
+        pooled: a, k × 1.
+        base: b, 2 × k × d.
+        inverse: 1/b, a pair of k × d.
+        roots: K, 2k × p × p.
+        inner: V in its own basis, a pair of k × p × d.
+        of_x: the diagonal of M = a W_x + l_x I in the basis of y, k × d.
+        scaled: V M diag(1/b) in the basis of y, k × p × d.
+        solved: V M Σ_y⁻¹ there, k × p × d.
+        moved: F_x Σ_y⁻¹ there, and below it that of g, the difference of the means, k × (p + 1) × d.
+        within: V F_xᵀ, and beside it V g, k × p × (p + 1).
+        traces: tr Σ_y⁻¹(Σ_x + ggᵀ), k values.
+    """
+
+    stack: Stack
+    factors: Sequence[Tensor]
+    shares: Tensor
+    pooled: Tensor
+    base: Tensor
+    inverse: Sequence[Tensor]
+    roots: Tensor
+    inner: Sequence[Tensor]
+    of_x: Tensor
+    scaled: Tensor
+    solved: Tensor
+    moved: Tensor
+    within: Tensor
+    traces: Tensor
+
+    def divergences(self) -> Tensor:
+        """KL of each class, k values."""
+        pivots = self.roots.diagonal(dim1=1, dim2=2).log().sum(dim=1).reshape(2, -1)
+        of_x, of_y = torch.add(self.base.log().sum(dim=2), pivots, alpha=2).unbind()
+        return (self.traces + of_y - of_x - self.base.shape[2]) / 2
+
+    def lost(self) -> Tensor:
+        """2 × k: whether a covariance is singular to the precision of its dtype."""
+        tolerance = self.base.shape[2] * torch.finfo(self.base.dtype).eps
+        smallest, largest = self.base.aminmax(dim=2)
+        return smallest <= tolerance**2 * largest  # the base is made of squares
+
+
+@dataclass(frozen=True)
 class _Batch:
-    """What the classes share.
+    """What the classes share, and the classes.
 
     Attributes:
         layout: of x and of y.
         pooling: p.
         shrinkage: s.
-        bases: U of x and of y, 2 × d × d.
-        within: UᵀW_x U with the U of y, d × d.
+        bases: U, a pair of d × d.
+        within: UᵀW_xU with the U of y, d × d.
+        classes: stack by stack.
     """
 
     layout: Layout
     pooling: float
     shrinkage: float
-    bases: Tensor
+    bases: Sequence[Tensor]
     within: Tensor
+    classes: Sequence[_Classes]
 
     @property
     def own(self) -> float:
         """The root of what a class keeps of its own covariance."""
-        return math.sqrt((1 - self.shrinkage) * (1 - self.pooling))
+        return _own(self.pooling, self.shrinkage)
 
 
-@dataclass(frozen=True)
-class _Classes:
-    """One stack of k classes, in the letters of the module.
-
-    Attributes:
-        counts: numbers of points, k × 1 × 1.
-        stack: the points of x and y side by side, k × p × 2d.
-        factors: their deviations from the mean over √n_c, of x and of y, 2 × k × p × d.
-        shares: what a class takes of the pooled covariance, k × 1.
-        pooled: a, k × 1.
-        levels: l, 2 × k × 1.
-        base: b, 2 × k × d.
-        roots: K, 2 × k × p × p.
-        inner: V, 2 × k × p × d, each in its own basis.
-        moved: V W_x, of y, k × p × d.
-        extra: F_x in the basis of y, and below it the difference of the means, k × (p + 1) × d.
-        diagonal: the diagonal of W_x in the basis of y, d.
-    """
-
-    stack: Stack
-    factors: Tensor
-    shares: Tensor
-    pooled: Tensor
-    levels: Tensor
-    base: Tensor
-    roots: Tensor
-    inner: Tensor
-    moved: Tensor
-    extra: Tensor
-    diagonal: Tensor
-
-    def divergences(self) -> Tensor:
-        """KL of each class, k values."""
-        log_ratio = self.base.log().sum(dim=2) + 2 * self.roots.diagonal(dim1=2, dim2=3).log().sum(dim=2)
-        traces = (self.of_x() / self.base[1]).sum(dim=1)
-        traces = traces - (self.spread() * self.inner[1]).sum(dim=(1, 2)) + (self.extra * self.solved()).sum(dim=(1, 2))
-        return (traces - self.base.shape[2] + log_ratio[1] - log_ratio[0]) / 2
-
-    def of_x(self) -> Tensor:
-        """The diagonal of a W_x + l_x I in the basis of y, k × d."""
-        return self.pooled * self.diagonal + self.levels[0]
-
-    def spread(self) -> Tensor:
-        """V (a W_x + l_x I), k × p × d."""
-        return self.pooled[:, None] * self.moved + self.levels[0][:, None] * self.inner[1]
-
-    def solved(self) -> Tensor:
-        """`extra` times the inverse covariances of y."""
-        return self.times_inverse(self.extra)
-
-    def times_inverse(self, rows: Tensor) -> Tensor:
-        """k × q × d rows in the basis of y times the inverse covariances of y."""
-        inner = self.inner[1]
-        return rows / self.base[1][:, None] - (rows @ inner.mT) @ inner
-
-    def own_solved(self, side: int) -> Tensor:
-        """F Σ⁻¹ = K⁻ᵀV of one side, in its own basis."""
-        return torch.linalg.solve_triangular(self.roots[side].mT, self.inner[side], upper=True)
-
-    def trace_of_inverse(self, side: int) -> Tensor:
-        """tr Σ⁻¹ of one side, k values."""
-        return (1 / self.base[side]).sum(dim=1) - self.inner[side].square().sum(dim=(1, 2))
-
-    def lost(self) -> Tensor:
-        """2 × k: whether a covariance is singular to the precision of its dtype."""
-        tolerance = self.base.shape[2] * torch.finfo(self.base.dtype).eps
-        return ~(self.base > tolerance**2 * self.base.amax(dim=2, keepdim=True)).all(dim=2)
+def _own(pooling: float, shrinkage: float) -> float:
+    return math.sqrt((1 - shrinkage) * (1 - pooling))
 
 
-def _prepared(x: Tensor, y: Tensor, classes: Layout, pooling: float, shrinkage: float) -> tuple[_Batch, list[_Classes]]:
+def _prepared(x: Tensor, y: Tensor, layout: Layout, pooling: float, shrinkage: float) -> _Batch:
     n, d = x.shape
-    stacks = classes.stacks(torch.cat((x, y), dim=1))
+    stacks = layout.stacks(torch.cat((x, y), dim=1))
     moments = [each.moments() for each in stacks]
-    counted = sum(map(len, classes.rows))
-    residuals = classes.rows_of([f * (each.counts / counted).sqrt() for each, (_, f) in zip(stacks, moments, strict=True)])
-    within = residuals.reshape(n, 2, d).movedim(1, 0)
+    counted = sum(map(len, layout.rows))
+    residuals = layout.rows_of([f * (each.counts / counted).sqrt() for each, (_, f) in zip(stacks, moments, strict=True)])
+    residuals = residuals.reshape(n, 2, d).movedim(1, 0)
     # Singular values of the residuals keep digits that eigenvalues of their covariance lose.
-    _, sizes, right = torch.linalg.svd(within, full_matrices=n < d)
-    spectra = torch.nn.functional.pad(sizes.square(), (0, d - sizes.shape[1]))
-    bases = right.mT
-    turned = within[0] @ bases[1]
-    batch = _Batch(layout=classes, pooling=pooling, shrinkage=shrinkage, bases=bases, within=turned.T @ turned)
-    return batch, [_classes(batch, each, *of, spectra) for each, of in zip(stacks, moments, strict=True)]
+    _, sizes, right = torch.linalg.svd(residuals, full_matrices=n < d)
+    spectra = functional.pad(sizes.square(), (0, d - sizes.shape[1]))
+    turned = residuals[0] @ right[1].mT
+    within = turned.T @ turned
+    classes = [
+        _classes(stack, *of, spectra=spectra, right=right, within=within, pooling=pooling, shrinkage=shrinkage)
+        for stack, of in zip(stacks, moments, strict=True)
+    ]
+    return _Batch(layout=layout, pooling=pooling, shrinkage=shrinkage, bases=right.mT.unbind(), within=within, classes=classes)
 
 
-def _classes(batch: _Batch, stack: Stack, means: Tensor, factors: Tensor, spectra: Tensor) -> _Classes:
-    k, p, d = factors.shape[0], factors.shape[1], factors.shape[2] // 2
-    sides = factors.reshape(k, p, 2, d).permute(2, 0, 1, 3).contiguous()
-    gaps = means[:, :d] - means[:, d:]
+def _classes(
+    stack: Stack,
+    means: Tensor,
+    factors: Tensor,
+    *,
+    spectra: Tensor,
+    right: Tensor,
+    within: Tensor,
+    pooling: float,
+    shrinkage: float,
+) -> _Classes:
+    k, p, d = factors.shape[0], factors.shape[1], right.shape[1]
+    own = _own(pooling, shrinkage)
+    sides = factors.reshape(k * p, 2, d).transpose(0, 1).contiguous()
     # A class of one point has no covariance of its own.
-    shares = 1 - (1 - batch.pooling) * (stack.counts[:, 0] > 1).to(means)
-    totals = (1 - batch.pooling) * sides.square().sum(dim=(2, 3))[..., None] + shares * spectra.sum(dim=1)[:, None, None]
-    levels = batch.shrinkage / d * totals
-    pooled = (1 - batch.shrinkage) * shares
-    base = pooled * spectra[:, None] + levels
-    turned = batch.own * (sides.flatten(1, 2) @ batch.bases).reshape(2, k, p, d)
-    scaled = turned / base.sqrt()[:, :, None]
-    roots, _ = torch.linalg.cholesky_ex(scaled @ scaled.mT + torch.eye(p, dtype=base.dtype, device=base.device))
-    inner = torch.linalg.solve_triangular(roots, scaled / base.sqrt()[:, :, None], upper=False)
-    extra = torch.cat((batch.own * sides[0], gaps[:, None]), dim=1) @ batch.bases[1]
+    shares = 1 - (1 - pooling) * (stack.counts.reshape(k, 1) > 1).to(means)
+    pooled = (1 - shrinkage) * shares
+    norms = sides.square().reshape(2, k, -1).sum(dim=2, keepdim=True)
+    levels = shrinkage / d * torch.add(shares * spectra.sum(dim=1).reshape(2, 1, 1), norms, alpha=1 - pooling)
+    base = torch.addcmul(levels, pooled, spectra[:, None])
+    root = base.rsqrt().reshape(2 * k, 1, d)
+    scaled = torch.bmm(sides, right.mT).reshape(2 * k, p, d) * (own * root)
+    roots, _ = torch.linalg.cholesky_ex(torch.baddbmm(torch.eye(p, dtype=base.dtype, device=base.device), scaled, scaled.mT))
+    inner = (torch.linalg.solve_triangular(roots, scaled, upper=False) * root).reshape(2, k, p, d).contiguous().unbind()
+    inverse = base.reciprocal().unbind()
+    # V M; then F_x and g.
+    level = levels[0]
+    spread = torch.addcmul(level[:, None] * inner[1], pooled[:, None], (inner[1].reshape(-1, d) @ within).reshape(k, p, d))
+    gaps = means[:, None, :d] - means[:, None, d:]
+    extra = torch.cat((own * sides[0].reshape(k, p, d), gaps), dim=1)
+    rows = torch.cat((spread, (extra.reshape(-1, d) @ right[1].mT).reshape(k, p + 1, d)), dim=1)
+    pairs = torch.bmm(rows, inner[1].mT)
+    scaled = rows * inverse[1][:, None]
+    solved = torch.baddbmm(scaled, pairs, inner[1], alpha=-1)
+    of_x = torch.addcmul(level, pooled, within.diagonal())
+    # tr Σ_y⁻¹M = Σ M_ii/b_i − tr V M Vᵀ.
+    weights = (rows * solved).sum(dim=2)
+    traces = (of_x * inverse[1]).sum(dim=1) - pairs[:, :p].diagonal(dim1=1, dim2=2).sum(dim=1) + weights[:, p:].sum(dim=1)
     return _Classes(
         stack=stack,
-        factors=sides,
+        factors=sides.reshape(2, k, p, d).unbind(),
         shares=shares,
         pooled=pooled,
-        levels=levels,
         base=base,
+        inverse=inverse,
         roots=roots,
         inner=inner,
-        moved=inner[1] @ batch.within,
-        extra=extra,
-        diagonal=batch.within.diagonal(),
+        of_x=of_x,
+        scaled=scaled[:, :p],
+        solved=solved[:, :p],
+        moved=solved[:, p:],
+        within=pairs[:, p:].mT,
+        traces=traces,
     )
 
 
-def _gradient_of_y(batch: _Batch, stacks: Sequence[_Classes]) -> Tensor:
-    """With G = ½(Σ_y⁻¹ − Σ_y⁻¹(Σ_x + ggᵀ)Σ_y⁻¹), g the difference of the means: F ↦ 2 F G, W ↦ Σ a G, l ↦ tr G, mean ↦ −Σ_y⁻¹g."""
-    basis = batch.bases[1]
-    shared = torch.zeros_like(batch.within)
-    parts = []
-    for each in stacks:
-        inner, inverse, a = each.inner[1], 1 / each.base[1], each.pooled
-        solved, spread = each.solved(), each.spread()
-        own = each.own_solved(1)
-        image = a[:, None] * (own @ batch.within) + each.levels[0][:, None] * own + (own @ each.extra.mT) @ each.extra
-        factors = own - each.times_inverse(image)
-        # Σ⁻¹MΣ⁻¹ = D M D − JᵀV − VᵀJ for M = a W + l I, D = diag(1/b) and J = V M D − ½ (V M Vᵀ) V.
-        cross = spread * inverse[:, None] - (spread @ inner.mT) @ inner / 2
-        weighted = (a[:, None] * cross).flatten(0, 1).T @ inner.flatten(0, 1)
-        outer = torch.cat((inner, solved), dim=1)
-        shared = shared + (
-            torch.diag((a * inverse - a * each.levels[0] * inverse.square()).sum(dim=0))
-            - batch.within * ((a.square() * inverse).T @ inverse)
-            + weighted
-            + weighted.T
-            - (a[:, None] * outer).flatten(0, 1).T @ outer.flatten(0, 1)
+def _gradient_of_y(batch: _Batch) -> Tensor:
+    """For G = ½(Σ_y⁻¹ − Σ_y⁻¹(Σ_x + ggᵀ)Σ_y⁻¹): F ↦ 2 F G, W ↦ Σ a G, l ↦ tr G, and the mean ↦ −Σ_y⁻¹g."""
+    basis, d = batch.bases[1], len(batch.within)
+    own = batch.own * basis.T
+    off = batch.within.clone().fill_diagonal_(0)
+    shares, parts = [], []
+    for each in batch.classes:
+        k, p = each.roots.shape[0] // 2, each.roots.shape[1]
+        inner, inverse, a = each.inner[1], each.inverse[1], each.pooled
+        # F Σ_y⁻¹ = K⁻ᵀV.
+        target = torch.baddbmm(inner - each.solved, each.within, each.moved, alpha=-1)
+        factors = torch.linalg.solve_triangular(each.roots[k:].mT, target, upper=True)
+        # Σ_y⁻¹MΣ_y⁻¹ = D M D − JᵀV − VᵀJ for D = diag(1/b) and J = V M D − ½ (V M Vᵀ) V; 2 J is `scaled` + `solved`.
+        left = torch.cat((each.scaled + each.solved - inner, -each.moved), dim=1)
+        right = torch.cat((inner, each.moved), dim=1)
+        diagonal = inverse * (1 - each.of_x * inverse)
+        share = torch.addcmul(
+            (left * a[:, None]).reshape(-1, d).T @ right.reshape(-1, d), off, (a.square() * inverse).T @ inverse, value=-1
         )
-        level = (
-            each.trace_of_inverse(1)
-            - (each.of_x() * inverse.square()).sum(dim=1)
-            + 2 * (cross * inner).sum(dim=(1, 2))
-            - solved.square().sum(dim=(1, 2))
-        ) / 2
-        parts.append((factors @ basis.T, level, -solved[:, -1] @ basis.T))
-    return _at_points(batch, stacks, 1, parts, basis @ (shared / 2) @ basis.T)
+        share.diagonal().add_((a * diagonal).sum(dim=0))
+        shares.append(share)
+        level = (diagonal.sum(dim=1) + (left * right).sum(dim=(1, 2))) / 2
+        mean = each.moved[:, -1] @ basis.T
+        parts.append(((factors.reshape(-1, d) @ own).reshape(k, p, d), level, -mean))
+    shared = basis @ sum(shares) @ basis.T
+    return _at_points(batch, 1, parts, (shared + shared.T) / 4)
 
 
-def _gradient_of_x(batch: _Batch, stacks: Sequence[_Classes]) -> Tensor:
-    """With G = ½(Σ_y⁻¹ − Σ_x⁻¹): F ↦ 2 F G, W ↦ Σ a G, l ↦ tr G, and mean ↦ Σ_y⁻¹g, g the difference of the means."""
+def _gradient_of_x(batch: _Batch) -> Tensor:
+    """For G = ½(Σ_y⁻¹ − Σ_x⁻¹): F ↦ 2 F G, W ↦ Σ a G, l ↦ tr G, and the mean ↦ Σ_y⁻¹g."""
     shared = torch.zeros_like(batch.within)
     parts = []
-    for each in stacks:
-        solved = each.solved() @ batch.bases[1].T
-        factors = solved[:, :-1] - each.own_solved(0) @ batch.bases[0].T
-        for side, sign in ((1, 1.0), (0, -1.0)):
-            inner, basis = each.inner[side].flatten(0, 1), batch.bases[side]
-            kept = torch.diag((each.pooled / each.base[side]).sum(dim=0))
-            taken = (each.pooled[:, None] * each.inner[side]).flatten(0, 1).T @ inner
-            shared = shared + sign * (basis @ (kept - taken) @ basis.T)
-        level = (each.trace_of_inverse(1) - each.trace_of_inverse(0)) / 2
-        parts.append((factors, level, solved[:, -1]))
-    return _at_points(batch, stacks, 0, parts, shared / 2)
+    for each in batch.classes:
+        k = each.roots.shape[0] // 2
+        moved = each.moved @ batch.bases[1].T
+        own = torch.linalg.solve_triangular(each.roots[:k].mT, each.inner[0], upper=True)
+        level = torch.zeros_like(each.traces)
+        for sign, inner, inverse, basis in zip((-1, 1), each.inner, each.inverse, batch.bases, strict=True):
+            kept = (each.pooled * inverse).sum(dim=0).diag_embed()
+            taken = (inner * each.pooled[:, None]).flatten(0, 1).T @ inner.flatten(0, 1)
+            shared = shared + sign / 2 * (basis @ (kept - taken) @ basis.T)
+            level = level + sign / 2 * (inverse.sum(dim=1) - inner.square().sum(dim=(1, 2)))
+        parts.append((batch.own * (moved[:, :-1] - own @ batch.bases[0].T), level, moved[:, -1]))
+    return _at_points(batch, 0, parts, shared)
 
 
-def _at_points(
-    batch: _Batch, stacks: Sequence[_Classes], side: int, parts: Sequence[tuple[Tensor, Tensor, Tensor]], shared: Tensor
-) -> Tensor:
+def _at_points(batch: _Batch, side: int, parts: Sequence[tuple[Tensor, Tensor, Tensor]], shared: Tensor) -> Tensor:
     """The gradient of the mean over classes at the n × d points of one side.
 
     Args:
-        batch: what the classes share.
-        stacks: the classes.
+        batch: the classes and what they share.
         side: 0 for x, 1 for y.
-        parts: for each stack the gradients with respect to F, k × p × d, to l, k, and to the means, k × d.
+        parts: for each stack the gradients with respect to F, times what a class keeps
+            of its own, k × p × d, to l, k, and to the means, k × d.
         shared: the gradient with respect to W, d × d, but for what comes through the levels l.
     """
     number, d = len(batch.layout.rows), len(shared)
     counted = sum(map(len, batch.layout.rows))
-    through = torch.stack([(each.shares[:, 0] * level).sum() for each, (_, level, _) in zip(stacks, parts, strict=True)]).sum()
-    shared = shared + batch.shrinkage / d * through * torch.eye(d, dtype=shared.dtype, device=shared.device)
+    through = sum(each.shares[:, 0] @ level for each, (_, level, _) in zip(batch.classes, parts, strict=True))
+    shared.diagonal().add_(through, alpha=batch.shrinkage / d)
     found = []
-    for each, (toward, level, mean) in zip(stacks, parts, strict=True):
+    for each, (toward, level, mean) in zip(batch.classes, parts, strict=True):
         own, counts = each.factors[side], each.stack.counts
-        scale = 2 * batch.shrinkage / d * (1 - batch.pooling) * level[:, None, None]
-        at = batch.own * toward + scale * own + 2 / counted * counts * (own @ shared)
-        at = each.stack.without_padding(at) / counts.sqrt()
+        at = torch.addcmul(toward, counts, (own.reshape(-1, d) @ shared).reshape(own.shape), value=2 / counted)
+        at = torch.addcmul(at, level[:, None, None], own, value=2 * batch.shrinkage / d * (1 - batch.pooling)) / counts.sqrt()
         at = at - (at.sum(dim=1, keepdim=True) - mean[:, None]) / counts
-        found.append(at / number)
-    return batch.layout.rows_of(found)
+        found.append(each.stack.without_padding(at))
+    return batch.layout.rows_of(found) / number

@@ -105,15 +105,16 @@ def sum_of_directions(
         InputError: one of them is infinite on these features.
     """
     pairs = {"teacher-student": (teacher, student), "student-teacher": (student, teacher)}
-    total = student.new_zeros(())
+    values = []
     for direction in directions:
         try:
-            total = total + divergence(*pairs[direction])
+            values.append(divergence(*pairs[direction]))
         except InputError as error:
             # The estimator speaks of its arguments; here they have names.
             names = direction.replace("-", " (x) and ")
             raise InputError(f"KL(x‖y) of {names} (y) features has no finite value on this batch: {error}") from None
-    return total
+    first, *others = values
+    return sum(others, first)
 
 
 def at_most_one(value: float, name: str) -> float:
