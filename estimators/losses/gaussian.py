@@ -104,7 +104,8 @@ def conditional_gaussian_kl_loss(
     _check(x, y)
     if all(points < 2 for _, points in classes.shapes):
         raise InputError(f"each of the {len(classes.rows)} classes has one point, so that no covariance within classes exists")
-    if covariance == "full" and (pooling or shrinkage) and all(width <= x.shape[1] for _, width in classes.shapes):
+    # With more points per class, factors of the covariances cost less; without both options no matrix is common to the classes.
+    if covariance == "full" and (pooling or shrinkage) and all(width <= 2 * x.shape[1] for _, width in classes.shapes):
         value: Tensor
         value, lost = PooledDivergence.apply(x, y, classes, pooling, shrinkage)  # type: ignore[no-untyped-call]
         _require_regular(lost, x, y, covariance)

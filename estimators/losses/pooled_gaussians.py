@@ -50,9 +50,9 @@ class PooledDivergence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
         """The gradients of x and y, scaled."""
-        ends = [None if each is None else gradient * each for each in ctx.saved_tensors]
+        ends = [None if each is None or gradient is None else gradient * each for each in ctx.saved_tensors]
         return (*ends, None, None, None)
 
 

@@ -31,6 +31,7 @@ class ConditionalGaussianKL(GaussianKL):
     part = "conditional_gaussian_kl"
     refuses = True
     compares = "classes"
+    skips_ignored = True
 
     def __init__(self, sizes: Sizes, *, pooling: float = 0.5, **options: Unpack[DirectedOptions]) -> None:
         super().__init__(sizes, **options)
@@ -39,6 +40,8 @@ class ConditionalGaussianKL(GaussianKL):
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """Mean over classes of KL in the chosen direction."""
         classes = by_class(labels, student.features, teacher.features)
+        if not classes.rows:
+            return student.features[:0].sum()
         if all(points < 2 for _, points in classes.shapes):
             raise InputError(
                 f"each of the {len(classes.rows)} classes in this batch has one image, so that no covariance within classes "

@@ -54,6 +54,7 @@ class GaussianCW2(GaussianW2):
     part = "gaussian_cw2"
     refuses = True
     compares = "classes"
+    skips_ignored = True
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """Gaussian CW₂²."""
