@@ -199,7 +199,7 @@ class _Gaussians:
         if self.shares is not None and self.within is not None:
             matrices = matrices + kept * self.shares * (self.within.mT @ self.within)
             traces = traces + self.shares * self.within.square().sum()
-        return matrices + self.shrinkage / d * traces * torch.eye(d, dtype=matrices.dtype, device=matrices.device)
+        return matrices + self.shrinkage * traces / d * torch.eye(d, dtype=matrices.dtype, device=matrices.device)
 
 
 def _pooled(stacks: Sequence[Stack], pooling: float, shrinkage: float) -> list[_Gaussians]:

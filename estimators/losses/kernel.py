@@ -37,8 +37,8 @@ def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, estimator: Literal["v", "u
         # The value and its gradient stay; inner products of features far from the origin keep their digits.
         shift = y.detach().mean(dim=0)
         x, y = x - shift, y - shift
-    within = [_mean(_values(kernel, z[None], z[None])[0], unbiased) for z in (x, y)]
-    return within[0] + within[1] - 2 * _values(kernel, x[None], y[None]).mean()
+    within = [_mean(_values(kernel, z, z), unbiased) for z in (x, y)]
+    return within[0] + within[1] - 2 * _values(kernel, x, y).mean()
 
 
 def squared_conditional_mmd(x: Tensor, y: Tensor, labels: Tensor, kernel: Kernel) -> Tensor:
@@ -87,11 +87,12 @@ _TORCH = SimpleNamespace(exp=torch.exp, sqrt=_safe_sqrt)
 
 
 def _values(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
-    """k × n × m kernel values of k × n × d and k × m × d points."""
+    """n × m kernel values of n × d and m × d points, or k × n × m of k × n × d and k × m × d."""
     values: Tensor
     if isinstance(kernel, RBF | RBFMixture):
         # Smooth in the squared distance, so that the rounding of one matrix product does no harm even at zero.
-        squares = torch.baddbmm(y.square().sum(dim=2)[:, None], x, y.mT, alpha=-2.0) + x.square().sum(dim=2)[:, :, None]
+        product = torch.addmm if x.ndim == 2 else torch.baddbmm
+        squares = product(y.square().sum(dim=-1)[..., None, :], x, y.mT, alpha=-2.0) + x.square().sum(dim=-1)[..., None]
         values = kernel.formula(squares.clamp(min=0.0), _TORCH)
     elif isinstance(kernel, DistanceKernel):
         squares = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()

@@ -38,8 +38,8 @@ class PooledDivergence(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, classes: Layout, pooling: float, shrinkage: float) -> tuple[Tensor, Tensor]:
         """Value and gradient at once: they share nearly everything."""
         batch = _prepared(x, y, classes, pooling, shrinkage)
-        value = torch.cat([each.divergences() for each in batch.classes]).mean()
-        lost = torch.cat([each.lost() for each in batch.classes], dim=1)
+        value = _joined([each.divergences() for each in batch.classes], 0).mean()
+        lost = _joined([each.lost for each in batch.classes], 1)
         ctx.mark_non_differentiable(lost)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(
@@ -75,6 +75,7 @@ class _Classes:
         moved: F_x Σ_y⁻¹ there, and below it that of g, the difference of the means, k × (p + 1) × d.
         within: V F_xᵀ, and beside it V g, k × p × (p + 1).
         traces: tr Σ_y⁻¹(Σ_x + ggᵀ), k values.
+        lost: whether a covariance is singular to the precision of its dtype, 2 × k.
     """
 
     stack: Stack
@@ -91,18 +92,13 @@ class _Classes:
     moved: Tensor
     within: Tensor
     traces: Tensor
+    lost: Tensor
 
     def divergences(self) -> Tensor:
         """KL of each class, k values."""
         pivots = self.roots.diagonal(dim1=1, dim2=2).log().sum(dim=1).reshape(2, -1)
         of_x, of_y = torch.add(self.base.log().sum(dim=2), pivots, alpha=2).unbind()
         return (self.traces + of_y - of_x - self.base.shape[2]) / 2
-
-    def lost(self) -> Tensor:
-        """2 × k: whether a covariance is singular to the precision of its dtype."""
-        tolerance = self.base.shape[2] * torch.finfo(self.base.dtype).eps
-        smallest, largest = self.base.aminmax(dim=2)
-        return smallest <= tolerance**2 * largest  # the base is made of squares
 
 
 @dataclass(frozen=True)
@@ -131,6 +127,10 @@ class _Batch:
         return _own(self.pooling, self.shrinkage)
 
 
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
+
+
 def _own(pooling: float, shrinkage: float) -> float:
     return math.sqrt((1 - shrinkage) * (1 - pooling))
 
@@ -144,11 +144,25 @@ def _prepared(x: Tensor, y: Tensor, layout: Layout, pooling: float, shrinkage: f
     residuals = residuals.reshape(n, 2, d).movedim(1, 0)
     # Singular values of the residuals keep digits that eigenvalues of their covariance lose.
     _, sizes, right = torch.linalg.svd(residuals, full_matrices=n < d)
-    spectra = functional.pad(sizes.square(), (0, d - sizes.shape[1]))
+    spectra = sizes.square() if n >= d else functional.pad(sizes.square(), (0, d - n))
+    # What the coordinates of a direction vary by, each by itself: with them in other units it changes as the spectrum does.
+    mixed = right.square()
+    marginal = torch.bmm(mixed, torch.bmm(mixed.mT, spectra[:, :, None]))[:, :, 0]
+    noise = max(n, d) * torch.finfo(x.dtype).eps
     turned = residuals[0] @ right[1].mT
     within = turned.T @ turned
     classes = [
-        _classes(stack, *of, spectra=spectra, right=right, within=within, pooling=pooling, shrinkage=shrinkage)
+        _classes(
+            stack,
+            *of,
+            spectra=spectra,
+            marginal=marginal,
+            noise=noise,
+            right=right,
+            within=within,
+            pooling=pooling,
+            shrinkage=shrinkage,
+        )
         for stack, of in zip(stacks, moments, strict=True)
     ]
     return _Batch(layout=layout, pooling=pooling, shrinkage=shrinkage, bases=right.mT.unbind(), within=within, classes=classes)
@@ -160,6 +174,8 @@ def _classes(
     factors: Tensor,
     *,
     spectra: Tensor,
+    marginal: Tensor,
+    noise: float,
     right: Tensor,
     within: Tensor,
     pooling: float,
@@ -207,6 +223,7 @@ def _classes(
         moved=solved[:, p:],
         within=pairs[:, p:].mT,
         traces=traces,
+        lost=~(base > noise * torch.addcmul(levels, pooled, marginal[:, None])).all(dim=2),
     )
 
 
@@ -232,9 +249,8 @@ def _gradient_of_y(batch: _Batch) -> Tensor:
         share.diagonal().add_((a * diagonal).sum(dim=0))
         shares.append(share)
         level = (diagonal.sum(dim=1) + (left * right).sum(dim=(1, 2))) / 2
-        mean = each.moved[:, -1] @ basis.T
-        parts.append(((factors.reshape(-1, d) @ own).reshape(k, p, d), level, -mean))
-    shared = basis @ sum(shares) @ basis.T
+        parts.append(((factors.reshape(-1, d) @ own).reshape(k, p, d), level, left[:, -1] @ basis.T))
+    shared = basis @ sum(shares[1:], shares[0]) @ basis.T
     return _at_points(batch, 1, parts, (shared + shared.T) / 4)
 
 

@@ -169,8 +169,8 @@ def _mean_cost(
         masses.append(plan.mass)
     pairs = np.stack((np.concatenate(origins), np.concatenate(targets)))
     i, j = torch.from_numpy(pairs).to(student.device).unbind()
-    mass = torch.from_numpy(np.concatenate(masses) / len(rows)).to(student)
-    return mass @ (student[i] - teacher[j]).square().sum(dim=1)
+    mass = torch.from_numpy(np.concatenate(masses)).to(student)
+    return mass @ (student[i] - teacher[j]).square().sum(dim=1) / len(rows)
 
 
 def _costs(stacks: Sequence[tuple[Stack, Stack]], rows: Sequence[tuple[Int64, Int64]]) -> Iterator[Float64]:
