@@ -224,7 +224,8 @@ def _pooled(stacks: Sequence[Stack], pooling: float, shrinkage: float) -> list[_
 def _mean_divergence(x: Tensor, y: Tensor, sides: Sequence[Sequence[_Gaussians]], covariance: str) -> Tensor:
     """Mean of KL(N_x‖N_y) over pairs of Gaussians, which are those of the features x and y, stack by stack."""
     of_pair = _marginal_divergences if covariance == "diagonal" else _full_divergences
-    values, lost = zip(*(of_pair(*pair, (len(x), len(y))) for pair in zip(*sides, strict=True)), strict=True)
+    pairs = zip(sides[0], sides[1], strict=True)
+    values, lost = zip(*(of_pair(first, second, (len(x), len(y))) for first, second in pairs), strict=True)
     _require_regular(torch.cat(lost, dim=1), x, y, covariance)
     return torch.cat(values).mean()
 

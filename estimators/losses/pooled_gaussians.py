@@ -70,10 +70,10 @@ class _Classes:
         roots: K, 2k × p × p.
         inner: V in its own basis, a pair of k × p × d.
         of_x: the diagonal of M = a W_x + l_x I in the basis of y, k × d.
-        scaled: V M diag(1/b) in the basis of y, k × p × d.
+        divided: V M diag(1/b) in the basis of y, k × p × d.
         solved: V M Σ_y⁻¹ there, k × p × d.
         moved: F_x Σ_y⁻¹ there, and below it that of g, the difference of the means, k × (p + 1) × d.
-        within: V F_xᵀ, and beside it V g, k × p × (p + 1).
+        crossed: V F_xᵀ, and beside it V g, k × p × (p + 1).
         traces: tr Σ_y⁻¹(Σ_x + ggᵀ), k values.
         lost: whether a covariance is singular to the precision of its dtype, 2 × k.
     """
@@ -87,10 +87,10 @@ class _Classes:
     roots: Tensor
     inner: Sequence[Tensor]
     of_x: Tensor
-    scaled: Tensor
+    divided: Tensor
     solved: Tensor
     moved: Tensor
-    within: Tensor
+    crossed: Tensor
     traces: Tensor
     lost: Tensor
 
@@ -128,7 +128,7 @@ class _Batch:
 
 
 def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts), dim=dim)
 
 
 def _own(pooling: float, shrinkage: float) -> float:
@@ -202,8 +202,8 @@ def _classes(
     extra = torch.cat((own * sides[0].reshape(k, p, d), gaps), dim=1)
     rows = torch.cat((spread, (extra.reshape(-1, d) @ right[1].mT).reshape(k, p + 1, d)), dim=1)
     pairs = torch.bmm(rows, inner[1].mT)
-    scaled = rows * inverse[1][:, None]
-    solved = torch.baddbmm(scaled, pairs, inner[1], alpha=-1)
+    divided = rows * inverse[1][:, None]
+    solved = torch.baddbmm(divided, pairs, inner[1], alpha=-1)
     of_x = torch.addcmul(level, pooled, within.diagonal())
     # tr Σ_y⁻¹M = Σ M_ii/b_i − tr V M Vᵀ.
     weights = (rows * solved).sum(dim=2)
@@ -218,10 +218,10 @@ def _classes(
         roots=roots,
         inner=inner,
         of_x=of_x,
-        scaled=scaled[:, :p],
+        divided=divided[:, :p],
         solved=solved[:, :p],
         moved=solved[:, p:],
-        within=pairs[:, p:].mT,
+        crossed=pairs[:, p:].mT,
         traces=traces,
         lost=~(base > noise * torch.addcmul(levels, pooled, marginal[:, None])).all(dim=2),
     )
@@ -237,10 +237,10 @@ def _gradient_of_y(batch: _Batch) -> Tensor:
         k, p = each.roots.shape[0] // 2, each.roots.shape[1]
         inner, inverse, a = each.inner[1], each.inverse[1], each.pooled
         # F Σ_y⁻¹ = K⁻ᵀV.
-        target = torch.baddbmm(inner - each.solved, each.within, each.moved, alpha=-1)
+        target = torch.baddbmm(inner - each.solved, each.crossed, each.moved, alpha=-1)
         factors = torch.linalg.solve_triangular(each.roots[k:].mT, target, upper=True)
-        # Σ_y⁻¹MΣ_y⁻¹ = D M D − JᵀV − VᵀJ for D = diag(1/b) and J = V M D − ½ (V M Vᵀ) V; 2 J is `scaled` + `solved`.
-        left = torch.cat((each.scaled + each.solved - inner, -each.moved), dim=1)
+        # Σ_y⁻¹MΣ_y⁻¹ = D M D − JᵀV − VᵀJ for D = diag(1/b) and J = V M D − ½ (V M Vᵀ) V; 2 J is `divided` + `solved`.
+        left = torch.cat((each.divided + each.solved - inner, -each.moved), dim=1)
         right = torch.cat((inner, each.moved), dim=1)
         diagonal = inverse * (1 - each.of_x * inverse)
         share = torch.addcmul(
