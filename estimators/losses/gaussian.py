@@ -6,6 +6,8 @@ This module imports torch; `kd2m_theory.estimators` does not import this module.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +16,9 @@ from torch.autograd.function import once_differentiable
 
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.losses.by_class import Layout, Stack, stack_of_one
 from kd2m_theory.estimators.losses.inputs import require_floats, require_values
+from kd2m_theory.estimators.losses.pooled_gaussians import PooledDivergence
 
 
 def squared_gaussian_w2(x: Tensor, y: Tensor, covariance: str = "full") -> Tensor:
@@ -33,17 +37,27 @@ def squared_gaussian_w2(x: Tensor, y: Tensor, covariance: str = "full") -> Tenso
     """
     one_of(covariance, ("full", "diagonal"), "covariance")
     _check(x, y)
-    mean_x, factor_x = _moments(x)
-    mean_y, factor_y = _moments(y)
-    mean_part = (mean_x - mean_y).square().sum()
-    if covariance == "diagonal":
-        # A norm has subgradient zero at a constant coordinate, where the root of a variance has none that is finite.
-        deviations = torch.linalg.vector_norm(factor_x, dim=0) - torch.linalg.vector_norm(factor_y, dim=0)
-        marginal: Tensor = mean_part + deviations.square().sum()
-        return marginal
-    nuclear: Tensor = _NuclearNorm.apply(factor_x, factor_y)  # type: ignore[no-untyped-call]
-    square: Tensor = mean_part + factor_x.square().sum() + factor_y.square().sum() - 2 * nuclear
-    return square
+    return _squared_w2(stack_of_one(x), stack_of_one(y), covariance)[0]
+
+
+def squared_gaussian_cw2(x: Tensor, y: Tensor, classes: Layout, covariance: str = "full") -> Tensor:
+    """Mean of `squared_gaussian_w2` over the classes present in the batch: a scalar tensor; zero if there is none.
+
+    Args:
+        x: n × d features.
+        y: n × d features of the same batch.
+        classes: the layout of both, from `by_class`.
+        covariance: as `squared_gaussian_w2`.
+
+    Raises:
+        InputError: as `squared_gaussian_w2`.
+    """
+    one_of(covariance, ("full", "diagonal"), "covariance")
+    _check(x, y)
+    if not classes.rows:
+        return x[:0].sum()
+    both = zip(classes.stacks(x), classes.stacks(y), strict=True)
+    return torch.cat([_squared_w2(*each, covariance) for each in both]).mean()
 
 
 def gaussian_kl_loss(x: Tensor, y: Tensor, covariance: str = "full", shrinkage: float = 0.0) -> Tensor:
@@ -60,91 +74,223 @@ def gaussian_kl_loss(x: Tensor, y: Tensor, covariance: str = "full", shrinkage: 
             precision, so that the divergence or its gradient is infinite or lost in rounding (full covariances of fewer than
             d + 1 points always are: they need shrinkage).
     """
-    one_of(covariance, ("full", "diagonal"), "covariance")
-    if not 0 <= shrinkage <= 1:
-        raise InputError(f"shrinkage is {shrinkage!r}; choose a number from 0 (the covariance itself) to 1 (its mean variance)")
+    _check_options(covariance, shrinkage)
     _check(x, y)
-    mean_x, factor_x = _moments(x)
-    mean_y, factor_y = _moments(y)
-    gap = mean_x - mean_y
-    if covariance == "diagonal":
-        variance_x, variance_y = _variances(factor_x, shrinkage, "x"), _variances(factor_y, shrinkage, "y")
-        ratio = variance_x / variance_y
-        marginal: Tensor = (ratio - 1 - ratio.log() + gap.square() / variance_y).sum() / 2
-        return marginal
-    root_x, root_y = _cholesky(factor_x, shrinkage, "x"), _cholesky(factor_y, shrinkage, "y")
-    white = torch.linalg.solve_triangular(root_y, torch.cat((root_x, gap[:, None]), dim=1), upper=False)
-    log_ratio = root_y.diagonal().log().sum() - root_x.diagonal().log().sum()
-    divergence: Tensor = (white.square().sum() - x.shape[1]) / 2 + log_ratio
-    return divergence
+    sides = [[_Gaussians(*stack_of_one(each).moments(), shrinkage=shrinkage)] for each in (x, y)]
+    return _mean_divergence(x, y, sides, covariance)
+
+
+def conditional_gaussian_kl_loss(
+    x: Tensor, y: Tensor, classes: Layout, pooling: float = 0.5, covariance: str = "full", shrinkage: float = 0.0
+) -> Tensor:
+    """Mean over the classes present in the batch of KL(N_x‖N_y) in nats: a scalar tensor.
+
+    A class has few points in a batch, so its covariance is drawn towards the one within classes, pooled over the batch
+    (Friedman's regularised discriminant analysis, 1989): Σ_c ← (1 − p) Σ_c + p Σ_within. A class of one point has no
+    covariance of its own and takes Σ_within whole. Shrinkage comes after pooling.
+
+    Args:
+        x: n × d features.
+        y: n × d features of the same batch.
+        classes: the layout of both, from `by_class`.
+        pooling: p in [0, 1].
+        covariance: as `gaussian_kl_loss`.
+        shrinkage: as `gaussian_kl_loss`.
+
+    Raises:
+        InputError: as `gaussian_kl_loss`; no class of two points.
+    """
+    _check_options(covariance, shrinkage)
+    _check(x, y)
+    if all(points < 2 for _, points in classes.shapes):
+        raise InputError(f"each of the {len(classes.rows)} classes has one point, so that no covariance within classes exists")
+    # With more points per class, factors of the covariances cost less; without both options no matrix is common to the classes.
+    if covariance == "full" and (pooling or shrinkage) and all(width <= 2 * x.shape[1] for _, width in classes.shapes):
+        value: Tensor
+        value, lost = PooledDivergence.apply(x, y, classes, pooling, shrinkage)  # type: ignore[no-untyped-call]
+        _require_regular(lost, x, y, covariance)
+        return value
+    sides = [_pooled(classes.stacks(each), pooling, shrinkage) for each in (x, y)]
+    return _mean_divergence(x, y, sides, covariance)
 
 
 class _NuclearNorm(torch.autograd.Function):
-    """‖XYᵀ‖_* for X (n × d) and Y (m × d), through the singular values of R_x R_yᵀ when there are more rows than columns."""
+    """‖XYᵀ‖_* for k pairs of X (n × d) and Y (m × d), through the singular values of R_x R_yᵀ where rows outnumber columns."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
         basis_x, small_x = _reduced(x)
         basis_y, small_y = _reduced(y)
-        left, sizes, right = torch.linalg.svd(small_x @ small_y.T, full_matrices=False)
+        left, sizes, right = torch.linalg.svd(small_x @ small_y.mT, full_matrices=False)
         # Singular vectors of what is zero but for rounding are noise; without them P is the partial isometry.
-        tolerance = max(*x.shape, *y.shape) * torch.finfo(x.dtype).eps
-        kept = (sizes > tolerance * sizes.max()).to(x.dtype)
-        isometry = (left * kept) @ right
-        ctx.save_for_backward(basis_x @ (isometry @ small_y), basis_y @ (isometry.T @ small_x))
-        norm: Tensor = sizes.sum()
-        return norm
+        tolerance = max(*x.shape[1:], *y.shape[1:]) * torch.finfo(x.dtype).eps
+        kept = (sizes > tolerance * sizes.amax(dim=1, keepdim=True)).to(x.dtype)
+        isometry = (left * kept[:, None]) @ right
+        toward_x, toward_y = isometry @ small_y, isometry.mT @ small_x
+        ctx.save_for_backward(
+            toward_x if basis_x is None else basis_x @ toward_x, toward_y if basis_y is None else basis_y @ toward_y
+        )
+        norms: Tensor = sizes.sum(dim=1)
+        return norms
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         toward_x, toward_y = ctx.saved_tensors
+        gradient = gradient[:, None, None]
         return gradient * toward_x, gradient * toward_y
 
 
-def _reduced(factor: Tensor) -> tuple[Tensor, Tensor]:
-    """Q and R with QR = F; Q is the identity when F has no more rows than columns."""
-    n, d = factor.shape
+def _reduced(factors: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Q and R with QR = F for each F; Q is None, for the identity, when F has no more rows than columns."""
+    _, n, d = factors.shape
     if n <= d:
-        return torch.eye(n, dtype=factor.dtype, device=factor.device), factor
-    basis, small = torch.linalg.qr(factor)
+        return None, factors
+    basis, small = torch.linalg.qr(factors)
     return basis, small
 
 
-def _moments(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean, and F with FᵀF = Σ. Away from the first point before the mean is taken: constant coordinates are exact zeros."""
-    anchor = points[0].detach()
-    moved = points - anchor
-    offset = moved.mean(dim=0)
-    return anchor + offset, (moved - offset) / math.sqrt(len(points))
+def _squared_w2(x: Stack, y: Stack, covariance: str) -> Tensor:
+    """Squared Gaussian W₂ of k pairs of clouds, k values."""
+    mean_x, factor_x = x.moments()
+    mean_y, factor_y = y.moments()
+    mean_part = (mean_x - mean_y).square().sum(dim=1)
+    if covariance == "diagonal":
+        # A norm has subgradient zero at a constant coordinate, where the root of a variance has none that is finite.
+        deviations = torch.linalg.vector_norm(factor_x, dim=1) - torch.linalg.vector_norm(factor_y, dim=1)
+        marginal: Tensor = mean_part + deviations.square().sum(dim=1)
+        return marginal
+    nuclear: Tensor = _NuclearNorm.apply(factor_x, factor_y)  # type: ignore[no-untyped-call]
+    squares: Tensor = mean_part + factor_x.square().sum(dim=(1, 2)) + factor_y.square().sum(dim=(1, 2)) - 2 * nuclear
+    return squares
 
 
-def _variances(factor: Tensor, shrinkage: float, name: str) -> Tensor:
-    variances: Tensor = factor.square().sum(dim=0)
-    variances = variances + shrinkage * (variances.mean() - variances)
-    singular = int((variances <= 0).sum())
-    if singular:
-        raise InputError(f"{name} has no variance in {singular} of {factor.shape[1]} coordinates; {_MEND}")
-    return variances
+@dataclass(frozen=True)
+class _Gaussians:
+    """k Gaussians with covariances (1 − s)(FᵀF + w W) + s (their mean variance) I, s the shrinkage.
+
+    Attributes:
+        means: k × d.
+        factors: F, k × p × d.
+        shrinkage: s.
+        shares: w, k × 1 × 1; None for zero.
+        within: W, a factor of it: rows × d; None for zero.
+    """
+
+    means: Tensor
+    factors: Tensor
+    shrinkage: float
+    shares: Tensor | None = None
+    within: Tensor | None = None
+
+    def variances(self) -> Tensor:
+        """The diagonals of the covariances, k × d, where only these are shrunk and compared."""
+        variances: Tensor = self.factors.square().sum(dim=1)
+        if self.shares is not None and self.within is not None:
+            variances = variances + self.shares[:, 0] * self.within.square().sum(dim=0)
+        return variances + self.shrinkage * (variances.mean(dim=1, keepdim=True) - variances)
+
+    def covariances(self) -> Tensor:
+        """The covariances, k × d × d."""
+        d = self.means.shape[1]
+        kept = 1 - self.shrinkage
+        matrices = kept * self.factors.mT @ self.factors
+        traces = self.factors.square().sum(dim=(1, 2), keepdim=True)
+        if self.shares is not None and self.within is not None:
+            matrices = matrices + kept * self.shares * (self.within.mT @ self.within)
+            traces = traces + self.shares * self.within.square().sum()
+        return matrices + self.shrinkage * traces / d * torch.eye(d, dtype=matrices.dtype, device=matrices.device)
 
 
-def _cholesky(factor: Tensor, shrinkage: float, name: str) -> Tensor:
-    n, d = factor.shape
-    level = shrinkage * factor.square().sum() / d
-    covariance = (1 - shrinkage) * factor.T @ factor + level * torch.eye(d, dtype=factor.dtype, device=factor.device)
-    root: Tensor
-    root, failed = torch.linalg.cholesky_ex(covariance)
-    # Rounding can carry a singular matrix through; what is left then are pivots of rounding size.
-    noise = max(n, d) * torch.finfo(factor.dtype).eps * covariance.detach().diagonal()
-    lost = root.detach().diagonal().square() <= noise
-    if bool((failed != 0) | lost.any()):  # one look: on a GPU each makes the host wait
-        raise InputError(
-            f"the covariance of {name} ({n} points, d = {d}) is singular to the precision of {factor.dtype}; {_MEND}"
+def _pooled(stacks: Sequence[Stack], pooling: float, shrinkage: float) -> list[_Gaussians]:
+    """The Gaussians of classes, stack by stack, with covariances that are pooled and then shrunk."""
+    n = sum(each.counts.sum() for each in stacks)
+    moments = [each.moments() for each in stacks]
+    residuals = [factors * (each.counts / n).sqrt() for each, (_, factors) in zip(stacks, moments, strict=True)]
+    within = torch.cat([each.flatten(0, 1) for each in residuals])
+    # A class of one point has F = 0 already.
+    return [
+        _Gaussians(
+            means=means,
+            factors=math.sqrt(1 - pooling) * factors,
+            shrinkage=shrinkage,
+            shares=1 - (1 - pooling) * (each.counts > 1).to(each.counts),
+            within=within,
         )
-    return root
+        for each, (means, factors) in zip(stacks, moments, strict=True)
+    ]
+
+
+def _mean_divergence(x: Tensor, y: Tensor, sides: Sequence[Sequence[_Gaussians]], covariance: str) -> Tensor:
+    """Mean of KL(N_x‖N_y) over pairs of Gaussians, which are those of the features x and y, stack by stack."""
+    of_pair = _marginal_divergences if covariance == "diagonal" else _full_divergences
+    pairs = zip(sides[0], sides[1], strict=True)
+    values, lost = zip(*(of_pair(first, second, (len(x), len(y))) for first, second in pairs), strict=True)
+    _require_regular(torch.cat(lost, dim=1), x, y, covariance)
+    return torch.cat(values).mean()
+
+
+def _require_regular(lost: Tensor, x: Tensor, y: Tensor, covariance: str) -> None:
+    """Refuse divergences of singular covariances.
+
+    Args:
+        lost: 2 × k, for each Gaussian of x and of y how many directions are lost.
+        x: the features.
+        y: the features.
+        covariance: "full" or "diagonal".
+
+    Raises:
+        InputError: one of them has a lost direction.
+    """
+    if not bool(lost.any()):  # one look: on a GPU each makes the host wait
+        return
+    name, points, numbers = ("x", x, lost[0]) if bool(lost[0].any()) else ("y", y, lost[1])
+    n, d = points.shape
+    raise InputError(
+        f"{name} has no variance in {int(numbers[numbers > 0][0])} of {d} coordinates; {_MEND}"
+        if covariance == "diagonal"
+        else f"the covariance of {name} ({n} points, d = {d}) is singular to the precision of {points.dtype}; {_MEND}"
+    )
+
+
+def _marginal_divergences(x: _Gaussians, y: _Gaussians, _: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """KL of independent coordinates, k values, and how many variances are zero, 2 × k."""
+    variance_x, variance_y = x.variances(), y.variances()
+    ratio = variance_x / variance_y
+    values = (ratio - 1 - ratio.log() + (x.means - y.means).square() / variance_y).sum(dim=1) / 2
+    return values, (torch.stack((variance_x, variance_y)) <= 0).sum(dim=2)
+
+
+def _full_divergences(x: _Gaussians, y: _Gaussians, points: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """KL, k values, and how many pivots of a covariance are lost in rounding, 2 × k."""
+    (root_x, lost_x), (root_y, lost_y) = (
+        _cholesky(each.covariances(), number) for each, number in zip((x, y), points, strict=True)
+    )
+    gap = x.means - y.means
+    white = torch.linalg.solve_triangular(root_y, torch.cat((root_x, gap[:, :, None]), dim=2), upper=False)
+    log_ratio = (root_y.diagonal(dim1=1, dim2=2).log() - root_x.diagonal(dim1=1, dim2=2).log()).sum(dim=1)
+    values = (white.square().sum(dim=(1, 2)) - x.means.shape[1]) / 2 + log_ratio
+    return values, torch.stack((lost_x, lost_y)).sum(dim=2)
+
+
+def _cholesky(covariances: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """Lower roots, k × d × d, and which pivots are lost, k × d; all of a matrix that has no root."""
+    roots, failed = torch.linalg.cholesky_ex(covariances)
+    # Rounding can carry a singular matrix through; what is left then are pivots of rounding size.
+    noise = max(points, covariances.shape[1]) * torch.finfo(covariances.dtype).eps
+    with torch.no_grad():
+        pivots, variances = (each.diagonal(dim1=1, dim2=2) for each in (roots, covariances))
+        lost = (pivots.square() <= noise * variances) | (failed != 0)[:, None]
+    return roots, lost
 
 
 _MEND = "ask for shrinkage > 0, a larger batch, or covariance='diagonal', and drop coordinates that never vary"
+
+
+def _check_options(covariance: str, shrinkage: float) -> None:
+    one_of(covariance, ("full", "diagonal"), "covariance")
+    if not 0 <= shrinkage <= 1:
+        raise InputError(f"shrinkage is {shrinkage!r}; choose a number from 0 (the covariance itself) to 1 (its mean variance)")
 
 
 def _check(x: Tensor, y: Tensor) -> None:

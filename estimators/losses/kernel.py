@@ -9,7 +9,7 @@ from torch import Tensor
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.kernels import RBF, DistanceKernel, Kernel, RBFMixture
-from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.losses.by_class import Stack, by_class
 from kd2m_theory.estimators.losses.inputs import require_floats, require_values
 
 
@@ -33,10 +33,6 @@ def squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, estimator: Literal["v", "u
     _finite(x, y)
     if unbiased and min(len(x), len(y)) < 2:
         raise InputError(f"estimator='u' needs two points in each cloud, got {len(x)} and {len(y)}; use estimator='v'")
-    return _squared_mmd(x, y, kernel, unbiased)
-
-
-def _squared_mmd(x: Tensor, y: Tensor, kernel: Kernel, unbiased: bool) -> Tensor:
     if kernel.shift_invariant:
         # The value and its gradient stay; inner products of features far from the origin keep their digits.
         shift = y.detach().mean(dim=0)
@@ -65,12 +61,20 @@ def squared_conditional_mmd(x: Tensor, y: Tensor, labels: Tensor, kernel: Kernel
         raise InputError(
             f"labels have shape {tuple(labels.shape)} for {len(x)} and {len(y)} points; give one class for each pair (x_i, y_i)"
         )
-    classes = rows_by_class(labels).values()
-    if not classes:
+    classes = by_class(labels, x, y)
+    if not classes.rows:
         return x[:0].sum()
-    clouds = [(x[rows], y[rows]) for rows in classes]
-    _finite(*(torch.cat(each) for each in zip(*clouds, strict=True)))
-    return torch.stack([_squared_mmd(*each, kernel, False) for each in clouds]).mean()
+    both = zip(classes.stacks(x), classes.stacks(y), strict=True)
+    return torch.cat([_squared_mmds(*each, kernel) for each in both]).mean()
+
+
+def _squared_mmds(x: Stack, y: Stack, kernel: Kernel) -> Tensor:
+    """MMD² (V-statistics) of k pairs of clouds, k values: wᵀKw with weights 1/n at the points of x and −1/m at those of y."""
+    points = torch.cat((x.points, y.points), dim=1)
+    if kernel.shift_invariant:
+        points = points - y.means().detach()
+    weights = torch.cat((x.weights(), -y.weights()), dim=1)
+    return (weights.mT @ _values(kernel, points, points) @ weights).flatten()
 
 
 def _safe_sqrt(values: Tensor) -> Tensor:
@@ -83,16 +87,18 @@ _TORCH = SimpleNamespace(exp=torch.exp, sqrt=_safe_sqrt)
 
 
 def _values(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
+    """n × m kernel values of n × d and m × d points, or k × n × m of k × n × d and k × m × d."""
     values: Tensor
     if isinstance(kernel, RBF | RBFMixture):
         # Smooth in the squared distance, so that the rounding of one matrix product does no harm even at zero.
-        squares = torch.addmm(y.square().sum(dim=1)[None], x, y.T, alpha=-2.0) + x.square().sum(dim=1)[:, None]
+        product = torch.addmm if x.ndim == 2 else torch.baddbmm
+        squares = product(y.square().sum(dim=-1)[..., None, :], x, y.mT, alpha=-2.0) + x.square().sum(dim=-1)[..., None]
         values = kernel.formula(squares.clamp(min=0.0), _TORCH)
     elif isinstance(kernel, DistanceKernel):
         squares = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
         values = kernel.formula(squares, _TORCH)
     else:
-        values = kernel.formula(x @ y.T, _TORCH)
+        values = kernel.formula(x @ y.mT, _TORCH)
     return values
 
 

@@ -5,15 +5,15 @@ wherever the optimal plan is unique (envelope theorem). All losses are squared d
 package does not, so import it by name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kd2m_theory.arrays import Float64
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.losses.by_class import Stack, by_class_of_each, stack_of_one
 from kd2m_theory.estimators.losses.inputs import require_floats, require_values
 from kd2m_theory.estimators.transport import optimal_plan
 
@@ -46,7 +46,8 @@ def squared_w2(student: Tensor, teacher: Tensor) -> Tensor:
         InputError: empty or mismatched clouds, features that are not finite, or not float32 or float64 tensors of one kind.
     """
     _check(student, teacher)
-    return _planned([(student, teacher)])[0]
+    pair = stack_of_one(student), stack_of_one(teacher)
+    return _mean_cost(student, teacher, [pair], [(np.arange(len(student)), np.arange(len(teacher)))])
 
 
 def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher: Tensor | None = None) -> Tensor:
@@ -67,13 +68,12 @@ def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher
     if len(labels) != len(student) or len(other) != len(teacher):
         raise InputError(f"{len(labels)} and {len(other)} labels for {len(student)} and {len(teacher)} rows; give one per row")
     _check(student, teacher)
-    here = rows_by_class(labels)
-    there = here if labels_teacher is None else rows_by_class(other)
-    if here.keys() != there.keys():
-        raise InputError("a class of one side is missing from the other; class-conditional transport needs it on both")
-    if not here:
+    here, there = by_class_of_each(labels, other, student)
+    if not here.rows:
         return student[:0].sum()
-    return torch.stack(_planned([(student[here[y]], teacher[there[y]]) for y in here])).mean()
+    with torch.no_grad():
+        stacks = list(zip(here.stacks(student), there.stacks(teacher), strict=True))
+    return _mean_cost(student, teacher, stacks, list(zip(here.rows, there.rows, strict=True)))
 
 
 def squared_jw2(
@@ -149,37 +149,44 @@ def squared_gw2(student: Tensor, teacher: Tensor) -> Tensor:
     return a @ first.square() @ a + b @ second.square() @ b - 2 * ((first @ plan @ second) * plan).sum()
 
 
-def _planned(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """Transport costs of pairs of clouds. On a GPU all go to the host in one copy and their plans back in three."""
-    first = pairs[0][0]
-    plans = []
-    for costs in _costs(pairs):
+def _mean_cost(
+    student: Tensor, teacher: Tensor, stacks: Sequence[tuple[Stack, Stack]], rows: Sequence[tuple[Int64, Int64]]
+) -> Tensor:
+    """The mean of the transport costs of pairs of clouds: all costs go to the host in one copy, all plans come back in two.
+
+    Args:
+        student: n × d features.
+        teacher: m × d features.
+        stacks: the clouds of both.
+        rows: for each cloud, in the order of the stacks, the numbers of its rows in either batch.
+    """
+    origins, targets, masses = [], [], []
+    for costs, (mine, theirs) in zip(_costs(stacks, rows), rows, strict=True):
         n, m = costs.shape
-        plans.append(optimal_plan(costs, np.full(n, 1.0 / n), np.full(m, 1.0 / m)))
-    sizes = [len(plan.mass) for plan in plans]
-    rows, columns = (
-        torch.from_numpy(np.concatenate(indices)).to(first.device).split(sizes)
-        for indices in ([plan.rows for plan in plans], [plan.columns for plan in plans])
-    )
-    masses = torch.from_numpy(np.concatenate([plan.mass for plan in plans])).to(first).split(sizes)
-    return [
-        mass @ (student[i] - teacher[j]).square().sum(dim=1)
-        for (student, teacher), i, j, mass in zip(pairs, rows, columns, masses, strict=True)
-    ]
+        plan = optimal_plan(costs, np.full(n, 1.0 / n), np.full(m, 1.0 / m))
+        origins.append(mine[plan.rows])
+        targets.append(theirs[plan.columns])
+        masses.append(plan.mass)
+    pairs = np.stack((np.concatenate(origins), np.concatenate(targets)))
+    i, j = torch.from_numpy(pairs).to(student.device).unbind()
+    mass = torch.from_numpy(np.concatenate(masses)).to(student)
+    return mass @ (student[i] - teacher[j]).square().sum(dim=1) / len(rows)
 
 
-def _costs(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Float64]:
-    """Squared distances by one matrix product of the centred features, on their device and in their dtype."""
+def _costs(stacks: Sequence[tuple[Stack, Stack]], rows: Sequence[tuple[Int64, Int64]]) -> Iterator[Float64]:
+    """Squared distances by matrix products of the centred features, on their device and in their dtype."""
     with torch.no_grad():
         costs = []
-        for student, teacher in pairs:
-            centre = teacher.mean(dim=0)
-            x, y = student - centre, teacher - centre
-            squares = torch.addmm(y.square().sum(dim=1)[None], x, y.T, alpha=-2.0) + x.square().sum(dim=1)[:, None]
+        for student, teacher in stacks:
+            centres = teacher.means()
+            x, y = student.points - centres, teacher.points - centres
+            squares = torch.baddbmm(y.square().sum(dim=2)[:, None], x, y.mT, alpha=-2.0) + x.square().sum(dim=2)[:, :, None]
             costs.append(squares.clamp_(min=0.0))
-        known = _finite(torch.cat([each.flatten() for each in costs]).cpu().double().numpy())
+        known = torch.cat([each.flatten() for each in costs]).cpu().double().numpy()
     ends = np.cumsum([each.numel() for each in costs])[:-1]
-    return [part.reshape(each.shape) for part, each in zip(np.split(known, ends), costs, strict=True)]
+    padded = (matrix for part, each in zip(np.split(known, ends), costs, strict=True) for matrix in part.reshape(each.shape))
+    for matrix, (mine, theirs) in zip(padded, rows, strict=True):
+        yield _finite(matrix[: len(mine), : len(theirs)])
 
 
 def _distances(batch: Tensor) -> Tensor:

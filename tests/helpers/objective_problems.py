@@ -14,6 +14,8 @@ MARGINAL = ["w2", "jw2", "gaussian-w2", "gaussian-kl", "symmetric-gaussian-kl", 
 CONDITIONAL = ["cw2", "gaussian-cw2", "conditional-gaussian-kl", "conditional-mmd"]
 PAIRED = ["kd", "ttm", "wttm", "paired-l2", "unikd-reconstruction"]
 WITH_TERMS = [name for name in NAMES if name != "none"]
+# For `batch_of_classes`.
+CLASSES_PRESENT = (10, 52, 60)
 
 
 class Net(nn.Module):
@@ -54,3 +56,11 @@ def rebuilt(tensors):
 
 def mapped(batch, change):
     return rebuilt([change(tensor) for tensor in flat(batch)])
+
+
+def batch_of_classes(classes, n=512, d=128):
+    """Labels of as many classes, the last three with one row each, and the outputs of student and teacher, in float32."""
+    rng = np.random.default_rng(classes)
+    labels = np.concatenate((np.arange(classes), rng.integers(classes - 3, size=n - classes)))
+    batches = [Outputs(*(torch.tensor(rng.normal(size=(n, size)), dtype=torch.float32) for size in (62, d))) for _ in range(2)]
+    return torch.tensor(rng.permutation(labels)), batches

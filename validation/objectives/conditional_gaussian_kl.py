@@ -1,13 +1,12 @@
 """KD²M with the Kullback–Leibler divergence of Gaussian approximations within each class (arXiv 2504.01757)."""
 
-import math
 from typing import Unpack
 
-import torch
 from torch import Tensor
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.losses.by_class import rows_by_class
+from kd2m_theory.estimators.losses.by_class import by_class
+from kd2m_theory.estimators.losses.gaussian import conditional_gaussian_kl_loss
 from kd2m_theory.validation.objectives.gaussian_kl import DirectedOptions, GaussianKL, at_most_one, sum_of_directions
 from kd2m_theory.validation.objectives.objective import Sizes
 from kd2m_theory.validation.training.outputs import Outputs
@@ -30,7 +29,9 @@ class ConditionalGaussianKL(GaussianKL):
     """
 
     part = "conditional_gaussian_kl"
+    refuses = True
     compares = "classes"
+    skips_ignored = True
 
     def __init__(self, sizes: Sizes, *, pooling: float = 0.5, **options: Unpack[DirectedOptions]) -> None:
         super().__init__(sizes, **options)
@@ -38,38 +39,16 @@ class ConditionalGaussianKL(GaussianKL):
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """Mean over classes of KL in the chosen direction."""
-        classes = list(rows_by_class(labels).values())
-        if max(map(len, classes)) < 2:
+        classes = by_class(labels, student.features, teacher.features)
+        if not classes.rows:
+            return student.features[:0].sum()
+        if all(points < 2 for _, points in classes.shapes):
             raise InputError(
-                f"each of the {len(classes)} classes in this batch has one image, so that no covariance within classes exists; "
-                "use larger batches, or gaussian-cw2, which needs none"
+                f"each of the {len(classes.rows)} classes in this batch has one image, so that no covariance within classes "
+                "exists; use larger batches, or gaussian-cw2, which needs none"
             )
-        clouds = [_class_clouds(batch, classes, self.pooling) for batch in (student.features, teacher.features)]
-        values = [
-            sum_of_directions((self.direction,), first, second, self.covariance, self.shrinkage)
-            for first, second in zip(*clouds, strict=True)
-        ]
-        return torch.stack(values).mean()
 
+        def divergence(x: Tensor, y: Tensor) -> Tensor:
+            return conditional_gaussian_kl_loss(x, y, classes, self.pooling, self.covariance, self.shrinkage)
 
-def _class_clouds(features: Tensor, classes: list[Tensor], pooling: float) -> list[Tensor]:
-    """For each class a cloud whose mean is the class's and whose covariance (divided by its size) is the pooled one.
-
-    The divergence is defined on clouds, once, in `gaussian_torch`: residuals of the class and of all, scaled to their shares,
-    around the class's mean make one with the moments wanted.
-    """
-    n, counts = len(features), torch.tensor([len(rows) for rows in classes])
-    # The class of each row, from 0, out of what the host knows already.
-    numbers = torch.arange(len(classes)).repeat_interleave(counts).to(features.device)
-    class_of = torch.empty_like(numbers).index_copy_(0, torch.cat(classes), numbers)
-    centres = torch.zeros(len(classes), features.shape[1], dtype=features.dtype, device=features.device)
-    centres = centres.index_add(0, class_of, features) / counts.to(features.device)[:, None]
-    residuals = features - centres[class_of]
-    clouds = []
-    for centre, rows in zip(centres, classes, strict=True):
-        count = len(rows)
-        share = pooling if count > 1 else 1.0
-        size = count + n
-        own, every = math.sqrt(size * (1 - share) / count), math.sqrt(size * share / n)
-        clouds.append(centre + torch.cat((own * residuals[rows], every * residuals)))
-    return clouds
+        return sum_of_directions((self.direction,), student.features, teacher.features, divergence)

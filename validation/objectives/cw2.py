@@ -16,6 +16,7 @@ class CW2(FeatureObjective):
     part = "cw2"
     refuses = True
     compares = "classes"
+    skips_ignored = True
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """CW₂²."""

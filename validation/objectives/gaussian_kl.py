@@ -1,5 +1,6 @@
 """KD²M with the Kullback–Leibler divergence of Gaussian approximations (arXiv 2504.01757): one direction, or both."""
 
+from collections.abc import Callable
 from typing import TypedDict, Unpack
 
 from torch import Tensor
@@ -65,7 +66,11 @@ class SymmetricGaussianKL(FeatureObjective):
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """½[KL(N_T‖N_S) + KL(N_S‖N_T)]."""
-        return sum_of_directions(DIRECTIONS, student.features, teacher.features, self.covariance, self.shrinkage) / 2
+        return sum_of_directions(DIRECTIONS, student.features, teacher.features, self.divergence) / 2
+
+    def divergence(self, x: Tensor, y: Tensor) -> Tensor:
+        """KL(N_x‖N_y) between the Gaussians of n × d and m × d features, a scalar."""
+        return gaussian_kl_loss(x, y, self.covariance, self.shrinkage)
 
 
 class GaussianKL(SymmetricGaussianKL):
@@ -88,27 +93,28 @@ class GaussianKL(SymmetricGaussianKL):
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """KL in the chosen direction."""
-        return sum_of_directions((self.direction,), student.features, teacher.features, self.covariance, self.shrinkage)
+        return sum_of_directions((self.direction,), student.features, teacher.features, self.divergence)
 
 
 def sum_of_directions(
-    directions: tuple[str, ...], student: Tensor, teacher: Tensor, covariance: str, shrinkage: float
+    directions: tuple[str, ...], student: Tensor, teacher: Tensor, divergence: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """The sum of KL over the directions named, between the Gaussians of n × d and m × d features.
+    """The sum of a divergence KL(x‖y) over the directions named, of n × d and m × d features.
 
     Raises:
         InputError: one of them is infinite on these features.
     """
     pairs = {"teacher-student": (teacher, student), "student-teacher": (student, teacher)}
-    total = student.new_zeros(())
+    values = []
     for direction in directions:
         try:
-            total = total + gaussian_kl_loss(*pairs[direction], covariance, shrinkage)
+            values.append(divergence(*pairs[direction]))
         except InputError as error:
             # The estimator speaks of its arguments; here they have names.
             names = direction.replace("-", " (x) and ")
             raise InputError(f"KL(x‖y) of {names} (y) features has no finite value on this batch: {error}") from None
-    return total
+    first, *others = values
+    return sum(others, first)
 
 
 def at_most_one(value: float, name: str) -> float:

@@ -1,11 +1,10 @@
 """KD²M with the Wasserstein distance of Gaussian approximations (arXiv 2504.01757), of the batch or of each class."""
 
-import torch
 from torch import Tensor
 
 from kd2m_theory.checks import one_of
-from kd2m_theory.estimators.losses.by_class import rows_by_class
-from kd2m_theory.estimators.losses.gaussian import squared_gaussian_w2
+from kd2m_theory.estimators.losses.by_class import by_class
+from kd2m_theory.estimators.losses.gaussian import squared_gaussian_cw2, squared_gaussian_w2
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
 from kd2m_theory.validation.objectives.objective import Sizes
 from kd2m_theory.validation.training.outputs import Outputs
@@ -53,10 +52,11 @@ class GaussianCW2(GaussianW2):
     """
 
     part = "gaussian_cw2"
+    refuses = True
     compares = "classes"
+    skips_ignored = True
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """Gaussian CW₂²."""
-        members = rows_by_class(labels).values()
-        squares = [squared_gaussian_w2(student.features[rows], teacher.features[rows], self.covariance) for rows in members]
-        return torch.stack(squares).mean()
+        classes = by_class(labels, student.features, teacher.features)
+        return squared_gaussian_cw2(student.features, teacher.features, classes, self.covariance)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from kd2m_theory.arrays import IGNORED
 from kd2m_theory.checks import above_zero, one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.kernels import RBF, Kernel, Linear, median_bandwidth
@@ -75,7 +76,12 @@ class ConditionalMMD(MMD):
 
     part = "conditional_mmd"
     compares = "classes"
+    skips_ignored = True
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """Conditional MMD²."""
-        return squared_conditional_mmd(student.features, teacher.features, labels, self._kernel_for(teacher.features))
+        # On the host, where the median is taken: elsewhere the host would wait for the number of rows.
+        known = teacher.features.cpu()[labels.cpu() != IGNORED]
+        if not len(known):
+            return student.features[:0].sum()
+        return squared_conditional_mmd(student.features, teacher.features, labels, self._kernel_for(known))

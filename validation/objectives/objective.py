@@ -76,12 +76,14 @@ class Objective(nn.Module, ABC):
         needs_stages: whether `forward` wants the student's feature maps.
         compares: what a term is taken of: each of the "images" by itself (a mean over images), the whole "batch", or the
             "classes" of a batch, which need one class per image.
+        skips_ignored: whether the terms leave out ignored images themselves, so that the host need not wait for their number.
         cross_entropy: weight of the student's cross-entropy.
     """
 
     needs_teacher: bool = True
     needs_stages: bool = False
     compares: Literal["images", "batch", "classes"] = "batch"
+    skips_ignored: bool = False
 
     def __init__(self, cross_entropy: float = 1.0) -> None:
         super().__init__()
@@ -95,7 +97,8 @@ class Objective(nn.Module, ABC):
     def terms(self, student: Outputs, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """The terms without their weights, scalars under the names of `weights`. The teacher's outputs carry no gradient.
 
-        Ignored images are gone, but for objectives that compare images: those still have their rows, with outputs of zero.
+        Ignored images are gone, but for objectives that compare images or skip ignored ones: there they still have their rows,
+        with outputs of zero.
         """
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
@@ -185,11 +188,11 @@ class Objective(nn.Module, ABC):
     def _counted(self, labels: Tensor) -> tuple[Callable[[Outputs], Outputs], Tensor]:
         """What takes ignored images out of outputs, and the labels that are left.
 
-        On a GPU the host would wait for the number of rows that are left. Where images are compared one by one, rows of zeros
-        stay in their place, and the mean leaves them out.
+        On a GPU the host would wait for the number of rows that are left. Where images are compared one by one or class by
+        class, rows of zeros stay in their place, and the terms leave them out.
         """
         ignored = labels == IGNORED if labels.ndim == 1 else torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
-        if self.compares == "images":
+        if self.compares == "images" or self.skips_ignored:
             return lambda outputs: _changed(
                 outputs, lambda t: t.masked_fill(ignored.reshape(-1, *[1] * (t.ndim - 1)), 0)
             ), labels

@@ -294,3 +294,17 @@ def test_outputs_that_are_no_real_numbers_are_refused(name, whose, dtype):
         batches[whose] = dataclasses.replace(batches[whose], **{part: getattr(batches[whose], part).to(dtype)})
         with pytest.raises(InputError, match=f"the {whose}'s {part} are {str(dtype).removeprefix('torch.')}; networks return"):
             make(name)(*batches.values(), labels_of())
+
+
+def test_a_sum_of_images_and_classes_leaves_ignored_images_out():
+    student, teacher, labels = outputs(seed=1), outputs(seed=2), labels_of().clone()
+    labels[IGNORED_ROWS] = -100
+    poisoned = with_gradient(mapped(student, lambda t: t.index_fill(0, IGNORED_ROWS, math.nan)))
+    terms = {"kd": 0.5, "cw2": 0.1, "conditional-mmd": 1.0, "gaussian-cw2": 1.0, "conditional-gaussian-kl": 0.1}
+    made = make("sum", terms=terms)
+    loss = made(poisoned, teacher, labels)
+    few = [mapped(each, lambda t: t[KEPT]) for each in (student, teacher)]
+    torch.testing.assert_close(dict(loss.parts), dict(made(*few, labels_of()[KEPT]).parts), rtol=1e-12, atol=1e-14)
+    loss.total.backward()
+    assert poisoned.features.grad.isfinite().all()
+    assert not poisoned.features.grad[IGNORED_ROWS].any()
