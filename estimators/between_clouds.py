@@ -1,11 +1,13 @@
 """The cheapest way to a certified transport cost between two clouds: sorting, a stored matrix of costs, or tiles of it."""
 
+import math
+
 import numpy as np
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators.enclosure import CLOSED, Enclosure, Unit
-from kd2m_theory.estimators.ground import NORMS, Ground, unit_costs
-from kd2m_theory.estimators.line import line_cost
+from kd2m_theory.estimators.ground import EPS, NORMS, Ground, unit_costs
+from kd2m_theory.estimators.line import along_a_line, line_cost
 from kd2m_theory.estimators.scale import in_unit
 from kd2m_theory.estimators.transport import optimal_cost
 
@@ -44,8 +46,14 @@ def cloud_cost(
     if len(x) * len(y) <= STORED and not line:
         value, own = _of_matrix(x, y, ground, p, a, b, max_pivots)
         return value, own + power * exponent
-    if line:
-        low, high = line_cost(x[:, 0], y[:, 0], a, b, power)
+    on_line = (x[:, 0], y[:, 0], 0.0) if line else along_a_line(x, y, a, b)
+    if on_line is not None:
+        low, high = line_cost(*on_line[:2], a, b, power)
+        off = on_line[2]
+        if power == 2:
+            low, high = max(0.0, math.sqrt(low) - off) ** 2 * (1 - 8 * EPS), (math.sqrt(high) + off) ** 2 * (1 + 8 * EPS)
+        else:
+            low, high = max(0.0, low - off), high + off
         return Enclosure(low, high, unit, "sorting"), power * exponent
     from kd2m_theory.estimators.large.solver import transport  # deferred: it loads torch
 

@@ -7,6 +7,42 @@ import numpy as np
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import EPS, TINY
 
+# Distance from a line, relative to its length, that is rounding.
+_OFF = 1e-13
+
+
+def along_a_line(x: Float64, y: Float64, a: Float64, b: Float64) -> tuple[Float64, Float64, float] | None:
+    """Where the points of both clouds lie along the line that they are on, and how far off it they are on average.
+
+    Args:
+        x: n × d.
+        y: m × d.
+        a: n probability weights.
+        b: m probability weights.
+
+    Returns:
+        n and m numbers whose differences are distances, and ε: W_p of the numbers is within ε of that of the points, for p = 1
+        and 2, by the triangle inequality. None if the points are not on a line but for rounding.
+    """
+    origin = x[0]
+    reach = [np.abs(points - origin).max(axis=1) for points in (x, y)]
+    far = int(reach[1].max() > reach[0].max())
+    direction = (x, y)[far][int(reach[far].argmax())] - origin
+    length = float(np.linalg.norm(direction))
+    if not length > 0:
+        return None
+    direction = direction / length
+    places, off = [], 0.0
+    for points, weights in ((x, a), (y, b)):
+        place = (points - origin) @ direction
+        distance = np.linalg.norm(points - origin - place[:, None] * direction, axis=1)
+        if not (distance <= _OFF * length).all():
+            return None
+        places.append(place)
+        # Root mean square, which is above the mean; places and distances are rounded, as is the length of the direction.
+        off += math.sqrt(float(weights @ distance**2)) + 8 * (x.shape[1] + 4) * EPS * length
+    return places[0], places[1], off
+
 
 def monotone_coupling(x: Float64, y: Float64, a: Float64, b: Float64) -> tuple[Int64, Int64, Float64]:
     """The plan that moves mass in the order of the points: rows, columns and masses.

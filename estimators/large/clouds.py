@@ -157,6 +157,8 @@ class Clouds:
         result, found = np.full(self.n, np.inf), np.zeros((self.n, count), dtype=np.int64)
         device = self._x.points.device
         centre = torch.as_tensor(self._centre, device=device)
+        size = (self._x.norms + float(self._y.norms.max())) ** 2
+        error = (self.dimension + 16) * 4 * EPS * size
         block = max(1, 2**26 // (8 * self.dimension))
         for first in range(0, self.m, block):
             at = slice(first, min(self.m, first + block))
@@ -167,17 +169,14 @@ class Clouds:
                 mine = torch.as_tensor(x[self.order_x[rows]], device=device) - centre
                 tile = torch.mm(mine, others.T).mul_(-2).add_(squares)
                 tile.add_(torch.as_tensor(self._x.squares[rows], device=device)[:, None])
+                tile.sub_(torch.as_tensor(error[rows], device=device)[:, None])
                 tile = tile.sub_(paid) if self.p == 2 else tile.clamp_(min=0).sqrt_().sub_(paid)
                 least = torch.topk(tile, min(count, tile.shape[1]), dim=1, largest=False)
                 values, places = least.values.cpu().numpy(), least.indices.cpu().numpy() + first
                 better = values[:, 0] < result[rows]
                 result[rows] = np.where(better, values[:, 0], result[rows])
                 found[rows, : values.shape[1]] = np.where(better[:, None], places, found[rows, : values.shape[1]])
-        size = (self._x.norms + float(self._y.norms.max())) ** 2
-        error = (self.dimension + 16) * 4 * EPS * size
-        if self.p == 1:
-            error, size = np.sqrt(error), np.sqrt(size)
-        return result - f - error - 8 * EPS * (size + np.abs(f) + float(np.abs(g).max())), found
+        return result - f - 8 * EPS * (size ** (self.p / 2) + np.abs(f) + float(np.abs(g).max())), found
 
     @staticmethod
     def _moved(norm: Any, moved: Any, other: Any, other_moved: Any) -> Any:

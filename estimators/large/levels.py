@@ -10,8 +10,8 @@ from kd2m_theory.estimators.large.clouds import Clouds
 from kd2m_theory.estimators.large.sparse_network import Solved, first_plan, solve, solve_dense
 from kd2m_theory.estimators.large.strata import clusters, stratified
 
-# Points of the smallest level, clusters, and the share of all points in the level between.
-_SMALLEST, _CLUSTERS, _SHARE = 3000, 2000, 4
+# Points of the smallest level, clusters; least size and share of all points of the level between.
+_SMALLEST, _CLUSTERS, _BETWEEN, _SHARE = 3000, 2000, 4000, 4
 # Pairs of a row that a choice leaves, rows by which it is made, and undercut pairs of a row at which a level is done.
 PER_ROW, _ROWS, _UNDERCUT = 20, 256, 2.0
 _ROUNDS = 8
@@ -76,7 +76,7 @@ def start(clouds: Clouds, a: Float64, b: Float64, rng: np.random.Generator, max_
     near = clusters(clouds, min(_CLUSTERS, max(2, (clouds.n + clouds.m) // 20)), rng)
     (rows, weight_rows), (columns, weight_columns) = _samples(near, (a, b), _SMALLEST, rng)
     u, v = solve_dense(_costs(clouds, rows, columns), weight_rows, weight_columns, max_pivots)
-    middle = max(_SMALLEST + 1000, min(clouds.n, clouds.m) // _SHARE)
+    middle = max(_BETWEEN, min(clouds.n, clouds.m) // _SHARE)
     if 2 * middle <= min(clouds.n, clouds.m):
         (more_rows, weight_rows), (more_columns, weight_columns) = _samples(near, (a, b), middle, rng)
         f = extended(clouds, more_rows, columns, v, _RANK_SMALL)[1]

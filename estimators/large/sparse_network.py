@@ -8,6 +8,9 @@ from scipy.sparse import coo_array, coo_matrix
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.shared_state import without_warnings
 
+# No potential of a solved problem of points within the unit cube is as large, and its square is a number of single precision.
+_LARGEST = 1e12
+
 
 class InfeasibleError(Exception):
     """No plan uses these pairs alone."""
@@ -77,7 +80,11 @@ def _solved(plan: object, log: dict[str, object], f: Float64, g: Float64) -> Sol
 
 
 def _even(f: Float64, g: Float64) -> tuple[Float64, Float64]:
-    """The potentials less a constant, which leaves their sums as they are: both are then of the size of half a cost."""
+    """The potentials less a constant, which leaves their sums as they are: both are then of the size of half a cost.
+
+    A solver that stopped at its cap may leave some without a value.
+    """
+    f, g = (np.clip(np.nan_to_num(values), -_LARGEST, _LARGEST) for values in (f, g))
     shift = (float(np.median(f)) - float(np.median(g))) / 2
     return f - shift, g + shift
 
