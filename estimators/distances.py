@@ -9,10 +9,11 @@ import numpy as np
 from kd2m_theory.arrays import Int64, cloud, counted_labels, probability_weights, same_dimension
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.between_clouds import cloud_cost
 from kd2m_theory.estimators.enclosure import Enclosure
-from kd2m_theory.estimators.ground import Ground, VertexNorm, unit_costs
+from kd2m_theory.estimators.ground import Ground, VertexNorm
 from kd2m_theory.estimators.scale import exponent_of
-from kd2m_theory.estimators.transport import MAX_PIVOTS, optimal_cost
+from kd2m_theory.estimators.transport import MAX_PIVOTS
 
 
 def wasserstein(
@@ -52,9 +53,8 @@ def wasserstein(
     """
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
-    cost, exponent = unit_costs(x, y, ground, p)
     weights = probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
-    value = optimal_cost(cost, *weights, max_pivots=max_pivots)
+    value, exponent = cloud_cost(x, y, ground, p, *weights, max_pivots)
     return value.root().shifted(exponent // 2) if p == 2 else value.shifted(exponent)
 
 

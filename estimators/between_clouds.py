@@ -1,0 +1,85 @@
+"""The cheapest way to a certified transport cost between two clouds: sorting, a stored matrix of costs, or tiles of it."""
+
+import math
+
+import numpy as np
+
+from kd2m_theory.arrays import Float64
+from kd2m_theory.estimators.enclosure import CLOSED, Enclosure, Unit
+from kd2m_theory.estimators.ground import EPS, NORMS, Ground, unit_costs
+from kd2m_theory.estimators.line import along_a_line, line_cost
+from kd2m_theory.estimators.scale import in_unit
+from kd2m_theory.estimators.transport import optimal_cost
+
+# Pairs up to which all costs are stored: below, the solvers on the matrix are faster; above, tiles are.
+STORED = 5000 * 5000
+
+
+def cloud_cost(
+    x: Float64, y: Float64, ground: Ground, p: int, a: Float64, b: Float64, max_pivots: int
+) -> tuple[Enclosure, int]:
+    """Enclosure of the least mean cost c(x, y)^p in a unit of its own: it is 2^k times that, with k returned; even for p = 2.
+
+    Args:
+        x: n × d points.
+        y: m × d points.
+        ground: as of `wasserstein`.
+        p: 1 or 2.
+        a: n probability weights.
+        b: m probability weights.
+        max_pivots: cap of each call of the network simplex.
+
+    Raises:
+        InputError: as `unit_costs`.
+    """
+    if ground not in NORMS or p not in (1, 2) or (ground == "sqeuclidean" and p == 2):
+        return _of_matrix(x, y, ground, p, a, b, max_pivots)
+    line = x.shape[1] == 1
+    if not line and len(x) * len(y) <= STORED:
+        return _of_matrix(x, y, ground, p, a, b, max_pivots)
+    power = 2 if ground == "sqeuclidean" else p
+    unit: Unit = "squared distance" if power == 2 else "distance"
+    rows, columns = a > 0, b > 0
+    (x, y), exponent = in_unit(x[rows], y[columns])
+    a, b = a[rows], b[columns]
+    (x, a), (y, b) = _distinct(x, a), _distinct(y, b)
+    if len(x) * len(y) <= STORED and not line:
+        value, own = _of_matrix(x, y, ground, p, a, b, max_pivots)
+        return value, own + power * exponent
+    on_line = (x[:, 0], y[:, 0], 0.0) if line else along_a_line(x, y, a, b)
+    if on_line is not None:
+        low, high = line_cost(*on_line[:2], a, b, power)
+        off = on_line[2]
+        if power == 2:
+            low, high = max(0.0, math.sqrt(low) - off) ** 2 * (1 - 8 * EPS), (math.sqrt(high) + off) ** 2 * (1 + 8 * EPS)
+        else:
+            low, high = max(0.0, low - off), high + off
+        return Enclosure(low, high, unit, "sorting"), power * exponent
+    from kd2m_theory.estimators.large.solver import transport  # deferred: it loads torch
+
+    found = transport(x, y, power, a, b, target=CLOSED, max_pivots=max_pivots)
+    method = "network simplex on tiles" + (f"; {found.reason}" if found.reason else "")
+    lower = min(max(0.0, found.lower), found.upper)
+    return Enclosure(lower, found.upper, unit, method, capped=bool(found.reason)), power * exponent
+
+
+def _of_matrix(
+    x: Float64, y: Float64, ground: Ground, p: int, a: Float64, b: Float64, max_pivots: int
+) -> tuple[Enclosure, int]:
+    cost, exponent = unit_costs(x, y, ground, p)
+    return optimal_cost(cost, a, b, max_pivots=max_pivots), exponent
+
+
+def _distinct(points: Float64, weights: Float64) -> tuple[Float64, Float64]:
+    """The points once each, with the weights of all that are equal: many ties become none."""
+    # Equal points have equal sums of multiples, and few others have.
+    key = points @ np.sqrt(np.arange(2.0, points.shape[1] + 2))
+    order = np.argsort(key, kind="stable")
+    near = np.flatnonzero(np.diff(key[order]) == 0)
+    same = np.zeros(len(points), dtype=bool)
+    same[near + 1] = (points[order[near]] == points[order[near + 1]]).all(axis=1)
+    if not same.any():
+        return points, weights
+    number = np.cumsum(~same) - 1
+    first = order[~same]
+    return points[first], np.bincount(number, weights[order])

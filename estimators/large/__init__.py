@@ -1,0 +1,1 @@
+"""Optimal transport between clouds whose n × m costs are never stored."""

@@ -1,0 +1,189 @@
+"""Potentials from coarse to fine: of a small weighted sample, of a quarter of the points, of all."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.estimators.large.clouds import Clouds
+from kd2m_theory.estimators.large.sparse_network import Solved, first_plan, solve, solve_dense
+from kd2m_theory.estimators.large.strata import clusters, stratified
+
+# Points of the smallest level, clusters; least size and share of all points of the level between.
+_SMALLEST, _CLUSTERS, _BETWEEN, _SHARE = 3000, 2000, 4000, 4
+# Pairs of a row that a choice leaves, rows by which it is made, and undercut pairs of a row at which a level is done.
+PER_ROW, _ROWS, _UNDERCUT = 20, 256, 2.0
+_ROUNDS = 8
+_ROUNDED = 0.01
+# Rank of the cheapest pair that sets a potential: pairs cheaper than that are chosen.
+_RANK_SMALL, _RANK = 2, 3
+# Columns are put in so many groups, whose best are ranked: a little off where two of the best share a group.
+_GROUPS = 64
+
+
+class Pairs:
+    """Pairs whose exact costs are known, by increasing keys i·m + j."""
+
+    def __init__(self, clouds: Clouds) -> None:
+        self._clouds = clouds
+        self.keys, self.costs = np.empty(0, dtype=np.int64), np.empty(0)
+
+    def add(self, rows: Int64, columns: Int64) -> int:
+        """Take these pairs in; returns how many are new."""
+        given = np.unique(rows * self._clouds.m + columns)
+        new = given[~_among(given, self.keys)]
+        keys = np.concatenate((self.keys, new))
+        costs = np.concatenate((self.costs, self._clouds.exact(*np.divmod(new, self._clouds.m))))
+        order = np.argsort(keys, kind="stable")
+        self.keys, self.costs = keys[order], costs[order]
+        return len(new)
+
+    @property
+    def ends(self) -> tuple[Int64, Int64]:
+        """Rows and columns."""
+        return np.divmod(self.keys, self._clouds.m)
+
+    def costs_of(self, rows: Int64, columns: Int64) -> Float64:
+        """Costs of pairs that are among them."""
+        return self.costs[np.searchsorted(self.keys, rows * self._clouds.m + columns)]
+
+
+def _among(keys: Int64, known: Int64) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    if not len(known):
+        return np.zeros(len(keys), dtype=bool)
+    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return known[place] == keys
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Potentials of all points to begin with.
+
+    Attributes:
+        f: of the rows.
+        g: of the columns.
+        width: reduced costs below which about `PER_ROW` pairs of a row lie at potentials that no sampled pair undercuts.
+    """
+
+    f: Float64
+    g: Float64
+    width: float
+
+
+def start(clouds: Clouds, a: Float64, b: Float64, rng: np.random.Generator, max_pivots: int) -> Start:
+    """Potentials near the optimal ones, of every row and column."""
+    near = clusters(clouds, min(_CLUSTERS, max(2, (clouds.n + clouds.m) // 20)), rng)
+    (rows, weight_rows), (columns, weight_columns) = _samples(near, (a, b), _SMALLEST, rng)
+    u, v = solve_dense(_costs(clouds, rows, columns), weight_rows, weight_columns, max_pivots)
+    middle = max(_BETWEEN, min(clouds.n, clouds.m) // _SHARE)
+    if 2 * middle <= min(clouds.n, clouds.m):
+        (more_rows, weight_rows), (more_columns, weight_columns) = _samples(near, (a, b), middle, rng)
+        f = extended(clouds, more_rows, columns, v, _RANK_SMALL)[1]
+        g = extended(clouds, more_columns, rows, u, _RANK_SMALL, transposed=True)[1]
+        rows, columns = more_rows, more_columns
+        solved = settled(clouds.part(rows, columns), weight_rows, weight_columns, f, g, rng, max_pivots)
+        u, v = solved.f, solved.g
+    every_row, every_column = np.arange(clouds.n), np.arange(clouds.m)
+    nearest_f, f = extended(clouds, every_row, columns, v, _RANK)
+    nearest_g, g = extended(clouds, every_column, rows, u, _RANK, transposed=True)
+    return Start(f=f, g=g, width=max(0.0, width_of(clouds, nearest_f, nearest_g, PER_ROW, rng)[0]))
+
+
+def _samples(
+    near: tuple[Int64, Int64], weights: tuple[Float64, Float64], size: int, rng: np.random.Generator
+) -> tuple[tuple[Int64, Float64], tuple[Int64, Float64]]:
+    one, other = (stratified(cluster, mass, size, rng) for cluster, mass in zip(near, weights, strict=True))
+    return one, other
+
+
+def _costs(clouds: Clouds, rows: Int64, columns: Int64) -> Float64:
+    costs = np.empty((len(rows), len(columns)))
+    for part, tile in clouds.reduced(rows, columns, np.zeros(len(columns))):
+        costs[part] = tile.cpu().numpy()
+    return costs
+
+
+def settled(
+    clouds: Clouds, a: Float64, b: Float64, f: Float64, g: Float64, rng: np.random.Generator, max_pivots: int
+) -> Solved:
+    """Potentials of a level that nearly no pair undercuts."""
+    known = Pairs(clouds)
+    known.add(*first_plan(a, b))
+    width = width_of(clouds, f, g, PER_ROW, rng)[0]
+    _choose(clouds, known, f, g, width, limit=4 * PER_ROW)
+    for round_ in range(_ROUNDS):
+        solved = solve(*known.ends, known.costs, f, g, a, b, max_pivots)
+        f, g = solved.f, solved.g
+        _, undercut = width_of(clouds, f, g, PER_ROW, rng)
+        if undercut < _UNDERCUT or round_ == _ROUNDS - 1:
+            break
+        lower_f, lower_g = lowered(clouds, f, g, min(clouds.n, clouds.m) // _SHARE, rng)
+        _choose(clouds, known, lower_f, lower_g, width_of(clouds, lower_f, lower_g, 8, rng)[0], limit=4 * PER_ROW)
+    return solved
+
+
+def _choose(clouds: Clouds, known: Pairs, f: Float64, g: Float64, width: float, limit: int) -> None:
+    """Take in the pairs with reduced costs below the width, and the cheapest of rows and columns that have few."""
+    found = clouds.below(f, g, width, limit * max(clouds.n, clouds.m))
+    if found is None:
+        return
+    known.add(*found)
+    known.add(*few(clouds, known, f, g))
+
+
+def few(clouds: Clouds, known: Pairs, f: Float64, g: Float64, count: int = 10, least: int = 4) -> tuple[Int64, Int64]:
+    """The cheapest pairs of rows and columns of which fewer than `least` are known."""
+    i, j = known.ends
+    rows = np.flatnonzero(np.bincount(i, minlength=clouds.n) < least)
+    columns = np.flatnonzero(np.bincount(j, minlength=clouds.m) < least)
+    of_rows, of_columns = cheapest(clouds, rows, g, count), cheapest(clouds, columns, f, count, transposed=True)
+    return np.concatenate((of_rows[0], of_columns[1])), np.concatenate((of_rows[1], of_columns[0]))
+
+
+def cheapest(clouds: Clouds, rows: Int64, paid: Float64, count: int, *, transposed: bool = False) -> tuple[Int64, Int64]:
+    """Each of these rows with its `count` cheapest columns."""
+    others = clouds.n if transposed else clouds.m
+    count = min(count, others)
+    found = np.empty((len(rows), count), dtype=np.int64)
+    for part, tile in clouds.reduced(rows, None, paid, transposed=transposed):
+        found[part] = torch.topk(tile, count, dim=1, largest=False).indices.cpu().numpy()
+    return np.repeat(rows, count), found.ravel()
+
+
+def extended(
+    clouds: Clouds, rows: Int64, columns: Int64, paid: Float64, rank: int, *, transposed: bool = False
+) -> tuple[Float64, Float64]:
+    """The smallest C_ij − paid_j over these columns, of every row, and about the smallest but rank − 1."""
+    result = np.empty((2, len(rows)))
+    for part, tile in clouds.reduced(rows, columns, paid, transposed=transposed):
+        wide = tile.shape[1] // _GROUPS
+        best = tile
+        if wide > 1:
+            grouped = tile[:, : _GROUPS * wide].view(len(tile), wide, _GROUPS).amin(dim=1)
+            best = torch.cat((grouped, tile[:, _GROUPS * wide :]), 1)
+        ranked = torch.topk(best, min(rank, best.shape[1]), dim=1, largest=False).values
+        result[0, part], result[1, part] = ranked[:, 0].cpu().numpy(), ranked[:, -1].cpu().numpy()
+    return result[0], result[1]
+
+
+def width_of(clouds: Clouds, f: Float64, g: Float64, per_row: float, rng: np.random.Generator) -> tuple[float, float]:
+    """The reduced cost below which `per_row` pairs of a row lie, by some rows; and how many of a row are below zero."""
+    rows = rng.permutation(clouds.n)[:_ROWS]
+    found = []
+    for part, tile in clouds.reduced(rows, None, g):
+        found.append(tile.sub_(torch.as_tensor(f[rows[part]], dtype=torch.float32, device=tile.device)[:, None]).flatten())
+    every = torch.cat(found)
+    count = min(len(every), max(1, round(len(rows) * per_row)))
+    width = float(torch.kthvalue(every, count).values)
+    # Pairs of the plan lie at zero up to rounding in single precision.
+    return width, float((every < -_ROUNDED * abs(width)).sum()) / len(rows)
+
+
+def lowered(clouds: Clouds, f: Float64, g: Float64, count: int, rng: np.random.Generator) -> tuple[Float64, Float64]:
+    """Potentials that no pair of some rows, and then no pair of some columns, undercuts."""
+    rows = rng.permutation(clouds.n)[:count]
+    g = np.minimum(g, extended(clouds, np.arange(clouds.m), rows, f[rows], 1, transposed=True)[0])
+    columns = rng.permutation(clouds.m)[:count]
+    f = np.minimum(f, extended(clouds, np.arange(clouds.n), columns, g[columns], 1)[0])
+    return f, g

@@ -1,0 +1,215 @@
+"""Transport of clouds without their cost matrix: levels give potentials, one pass over all pairs gives the pairs that matter,
+and a certificate keeps account of the others.
+
+The certificate. At potentials (f, g) one rigorous pass keeps every pair with C − f − g < W, so that all others are at least W
+there. The network simplex on the kept pairs moves the potentials by (d, h); a pair that was not kept has a reduced cost of at
+least W − d_i − h_j now, and only where that is below a new, smaller width are pairs looked at again. With w_i = the smallest
+reduced cost of row i, or 0, the potentials (f + w, g) are feasible: their value is a lower bound, whatever was proposed.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.estimators.ground import EPS, TINY
+from kd2m_theory.estimators.large.clouds import Clouds
+from kd2m_theory.estimators.large.levels import PER_ROW, Pairs, few, lowered, start, width_of
+from kd2m_theory.estimators.large.sparse_network import Solved, first_plan, solve
+
+# Pairs of a row that are kept at most, of those that are looked at again, and by how much the width falls in a round.
+_KEPT, _AGAIN, _FALL = 60, 60, 0.3
+# Rounds of choosing pairs before the rigorous pass, and of the certificate.
+_CHOICES, _ROUNDS = 4, 12
+# Halvings of a width at which too many pairs are found, and the pairs of a row that are taken where they all tie.
+_HALVINGS, _CHEAPEST = 6, 16
+_UNDERCUT = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What was found.
+
+    Attributes:
+        lower: a lower bound on the least cost.
+        upper: the cost of the plan.
+        rows: of the plan's pairs, as indices of the given points.
+        columns: of the plan's pairs.
+        mass: of the plan's pairs.
+        potential: of the second cloud's points.
+        reason: why the bounds are further apart than was asked; empty if they are not.
+    """
+
+    lower: float
+    upper: float
+    rows: Int64
+    columns: Int64
+    mass: Float64
+    potential: Float64
+    reason: str
+
+
+def transport(
+    x: Float64, y: Float64, p: int, a: Float64, b: Float64, *, target: float, max_pivots: int, device: str = "cpu"
+) -> Bounds:
+    """Enclose the least cost of moving weights a at x to weights b at y, where moving one unit costs ‖x − y‖^p.
+
+    Args:
+        x: n × d, with a largest coordinate of both clouds of at most 1.
+        y: m × d.
+        p: 1 or 2.
+        a: n positive weights that add up to 1.
+        b: m positive weights that add up to 1.
+        target: relative gap at which to stop.
+        max_pivots: cap of each call of the network simplex.
+        device: where tiles are computed.
+    """
+    clouds = Clouds(x, y, p, device)
+    a, b = a[clouds.order_x], b[clouds.order_y]
+    rng = np.random.default_rng(clouds.n)
+    search = _Search(clouds, a, b, target, max_pivots, rng)
+    search.run()
+    potential = np.empty(clouds.m)
+    potential[clouds.order_y] = search.best_g
+    return Bounds(
+        lower=search.lower,
+        upper=search.upper,
+        rows=clouds.order_x[search.plan.rows],
+        columns=clouds.order_y[search.plan.columns],
+        mass=search.plan.mass,
+        potential=potential,
+        reason=search.reason,
+    )
+
+
+class _Search:
+    def __init__(
+        self, clouds: Clouds, a: Float64, b: Float64, target: float, max_pivots: int, rng: np.random.Generator
+    ) -> None:
+        self._clouds, self._a, self._b = clouds, a, b
+        self._target, self._pivots, self._rng = target, max_pivots, rng
+        self.lower, self.upper, self.reason = 0.0, math.inf, ""
+        self._uniform = bool((a == a[0]).all() and (b == b[0]).all())
+        self.plan: Solved
+        self.best_g = np.zeros(clouds.m)
+
+    def run(self) -> None:
+        clouds, rng = self._clouds, self._rng
+        begun = start(clouds, self._a, self._b, rng, self._pivots)
+        known = Pairs(clouds)
+        known.add(*first_plan(self._a, self._b))
+        f, g, width = self._chosen(known, begun.f, begun.g)
+        # The rigorous pass.
+        found = None
+        for _ in range(_HALVINGS):
+            found = clouds.below(f, g, width, _KEPT * max(clouds.n, clouds.m))
+            if found is not None:
+                break
+            width /= 2
+        if found is None:  # reduced costs of many pairs are zero but for rounding
+            at_least = self._looked(known, f, g)
+        else:
+            known.add(*found)
+            at_least = np.full(clouds.n, width)
+        known.add(*few(clouds, known, f, g, 16, 6))
+        del found
+        self._certify(known, f, g, at_least, _FALL * begun.width)
+
+    def _chosen(self, known: Pairs, f: Float64, g: Float64) -> tuple[Float64, Float64, float]:
+        """Potentials that few pairs undercut, and the width that leaves about `PER_ROW` pairs of a row."""
+        clouds, rng = self._clouds, self._rng
+        width = width_of(clouds, f, g, PER_ROW, rng)[0]
+        for _ in range(_CHOICES):
+            found = clouds.below(f, g, width, _KEPT * max(clouds.n, clouds.m))
+            if found is not None:
+                known.add(*found)
+            del found
+            known.add(*few(clouds, known, f, g))
+            self._solve(known, f, g)
+            f, g = lowered(clouds, self.plan.f, self.plan.g, 2048, rng)
+            width, undercut = width_of(clouds, f, g, PER_ROW, rng)
+            if undercut <= _UNDERCUT:
+                break
+            width = width_of(clouds, f, g, _UNDERCUT, rng)[0]
+        return f, g, width
+
+    def _solve(self, known: Pairs, f: Float64, g: Float64) -> None:
+        self.plan = solve(*known.ends, known.costs, f, g, self._a, self._b, self._pivots)
+        if self.plan.capped:
+            self.reason = "the network simplex stopped at its cap"
+        self.upper = min(self.upper, self._cost(known))
+
+    def _certify(self, known: Pairs, f: Float64, g: Float64, at_least: Float64, width: float) -> None:
+        """Rounds of the network simplex and of looking again; every pair not known is at least `at_least` at f, g."""
+        clouds = self._clouds
+        for _ in range(_ROUNDS):
+            self._solve(known, f, g)
+            drift_x, drift_y = self.plan.f - f, self.plan.g - g
+            shift = float(np.median(drift_y))
+            drift_x, drift_y = drift_x + shift, drift_y - shift
+            f, g = f + drift_x, g + drift_y
+            limit = _AGAIN * max(clouds.n, clouds.m)
+            new = clouds.below_where(f, g, width, drift_x - at_least + width, drift_y, limit)
+            before = len(known.keys)
+            if new is None:
+                at_least = self._looked(known, f, g)
+            else:
+                at_least = np.full(clouds.n, width)
+                known.add(*new)
+            added = len(known.keys) - before
+            self._value(known, f, g, at_least)
+            if self.upper - self.lower <= self._target * abs(self.upper):
+                self.reason = ""
+                return
+            if not added:
+                break
+            width /= 2
+        self.reason = self.reason or "the search for pairs ended at its cap"
+
+    def _looked(self, known: Pairs, f: Float64, g: Float64) -> Float64:
+        """A lower bound on each row's smallest reduced cost, from all pairs in float64; its cheapest pairs are known then."""
+        least, columns = self._clouds.smallest(f, g, _CHEAPEST)
+        rows = np.flatnonzero(least < 0)
+        known.add(np.repeat(rows, columns.shape[1]), columns[rows].ravel())
+        return least
+
+    def _value(self, known: Pairs, f: Float64, g: Float64, at_least: Float64) -> None:
+        """The value of feasible potentials near these, rounded down."""
+        clouds, (i, j) = self._clouds, known.ends
+        error = (
+            (clouds.relative_error + 4 * EPS) * known.costs + 4 * EPS * (np.abs(f[i]) + np.abs(g[j])) + clouds.absolute_error
+        )
+        w = np.minimum(0.0, at_least)
+        np.minimum.at(w, i, known.costs - f[i] - g[j] - error)
+        f = f + w
+        terms = np.concatenate((self._a * f, self._b * g))
+        value = math.fsum(terms) - 26 * EPS * math.fsum(np.abs(terms)) - (clouds.n + clouds.m) * TINY
+        if value > self.lower:
+            self.lower, self.best_g = value, g
+
+    def _cost(self, known: Pairs) -> float:
+        """The cost of the plan after its marginals were repaired, rounded up: what is missing moves as far as it can."""
+        clouds, plan, a, b = self._clouds, self.plan, self._a, self._b
+        mass = plan.mass
+        if len(mass) == clouds.n == clouds.m and self._uniform and _is_permutation(plan.rows) and _is_permutation(plan.columns):
+            costs = known.costs_of(plan.rows, plan.columns)
+            total = math.fsum(costs) / clouds.n
+            return total * (1 + clouds.relative_error + 30 * EPS) + (clouds.absolute_error if total else 0.0)
+        for ends, weights in ((plan.rows, a), (plan.columns, b)):
+            sums = np.bincount(ends, mass, len(weights))
+            mass = mass * np.minimum(1.0, np.divide(weights, sums, out=np.ones(len(weights)), where=sums > 0))[ends]
+        left = max(
+            math.fsum(np.maximum(weights - np.bincount(ends, mass, len(weights)), 0.0))
+            for ends, weights in ((plan.rows, a), (plan.columns, b))
+        )
+        moved = mass * known.costs_of(plan.rows, plan.columns)
+        total = math.fsum(moved)
+        # Sums of masses at a point are right to a rounding of each term.
+        terms = float(max(np.bincount(plan.rows).max(), np.bincount(plan.columns).max())) + 4
+        misplaced = (left + 2 * terms * EPS) * clouds.diameter
+        return total * (1 + clouds.relative_error + 30 * EPS) + misplaced + clouds.absolute_error
+
+
+def _is_permutation(indices: Int64) -> bool:
+    return bool((np.bincount(indices) == 1).all())

@@ -1,0 +1,210 @@
+"""Transport on tiles: the pairs that a pass finds, the bounds that it proves, and the enclosure of the whole, against all pairs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sampled import sampled
+from scipy.optimize import linprog
+from scipy.spatial.distance import cdist
+
+from kd2m_theory.estimators import between_clouds, wasserstein
+from kd2m_theory.estimators.large import levels, solver
+from kd2m_theory.estimators.large.clouds import Clouds
+from kd2m_theory.estimators.large.sparse_network import InfeasibleError, first_plan, solve
+from kd2m_theory.estimators.large.strata import clusters, stratified
+from kd2m_theory.estimators.line import line_cost, monotone_coupling
+
+RNG = np.random.default_rng(19)
+N = 150
+
+
+def outer(n, d):
+    return np.outer(RNG.normal(size=n), RNG.normal(size=d))
+
+
+CLOUDS = {
+    "gaussians": (RNG.normal(size=(N, 6)), RNG.normal(size=(N, 6)) + 0.2),
+    "unequal sizes": (RNG.normal(size=(N + 1, 3)), RNG.normal(size=(N, 3))),
+    "many clusters": tuple(RNG.integers(0, 40, (N, 1)) + 1e-3 * RNG.normal(size=(N, 5)) for _ in range(2)),
+    "lines": (outer(N, 4), outer(N, 4)),
+    "one line": tuple(np.outer(RNG.normal(size=N), np.ones(4)) for _ in range(2)),
+    "a far point": (lambda x: (x, np.vstack((x[1:] + 0.1, np.full((1, 4), 1e6)))))(RNG.normal(size=(N, 4))),
+    "a grid": tuple(
+        RNG.permutation(np.stack(np.meshgrid(*[range(5)] * 4), -1).reshape(-1, 4))[:N].astype(float) for _ in range(2)
+    ),
+    "duplicates": tuple(np.repeat(RNG.normal(size=(N // 10, 3)), 10, axis=0) for _ in range(2)),
+    "a constant cloud": (np.ones((N, 4)), RNG.normal(size=(N, 4))),
+    "equal clouds": (lambda x: (x, x[::-1].copy()))(RNG.normal(size=(N, 4))),
+    "large offset": tuple(1e7 + RNG.normal(size=(N, 3)) for _ in range(2)),
+    "tiny": tuple(1e-150 * RNG.normal(size=(N, 3)) for _ in range(2)),
+    "huge": tuple(1e150 * RNG.normal(size=(N, 3)) for _ in range(2)),
+    "two points": (RNG.normal(size=(2, 3)), RNG.normal(size=(3, 3))),
+}
+
+
+@pytest.fixture
+def on_tiles(monkeypatch):
+    """Tiles of a few pairs, and every level of potentials, for clouds of any size."""
+    monkeypatch.setattr(between_clouds, "STORED", 0)
+    monkeypatch.setattr(levels, "_SMALLEST", 30)
+    monkeypatch.setattr(levels, "_BETWEEN", 50)
+    monkeypatch.setattr("kd2m_theory.estimators.large.clouds.ROWS", 64)
+    monkeypatch.setattr("kd2m_theory.estimators.large.clouds.COLUMNS", 48)
+
+
+def weights_of(n, kind):
+    if kind == "uniform":
+        return None
+    weights = RNG.exponential(size=n)
+    weights[: n // 10] = 0.0
+    return weights / weights.sum()
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("kind", ["uniform", "weighted"])
+@pytest.mark.parametrize("name", sampled(CLOUDS, later=["many clusters", "tiny", "large offset", "lines"]))
+def test_the_enclosure_is_that_of_all_pairs(name, kind, p, request):
+    """Independent oracle: the solvers on the whole matrix, whose certificate shares no code with that of tiles."""
+    x, y = CLOUDS[name]
+    weights = {"weights_x": weights_of(len(x), kind), "weights_y": weights_of(len(y), kind)}
+    expected = wasserstein(x, y, p, **weights)
+    request.getfixturevalue("on_tiles")
+    found = wasserstein(x, y, p, **weights)
+    assert found.method == ("sorting" if name == "one line" else "network simplex on tiles")
+    assert found.lower <= expected.upper
+    assert expected.lower <= found.upper
+    assert found.upper - found.lower <= 1e-9 * found.upper
+    assert found.status == "optimal"
+
+
+def potentials(drawn, n, m, size):
+    seed = drawn.draw(st.integers(0, 10**6))
+    rng = np.random.default_rng(seed)
+    return rng, *(size * drawn.draw(st.sampled_from([0.0, 0.5, 1.0])) * rng.uniform(-0.5, 1.0, k) for k in (n, m))
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("name", ["gaussians", "a far point", "equal clouds", "a grid"])
+@given(data=st.data())
+@settings(max_examples=10)
+def test_a_pass_finds_every_pair_below_and_its_bounds_hold(name, p, data):
+    x, y = (points / np.abs(np.concatenate(CLOUDS[name])).max() for points in CLOUDS[name])
+    clouds = Clouds(x, y, p)
+    costs = cdist(x[clouds.order_x], y[clouds.order_y]) ** p
+    rng, f, g = potentials(data, len(x), len(y), float(np.median(costs)))
+    width = float(np.quantile(costs - f[:, None] - g, data.draw(st.sampled_from([0.0, 0.01, 0.3]))))
+    reduced = costs - f[:, None] - g
+    found = np.zeros(costs.shape, dtype=bool)
+    found[clouds.below(f, g, width, costs.size)] = True
+    assert found[reduced < width].all()
+    drift_x, drift_y = rng.normal(size=len(x)), rng.normal(size=len(y))
+    again = np.zeros(costs.shape, dtype=bool)
+    again[clouds.below_where(f, g, width, drift_x, drift_y, costs.size)] = True
+    assert again[(reduced < width) & (drift_x[:, None] + drift_y >= 0)].all()
+    least, nearest = clouds.smallest(f, g, 3)
+    true = reduced.min(axis=1)
+    assert (least <= true + 1e-15 * np.abs(costs).max()).all()
+    np.testing.assert_allclose(least, true, atol=1e-6 * max(1.0, np.abs(f).max(), np.abs(g).max()))
+    if p == 2:
+        np.testing.assert_allclose(np.take_along_axis(reduced, nearest, 1)[:, 0], true, atol=1e-11)
+    if name == "gaussians" and p == 2:
+        assert found.sum() <= (reduced < width + 1e-4).sum()  # and few others
+
+
+def test_more_pairs_than_the_limit_are_none():
+    clouds = Clouds(*CLOUDS["gaussians"], 2)
+    zero = np.zeros(N)
+    assert clouds.below(zero, zero, 1e6, N * N) is not None
+    assert clouds.below(zero, zero, 1e6, N * N - 1) is None
+    assert clouds.below_where(zero, zero, 1e6, zero, zero, N * N - 1) is None
+
+
+@pytest.mark.parametrize("change", ["kept", "again", "rounds", "pivots", "potentials"])
+def test_a_solver_that_does_less_encloses_still(change, on_tiles, monkeypatch):
+    x, y = CLOUDS["gaussians"]
+    true = wasserstein(*CLOUDS["gaussians"], 2)
+    options = {}
+    if change == "kept":
+        monkeypatch.setattr(solver, "_KEPT", 0)
+    elif change == "again":
+        monkeypatch.setattr(solver, "_AGAIN", 0)
+    elif change == "rounds":
+        monkeypatch.setattr(solver, "_ROUNDS", 1)
+        monkeypatch.setattr(solver, "_CHOICES", 1)
+    elif change == "pivots":
+        options["max_pivots"] = 40
+    else:  # potentials that say nothing
+        start = levels.start
+        monkeypatch.setattr(
+            solver, "start", lambda *arguments: (lambda s: levels.Start(0 * s.f, 0 * s.g, s.width))(start(*arguments))
+        )
+    found = wasserstein(x, y, 2, **options)
+    assert found.lower <= true.upper
+    assert true.lower <= found.upper
+    assert found.status == "capped" or found.upper - found.lower <= 1e-9 * found.upper
+    if change == "pivots":
+        assert found.status == "capped"
+        assert found.method.endswith("the network simplex stopped at its cap")
+
+
+def test_samples_have_the_mass_of_every_cluster():
+    rng = np.random.default_rng(1)
+    x, y = CLOUDS["many clusters"]
+    rows, columns = clusters(Clouds(x, y, 2), 40, rng)
+    assert rows.shape == (len(x),)
+    assert columns.shape == (len(y),)
+    mass = rng.exponential(size=len(x))
+    mass /= mass.sum()
+    chosen, weights = stratified(rows, mass, 60, rng)
+    assert len(set(chosen.tolist())) == len(chosen) < len(x)
+    np.testing.assert_allclose(
+        np.bincount(rows[chosen], weights, minlength=40), np.bincount(rows, mass, minlength=40), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (5, 5), (7, 4), (30, 41)])
+def test_a_first_plan_exists(n, m):
+    rng = np.random.default_rng(n)
+    a, b = (rng.exponential(size=k) for k in (n, m))
+    a, b = a / a.sum(), b / b.sum()
+    rows, columns = first_plan(a, b)
+    marginals = np.zeros((n + m, len(rows)))
+    marginals[rows, range(len(rows))] = marginals[n + columns, range(len(rows))] = 1
+    assert linprog(np.zeros(len(rows)), A_eq=marginals, b_eq=np.concatenate((a, b))).success
+
+
+def test_pairs_along_which_nothing_can_move_are_an_error():
+    half, one = np.full(2, 0.5), np.zeros(2, dtype=np.int64)
+    with pytest.raises(InfeasibleError):
+        solve(np.arange(2), one, np.ones(2), np.zeros(2), np.zeros(2), half, half, 1000)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@given(data=st.data())
+def test_the_line_by_sorting_is_a_linear_program(p, data):
+    n, m = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6))
+    numbers = st.integers(-3, 3).map(float)
+    x, y = (np.array(data.draw(st.lists(numbers, min_size=k, max_size=k))) for k in (n, m))
+    a, b = (np.array(data.draw(st.lists(st.integers(1, 4), min_size=k, max_size=k)), dtype=float) for k in (n, m))
+    a, b = a / a.sum(), b / b.sum()
+    costs = np.abs(x[:, None] - y) ** p
+    marginals = np.vstack((np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))))
+    true = linprog(costs.ravel(), A_eq=marginals, b_eq=np.concatenate((a, b)), method="highs").fun
+    low, high = line_cost(x, y, a, b, p)
+    assert low <= true + 1e-9
+    assert true <= high + 1e-9
+    assert high - low <= 1e-12 * (1 + costs.max())
+    rows, columns, mass = monotone_coupling(x, y, a, b)
+    np.testing.assert_allclose(np.bincount(rows, mass, n), a, atol=1e-15)
+    np.testing.assert_allclose(np.bincount(columns, mass, m), b, atol=1e-15)
+
+
+def test_one_dimension_of_many_points_needs_no_matrix():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(200_000, 1)), 0.5 + 2 * rng.normal(size=(200_000, 1))
+    found = wasserstein(x, y, 2)
+    order = np.sort(x[:, 0]) - np.sort(y[:, 0])
+    assert found.lower <= np.sqrt(np.mean(order**2)) <= found.upper
+    assert found.method == "sorting"
+    assert wasserstein(x[:1000] * 1e-300, y[:1000] * 1e-300, 2).lower > 0
