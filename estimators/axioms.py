@@ -173,7 +173,7 @@ def check_metric(
         InputError: an argument is not as described.
 
     Example:
-        >>> report = check_metric(lambda x, y: (x.mean() - y.mean()) ** 2, examples=20)
+        >>> report = check_metric(lambda x, y: (x.mean() - y.mean()) ** 2, examples=30)
         >>> [failure.name for failure in report.failures]
         ['triangle', 'scaling']
     """

@@ -201,7 +201,7 @@ def test_only_computes_what_was_asked_and_refuses_names_that_are_no_row():
     rng = np.random.default_rng(12)
     pair = Pair(logits_teacher=rng.normal(size=(9, 3)), logits_student=rng.normal(size=(9, 3)), labels=np.arange(9) % 3)
     assert [row.name for row in audit(pair, only=["T5.logits", "T0"]).rows] == ["T0", "T5.logits"]
-    with pytest.raises(InputError, match=r"no row T99; rows are T0, T0\.error"):
+    with pytest.raises(InputError, match=r"no row T99; did you mean 'T9\.tv'\? rows are T0, T0\.error"):
         audit(pair, only=["T99"])
     with pytest.raises(InputError, match="delta is 2"):
         audit(pair, delta=2)

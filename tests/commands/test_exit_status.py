@@ -64,7 +64,7 @@ def test_the_statuses_are_all_different():
     assert len({0, 1, 2, 130, 141, cli._FAULT}) == 6
 
 
-@pytest.mark.parametrize("labels", [None, [0, 1, 2] * 20])
+@pytest.mark.parametrize("labels", [None, pytest.param([0, 1, 2] * 20, marks=pytest.mark.long)])
 def test_what_to_type_next_works_as_it_is_printed(command, tmp_path, labels):
     rng = np.random.default_rng(0)
     pair = tmp_path / "pair.npz"

@@ -47,6 +47,7 @@ LONG_PAGES = (
     "docs/gallery.md",
     "docs/labels.md",
     "docs/networks.md",
+    "docs/own-bound.md",
     "docs/own-metric.md",
     "docs/own-pair.md",
     "docs/predictions.md",

@@ -218,7 +218,17 @@ def test_students_whose_labels_look_shifted_are_not_ranked(tmp_path):
     assert type(made).from_json(tmp_path / "c.json") == made
 
 
-@pytest.mark.parametrize("only", [(), ("T5.logits",), ("F1.gap",), ("F1.error_gap",), ("F1.gap", "F1.error_gap"), None])
+@pytest.mark.parametrize(
+    "only",
+    [
+        (),
+        ("T5.logits",),
+        ("F1.gap",),
+        ("F1.error_gap",),
+        ("F1.gap", "F1.error_gap"),
+        pytest.param(None, marks=pytest.mark.long),
+    ],
+)
 def test_what_decides_holds_together(only):
     """By a union over the intervals that decide: their failure probabilities sum to δ at most."""
     data = audit(clipping_turns(1), 0.1, only=only).to_dict()

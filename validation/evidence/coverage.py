@@ -221,7 +221,8 @@ SUITE = Suite(
         "Finite populations whose means are sums in extended precision; misses are judged with exact binomial tests, by Holm "
         "at 1 % over all cells (population, pair, order, n, δ, claim). Every claim is also tried with half of its radius and "
         "with none: a cell that catches neither says so. Rows with transport are tried in every sample of up to 300; of 1,000 "
-        "only as drawn; of 5,000 only as drawn on the population “continuous”, as made."
+        "only as drawn; of 5,000 only as drawn on the population “continuous”, as made. Rows that use what is known of the "
+        "teacher are told its risk and its error in the population."
     ),
     case="one claim on one sample",
     blocks=580,

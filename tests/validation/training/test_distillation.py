@@ -141,7 +141,9 @@ class InterruptedRunError(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", sampled(["none", "sliced-w2", "unikd-reconstruction", "sum"], later=["none", "sliced-w2", "sum"]))
+@pytest.mark.parametrize(
+    "name", sampled(["none", "sliced-w2", "unikd-reconstruction", "sum"], later=["none", "sliced-w2", "sum"])
+)
 @pytest.mark.parametrize("network_name", [pytest.param("mlp-8", marks=pytest.mark.long), "factories:with_dropout"])
 def test_an_interrupted_run_continues_bit_for_bit(name, network_name, tmp_path, monkeypatch):
     objective = {
