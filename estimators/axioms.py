@@ -173,7 +173,7 @@ def check_metric(
         InputError: an argument is not as described.
 
     Example:
-        >>> report = check_metric(lambda x, y: (x.mean() - y.mean()) ** 2, examples=30)
+        >>> report = check_metric(lambda x, y: (x.mean() - y.mean()) ** 2, examples=50)
         >>> [failure.name for failure in report.failures]
         ['triangle', 'scaling']
     """

@@ -13,7 +13,7 @@ import torch
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import _UNDERFLOW, EPS
 
-# Unit roundoff of single precision, and the smallest number that it tells from zero.
+# Half the gap between 1 and the next number of single precision, and the smallest number that it tells from zero.
 _UNIT, _LEAST = 2.0**-24, 2.0**-149
 # Rows and columns of a tile: its products stay in a core's cache.
 ROWS, COLUMNS = 1024, 4096

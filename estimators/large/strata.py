@@ -8,7 +8,7 @@ from kd2m_theory.estimators.large.clouds import Clouds
 
 # Points that are clustered, rounds of it, and rounds in which far points become seeds.
 _POINTS, _ROUNDS, _SEEDING = 20_000, 3, 4
-# Far points are favoured by this power of their squared distance: classes that the first half of the seeds missed are found.
+# Far points are preferred by this power of their squared distance: classes that the first half of the seeds missed are found.
 _FAR = 8
 _BLOCK = 8192
 
