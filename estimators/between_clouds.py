@@ -82,4 +82,4 @@ def _distinct(points: Float64, weights: Float64) -> tuple[Float64, Float64]:
         return points, weights
     number = np.cumsum(~same) - 1
     first = order[~same]
-    return points[first], np.bincount(number, weights[order])
+    return points[first], np.bincount(number, weights[order]).astype(np.float64)

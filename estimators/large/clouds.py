@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import _UNDERFLOW, EPS
@@ -103,10 +104,10 @@ class Clouds:
         left, right = (self._y, self._x) if transposed else (self._x, self._y)
         at = torch.as_tensor(columns, device=right.points.device) if columns is not None else slice(None)
         others, squares = right.points[at], right.squares[at if columns is None else columns]
-        paid = torch.as_tensor(paid, dtype=torch.float32, device=others.device)
+        single = torch.as_tensor(paid, dtype=torch.float32, device=others.device)
         shift = torch.as_tensor(squares, dtype=torch.float32, device=others.device)
         if self.p == 2:
-            shift = shift - paid
+            shift = shift - single
         block = max(1, 2**22 // len(others))
         for start in range(0, len(rows), block):
             part = slice(start, min(len(rows), start + block))
@@ -114,7 +115,7 @@ class Clouds:
             own = torch.as_tensor(left.squares[rows[part]], dtype=torch.float32, device=others.device)
             tile = torch.mm(left.points[mine], others.T).mul_(-2).add_(shift).add_(own[:, None])
             if self.p == 1:
-                tile = tile.clamp_(min=0).sqrt_().sub_(paid)
+                tile = tile.clamp_(min=0).sqrt_().sub_(single)
             yield part, tile
 
     def below(self, f: Float64, g: Float64, width: float, limit: int) -> tuple[Int64, Int64] | None:
@@ -212,9 +213,8 @@ class _Side:
     def part(self, index: Int64) -> "_Side":
         """Some of the points."""
         made = object.__new__(_Side)
-        made.order, made.squares, made.norms, made.moved = (
-            values[index] for values in (self.order, self.squares, self.norms, self.moved)
-        )
+        made.order, made.squares = self.order[index], self.squares[index]
+        made.norms, made.moved = self.norms[index], self.moved[index]
         made.points = self.points[torch.as_tensor(index, device=self.points.device)]
         return made
 
@@ -274,7 +274,7 @@ class _Below:
             i, j = np.divmod(found, len(at))
             yield rows[i], at[j]
 
-    def _bar(self, rows: Int64, columns: Int64) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    def _bar(self, rows: Int64, columns: Int64) -> NDArray[np.float32]:
         """What the product less the column's term has to exceed, in single precision and lowered by all that was rounded.
 
         The product of k terms is right to γ_k of the norms, in whatever order it is summed; points were moved; and the term of
@@ -287,7 +287,8 @@ class _Below:
         # The terms of rows and columns themselves are float64 sums and products of squares.
         size = self._size_row[rows] + float(self._size_column[columns].max())
         bar = self._row[rows] - error - (self._dimension + 8) * EPS * size - self._dimension * _LEAST
-        return (bar - 2 * _UNIT * np.abs(bar) - _LEAST).astype(np.float32)
+        lowered: NDArray[np.float32] = (bar - 2 * _UNIT * np.abs(bar) - _LEAST).astype(np.float32)
+        return lowered
 
 
 def _index(indices: Int64, device: torch.device) -> slice | torch.Tensor:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.large.clouds import Clouds
@@ -49,11 +50,12 @@ class Pairs:
         return self.costs[np.searchsorted(self.keys, rows * self._clouds.m + columns)]
 
 
-def _among(keys: Int64, known: Int64) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+def _among(keys: Int64, known: Int64) -> NDArray[np.bool_]:
     if not len(known):
         return np.zeros(len(keys), dtype=bool)
     place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    return known[place] == keys
+    found: NDArray[np.bool_] = known[place] == keys
+    return found
 
 
 @dataclass(frozen=True, slots=True)

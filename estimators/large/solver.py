@@ -195,7 +195,7 @@ class _Search:
         if len(mass) == clouds.n == clouds.m and self._uniform and _is_permutation(plan.rows) and _is_permutation(plan.columns):
             costs = known.costs_of(plan.rows, plan.columns)
             total = math.fsum(costs) / clouds.n
-            return total * (1 + clouds.relative_error + 30 * EPS) + (clouds.absolute_error if total else 0.0)
+            return float(total * (1 + clouds.relative_error + 30 * EPS) + (clouds.absolute_error if total else 0.0))
         for ends, weights in ((plan.rows, a), (plan.columns, b)):
             sums = np.bincount(ends, mass, len(weights))
             mass = mass * np.minimum(1.0, np.divide(weights, sums, out=np.ones(len(weights)), where=sums > 0))[ends]
@@ -208,7 +208,7 @@ class _Search:
         # Sums of masses at a point are right to a rounding of each term.
         terms = float(max(np.bincount(plan.rows).max(), np.bincount(plan.columns).max())) + 4
         misplaced = (left + 2 * terms * EPS) * clouds.diameter
-        return total * (1 + clouds.relative_error + 30 * EPS) + misplaced + clouds.absolute_error
+        return float(total * (1 + clouds.relative_error + 30 * EPS) + misplaced + clouds.absolute_error)
 
 
 def _is_permutation(indices: Int64) -> bool:

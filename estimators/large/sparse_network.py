@@ -1,6 +1,7 @@
 """The network simplex on some of the pairs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array, coo_matrix
@@ -62,7 +63,7 @@ def solve_dense(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> tupl
     return _even(np.asarray(log["u"], dtype=np.float64), np.asarray(log["v"], dtype=np.float64))
 
 
-def _solved(plan: object, log: dict[str, object], f: Float64, g: Float64) -> Solved:
+def _solved(plan: Any, log: dict[str, Any], f: Float64, g: Float64) -> Solved:
     warning = log["warning"]
     if warning is not None and "feasible" in str(warning).lower():
         raise InfeasibleError(str(warning))
