@@ -21,7 +21,7 @@ EPS = float(np.finfo(np.float64).eps)
 # The smallest positive float64: what one operation may lose to underflow.
 TINY = 2.0**-1074
 # Below this a product of two numbers of about its root's size has lost digits to underflow.
-_UNDERFLOW = 2.0**-970
+UNDERFLOW = 2.0**-970
 # Multiplications from which on a matrix product is worth its rounding.
 _WORK = 20_000_000
 # A squared distance is short when it is less than a sixteenth of the largest that its points' norms allow.
@@ -179,7 +179,7 @@ def unit_costs(x: Float64, y: Float64, ground: Ground, p: int) -> tuple[CostMatr
     squared = ground == "sqeuclidean" or p == 2
     scaled, exponent = in_unit(x, y)
     values, relative = _squared_distances(*scaled)
-    lost = x.shape[1] * _UNDERFLOW if _underflows(values, x, y) else 0.0
+    lost = x.shape[1] * UNDERFLOW if _underflows(values, x, y) else 0.0
     if squared:
         return _normalised(CostMatrix(values, relative, lost, "squared distance"), 2 * exponent, p)
     return _normalised(CostMatrix(np.sqrt(values, out=values), relative, math.sqrt(lost), "distance"), exponent, p)
@@ -242,9 +242,9 @@ def _squared_distances(x: Float64, y: Float64) -> tuple[Float64, float]:
 
 def _underflows(square: Float64, x: Float64, y: Float64) -> bool:
     """Whether some scaled squared distance is tiny without the two points being the same point."""
-    if square.min() >= _UNDERFLOW:
+    if square.min() >= UNDERFLOW:
         return False
-    rows, columns = np.nonzero(square < _UNDERFLOW)
+    rows, columns = np.nonzero(square < UNDERFLOW)
     block = max(1, 10_000_000 // x.shape[1])
     return any(
         bool((x[rows[start : start + block]] != y[columns[start : start + block]]).any())
@@ -254,7 +254,7 @@ def _underflows(square: Float64, x: Float64, y: Float64) -> bool:
 
 def _lost(result: Float64, operand: Float64) -> bool:
     """Whether some result of a positive operand is so small that underflow took digits from it."""
-    return bool(((result < _UNDERFLOW) & (operand > 0)).any())
+    return bool(((result < UNDERFLOW) & (operand > 0)).any())
 
 
 def by_coordinates(points: Float64, *others: Float64) -> tuple[Float64, ...]:

@@ -53,6 +53,31 @@ def _limited(api: str) -> AbstractContextManager[object]:
     return limit
 
 
+@contextmanager
+def _single_precision() -> Iterator[None]:
+    import torch  # deferred: most audits need none
+
+    # One setting for each library of products since torch 2.9, one for all before.
+    owners = [getattr(getattr(torch.backends, name, None), "matmul", None) for name in ("mkldnn", "cuda")]
+    owners = [owner for owner in owners if hasattr(owner, "fp32_precision")]
+    if owners:
+        before = [owner.fp32_precision for owner in owners]
+        for owner in owners:
+            owner.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            for owner, value in zip(owners, before, strict=True):
+                owner.fp32_precision = value
+    else:
+        whole = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(whole)
+
+
 # For libraries whose warnings say what the caller checks by itself.
 without_warnings = Shared(_no_warnings)
 # Linear algebra by one thread. Many small problems: where cores are shared, threads that wait for one another cost a factor of
@@ -65,3 +90,8 @@ def one_thread() -> Iterator[None]:
     """Everything but torch by one thread: sums taken in another order are other numbers."""
     with one_blas_thread, _limited("openmp"):  # OpenMP keeps its setting by thread
         yield
+
+
+# Products of torch in float32 that are rounded as such, whatever `torch.set_float32_matmul_precision` was told to make training
+# quicker: a bound on their error has to know.
+products_of_float32 = Shared(_single_precision)

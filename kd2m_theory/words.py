@@ -67,13 +67,7 @@ def between(lower: float | None, upper: float | None, scale: float = 1.0, digits
 
 
 def outward(lower: float | None, upper: float | None, scale: float = 1.0, digits: int = 2) -> tuple[float, float]:
-    """The ends of an interval as they are printed: with few digits, rounded outward; infinite where there is none.
-
-    Args:
-        lower: lower end; None or infinite where there is none.
-        upper: upper end, likewise.
-        scale: of what is printed: 100 for percentage points.
-        digits: significant digits of each end.
+    """The ends that `between` prints, as numbers, from the same arguments; infinite where there is none.
 
     Example:
         >>> outward(0.01255, 0.0633, 100), outward(None, 0.126, 100, 3)

@@ -4,7 +4,7 @@ All work on tiles is matrix products and comparisons of torch, on the device tha
 float64 costs of single pairs, and tiles only where a bound on their error is taken off.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.estimators.ground import _UNDERFLOW, EPS
+from kd2m_theory.estimators.ground import EPS, UNDERFLOW
 
 # Half the gap between 1 and the next number of single precision, and the smallest number that it tells from zero.
 _UNIT, _LEAST = 2.0**-24, 2.0**-149
@@ -46,14 +46,12 @@ class Clouds:
         self.n, self.m = len(x), len(y)
         self._given = x, y
         near = np.concatenate([points[:: max(1, len(points) // _CENTRE)] for points in (x, y)])
-        centre = np.median(near, axis=0)
-        self._centre = centre
-        sides = [_Side(points, centre, device) for points in (x, y)]
-        self._x, self._y = sides
-        self.order_x, self.order_y = (side.order for side in sides)
-        # Rounding of the centred points: the tiles' costs are those of points that were moved by so little.
+        self._centre = np.median(near, axis=0)
+        self._x, self._y = (_Side(points, self._centre, device) for points in (x, y))
+        self.order_x, self.order_y = self._x.order, self._y.order
+        # Of `exact`.
         self.relative_error = (self.dimension + 4) * EPS
-        self.absolute_error = self.dimension * _UNDERFLOW if p == 2 else float(np.sqrt(self.dimension * _UNDERFLOW))
+        self.absolute_error = self.dimension * UNDERFLOW if p == 2 else float(np.sqrt(self.dimension * UNDERFLOW))
 
     def part(self, rows: Int64, columns: Int64) -> "Clouds":
         """Some of the rows and columns, in their order here."""
@@ -120,16 +118,9 @@ class Clouds:
 
     def below(self, f: Float64, g: Float64, width: float, limit: int) -> tuple[Int64, Int64] | None:
         """All pairs with C_ij < f_i + g_j + width, and some more; None where they are more than `limit`."""
-        found = _Below(self, f, g, width)
-        every = np.arange(self.m)
-        keys, total = [], 0
-        for start in range(0, self.n, ROWS):
-            for tile in found.tiles(np.arange(start, min(self.n, start + ROWS)), every):
-                keys.append(tile)
-                total += len(tile[0])
-                if total > limit:
-                    return None
-        return _joined(keys)
+        found, every = _Below(self, f, g, width), np.arange(self.m)
+        blocks = (np.arange(start, min(self.n, start + ROWS)) for start in range(0, self.n, ROWS))
+        return _joined((tile for block in blocks for tile in found.tiles(block, every)), limit)
 
     def below_where(
         self, f: Float64, g: Float64, width: float, drift_x: Float64, drift_y: Float64, limit: int
@@ -137,19 +128,10 @@ class Clouds:
         """Those pairs of `below` with drift_i + drift_j ≥ 0, and some more."""
         found = _Below(self, f, g, width)
         rows, columns = np.argsort(-drift_x, kind="stable"), np.argsort(-drift_y, kind="stable")
-        falling = -drift_y[columns]
-        keys, total = [], 0
-        for start in range(0, self.n, ROWS // 4):
-            block = rows[start : start + ROWS // 4]
-            count = int(np.searchsorted(falling, drift_x[block[0]], side="right"))
-            if not count:
-                break
-            for tile in found.tiles(block, np.sort(columns[:count])):
-                keys.append(tile)
-                total += len(tile[0])
-                if total > limit:
-                    return None
-        return _joined(keys)
+        blocks = [rows[start : start + ROWS // 4] for start in range(0, self.n, ROWS // 4)]
+        counts = np.searchsorted(-drift_y[columns], [drift_x[block[0]] for block in blocks], side="right")
+        near = ((block, np.sort(columns[:count])) for block, count in zip(blocks, counts, strict=True))
+        return _joined((tile for block, those in near for tile in found.tiles(block, those)), limit)
 
     def smallest(self, f: Float64, g: Float64, count: int) -> tuple[Float64, Int64]:
         """A lower bound on min_j C_ij − f_i − g_j of every row, from tiles in float64; and its `count` cheapest columns."""
@@ -308,8 +290,13 @@ def _tiles(norms: Float64) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _joined(parts: list[tuple[Int64, Int64]]) -> tuple[Int64, Int64]:
-    if not parts:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+def _joined(tiles: Iterable[tuple[Int64, Int64]], limit: int) -> tuple[Int64, Int64] | None:
+    """The pairs of all tiles; None, and no further tile is made, once they are more than the limit."""
+    parts, total = [(np.empty(0, dtype=np.int64),) * 2], 0
+    for tile in tiles:
+        parts.append(tile)
+        total += len(tile[0])
+        if total > limit:
+            return None
     rows, columns = zip(*parts, strict=True)
     return np.concatenate(rows), np.concatenate(columns)

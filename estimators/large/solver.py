@@ -17,6 +17,7 @@ from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.large.clouds import Clouds
 from kd2m_theory.estimators.large.levels import PER_ROW, Pairs, few, lowered, start, width_of
 from kd2m_theory.estimators.large.sparse_network import Solved, first_plan, solve
+from kd2m_theory.shared_state import products_of_float32
 
 # Pairs of a row that are kept at most, of those that are looked at again, and by how much the width falls in a round.
 _KEPT, _AGAIN, _FALL = 60, 60, 0.3
@@ -33,20 +34,12 @@ class Bounds:
 
     Attributes:
         lower: a lower bound on the least cost.
-        upper: the cost of the plan.
-        rows: of the plan's pairs, as indices of the given points.
-        columns: of the plan's pairs.
-        mass: of the plan's pairs.
-        potential: of the second cloud's points.
+        upper: the cost of a plan.
         reason: why the bounds are further apart than was asked; empty if they are not.
     """
 
     lower: float
     upper: float
-    rows: Int64
-    columns: Int64
-    mass: Float64
-    potential: Float64
     reason: str
 
 
@@ -66,21 +59,10 @@ def transport(
         device: where tiles are computed.
     """
     clouds = Clouds(x, y, p, device)
-    a, b = a[clouds.order_x], b[clouds.order_y]
-    rng = np.random.default_rng(clouds.n)
-    search = _Search(clouds, a, b, target, max_pivots, rng)
-    search.run()
-    potential = np.empty(clouds.m)
-    potential[clouds.order_y] = search.best_g
-    return Bounds(
-        lower=search.lower,
-        upper=search.upper,
-        rows=clouds.order_x[search.plan.rows],
-        columns=clouds.order_y[search.plan.columns],
-        mass=search.plan.mass,
-        potential=potential,
-        reason=search.reason,
-    )
+    search = _Search(clouds, a[clouds.order_x], b[clouds.order_y], target, max_pivots, np.random.default_rng(clouds.n))
+    with products_of_float32:
+        search.run()
+    return Bounds(lower=search.lower, upper=search.upper, reason=search.reason)
 
 
 class _Search:
@@ -92,7 +74,6 @@ class _Search:
         self.lower, self.upper, self.reason = 0.0, math.inf, ""
         self._uniform = bool((a == a[0]).all() and (b == b[0]).all())
         self.plan: Solved
-        self.best_g = np.zeros(clouds.m)
 
     def run(self) -> None:
         clouds, rng = self._clouds, self._rng
@@ -180,13 +161,14 @@ class _Search:
         error = (
             (clouds.relative_error + 4 * EPS) * known.costs + 4 * EPS * (np.abs(f[i]) + np.abs(g[j])) + clouds.absolute_error
         )
-        w = np.minimum(0.0, at_least)
+        # Potentials and their drift were rounded once in every round since other pairs were looked at.
+        drifted = 4 * _ROUNDS * EPS * (np.abs(f) + float(np.abs(g).max()))
+        w = np.minimum(0.0, at_least - drifted)
         np.minimum.at(w, i, known.costs - f[i] - g[j] - error)
         f = f + w
         terms = np.concatenate((self._a * f, self._b * g))
         value = math.fsum(terms) - 26 * EPS * math.fsum(np.abs(terms)) - (clouds.n + clouds.m) * TINY
-        if value > self.lower:
-            self.lower, self.best_g = value, g
+        self.lower = max(self.lower, value)
 
     def _cost(self, known: Pairs) -> float:
         """The cost of the plan after its marginals were repaired, rounded up: what is missing moves as far as it can."""

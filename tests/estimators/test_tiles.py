@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sampled import sampled
@@ -146,6 +147,28 @@ def test_a_solver_that_does_less_encloses_still(change, on_tiles, monkeypatch):
     if change == "pivots":
         assert found.status == "capped"
         assert found.method.endswith("the network simplex stopped at its cap")
+
+
+@pytest.mark.parametrize("told", ["highest", "medium"])
+def test_products_are_of_float32_whatever_torch_was_told(told, on_tiles, monkeypatch):
+    """With bfloat16 a product is off by more than the bound on its error; what was told holds again afterwards."""
+    seen, product = set(), torch.mm
+    owners = [owner for owner in (getattr(torch.backends.mkldnn, "matmul", None),) if hasattr(owner, "fp32_precision")]
+
+    def watched(*arguments, **options):
+        seen.update([owner.fp32_precision for owner in owners] or [torch.get_float32_matmul_precision()])
+        return product(*arguments, **options)
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(told)
+    monkeypatch.setattr(torch, "mm", watched)
+    try:
+        wasserstein(*CLOUDS["gaussians"], 2)
+        assert torch.get_float32_matmul_precision() == told
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen <= {"ieee", "highest"}
+    assert seen
 
 
 def test_samples_have_the_mass_of_every_cluster():
