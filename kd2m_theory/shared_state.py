@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
 from types import TracebackType
+from typing import Any
 
 
 class Shared:
@@ -58,8 +59,9 @@ def _single_precision() -> Iterator[None]:
     import torch  # deferred: most audits need none
 
     # One setting for each library of products since torch 2.9, one for all before.
-    owners = [getattr(getattr(torch.backends, name, None), "matmul", None) for name in ("mkldnn", "cuda")]
-    owners = [owner for owner in owners if hasattr(owner, "fp32_precision")]
+    libraries: list[Any] = [getattr(torch.backends, name, None) for name in ("mkldnn", "cuda")]
+    every: list[Any] = [getattr(library, "matmul", None) for library in libraries]
+    owners = [owner for owner in every if hasattr(owner, "fp32_precision")]
     if owners:
         before = [owner.fp32_precision for owner in owners]
         for owner in owners:
