@@ -1,14 +1,15 @@
 """The cheapest way to a certified transport cost between two clouds: sorting, a stored matrix of costs, or tiles of it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators.enclosure import CLOSED, Enclosure, Unit
-from kd2m_theory.estimators.ground import EPS, NORMS, Ground, unit_costs
+from kd2m_theory.estimators.ground import EPS, NORMS, TINY, Ground, unit_costs
 from kd2m_theory.estimators.line import along_a_line, line_cost
-from kd2m_theory.estimators.scale import in_unit
+from kd2m_theory.estimators.scale import in_unit, round_down, round_up, shifted_down, shifted_up, without_constants
 from kd2m_theory.estimators.transport import optimal_cost
 
 # Pairs up to which all costs are stored: below, the solvers on the matrix are faster; above, tiles are.
@@ -40,27 +41,42 @@ def cloud_cost(
     power = 2 if ground == "sqeuclidean" else p
     unit: Unit = "squared distance" if power == 2 else "distance"
     rows, columns = a > 0, b > 0
-    (x, y), exponent = in_unit(x[rows], y[columns])
+    (x, y), exponent, flushed = _scaled(x[rows], y[columns])
     a, b = a[rows], b[columns]
     (x, a), (y, b) = _distinct(x, a), _distinct(y, b)
     if len(x) * len(y) <= STORED and not line:
         value, own = _of_matrix(x, y, ground, p, a, b, max_pivots)
-        return value, own + power * exponent
+        low, high = _apart(shifted_down(value.lower, own), shifted_up(value.upper, own), power, flushed)
+        return replace(value, lower=low, upper=high), power * exponent
     on_line = (x[:, 0], y[:, 0], 0.0) if line else along_a_line(x, y, a, b)
     if on_line is not None:
         low, high = line_cost(*on_line[:2], a, b, power)
-        off = on_line[2]
-        if power == 2:
-            low, high = max(0.0, math.sqrt(low) - off) ** 2 * (1 - 8 * EPS), (math.sqrt(high) + off) ** 2 * (1 + 8 * EPS)
-        else:
-            low, high = max(0.0, low - off), high + off
+        low, high = _apart(low, high, power, on_line[2] + flushed)
         return Enclosure(low, high, unit, "sorting"), power * exponent
     from kd2m_theory.estimators.large.solver import transport  # deferred: it loads torch
 
     found = transport(x, y, power, a, b, target=CLOSED, max_pivots=max_pivots)
     method = "network simplex on tiles" + (f"; {found.reason}" if found.reason else "")
-    lower = min(max(0.0, found.lower), found.upper)
-    return Enclosure(lower, found.upper, unit, method, capped=bool(found.reason)), power * exponent
+    low, high = _apart(min(max(0.0, found.lower), found.upper), found.upper, power, flushed)
+    return Enclosure(low, high, unit, method, capped=bool(found.reason)), power * exponent
+
+
+def _scaled(x: Float64, y: Float64) -> tuple[tuple[Float64, Float64], int, float]:
+    """The clouds and the exponent of `in_unit`, and by how much the distances of the points may have changed."""
+    kept = without_constants(x, y)
+    (x, y), exponent = in_unit(*kept)
+    exact = all((np.ldexp(new, exponent) == old).all() for new, old in zip((x, y), kept, strict=True))
+    return (x, y), exponent, 0.0 if exact else (x.shape[1] + 1) * TINY
+
+
+def _apart(low: float, high: float, power: int, off: float) -> tuple[float, float]:
+    """Ends about the cost of clouds whose W_power is within `off` of that of the clouds that low and high enclose."""
+    if off == 0:
+        return low, high
+    if power == 1:
+        return max(0.0, round_down(low - off)), round_up(high + off)
+    # The least number stands for a square that is too small for float64.
+    return max(0.0, math.sqrt(low) - off) ** 2 * (1 - 8 * EPS), (math.sqrt(high) + off) ** 2 * (1 + 8 * EPS) + TINY
 
 
 def _of_matrix(

@@ -234,6 +234,8 @@ def test_a_far_point_does_not_move_the_lower_side_beyond_the_truth(far):
         ([[0.0]], [[1e-200]], 2, 1e-200),
         ([[0.0, 0.0]], [[5e-324, 5e-324]], 1, 5e-324),
         ([[0.0], [1.0]], [[1e-170], [1.0]], 2, 1e-170 / np.sqrt(2)),
+        ([[0.0], [1e300]], [[1e-30], [1e300]], 2, 1e-30 / np.sqrt(2)),
+        ([[0.0, 1.0], [1e300, 0.0]], [[0.0, 2.0], [1e300, 0.0]], 1, 0.5),
     ],
 )
 def test_underflow_is_never_taken_for_zero(x, y, p, exact):

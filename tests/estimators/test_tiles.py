@@ -231,3 +231,16 @@ def test_one_dimension_of_many_points_needs_no_matrix():
     assert found.lower <= np.sqrt(np.mean(order**2)) <= found.upper
     assert found.method == "sorting"
     assert wasserstein(x[:1000] * 1e-300, y[:1000] * 1e-300, 2).lower > 0
+
+
+@pytest.mark.parametrize("points", ["line", "plane", "space"])
+@pytest.mark.parametrize("p", [1, 2])
+def test_what_is_too_small_beside_the_largest_is_not_taken_for_zero(points, p, request):
+    """Points that differ by a part in 10^330 of the largest are apart, on the line, and off it on tiles or among few."""
+    x = np.array([[0.0, 0.0], [1e300, 0.0], [0.0, 1e300]])[:, : 1 if points == "line" else 2]
+    y = x + np.array([[1e-30]] + [[0.0]] * (len(x) - 1))
+    if points == "space":
+        request.getfixturevalue("on_tiles")
+    found = wasserstein(x, y, p)
+    assert found.lower <= 1e-30 * (1 if points == "line" else 2) ** 0.5 / 3 ** (1 / p) <= found.upper
+    assert found.upper < 1e290
