@@ -79,6 +79,11 @@ class Clouds:
             np.einsum("ij,ij->i", difference, difference, out=squares[part])
         return squares if self.p == 2 else np.sqrt(squares, out=squares)
 
+    def equal(self, rows: Int64, columns: Int64) -> bool:
+        """Whether the points of each of these pairs are one point: a cost of zero may have been too small for a number."""
+        x, y = self._given
+        return bool((x[self.order_x[rows]] == y[self.order_y[columns]]).all())
+
     def centred(self, count: int) -> torch.Tensor:
         """Evenly chosen points of both clouds in single precision, at most about `count` of them."""
         step = max(1, (self.n + self.m) // count)

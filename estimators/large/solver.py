@@ -177,7 +177,10 @@ class _Search:
         if len(mass) == clouds.n == clouds.m and self._uniform and _is_permutation(plan.rows) and _is_permutation(plan.columns):
             costs = known.costs_of(plan.rows, plan.columns)
             total = math.fsum(costs) / clouds.n
-            return float(total * (1 + clouds.relative_error + 30 * EPS) + (clouds.absolute_error if total else 0.0))
+            return float(
+                total * (1 + clouds.relative_error + 30 * EPS)
+                + (0.0 if not total and clouds.equal(plan.rows, plan.columns) else clouds.absolute_error)
+            )
         for ends, weights in ((plan.rows, a), (plan.columns, b)):
             sums = np.bincount(ends, mass, len(weights))
             mass = mass * np.minimum(1.0, np.divide(weights, sums, out=np.ones(len(weights)), where=sums > 0))[ends]

@@ -244,3 +244,12 @@ def test_what_is_too_small_beside_the_largest_is_not_taken_for_zero(points, p, r
     found = wasserstein(x, y, p)
     assert found.lower <= 1e-30 * (1 if points == "line" else 2) ** 0.5 / 3 ** (1 / p) <= found.upper
     assert found.upper < 1e290
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("apart", [1e-100, 1e-160, 1e-170, 1e-300])
+def test_a_square_that_is_no_number_is_no_distance_of_zero(apart, p, on_tiles):
+    x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    found = wasserstein(x, x + np.array([[apart], [0.0], [0.0]]), p)
+    assert found.lower <= apart * 2**0.5 / 3 ** (1 / p) <= found.upper
+    assert wasserstein(x, x[::-1], p).upper == 0
