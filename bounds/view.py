@@ -3,26 +3,31 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Literal, TypeVar
 
 import numpy as np
 
 from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.bounds.class_pairs import EVERY_PAIR, ClassPairs, vertex_norms
 from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
+from kd2m_theory.bounds.couplings import BY_PLANS, distance_by_plans, good_plans
 from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, optimal_cost
+from kd2m_theory.estimators import CostMatrix, Enclosure, class_wasserstein, optimal_cost, wasserstein
 from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.sparse_transport import UnitPlan
 from kd2m_theory.pair import Pair
 
 # Relative rounding of logits that a network in half precision computed, some roundings of bfloat16.
 _HALF = 2.0**-6
 # So far below the largest logit, exp underflows to zero in float64.
 _MASKED = 800.0
+# Pairs of one class, over all classes: up to which two numbers of each are kept, and up to which transport is solved.
+_KEPT, _SOLVED = 12_000_000, 2_500_000_000
 
 T = TypeVar("T")
 Space = Literal["features", "logits"]
@@ -205,46 +210,87 @@ class View:
 
     def w1(self) -> dict[int, Enclosure]:
         """W₁ of each class with the Euclidean cost."""
-        return self.shared(
-            "w1",
-            lambda: class_wasserstein(self.student, self.teacher, *self.both_labels(), 1, max_pivots=self.settings.max_pivots),
-        )
+        return self.shared("w1", lambda: self._distances(1))
 
     def w2(self) -> dict[int, Enclosure]:
         """W₂ of each class with the Euclidean cost."""
-        return self.shared(
-            "w2",
-            lambda: class_wasserstein(self.student, self.teacher, *self.both_labels(), 2, max_pivots=self.settings.max_pivots),
-        )
+        return self.shared("w2", lambda: self._distances(2))
+
+    def _distances(self, p: Literal[1, 2]) -> dict[int, Enclosure]:
+        if self.pairs_in_all <= _SOLVED:
+            labels = self.both_labels()
+            return class_wasserstein(self.student, self.teacher, *labels, p, max_pivots=self.settings.max_pivots)
+        result = {}
+        for label, (rows, columns) in self.members().items():
+            student, teacher = self.student[rows], self.teacher[columns]
+            if len(rows) * len(columns) <= EVERY_PAIR:
+                result[label] = wasserstein(student, teacher, p, max_pivots=self.settings.max_pivots)
+            else:
+                result[label] = distance_by_plans(student, teacher, self.plans(label), p)
+        return result
 
     def w1_head_aware(self) -> dict[int, Enclosure]:
         """W₁ of each class with the vertex norm of the head, in nats."""
         # On the logits themselves: the bias cancels and the head is not applied twice.
-        return self.shared(
-            "w1_head_aware",
-            lambda: class_wasserstein(
-                self.logits_student,
-                self.logits_teacher,
-                *self.both_labels(),
-                1,
-                VertexNorm(),
-                max_pivots=self.settings.max_pivots,
-            ),
-        )
+        return self.class_costs("w1_head_aware", vertex_norms)
 
-    def class_costs(self, key: str, cost: Callable[[Float64, Float64, int], CostMatrix]) -> dict[int, Enclosure]:
-        """Least transport cost of each class for any cost of (student logits, teacher logits, class)."""
+    def members(self) -> dict[int, tuple[Int64, Int64]]:
+        """Rows of the student and of the teacher in each class, increasing."""
 
-        def compute() -> dict[int, Enclosure]:
-            labels_s, labels_t = self.both_labels()
-            result = {}
-            for label in self.shares:
-                a, b = self.logits_student[labels_s == label], self.logits_teacher[labels_t == label]
-                uniform = np.full(len(a), 1.0 / len(a)), np.full(len(b), 1.0 / len(b))
-                result[label] = optimal_cost(cost(a, b, label), *uniform, max_pivots=self.settings.max_pivots)
-            return result
+        def compute() -> dict[int, tuple[Int64, Int64]]:
+            parts = []
+            for labels in self.both_labels():
+                order = np.argsort(labels, kind="stable")
+                ends = np.cumsum(np.bincount(labels, minlength=self.classes))
+                parts.append([order[start:end] for start, end in zip((0, *ends[:-1]), ends, strict=True)])
+            return {label: (parts[0][label], parts[1][label]) for label in self.shares}
 
-        return self.shared(key, compute, of_logits=True)
+        return self.shared("members", compute, of_logits=True)
+
+    @property
+    def pairs_in_all(self) -> int:
+        """Pairs of points of one class, over all classes."""
+        return sum(len(rows) * len(columns) for rows, columns in self.members().values())
+
+    def class_pairs(self, label: int) -> ClassPairs:
+        """The logits of both networks in a class, and all of their pairs."""
+        rows, columns = self.members()[label]
+        pairs = ClassPairs(label, self.logits_student[rows], self.logits_teacher[columns])
+        if self.pairs_in_all > _KEPT:
+            return pairs
+        known = self.shared("advances", lambda: {}, of_logits=True)
+        if label not in known:
+            known[label] = pairs.advances()
+        return replace(pairs, known=known[label])
+
+    def plans(self, label: int) -> tuple[UnitPlan, ...]:
+        """Plans between the points of a class that has too many pairs to look at."""
+
+        def compute() -> tuple[UnitPlan, ...]:
+            rows, columns = self.members()[label]
+            student, teacher = self.logits_student[rows], self.logits_teacher[columns]
+            losses = (cross_entropy(logits, np.full(len(logits), label)) for logits in (student, teacher))
+            return good_plans(*(each - each[:, [label]] for each in (student, teacher)), tuple(losses), paired=self.paired)
+
+        return self.shared(f"plans of class {label}", compute, of_logits=True)
+
+    def class_costs(self, key: str, cost: Callable[[ClassPairs], CostMatrix]) -> dict[int, Enclosure]:
+        """Least transport cost of each class; of one with too many pairs, that of the best of a few plans."""
+        return self.shared(key, lambda: {label: self._least_cost(label, cost) for label in self.shares}, of_logits=True)
+
+    def _least_cost(self, label: int, cost: Callable[[ClassPairs], CostMatrix]) -> Enclosure:
+        pairs = self.class_pairs(label)
+        n, m = len(pairs.student), len(pairs.teacher)
+        if pairs.few_enough:
+            uniform = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
+            return optimal_cost(cost(pairs), *uniform, max_pivots=self.settings.max_pivots)
+        found = []
+        for plan in self.plans(label):
+            each = cost(pairs.along(plan))
+            found.append((plan.mean(each.values) + each.absolute_error) / (1 - 2 * each.relative_error))
+        # Only costs that are never negative have a relative error.
+        lower = 0.0 if each.relative_error else -math.inf
+        return Enclosure(lower=lower, upper=max(min(found), lower), unit=each.unit, method=BY_PLANS, capped=True)
 
     @cached_property
     def change_error(self) -> float:

@@ -27,6 +27,7 @@ import numpy as np
 from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
+from kd2m_theory.bounds.class_pairs import ClassPairs
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
 from kd2m_theory.bounds.two_ends import growth
 from kd2m_theory.bounds.view import Space, View
@@ -40,7 +41,7 @@ BothSides = Callable[[View], tuple[dict[int, Enclosure], dict[int, Enclosure]]]
 
 @dataclass(frozen=True, slots=True)
 class _Segments:
-    """Every pair of a student and a teacher point of one class, n × m.
+    """Pairs of a student's and a teacher's point of one class.
 
     Attributes:
         start: φ'(0), the slope at the teacher.
@@ -55,50 +56,57 @@ class _Segments:
     error: float
 
 
-def _margins(logits: Float64, label: int) -> Float64:
-    """a_c − a_y for every class c ≠ y: ⟨p − e_y, a⟩ = Σ_{c≠y} p_c (a_c − a_y), without cancellation where p_c is small."""
-    margins: Float64 = np.delete(logits - logits[:, [label]], label, axis=1)
-    return margins
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """The points of one network in one class.
+
+    Attributes:
+        margins: a_c − a_y for every class c ≠ y, n × K − 1: ⟨p − e_y, a⟩ = Σ_{c≠y} p_c (a_c − a_y), without cancellation where
+            p_c is small.
+        probability: p_c for every class c ≠ y, n × K − 1.
+        depth: how far each logit a_c lies below the largest, n × K − 1.
+    """
+
+    margins: Float64
+    probability: Float64
+    depth: Float64
 
 
-def _others(logits: Float64, label: int) -> Float64:
-    """p_c for every class c ≠ y."""
-    return np.delete(softmax(logits, axis=1), label, axis=1)
+def _points(logits: Float64, label: int) -> _Points:
+    others = np.delete(logits, label, axis=1)
+    return _Points(
+        margins=others - logits[:, [label]],
+        probability=np.delete(softmax(logits, axis=1), label, axis=1),
+        depth=logits.max(axis=1, keepdims=True) - others,
+    )
 
 
-def _rounding(logits: Float64, label: int, own: Float64, other: Float64) -> float:
+def _rounding(points: _Points, other: _Points) -> float:
     """Bound on the mean rounding error of Σ_c p_c (m_c − m'_c), for p and m of one side and any m' of the other.
 
     It depends on the side of p alone, so its mean over that side bounds the error of any plan's cost. A probability is
     right to about as many roundings as its logit is far from the largest.
     """
-    probability = _others(logits, label)
-    depth = np.delete(logits.max(axis=1, keepdims=True) - logits, label, axis=1)
-    reach = np.abs(own) + np.abs(other).max(axis=0)
-    roundings = 2.0 * (own.shape[1] + 8) + 2.0 * depth
-    carried: Float64 = ((probability * roundings * EPS + 2 * TINY) * reach).sum(axis=1)
+    reach = np.abs(points.margins) + np.abs(other.margins).max(axis=0)
+    roundings = 2.0 * (points.margins.shape[1] + 8) + 2.0 * points.depth
+    carried: Float64 = ((points.probability * roundings * EPS + 2 * TINY) * reach).sum(axis=1)
     return float(carried.mean())
 
 
-def _reach(student: Float64, teacher: Float64) -> Float64:
-    """r of every pair, rounded up: a difference of two logits is right to a rounding of itself."""
-    largest = np.subtract.outer(student[:, 0], teacher[:, 0])
-    least = largest.copy()
-    change = np.empty_like(largest)
-    for c in range(1, student.shape[1]):
-        np.subtract.outer(student[:, c], teacher[:, c], out=change)
-        np.maximum(largest, change, out=largest)
-        np.minimum(least, change, out=least)
-    return largest - least + 4 * EPS * (np.abs(largest) + np.abs(least))
-
-
-def _segments(student: Float64, teacher: Float64, label: int) -> _Segments:
-    margins_s, margins_t = _margins(student, label), _margins(teacher, label)
-    at_s, at_t = _others(student, label), _others(teacher, label)
-    error = _rounding(teacher, label, margins_t, margins_s) + _rounding(student, label, margins_s, margins_t)
-    start = margins_s @ at_t.T - (margins_t * at_t).sum(axis=1)
-    end = (margins_s * at_s).sum(axis=1)[:, None] - at_s @ margins_t.T
-    return _Segments(start, end, _reach(student, teacher), error)
+def _segments(pairs: ClassPairs) -> tuple[_Segments, _Points, _Points]:
+    """The pairs, and the points of student and teacher."""
+    student, teacher = _points(pairs.student, pairs.label), _points(pairs.teacher, pairs.label)
+    own_s, own_t = ((each.margins * each.probability).sum(axis=1) for each in (student, teacher))
+    most, least = pairs.advances()
+    most, least = np.maximum(most, 0.0), np.maximum(-least, 0.0)
+    reach = most + least
+    segments = _Segments(
+        start=pairs.products(student.margins, teacher.probability) - pairs.of_columns(own_t),
+        end=pairs.of_rows(own_s) - pairs.products(student.probability, teacher.margins),
+        reach=reach + 2 * pairs.advance_error(reach),
+        error=_rounding(teacher, student) + _rounding(student, teacher),
+    )
+    return segments, student, teacher
 
 
 def _bend(segments: _Segments) -> Float64:
@@ -109,37 +117,45 @@ def _bend(segments: _Segments) -> Float64:
     return result
 
 
-def _upper(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    segments = _segments(student, teacher, label)
+def _upper(pairs: ClassPairs) -> CostMatrix:
+    segments, _, _ = _segments(pairs)
     return CostMatrix(segments.end - _bend(segments), 0.0, segments.error, "nats")
 
 
-def _negative_lower(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    segments = _segments(student, teacher, label)
+def _negative_lower(pairs: ClassPairs) -> CostMatrix:
+    segments, _, _ = _segments(pairs)
     return CostMatrix(-segments.start - _bend(segments), 0.0, segments.error, "nats")
 
 
-def _variance(at: Float64, there: Float64, label: int) -> tuple[Float64, float]:
-    """Var_p(Δ) for p of the rows of `at` and all rows of `there` (either sign of Δ), and a bound on its rounding error."""
-    probability, own, other = _others(at, label), _margins(at, label), _margins(there, label)
+def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: bool) -> tuple[Float64, float]:
+    """Var_p(Δ) of every pair, p of the points `at`, and a bound on its rounding error."""
+
+    def products(mine: Float64, theirs: Float64) -> Float64:
+        return pairs.products(mine, theirs) if at_student else pairs.products(theirs, mine)
+
+    def alone(values: Float64) -> Float64:
+        return pairs.of_rows(values) if at_student else pairs.of_columns(values)
+
+    probability, own, other = at.probability, at.margins, there.margins
     # Σ p d² − (Σ p d)², d_c = Δ_c − Δ_y and 0 for y itself.
-    square = (probability * own**2).sum(axis=1)[:, None] - 2 * (probability * own) @ other.T + probability @ (other**2).T
-    mean = (probability * own).sum(axis=1)[:, None] - probability @ other.T
+    weighted = probability * own
+    square = alone((weighted * own).sum(axis=1)) - 2 * products(weighted, other) + products(probability, other**2)
+    mean = alone(weighted.sum(axis=1)) - products(probability, other)
     # Probabilities are right to as many roundings as their logits are deep; deeper than 800 they are zero.
-    depth = min(800.0, float((at.max(axis=1) - at.min(axis=1)).max()))
+    depth = min(800.0, max(0.0, float(at.depth.max())))
     size = float((probability * (np.abs(own) + np.abs(other).max(axis=0)) ** 2).sum(axis=1).max())
     return square - mean**2, 32 * EPS * (own.shape[1] + 8 + depth) * size
 
 
-def _curved(student: Float64, teacher: Float64, label: int, upper: bool) -> CostMatrix:
+def _curved(pairs: ClassPairs, upper: bool) -> CostMatrix:
     """The upper side, or minus the lower one. Curvatures are moved outward by their error, so they add none."""
-    segments = _segments(student, teacher, label)
-    at_teacher, error_t = _variance(teacher, student, label)
-    at_student, error_s = _variance(student, teacher, label)
+    segments, student, teacher = _segments(pairs)
+    at_teacher, error_t = _variance(pairs, teacher, student, at_student=False)
+    at_student, error_s = _variance(pairs, student, teacher, at_student=True)
     best = _bend(segments)
     best = segments.end - best if upper else segments.start + best
     for base, sign, curvature, error in (
-        (segments.start, 1.0, at_teacher.T, error_t),
+        (segments.start, 1.0, at_teacher, error_t),
         (segments.end, -1.0, at_student, error_s),
     ):
         growing = upper == (sign > 0)
@@ -151,12 +167,12 @@ def _curved(student: Float64, teacher: Float64, label: int, upper: bool) -> Cost
     return CostMatrix(best if upper else -best, 0.0, segments.error, "nats")
 
 
-def _curved_upper(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    return _curved(student, teacher, label, upper=True)
+def _curved_upper(pairs: ClassPairs) -> CostMatrix:
+    return _curved(pairs, upper=True)
 
 
-def _negative_curved_lower(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    return _curved(student, teacher, label, upper=False)
+def _negative_curved_lower(pairs: ClassPairs) -> CostMatrix:
+    return _curved(pairs, upper=False)
 
 
 def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosure]) -> Sides:
