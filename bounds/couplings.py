@@ -1,7 +1,7 @@
 """Good plans between the points of a class that has too many pairs to look at: each gives every cost a valid upper side."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.class_pairs import ClassPairs
-from kd2m_theory.estimators import Enclosure
+from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.scale import in_unit
 from kd2m_theory.estimators.sparse_transport import UnitPlan, monotone_plan
@@ -70,7 +70,18 @@ def _improved(student: Float64, teacher: Float64, order: Int64, matched: Int64) 
     return UnitPlan(rows=np.arange(n), columns=matched, units=np.ones(n, dtype=np.int64), total=n)
 
 
-def distance_by_plans(student: Float64, teacher: Float64, plans: Iterable[UnitPlan], p: Literal[1, 2]) -> Enclosure:
+def best_of(plans: Sequence[UnitPlan], costs: Sequence[CostMatrix]) -> Enclosure:
+    """The least transport cost from above: the mean cost along the best of the plans, whose pairs the costs are of."""
+    found = [
+        (plan.mean(cost.values) + cost.absolute_error) / (1 - 2 * cost.relative_error)
+        for plan, cost in zip(plans, costs, strict=True)
+    ]
+    # Only costs that are never negative have a relative error.
+    lower = 0.0 if costs[0].relative_error else -math.inf
+    return Enclosure(lower=lower, upper=max(min(found), lower), unit=costs[0].unit, method=BY_PLANS, capped=True)
+
+
+def distance_by_plans(student: Float64, teacher: Float64, plans: Sequence[UnitPlan], p: Literal[1, 2]) -> Enclosure:
     """W_p between clouds n × d and m × d: at most what the best of the plans costs, at least how far the means are apart."""
     (x, y), exponent = in_unit(student, teacher)
     pairs = ClassPairs(0, x, y)

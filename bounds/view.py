@@ -12,7 +12,7 @@ import numpy as np
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.class_pairs import EVERY_PAIR, ClassPairs, vertex_norms
 from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
-from kd2m_theory.bounds.couplings import BY_PLANS, distance_by_plans, good_plans
+from kd2m_theory.bounds.couplings import best_of, distance_by_plans, good_plans
 from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
@@ -27,7 +27,7 @@ _HALF = 2.0**-6
 # So far below the largest logit, exp underflows to zero in float64.
 _MASKED = 800.0
 # Pairs of one class, over all classes: up to which two numbers of each are kept, and up to which transport is solved.
-_KEPT, _SOLVED = 12_000_000, 2_500_000_000
+_KEPT, _SOLVED = 12_000_000, 500_000_000
 
 T = TypeVar("T")
 Space = Literal["features", "logits"]
@@ -247,7 +247,7 @@ class View:
 
         return self.shared("members", compute, of_logits=True)
 
-    @property
+    @cached_property
     def pairs_in_all(self) -> int:
         """Pairs of points of one class, over all classes."""
         return sum(len(rows) * len(columns) for rows, columns in self.members().values())
@@ -276,21 +276,29 @@ class View:
 
     def class_costs(self, key: str, cost: Callable[[ClassPairs], CostMatrix]) -> dict[int, Enclosure]:
         """Least transport cost of each class; of one with too many pairs, that of the best of a few plans."""
-        return self.shared(key, lambda: {label: self._least_cost(label, cost) for label in self.shares}, of_logits=True)
+        return self.several_class_costs(key, lambda pairs: (cost(pairs),))[0]
 
-    def _least_cost(self, label: int, cost: Callable[[ClassPairs], CostMatrix]) -> Enclosure:
+    def several_class_costs(
+        self, key: str, costs: Callable[[ClassPairs], tuple[CostMatrix, ...]]
+    ) -> tuple[dict[int, Enclosure], ...]:
+        """As `class_costs`, for costs that are computed together."""
+
+        def compute() -> tuple[dict[int, Enclosure], ...]:
+            found = {label: self._least_costs(label, costs) for label in self.shares}
+            count = len(next(iter(found.values())))
+            return tuple({label: each[k] for label, each in found.items()} for k in range(count))
+
+        return self.shared(key, compute, of_logits=True)
+
+    def _least_costs(self, label: int, costs: Callable[[ClassPairs], tuple[CostMatrix, ...]]) -> tuple[Enclosure, ...]:
         pairs = self.class_pairs(label)
-        n, m = len(pairs.student), len(pairs.teacher)
         if pairs.few_enough:
-            uniform = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
-            return optimal_cost(cost(pairs), *uniform, max_pivots=self.settings.max_pivots)
-        found = []
-        for plan in self.plans(label):
-            each = cost(pairs.along(plan))
-            found.append((plan.mean(each.values) + each.absolute_error) / (1 - 2 * each.relative_error))
-        # Only costs that are never negative have a relative error.
-        lower = 0.0 if each.relative_error else -math.inf
-        return Enclosure(lower=lower, upper=max(min(found), lower), unit=each.unit, method=BY_PLANS, capped=True)
+            uniform = (np.full(count, 1.0 / count) for count in (len(pairs.student), len(pairs.teacher)))
+            a, b = uniform
+            return tuple(optimal_cost(cost, a, b, max_pivots=self.settings.max_pivots) for cost in costs(pairs))
+        plans = self.plans(label)
+        along = [costs(pairs.along(plan)) for plan in plans]
+        return tuple(best_of(plans, each) for each in zip(*along, strict=True))
 
     @cached_property
     def change_error(self) -> float:

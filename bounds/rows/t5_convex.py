@@ -117,14 +117,12 @@ def _bend(segments: _Segments) -> Float64:
     return result
 
 
-def _upper(pairs: ClassPairs) -> CostMatrix:
+def slope_sides(pairs: ClassPairs) -> tuple[CostMatrix, CostMatrix]:
+    """T5 of every pair: minus the lower side, and the upper one."""
     segments, _, _ = _segments(pairs)
-    return CostMatrix(segments.end - _bend(segments), 0.0, segments.error, "nats")
-
-
-def _negative_lower(pairs: ClassPairs) -> CostMatrix:
-    segments, _, _ = _segments(pairs)
-    return CostMatrix(-segments.start - _bend(segments), 0.0, segments.error, "nats")
+    bend = _bend(segments)
+    sides = -segments.start - bend, segments.end - bend
+    return CostMatrix(sides[0], 0.0, segments.error, "nats"), CostMatrix(sides[1], 0.0, segments.error, "nats")
 
 
 def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: bool) -> tuple[Float64, float]:
@@ -147,32 +145,28 @@ def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: boo
     return square - mean**2, 32 * EPS * (own.shape[1] + 8 + depth) * size
 
 
-def _curved(pairs: ClassPairs, upper: bool) -> CostMatrix:
-    """The upper side, or minus the lower one. Curvatures are moved outward by their error, so they add none."""
+def curved_sides(pairs: ClassPairs) -> tuple[CostMatrix, CostMatrix]:
+    """T5.curved of every pair: minus the lower side, and the upper one."""
     segments, student, teacher = _segments(pairs)
+    # Curvatures are moved outward by their error, so they add none.
     at_teacher, error_t = _variance(pairs, teacher, student, at_student=False)
     at_student, error_s = _variance(pairs, student, teacher, at_student=True)
-    best = _bend(segments)
-    best = segments.end - best if upper else segments.start + best
-    for base, sign, curvature, error in (
-        (segments.start, 1.0, at_teacher, error_t),
-        (segments.end, -1.0, at_student, error_s),
-    ):
-        growing = upper == (sign > 0)
-        rate = growth(segments.reach, 1.0 if growing else -1.0)
-        with np.errstate(over="ignore", invalid="ignore"):
-            candidate = base + sign * rate * (curvature + error if growing else np.maximum(curvature - error, 0.0))
-        # Where e^r overflows there is no candidate.
-        best = np.fmin(best, candidate) if upper else np.fmax(best, candidate)
-    return CostMatrix(best if upper else -best, 0.0, segments.error, "nats")
-
-
-def _curved_upper(pairs: ClassPairs) -> CostMatrix:
-    return _curved(pairs, upper=True)
-
-
-def _negative_curved_lower(pairs: ClassPairs) -> CostMatrix:
-    return _curved(pairs, upper=False)
+    bend, sides = _bend(segments), []
+    rates = {sign: growth(segments.reach, sign) for sign in (1.0, -1.0)}
+    for upper in (False, True):
+        best = segments.end - bend if upper else segments.start + bend
+        for base, sign, curvature, error in (
+            (segments.start, 1.0, at_teacher, error_t),
+            (segments.end, -1.0, at_student, error_s),
+        ):
+            growing = upper == (sign > 0)
+            with np.errstate(over="ignore", invalid="ignore"):
+                moved = rates[1.0] * (curvature + error) if growing else rates[-1.0] * np.maximum(curvature - error, 0.0)
+                candidate = base + sign * moved
+            # Where e^r overflows there is no candidate.
+            best = np.fmin(best, candidate) if upper else np.fmax(best, candidate)
+        sides.append(CostMatrix(best if upper else -best, 0.0, segments.error, "nats"))
+    return sides[0], sides[1]
 
 
 def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosure]) -> Sides:
@@ -182,13 +176,14 @@ def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosur
 
 def slope_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
     """The transport of T5 in each class: of minus the lower side, and of the upper side."""
-    return view.class_costs("t5_lower", _negative_lower), view.class_costs("t5_upper", _upper)
+    lower, upper = view.several_class_costs("t5", slope_sides)
+    return lower, upper
 
 
 def curvature_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
     """The transport of T5.curved in each class: of minus the lower side, and of the upper side."""
-    lower = view.class_costs("t5_curved_lower", _negative_curved_lower)
-    return lower, view.class_costs("t5_curved_upper", _curved_upper)
+    lower, upper = view.several_class_costs("t5_curved", curved_sides)
+    return lower, upper
 
 
 def _slopes(view: View) -> Sides:
@@ -200,8 +195,8 @@ def _curvatures(view: View) -> Sides:
 
 
 def curved_upper(view: View) -> float:
-    """The upper side of T5.curved alone, at half of the transport."""
-    return combine_classes(view.class_costs("t5_curved_upper", _curved_upper), view.shares, 1).upper
+    """The upper side of T5.curved."""
+    return combine_classes(curvature_costs(view)[1], view.shares, 1).upper
 
 
 def _rows(space: Space, infix: str) -> tuple[Row, ...]:

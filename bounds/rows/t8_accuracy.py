@@ -32,19 +32,12 @@ _WIDTHS = (0.5, 1.0, 2.0, 4.0)
 _LEAST = 2.0**-1000
 
 
-def _may_err(pairs: ClassPairs) -> CostMatrix:
-    most, _ = pairs.advances()
-    return CostMatrix((_margins(pairs) <= most + _slack(pairs, most)).astype(np.float64), 0.0, 0.0, "nats")
-
-
-def _must_err(pairs: ClassPairs) -> CostMatrix:
-    _, least = pairs.advances()
-    return CostMatrix(-(_margins(pairs) < least - _slack(pairs, least)).astype(np.float64), 0.0, 0.0, "nats")
-
-
-def _margins(pairs: ClassPairs) -> Float64:
-    """m_T of every pair."""
-    return pairs.of_columns(margin(pairs.teacher, np.full(len(pairs.teacher), pairs.label)))
+def _errs(pairs: ClassPairs) -> tuple[CostMatrix, CostMatrix]:
+    """Whether the student may err, of every pair; and minus whether it has to."""
+    most, least = pairs.advances()
+    margins = pairs.of_columns(margin(pairs.teacher, np.full(len(pairs.teacher), pairs.label)))
+    may, must = margins <= most + _slack(pairs, most), margins < least - _slack(pairs, least)
+    return CostMatrix(may.astype(np.float64), 0.0, 0.0, "nats"), CostMatrix(-must.astype(np.float64), 0.0, 0.0, "nats")
 
 
 def _slack(pairs: ClassPairs, advance: Float64) -> Float64:
@@ -53,7 +46,7 @@ def _slack(pairs: ClassPairs, advance: Float64) -> Float64:
 
 
 def _directed(view: View) -> Sides:
-    parts = {"may err": view.class_costs("t8_may_err", _may_err), "minus must err": view.class_costs("t8_must_err", _must_err)}
+    parts = dict(zip(("may err", "minus must err"), view.several_class_costs("t8_errs", _errs), strict=True))
     sums: dict[str, Enclosure] = {name: combine_classes(part, view.shares, 1) for name, part in parts.items()}
     return Sides(max(0.0, -sums["minus must err"].upper), min(1.0, sums["may err"].upper), sums)
 
@@ -63,17 +56,20 @@ def _ramp(view: View) -> Sides:
     margins = margin(view.logits_teacher, labels_t)
     right = margins[margins > 0]
     unit = max(float(np.median(right)), _LEAST) if len(right) else 1.0
-    sides = []
-    for width in _WIDTHS:
-        rho = width * unit
+    widths = [width * unit for width in _WIDTHS]
 
-        def cost(pairs: ClassPairs, rho: float = rho) -> CostMatrix:
-            norm = vertex_norms(pairs)
+    def costs(pairs: ClassPairs) -> tuple[CostMatrix, ...]:
+        norm = vertex_norms(pairs)
+        found = []
+        for rho in widths:
             with np.errstate(over="ignore"):  # a cost of more than 1 is 1
                 values = np.minimum(norm.values / rho, 1.0)
-            return CostMatrix(values, norm.relative_error + 2 * EPS, norm.absolute_error / rho, "nats")
+            found.append(CostMatrix(values, norm.relative_error + 2 * EPS, norm.absolute_error / rho, "nats"))
+        return tuple(found)
 
-        distance = combine_classes(view.class_costs(f"t8_ramp_{width}", cost), view.shares, 1)
+    sides = []
+    for rho, parts in zip(widths, view.several_class_costs("t8_ramp", costs), strict=True):
+        distance = combine_classes(parts, view.shares, 1)
         # A margin up to ρ is right to roundings of ρ, and beyond it does not matter.
         teacher = math.fsum(ramp(margins, rho)) / len(margins) + 4 * EPS
         details = {"ρ": rho, "E r_ρ(m_T)": teacher}

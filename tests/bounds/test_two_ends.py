@@ -94,13 +94,11 @@ def test_no_pair_is_looser_than_in_the_older_rows(size):
     student, teacher = networks(3, size=size)
     found = every_pair(student, teacher)
     slack = 1e-11 * (1 + size)
-    for cost, side in (
-        (t5_convex._upper, found.envelope_upper),
-        (t5_convex._negative_lower, -found.envelope_lower),
-        (t5_convex._curved_upper, found.sharp_upper),
-        (t5_convex._negative_curved_lower, -found.sharp_lower),
-    ):
-        assert (side <= cost(ClassPairs(0, student, teacher)).values.ravel() + slack).all()
+    pairs = ClassPairs(0, student, teacher)
+    older = *t5_convex.slope_sides(pairs), *t5_convex.curved_sides(pairs)
+    sides = -found.envelope_lower, found.envelope_upper, -found.sharp_lower, found.sharp_upper
+    for cost, side in zip(older, sides, strict=True):
+        assert (side <= cost.values.ravel() + slack).all()
     assert (found.sharp_upper <= found.envelope_upper).all()
     assert (found.sharp_lower >= found.envelope_lower).all()
 
