@@ -22,6 +22,11 @@ _BLOCK = 2**18
 _FEW = 64
 
 
+def too_many(n: int, m: int) -> bool:
+    """Whether n·m pairs of a class are too many to look at."""
+    return n * m > EVERY_PAIR
+
+
 @dataclass(frozen=True, eq=False)
 class ClassPairs:
     """Points of one class, and which pairs of them are looked at.
@@ -39,11 +44,6 @@ class ClassPairs:
     teacher: Float64
     plan: UnitPlan | None = None
     known: tuple[Float64, Float64] | None = None
-
-    @property
-    def few_enough(self) -> bool:
-        """Whether all pairs may be looked at."""
-        return len(self.student) * len(self.teacher) <= EVERY_PAIR
 
     def along(self, plan: UnitPlan) -> "ClassPairs":
         """The pairs of a plan alone."""

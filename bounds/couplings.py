@@ -44,10 +44,9 @@ def good_plans(student: Float64, teacher: Float64, losses: tuple[Float64, Float6
 
 def in_cells(points: Float64) -> Int64:
     """The points (n × k) in an order in which near ones are near: halved at medians of the widest coordinate, cell by cell."""
-    order = np.arange(len(points))
-    cells = [order]
-    while len(cells[0]) > _CELL:
-        cells = [half for cell in cells for half in _halves(points, cell)]
+    cells = [np.arange(len(points))]
+    while max(map(len, cells)) > _CELL:
+        cells = [half for cell in cells for half in (_halves(points, cell) if len(cell) > _CELL else (cell,))]
     return np.concatenate(cells)
 
 
@@ -55,7 +54,7 @@ def _halves(points: Float64, cell: Int64) -> tuple[Int64, Int64]:
     mine = points[cell]
     values = mine[:, int((mine.max(axis=0) - mine.min(axis=0)).argmax())]
     order = np.argsort(values, kind="stable")
-    half = len(cell) // 2
+    half = _CELL * -(-len(cell) // (2 * _CELL))  # so that all cells but the last are full
     return cell[order[:half]], cell[order[half:]]
 
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.bounds.class_pairs import EVERY_PAIR, ClassPairs, vertex_norms
+from kd2m_theory.bounds.class_pairs import ClassPairs, too_many, vertex_norms
 from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
 from kd2m_theory.bounds.couplings import best_of, distance_by_plans, good_plans
 from kd2m_theory.bounds.losses import cross_entropy
@@ -223,10 +223,10 @@ class View:
         result = {}
         for label, (rows, columns) in self.members().items():
             student, teacher = self.student[rows], self.teacher[columns]
-            if len(rows) * len(columns) <= EVERY_PAIR:
-                result[label] = wasserstein(student, teacher, p, max_pivots=self.settings.max_pivots)
-            else:
+            if too_many(len(rows), len(columns)):
                 result[label] = distance_by_plans(student, teacher, self.plans(label), p)
+            else:
+                result[label] = wasserstein(student, teacher, p, max_pivots=self.settings.max_pivots)
         return result
 
     def w1_head_aware(self) -> dict[int, Enclosure]:
@@ -292,13 +292,13 @@ class View:
 
     def _least_costs(self, label: int, costs: Callable[[ClassPairs], tuple[CostMatrix, ...]]) -> tuple[Enclosure, ...]:
         pairs = self.class_pairs(label)
-        if pairs.few_enough:
-            uniform = (np.full(count, 1.0 / count) for count in (len(pairs.student), len(pairs.teacher)))
-            a, b = uniform
-            return tuple(optimal_cost(cost, a, b, max_pivots=self.settings.max_pivots) for cost in costs(pairs))
-        plans = self.plans(label)
-        along = [costs(pairs.along(plan)) for plan in plans]
-        return tuple(best_of(plans, each) for each in zip(*along, strict=True))
+        n, m = len(pairs.student), len(pairs.teacher)
+        if too_many(n, m):
+            plans = self.plans(label)
+            along = [costs(pairs.along(plan)) for plan in plans]
+            return tuple(best_of(plans, each) for each in zip(*along, strict=True))
+        a, b = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
+        return tuple(optimal_cost(cost, a, b, max_pivots=self.settings.max_pivots) for cost in costs(pairs))
 
     @cached_property
     def change_error(self) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.bounds.class_pairs import EVERY_PAIR
+from kd2m_theory.bounds.class_pairs import too_many
 from kd2m_theory.bounds.rows import t5_convex
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
 from kd2m_theory.bounds.two_ends import Cloud, Enclosures, cloud_of, enclosures
@@ -91,7 +91,7 @@ class _Tried:
 
 def _tried(view: View, student: Cloud, teacher: Cloud, label: int) -> _Tried:
     n, m = len(student.labels), len(teacher.labels)
-    if n * m > EVERY_PAIR:
+    if too_many(n, m):
         starts = view.plans(label)
         return _Tried(student, teacher, starts, merged(*(start.keys(m) for start in starts)))
     starts = _starts(student, teacher, view.paired)
@@ -103,7 +103,9 @@ def _class_sides(tried: _Tried, found: Enclosures, paired: bool) -> _ClassSides:
     shape = len(student.labels), len(teacher.labels)
     rows, columns = np.divmod(keys, shape[1])
     change = student.losses[rows] - teacher.losses[columns]
-    orders = _orders(student) * (1 if paired else 3)  # without a plan that is near the best one from the start
+    orders: tuple[Int64, ...] = ()
+    if not too_many(*shape):  # beyond, the plans to begin with have been improved cell by cell
+        orders = _orders(student) * (1 if paired else 3)  # without a plan that is near the best one from the start
     enough = _ENOUGH * (float(np.abs(change).mean()) + _ENOUGH)
 
     def least(side: Float64, change: Float64) -> float:
