@@ -297,8 +297,7 @@ class View:
             plans = self.plans(label)
             along = [costs(pairs.along(plan)) for plan in plans]
             return tuple(best_of(plans, each) for each in zip(*along, strict=True))
-        a, b = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
-        return tuple(optimal_cost(cost, a, b, max_pivots=self.settings.max_pivots) for cost in costs(pairs))
+        return tuple(optimal_cost(cost, max_pivots=self.settings.max_pivots) for cost in costs(pairs))
 
     @cached_property
     def change_error(self) -> float:
