@@ -21,14 +21,13 @@ ABOVE, BELOW = "E max_y [ℓ_S(y) − 2ℓ_T(y)]", "E min_y [ℓ_S(y) + ℓ_T(y)
 
 
 def _risk(view: View) -> Sides:
-    change = view.logits_student - view.logits_teacher
+    least, largest = view.changes()
     student, teacher = log_partition(view.logits_student), log_partition(view.logits_teacher)
-    n = len(change)
-    extremes = np.maximum(np.abs(change.min(axis=1)), np.abs(change.max(axis=1)))
-    size = np.abs(student) + np.abs(teacher) + extremes
+    n = len(least)
+    size = np.abs(student) + np.abs(teacher) + np.maximum(np.abs(least), np.abs(largest))
     rounding = 4 * EPS * (math.fsum(size) / n + view.classes + 8) + view.replay_extreme
-    lower = math.fsum(student - teacher - change.max(axis=1)) / n
-    upper = math.fsum(student - teacher - change.min(axis=1)) / n
+    lower = math.fsum(student - teacher - largest) / n
+    upper = math.fsum(student - teacher - least) / n
     return Sides(lower - rounding, upper + rounding, details=_by_teacher(view))
 
 
@@ -41,7 +40,8 @@ def _by_teacher(view: View) -> dict[str, float]:
 
 
 def _error(view: View) -> Sides:
-    differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
+    student, teacher = view.predicted()
+    differ = student != teacher
     return both_sides(min(1.0, math.nextafter(int(differ.sum()) / len(differ), math.inf)))
 
 
