@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64, Int64, by_rows
+from kd2m_theory.arrays import Float64, by_rows
 from kd2m_theory.assumptions import About
+from kd2m_theory.bounds.constants.heads import largest_sums
 from kd2m_theory.bounds.losses import brier_score, clipped, squared_error, true_probability
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
@@ -152,17 +153,11 @@ def _squared_gap(view: View, labelled: bool) -> Value:
     if not labelled:
         return Value(None, 0.0, 1.0)
     # Relative to a residual, rounding of Wz + b weighs as much as the terms that were summed.
-    weight = np.abs(view.linear).T
-    sides = zip((view.student, view.teacher), (view.logits_student, view.logits_teacher), view.both_labels(), strict=True)
-
-    def losses_and_terms(logits: Float64, points: Float64, labels: Int64) -> tuple[Float64, Float64]:
-        return squared_error(logits, labels), (np.abs(points) @ weight).max(axis=1)
-
-    (student, largest_s), (teacher, largest_t) = (
-        by_rows(losses_and_terms, logits, points, labels) for points, logits, labels in sides
-    )
-    terms = float(largest_s.max()) + float(largest_t.max())
-    return _squared(view, (student, teacher), view.linear.shape[1] * (1.0 + terms))
+    labels_s, labels_t = view.both_labels()
+    losses = squared_error(view.logits_student, labels_s), squared_error(view.logits_teacher, labels_t)
+    no_bias = np.zeros(view.classes)
+    terms = sum(float(largest_sums(points, view.linear, no_bias).max()) for points in (view.student, view.teacher))
+    return _squared(view, losses, view.linear.shape[1] * (1.0 + terms))
 
 
 def _brier_gap(view: View, labelled: bool) -> Value:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64, by_rows
-from kd2m_theory.bounds.constants.heads import class_lipschitz, enclosing_lipschitz, row_norms, spectral_lipschitz
+from kd2m_theory.bounds.constants.heads import class_lipschitz, enclosing_lipschitz, largest_sums, row_norms, spectral_lipschitz
 from kd2m_theory.bounds.losses import cross_entropy, largest_loss
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
@@ -544,15 +544,15 @@ def _replayed(pair: Pair, features: Float64 | None) -> _Replay | None:
     assert features is not None
     assert pair.head_weight is not None
     assert pair.head_bias is not None
-    weight, bias = np.abs(pair.head_weight).T, np.abs(pair.head_bias)
+    least = logits.max(axis=1, keepdims=True) - _MASKED
 
-    def largest(logits: Float64, features: Float64) -> tuple[Float64, Float64]:
-        sums = np.abs(features) @ weight + bias
-        # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
-        likely = np.where(logits >= logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
-        return sums.max(axis=1), likely.max(axis=1)
+    def likely(classes: slice) -> NDArray[np.bool_]:
+        """Classes but those whose probability underflows: these move no loss but their own, which is right to a rounding."""
+        return logits[:, classes] >= least
 
-    extreme, error = (float(each.mean()) for each in by_rows(largest, logits, features))
+    head = pair.head_weight, pair.head_bias
+    extreme = float(largest_sums(features, *head).mean())
+    error = float(largest_sums(features, *head, likely).mean())
     allowance = 2 * (features.shape[1] + 3) * EPS
     return _Replay(logits=logits, error=allowance * error, extreme=allowance * extreme)
 

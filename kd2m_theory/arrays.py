@@ -37,6 +37,16 @@ def row_blocks(rows: int, columns: int) -> Iterator[slice]:
         yield slice(start, min(rows, start + step))
 
 
+def column_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """As `row_blocks`, of consecutive columns: products of a few matrices are faster in these.
+
+    Example:
+        >>> list(column_blocks(2**19, 3))
+        [slice(0, 2, None), slice(2, 3, None)]
+    """
+    return row_blocks(columns, rows)
+
+
 def by_rows(compute: Callable[..., Found], *arrays: NDArray[Any]) -> Found:
     """What a function makes of each row of some arrays, a block of rows at a time: no temporary is as large as an array.
 

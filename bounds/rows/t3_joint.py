@@ -134,8 +134,10 @@ def _euclidean_sides(view: View) -> Sides:
 def _largest(student: Float64, teacher: Float64) -> CostMatrix:
     """max_c Δ_c of every pair."""
     values = np.subtract.outer(student[:, 0], teacher[:, 0])
+    change = np.empty_like(values)
     for k in range(1, student.shape[1]):
-        np.maximum(values, np.subtract.outer(student[:, k], teacher[:, k]), out=values)
+        np.subtract.outer(student[:, k], teacher[:, k], out=change)
+        np.maximum(values, change, out=values)
     return CostMatrix(values, 0.0, 2 * EPS * float(np.abs(values).max()), "nats")
 
 
