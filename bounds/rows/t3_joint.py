@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
+from kd2m_theory.arrays import Float64, Int64, by_rows, column_blocks, row_blocks
 from kd2m_theory.bounds.constants.heads import vertex_norm
 from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED, Row, Sides, both_sides, common, worded
 from kd2m_theory.bounds.settings import WHOLE_CLOUD
@@ -31,6 +31,12 @@ from kd2m_theory.estimators.transport import certified_plan, optimal_cost
 
 # Differences of two logits, of all pairs of points and all classes, up to which each row solves a problem of its own.
 _DIFFERENCES = 10**9
+
+# Logits of both networks up to which distances of points are those of any cloud.
+_ENTRIES = 2**24
+# A squared distance is short where it is less than a sixteenth of the largest that its points' norms allow; so large a share of
+# the pairs, if they are, is computed again without products.
+_SHORT, _AGAIN = 16.0, 0.02
 
 
 def label_changes(view: View) -> Float64:
@@ -54,8 +60,47 @@ def _head_aware(view: View) -> CostMatrix:
     return CostMatrix(values, 6 * EPS, max(errors), "nats")
 
 
+def euclidean_costs(view: View) -> CostMatrix:
+    """‖z_S − z_T‖ of every pair of points. Wide logits are read in blocks of classes, and their points are never stored."""
+    points = len(view.logits_student) + len(view.logits_teacher)
+    if view.space == "features" or points * view.classes <= _ENTRIES:
+        return cost_matrix(view.student, view.teacher, "euclidean", 1)
+    return _wide_costs(view.logits_student, view.logits_teacher)
+
+
+def _wide_costs(student: Float64, teacher: Float64) -> CostMatrix:
+    """Distances of logits less their class means, from products of blocks of classes."""
+    (n, classes), m = student.shape, len(teacher)
+    sides = [(logits, by_rows(_means, logits)) for logits in (student, teacher)]
+    largest = max(float(by_rows(lambda part, mean: np.abs(part - mean[:, None]).max(axis=1), *side).max()) for side in sides)
+    exponent = math.frexp(largest)[1]
+    values, squares = np.zeros((n, m)), [np.zeros(n), np.zeros(m)]
+    for block in column_blocks(n + m, classes):
+        x, y = (np.ldexp(logits[:, block] - mean[:, None], -exponent) for logits, mean in sides)
+        centre = (x.mean(axis=0) + y.mean(axis=0)) / 2
+        x, y = x - centre, y - centre
+        values -= 2.0 * (x @ y.T)
+        for square, each in zip(squares, (x, y), strict=True):
+            square += np.einsum("ij,ij->i", each, each)
+    values += squares[0][:, None]
+    values += squares[1]
+    # A distance that is short against the norms that it is a difference of has lost digits.
+    reach = np.sqrt(squares[0])[:, None] + np.sqrt(squares[1])
+    rows, columns = np.nonzero(_SHORT * values < np.square(reach, out=reach))
+    relative, absolute = _SHORT * (classes + 16) * EPS, 0.0
+    if len(rows) <= _AGAIN * n * m:
+        for part in row_blocks(len(rows), classes):
+            i, j = rows[part], columns[part]
+            apart = (student[i] - sides[0][1][i, None]) - (teacher[j] - sides[1][1][j, None])
+            values[i, j] = np.square(np.ldexp(apart, -exponent)).sum(axis=1)
+    else:
+        absolute = math.ldexp(math.sqrt((classes + 16) * EPS * float(reach.max())), exponent)
+    distances = np.ldexp(np.sqrt(np.maximum(values, 0.0, out=values), out=values), exponent)
+    return CostMatrix(distances, relative, absolute, "distance")
+
+
 def _lipschitz(view: View) -> CostMatrix:
-    cost = cost_matrix(view.student, view.teacher, "euclidean", 1)
+    cost = euclidean_costs(view)
     values = cost.values
     values *= view.lipschitz
     values += np.abs(label_changes(view))
