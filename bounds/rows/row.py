@@ -245,7 +245,8 @@ def _view(situation: Situation) -> Found:
     if view is not None and view.space == "logits":
         return "met", f"{view.classes} classes"
     if view is not None and view.weight is not None:
-        return "met", f"linear, of shape {view.classes}×{view.weight.shape[1]}"
+        bounds = "" if view.exact_lipschitz else "; at this size its Lipschitz constants are replaced by upper bounds on them"
+        return "met", f"linear, of shape {view.classes}×{view.weight.shape[1]}{bounds}"
     if view is not None:
         constant = situation.settings.head_lipschitz
         return "vouched", f"both networks use one head of Lipschitz constant {constant:g}, says the user"
