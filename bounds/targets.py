@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 
 from kd2m_theory.arrays import Float64, by_rows
 from kd2m_theory.assumptions import About
-from kd2m_theory.bounds.constants.heads import largest_sums
+from kd2m_theory.bounds.constants.heads import sizes_of_terms
 from kd2m_theory.bounds.losses import brier_score, clipped, squared_error, true_probability
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
@@ -156,7 +156,10 @@ def _squared_gap(view: View, labelled: bool) -> Value:
     labels_s, labels_t = view.both_labels()
     losses = squared_error(view.logits_student, labels_s), squared_error(view.logits_teacher, labels_t)
     no_bias = np.zeros(view.classes)
-    terms = sum(float(largest_sums(points, view.linear, no_bias).max()) for points in (view.student, view.teacher))
+    terms = sum(
+        max(float(sizes.max()) for _, sizes in sizes_of_terms(points, view.linear, no_bias))
+        for points in (view.student, view.teacher)
+    )
     return _squared(view, losses, view.linear.shape[1] * (1.0 + terms))
 
 

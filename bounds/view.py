@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64, by_rows
-from kd2m_theory.bounds.constants.heads import class_lipschitz, enclosing_lipschitz, largest_sums, row_norms, spectral_lipschitz
+from kd2m_theory.bounds.constants.heads import (
+    class_lipschitz,
+    enclosing_lipschitz,
+    row_norms,
+    sizes_of_terms,
+    spectral_lipschitz,
+)
 from kd2m_theory.bounds.losses import cross_entropy, largest_loss
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
@@ -544,17 +550,14 @@ def _replayed(pair: Pair, features: Float64 | None) -> _Replay | None:
     assert features is not None
     assert pair.head_weight is not None
     assert pair.head_bias is not None
+    # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
     least = logits.max(axis=1, keepdims=True) - _MASKED
-
-    def likely(classes: slice) -> NDArray[np.bool_]:
-        """Classes but those whose probability underflows: these move no loss but their own, which is right to a rounding."""
-        return logits[:, classes] >= least
-
-    head = pair.head_weight, pair.head_bias
-    extreme = float(largest_sums(features, *head).mean())
-    error = float(largest_sums(features, *head, likely).mean())
+    extreme, error = np.zeros((2, len(logits)))
+    for classes, sizes in sizes_of_terms(features, pair.head_weight, pair.head_bias):
+        np.maximum(extreme, sizes.max(axis=1), out=extreme)
+        np.maximum(error, np.where(logits[:, classes] >= least, sizes, 0.0).max(axis=1), out=error)
     allowance = 2 * (features.shape[1] + 3) * EPS
-    return _Replay(logits=logits, error=allowance * error, extreme=allowance * extreme)
+    return _Replay(logits=logits, error=allowance * float(error.mean()), extreme=allowance * float(extreme.mean()))
 
 
 def _labels(pair: Pair) -> tuple[Int64 | None, Int64 | None]:

@@ -252,7 +252,8 @@ class Pair:
         if features is None or self.head_weight is None or features.shape[1] != self.head_weight.shape[1]:
             return None
         assert self.head_bias is not None
-        logits: Float64 = features @ self.head_weight.T + self.head_bias
+        logits: Float64 = features @ self.head_weight.T
+        logits += self.head_bias
         return logits
 
     def taken(self, teacher: Int64, student: Int64) -> "Pair":

@@ -5,17 +5,14 @@ in nats. Every constant is rounded up, so that a bound built from it errs on the
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64, by_rows, column_blocks
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.scale import centred, exponent_of, in_unit, shifted_up
-
-Bool = NDArray[np.bool_]
 
 # Multiplications up to which every difference of two rows is formed.
 _DIRECT = 2e8
@@ -44,25 +41,20 @@ def row_norms(rows: Float64) -> Float64:
     return by_rows(norms_of, rows)
 
 
-def largest_sums(points: Float64, weight: Float64, bias: Float64, likely: Callable[[slice], Bool] | None = None) -> Float64:
-    """max_c Σ_j |z_j| |w_cj| + |b_c| of each point: the size of the terms that its logits are sums of.
+def sizes_of_terms(points: Float64, weight: Float64, bias: Float64) -> Iterator[tuple[slice, Float64]]:
+    """Σ_j |z_j| |w_cj| + |b_c| of points and classes: the size of the terms that the logits are sums of, in blocks of classes.
 
     Args:
         points: n × d.
         weight: K × d.
         bias: K.
-        likely: which of some consecutive classes count for each point (n × their number); all if None. Others count as zero.
 
-    Returns:
-        n sizes ≥ 0, from blocks of classes.
+    Yields:
+        Some consecutive classes, and n × their number of sizes.
     """
-    sizes, largest = np.abs(points), np.zeros(len(points))
+    sizes = np.abs(points)
     for part in column_blocks(len(points), len(weight)):
-        sums = sizes @ np.abs(weight[part]).T + np.abs(bias[part])
-        if likely is not None:
-            sums = np.where(likely(part), sums, 0.0)
-        np.maximum(largest, sums.max(axis=1), out=largest)
-    return largest
+        yield part, sizes @ np.abs(weight[part]).T + np.abs(bias[part])
 
 
 def vertex_norm(change: Float64, labels: Int64) -> Float64:

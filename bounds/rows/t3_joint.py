@@ -17,6 +17,7 @@ one is solved, with the Euclidean cost, and the sharper costs are added up along
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -62,10 +63,14 @@ def _head_aware(view: View) -> CostMatrix:
 
 def euclidean_costs(view: View) -> CostMatrix:
     """‖z_S − z_T‖ of every pair of points. Wide logits are read in blocks of classes, and their points are never stored."""
-    points = len(view.logits_student) + len(view.logits_teacher)
-    if view.space == "features" or points * view.classes <= _ENTRIES:
+    student, teacher = view.logits_student, view.logits_teacher
+    entries = student.size + teacher.size
+    if view.space == "features" or entries <= _ENTRIES:
         return cost_matrix(view.student, view.teacher, "euclidean", 1)
-    return _wide_costs(view.logits_student, view.logits_teacher)
+    if len(student) * len(teacher) > entries:
+        return _wide_costs(student, teacher)
+    cost = view.shared("distances of wide logits", lambda: _wide_costs(student, teacher), of_logits=True)
+    return replace(cost, values=cost.values.copy())
 
 
 def _wide_costs(student: Float64, teacher: Float64) -> CostMatrix:
