@@ -231,6 +231,7 @@ def test_no_step_of_an_audit_of_a_vocabulary_needs_more_than_a_few_copies_of_the
         monkeypatch.setattr(module, "_ENTRIES", 2**14)
     monkeypatch.setattr(t3_joint, "_DIFFERENCES", 0)
     monkeypatch.setattr(heads, "_ROWS", 2**7)
+    monkeypatch.setattr(heads, "_DIRECT", 0)
     n, classes = 60, 2_000
     logits = 8 * n * classes
     tracemalloc.start()
