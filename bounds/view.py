@@ -18,7 +18,7 @@ from kd2m_theory.bounds.constants.heads import (
     sizes_of_terms,
     spectral_lipschitz,
 )
-from kd2m_theory.bounds.losses import cross_entropy, largest_loss
+from kd2m_theory.bounds.losses import cross_entropy, largest_loss, log_partition
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, optimal_cost
@@ -355,6 +355,12 @@ class View:
         labels_s, labels_t = self.both_labels()
         student = self.shared("student's losses", lambda: cross_entropy(self.logits_student, labels_s), of_logits=True)
         teacher = self.shared("teacher's losses", lambda: cross_entropy(self.logits_teacher, labels_t), of_teacher=True)
+        return student, teacher
+
+    def log_partitions(self) -> tuple[Float64, Float64]:
+        """log Σ_c exp(a_c) of student and teacher for each sample, in nats."""
+        student = self.shared("student's log partitions", lambda: log_partition(self.logits_student), of_logits=True)
+        teacher = self.shared("teacher's log partitions", lambda: log_partition(self.logits_teacher), of_teacher=True)
         return student, teacher
 
     def largest_losses(self) -> tuple[Float64, Float64]:

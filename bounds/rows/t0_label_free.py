@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from kd2m_theory.bounds.losses import log_partition
 from kd2m_theory.bounds.rows.row import LOGITS, SAME_INPUTS, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.bounds.worst_labels import worst_labels
@@ -22,7 +21,7 @@ ABOVE, BELOW = "E max_y [ℓ_S(y) − 2ℓ_T(y)]", "E min_y [ℓ_S(y) + ℓ_T(y)
 
 def _risk(view: View) -> Sides:
     least, largest = view.changes()
-    student, teacher = log_partition(view.logits_student), log_partition(view.logits_teacher)
+    student, teacher = view.log_partitions()
     n = len(least)
     size = np.abs(student) + np.abs(teacher) + np.maximum(np.abs(least), np.abs(largest))
     rounding = 4 * EPS * (math.fsum(size) / n + view.classes + 8) + view.replay_extreme
