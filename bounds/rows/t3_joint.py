@@ -27,7 +27,7 @@ from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED
 from kd2m_theory.bounds.settings import WHOLE_CLOUD
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators import CostMatrix, Enclosure, Plan, VertexNorm, cost_matrix
-from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.ground import EPS, UNDERFLOW
 from kd2m_theory.estimators.transport import certified_plan, optimal_cost
 
 # Differences of two logits, of all pairs of points and all classes, up to which each row solves a problem of its own.
@@ -92,16 +92,16 @@ def _wide_costs(student: Float64, teacher: Float64) -> CostMatrix:
     # A distance that is short against the norms that it is a difference of has lost digits.
     reach = np.sqrt(squares[0])[:, None] + np.sqrt(squares[1])
     rows, columns = np.nonzero(_SHORT * values < np.square(reach, out=reach))
-    relative, absolute = _SHORT * (classes + 16) * EPS, 0.0
+    relative, absolute = _SHORT * (classes + 16) * EPS, classes * UNDERFLOW
     if len(rows) <= _AGAIN * n * m:
         for part in row_blocks(len(rows), classes):
             i, j = rows[part], columns[part]
             apart = (student[i] - sides[0][1][i, None]) - (teacher[j] - sides[1][1][j, None])
             values[i, j] = np.square(np.ldexp(apart, -exponent)).sum(axis=1)
     else:
-        absolute = math.ldexp(math.sqrt((classes + 16) * EPS * float(reach.max())), exponent)
+        absolute += (classes + 16) * EPS * float(reach.max())
     distances = np.ldexp(np.sqrt(np.maximum(values, 0.0, out=values), out=values), exponent)
-    return CostMatrix(distances, relative, absolute, "distance")
+    return CostMatrix(distances, relative, math.ldexp(math.sqrt(absolute), exponent), "distance")
 
 
 def _lipschitz(view: View) -> CostMatrix:
