@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,8 @@ Space = Literal["features", "logits"]
 
 def _read_only(value: T) -> T:
     """An array, or each of several, as one that cannot be written; anything else as it is."""
-    if isinstance(value, tuple):
-        return type(value)(map(_read_only, value)) if type(value) is tuple else value
+    if type(value) is tuple:
+        return cast(T, tuple(map(_read_only, value)))
     if isinstance(value, np.ndarray):
         value = value.view()
         value.setflags(write=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from kd2m_theory.errors import InputError
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-Found = TypeVar("Found", NDArray[Any], tuple[NDArray[Any], ...])
+Found = TypeVar("Found", bound=NDArray[Any] | tuple[NDArray[Any], ...])
 # Numbers of an n × K array that are worked on at a time (8 MiB of float64): temporaries are no larger, whatever K is.
 _ENTRIES = 2**20
 # What torch.nn.CrossEntropyLoss and tokenisers mark positions with that no loss is computed of.
@@ -66,8 +66,9 @@ def by_rows(compute: Callable[..., Found], *arrays: NDArray[Any]) -> Found:
         return compute(*arrays)
     parts = [compute(*(array[block] for array in arrays)) for block in blocks]
     if isinstance(parts[0], tuple):
-        return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
-    return np.concatenate(parts)
+        columns = zip(*cast(list[tuple[NDArray[Any], ...]], parts), strict=True)
+        return cast(Found, tuple(np.concatenate(each) for each in columns))
+    return cast(Found, np.concatenate(cast(list[NDArray[Any]], parts)))
 
 
 def any_array(value: Any, name: str) -> NDArray[Any]:
