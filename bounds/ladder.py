@@ -10,7 +10,6 @@ import numpy as np
 from kd2m_theory.bounds.breakdown import Breakdown, breakdown
 from kd2m_theory.bounds.clipping import Clipping, clipping, refuse_bound_of_the_sample
 from kd2m_theory.bounds.content_order import in_content_order
-from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.own_rows import own_rows
 from kd2m_theory.bounds.result import BoundResult
 from kd2m_theory.bounds.rows import (
@@ -37,7 +36,7 @@ from kd2m_theory.bounds.rows import (
 from kd2m_theory.bounds.rows.row import Requirement, Row, Sides, Situation, two_limits
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
-from kd2m_theory.bounds.view import View, features_view, logits_view
+from kd2m_theory.bounds.view import View, both_views
 from kd2m_theory.bounds.worst_labels import refuse_unattainable
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import FOREIGN, InputError
@@ -133,7 +132,7 @@ class Ladder:
         pair = self.pair
         if self.settings.head_lipschitz is not None and pair.head_weight is not None:
             raise InputError("head_lipschitz is for a head that is not linear, and this pair has head_weight; leave one out")
-        features, logits = features_view(pair, self.settings), logits_view(pair, self.settings)
+        features, logits = both_views(pair, self.settings)
         if features is None and logits is None:
             raise InputError(
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks "
@@ -142,8 +141,6 @@ class Ladder:
         refuse_bound_of_the_sample(self.settings.loss_bound, (logits, features))
         if logits is not None:
             refuse_unattainable(logits)
-        if features is not None and logits is not None:
-            logits.coincide(features)
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
         for view in (features, logits):
             if view is not None:
@@ -216,8 +213,7 @@ class Ladder:
                 result[f"gap{suffix}"] = partial(_mean_difference, student, teacher, view.paired)
         if logits is not None:
             if features is not None and logits.labels_student is not None:
-                own, shared = (cross_entropy(v.logits_student, logits.labels_student) for v in (logits, features))
-                result["head_mismatch"] = partial(student_t, logits.averaged(own - shared))
+                result["head_mismatch"] = partial(student_t, logits.averaged(logits.losses()[0] - features.losses()[0]))
             result |= _accuracies(logits)
         return result
 
@@ -363,8 +359,7 @@ def _mean_difference(student: np.ndarray, teacher: np.ndarray, paired: bool, del
 def _accuracies(view: View) -> dict[str, Measurement]:
     result: dict[str, Measurement] = {}
     if view.labels_student is not None and view.labels_teacher is not None:
-        wrong_s = errors(view.logits_student, view.labels_student)
-        wrong_t = errors(view.logits_teacher, view.labels_teacher)
+        wrong_s, wrong_t = view.wrong()
         result["accuracy_teacher"] = partial(_share, view, ~wrong_t)
         result["accuracy_student"] = partial(_share, view, ~wrong_s)
         if view.paired:
@@ -372,8 +367,8 @@ def _accuracies(view: View) -> dict[str, Measurement]:
         else:
             result["error_gap"] = partial(_error_difference, wrong_s, wrong_t)
     if view.paired:
-        differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
-        result["disagreement"] = partial(_share, view, differ)
+        student, teacher = view.predicted()
+        result["disagreement"] = partial(_share, view, student != teacher)
     return result
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64
+from kd2m_theory.arrays import Float64, by_rows
 from kd2m_theory.assumptions import About
-from kd2m_theory.bounds.losses import clipped, errors, squared_error, true_probability
+from kd2m_theory.bounds.constants.heads import sizes_of_terms
+from kd2m_theory.bounds.losses import brier_score, clipped, squared_error, true_probability
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -104,10 +105,8 @@ def _gap(view: View, labelled: bool) -> Value:
 
 
 def _wrong(view: View) -> tuple[float, float]:
-    assert view.labels_student is not None
-    assert view.labels_teacher is not None
-    student = errors(view.logits_student, view.labels_student)
-    return float(student.mean()), float(errors(view.logits_teacher, view.labels_teacher).mean())
+    student, teacher = view.wrong()
+    return float(student.mean()), float(teacher.mean())
 
 
 def _error_gap(view: View, labelled: bool) -> Value:
@@ -122,12 +121,13 @@ def _error_student(view: View, labelled: bool) -> Value:
 
 
 def _probabilities(view: View, temperature: float) -> Value:
-    labels_s, labels_t = view.both_labels()
-    student = true_probability(view.logits_student, labels_s)
-    teacher = true_probability(view.logits_teacher / temperature, labels_t)
+    _, labels_t = view.both_labels()
+    student, teacher = (np.exp(-losses) for losses in view.losses())
+    if temperature != 1.0:
+        teacher = by_rows(lambda part, labels: true_probability(part / temperature, labels), view.logits_teacher, labels_t)
     # An exponent is right to a few roundings of the logits that it is a difference of.
-    depth = sum(float(np.abs(a).max()) for a in (view.logits_student, view.logits_teacher))
-    return _of_shares(_mean(student) - _mean(teacher), 8 * EPS * (view.classes + 8 + depth), _mean(teacher))
+    rounding = 8 * EPS * (view.classes + 8 + sum(view.depth))
+    return _of_shares(_mean(student) - _mean(teacher), rounding, _mean(teacher))
 
 
 def _probability_gap(view: View, labelled: bool) -> Value:
@@ -139,9 +139,8 @@ def _tempered_gap(view: View, labelled: bool) -> Value:
     return _probabilities(view, temperature) if labelled and temperature else _UNKNOWN_SHARES
 
 
-def _squared(view: View, student: Float64, teacher: Float64, depth: float) -> Value:
-    labels_s, labels_t = view.both_labels()
-    losses = squared_error(student, labels_s), squared_error(teacher, labels_t)
+def _squared(view: View, losses: tuple[Float64, Float64], depth: float) -> Value:
+    """The gap of squared losses of outputs whose size is at most `depth`."""
     risks = [_mean(values) for values in losses]
     guessing = 1.0 - 1.0 / view.classes
     # Outputs that are off by e change the mean of ‖r‖² by at most 2 e √(mean of ‖r‖²) + e².
@@ -154,15 +153,26 @@ def _squared_gap(view: View, labelled: bool) -> Value:
     if not labelled:
         return Value(None, 0.0, 1.0)
     # Relative to a residual, rounding of Wz + b weighs as much as the terms that were summed.
-    terms = sum(float((np.abs(points) @ np.abs(view.linear).T).max()) for points in (view.student, view.teacher))
-    return _squared(view, view.logits_student, view.logits_teacher, view.linear.shape[1] * (1.0 + terms))
+    labels_s, labels_t = view.both_labels()
+    losses = squared_error(view.logits_student, labels_s), squared_error(view.logits_teacher, labels_t)
+    no_bias = np.zeros(view.classes)
+    terms = sum(
+        max(float(sizes.max()) for _, sizes in sizes_of_terms(points, view.linear, no_bias))
+        for points in (view.student, view.teacher)
+    )
+    return _squared(view, losses, view.linear.shape[1] * (1.0 + terms))
 
 
 def _brier_gap(view: View, labelled: bool) -> Value:
     if not labelled:
         return Value(None, 0.0, 1.0)
-    depth = sum(float(np.abs(a).max()) for a in (view.logits_student, view.logits_teacher))
-    return _squared(view, softmax(view.logits_student, axis=1), softmax(view.logits_teacher, axis=1), depth)
+    labels_s, labels_t = view.both_labels()
+    losses = view.shared(
+        "Brier's scores",
+        lambda: (brier_score(view.logits_student, labels_s), brier_score(view.logits_teacher, labels_t)),
+        of_logits=True,
+    )
+    return _squared(view, losses, sum(view.depth))
 
 
 def _class_w2(view: View, _labelled: bool) -> Value:
@@ -174,8 +184,13 @@ def _class_w2(view: View, _labelled: bool) -> Value:
 
 def _expected_gap(view: View, _labelled: bool) -> Value:
     """Labels come from the teacher, so its expected risk is the mean entropy of its predictions."""
-    logs = log_softmax(view.logits_teacher, axis=1)
-    entropy = -_mean((np.exp(logs) * logs).sum(axis=1))
+
+    def negative_entropies(logits: Float64) -> Float64:
+        logs = log_softmax(logits, axis=1)
+        result: Float64 = (np.exp(logs) * logs).sum(axis=1)
+        return result
+
+    entropy = -_mean(by_rows(negative_entropies, view.logits_teacher))
     return Value(None, 0.0, math.log(view.classes) - entropy)
 
 

@@ -2,21 +2,28 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.arrays import Float64, Int64, by_rows
 from kd2m_theory.bounds.class_pairs import ClassPairs, too_many, vertex_norms
-from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
+from kd2m_theory.bounds.constants.heads import (
+    class_lipschitz,
+    enclosing_lipschitz,
+    row_norms,
+    sizes_of_terms,
+    spectral_lipschitz,
+)
 from kd2m_theory.bounds.couplings import best_of, distance_by_plans, good_plans
-from kd2m_theory.bounds.losses import cross_entropy
+from kd2m_theory.bounds.losses import cross_entropy, largest_loss, log_partition
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators import CostMatrix, Enclosure, class_wasserstein, optimal_cost, wasserstein
+from kd2m_theory.estimators import CostMatrix, Enclosure, optimal_cost, wasserstein
 from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.sparse_transport import UnitPlan
@@ -28,17 +35,36 @@ _HALF = 2.0**-6
 _MASKED = 800.0
 # Pairs of one class, over all classes: up to which two numbers of each are kept, and up to which transport is solved.
 _KEPT, _SOLVED = 12_000_000, 500_000_000
+# Multiplications K² d up to which the constants of a head are computed exactly: K = 32,000 and d = 256 fit.
+_EXACT = 2**38
 
 T = TypeVar("T")
 Space = Literal["features", "logits"]
 
 
 def _read_only(value: T) -> T:
-    """An array as one that cannot be written; anything else as it is."""
+    """An array, or each of several, as one that cannot be written; anything else as it is."""
+    if type(value) is tuple:
+        return cast(T, tuple(map(_read_only, value)))
     if isinstance(value, np.ndarray):
         value = value.view()
         value.setflags(write=False)
     return value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shared:
+    """A value that several rows read.
+
+    Attributes:
+        value: the value.
+        seconds: what it took, without what it read.
+        read: the other shared values that it was computed from.
+    """
+
+    value: object
+    seconds: float
+    read: "frozenset[_Shared]"
 
 
 @dataclass(eq=False)
@@ -47,13 +73,14 @@ class View:
 
     In the features view z are features and the logits are Wz + b with the teacher's head. In the logits view W is the
     identity, the logits are those of each network's own head, and z are the logits less their mean over classes:
-    cross-entropy does not see a constant added to all logits, and without it distances are smaller.
+    cross-entropy does not see a constant added to all logits, and without it distances are smaller. Neither the identity,
+    K × K, nor these points are stored before somebody asks for them.
 
     Attributes:
         space: "features" or "logits".
-        student: n_S × d points.
-        teacher: n_T × d points.
-        weight: K × d; None for a head that is not linear.
+        features_student: n_S × d; None in the logits view.
+        features_teacher: n_T × d; None in the logits view.
+        weight: K × d; None for a head that is not linear, and for the identity.
         logits_student: n_S × K.
         logits_teacher: n_T × K.
         labels_student: n_S classes, or None.
@@ -72,8 +99,8 @@ class View:
     """
 
     space: Space
-    student: Float64
-    teacher: Float64
+    features_student: Float64 | None
+    features_teacher: Float64 | None
     weight: Float64 | None
     logits_student: Float64
     logits_teacher: Float64
@@ -93,11 +120,10 @@ class View:
         """Rows read arrays, those that several share among them, and cannot write them."""
         for item in fields(self):
             setattr(self, item.name, _read_only(getattr(self, item.name)))
-        self._memory: dict[str, object] = {}
-        self._seconds: dict[str, float] = {}
-        self._of_logits = self._memory, self._seconds
-        self._used: set[str] = set()
-        self._new: set[str] = set()
+        self._memory: dict[str, _Shared] = {}
+        self._of_logits = self._of_teacher = self._memory
+        self._used: set[_Shared] = set()
+        self._spent = 0.0
 
     @property
     def units(self) -> int:
@@ -119,9 +145,34 @@ class View:
 
     @property
     def linear(self) -> Float64:
-        """Weight of a linear head."""
+        """Weight of a linear head (K × d); in the logits view the identity, of K × K numbers."""
+        if self.space == "logits":
+            return np.eye(self.classes)
         assert self.weight is not None
         return self.weight
+
+    @cached_property
+    def student(self) -> Float64:
+        """All points z of the student, n_S × d."""
+        return _read_only(_points(self.features_student, self.logits_student))
+
+    @cached_property
+    def teacher(self) -> Float64:
+        """All points z of the teacher, n_T × d."""
+        return _read_only(_points(self.features_teacher, self.logits_teacher))
+
+    def points_of_class(self, label: int) -> tuple[Float64, Float64]:
+        """The points z of one class, of student and teacher: without those of all other classes."""
+        sides = zip(
+            self.members()[label],
+            (self.features_student, self.features_teacher),
+            (self.logits_student, self.logits_teacher),
+            strict=True,
+        )
+        student, teacher = (
+            features[points] if features is not None else _centred(logits[points]) for points, features, logits in sides
+        )
+        return student, teacher
 
     @property
     def loss_bound(self) -> float:
@@ -131,35 +182,43 @@ class View:
 
     def timed(self, compute: Callable[["View"], T]) -> tuple[T, float]:
         """The result, and the seconds it needs: its own, and those of every shared distance it reads."""
-        self._used, self._new = set(), set()
+        self._used, self._spent = set(), 0.0
         start = time.perf_counter()
         result = compute(self)
-        own = time.perf_counter() - start - sum(self._seconds[key] for key in self._new)
-        return result, own + sum(self._seconds[key] for key in self._used)
+        own = time.perf_counter() - start - self._spent
+        return result, own + sum(each.seconds for each in self._used)
 
-    def shared(self, key: str, compute: Callable[[], T], *, of_logits: bool = False) -> T:
+    def shared(self, key: str, compute: Callable[[], T], *, of_logits: bool = False, of_teacher: bool = False) -> T:
         """A value that several rows read: computed once, its time counted for each row that reads it.
 
         Args:
             key: its name; one name for one value.
             compute: the value.
             of_logits: whether it is a function of logits, labels and settings; a view that coincides has it too then.
+            of_teacher: whether it is a function of the teacher's logits and labels and of settings; a view with the same
+                teacher has it too then.
         """
-        memory, seconds = self._of_logits if of_logits else (self._memory, self._seconds)
+        memory = self._of_logits if of_logits else self._of_teacher if of_teacher else self._memory
         if key not in memory:
+            used, spent = self._used, self._spent
+            self._used, self._spent = set(), 0.0
             start = time.perf_counter()
-            memory[key] = _read_only(compute())
-            seconds[key] = time.perf_counter() - start
-            self._new.add(key)
-        self._used.add(key)
-        self._seconds[key] = seconds[key]
-        return memory[key]  # type: ignore[return-value]
+            value = _read_only(compute())
+            seconds = time.perf_counter() - start
+            memory[key] = _Shared(value, seconds - self._spent, frozenset(self._used))
+            self._used, self._spent = used, spent + seconds
+        self._used |= {memory[key], *memory[key].read}
+        return memory[key].value  # type: ignore[return-value]
 
     def coincide(self, other: "View") -> None:
-        """Share what is a function of the logits with another view, if its logits are the same: one head, replayed."""
-        mine, theirs = (self.logits_student, self.logits_teacher), (other.logits_student, other.logits_teacher)
-        if all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True)):
-            self._of_logits = other._of_logits
+        """Share what is a function of the logits with another view, where its logits are the same: one head, replayed.
+
+        Logits that are the same are then stored once.
+        """
+        if _equal(self.logits_teacher, other.logits_teacher):
+            self.logits_teacher, self._of_teacher = other.logits_teacher, other._of_teacher
+            if _equal(self.logits_student, other.logits_student):
+                self.logits_student, self._of_logits = other.logits_student, other._of_logits
 
     @cached_property
     def lipschitz(self) -> float:
@@ -169,17 +228,24 @@ class View:
         if self.weight is None:  # ℓ is √2-Lipschitz in the logits
             assert self.settings.head_lipschitz is not None
             return math.sqrt(2.0) * self.settings.head_lipschitz * (1 + 4 * EPS)
-        return lipschitz(self.weight)
+        return float(self.class_lipschitz.max())
+
+    @property
+    def exact_lipschitz(self) -> bool:
+        """Whether the constants of a linear head are the smallest; those of a very wide one are upper bounds on them."""
+        return self.weight is None or self.weight.shape[1] * len(self.weight) ** 2 <= _EXACT
 
     @cached_property
     def class_lipschitz(self) -> Float64:
-        """L_y of the head for each class."""
-        return _read_only(class_lipschitz(self.linear))
+        """L_y of the head for each class; upper bounds on it where the head is very wide (`exact_lipschitz`)."""
+        if self.space == "logits":
+            return _read_only(np.full(self.classes, self.lipschitz))
+        return _read_only((class_lipschitz if self.exact_lipschitz else enclosing_lipschitz)(self.linear))
 
     @cached_property
     def spectral(self) -> float:
         """√2 ‖W‖_op of the head."""
-        return spectral_lipschitz(self.linear)
+        return self.lipschitz if self.space == "logits" else spectral_lipschitz(self.linear)
 
     @cached_property
     def shares(self) -> dict[int, float]:
@@ -206,7 +272,34 @@ class View:
 
     def lengths(self) -> Float64:
         """‖z_S − z_T‖ of each input (n), rounded up."""
-        return self.shared("lengths", lambda: row_norms(self.student - self.teacher) + self.point_error)
+
+        def compute() -> Float64:
+            if self.features_student is None or self.features_teacher is None:
+                return by_rows(lambda a, b: row_norms(_centred(a) - _centred(b)), self.logits_student, self.logits_teacher)
+            return by_rows(lambda a, b: row_norms(a - b), self.features_student, self.features_teacher)
+
+        return self.shared("lengths", lambda: compute() + self.point_error)
+
+    def changes(self) -> tuple[Float64, Float64]:
+        """The least and the largest change of a logit Δ = a_S − a_T of each input, n values each in nats."""
+
+        def ends(student: Float64, teacher: Float64) -> tuple[Float64, Float64]:
+            change = student - teacher
+            return change.min(axis=1), change.max(axis=1)
+
+        return self.shared("changes of logits", lambda: by_rows(ends, self.logits_student, self.logits_teacher), of_logits=True)
+
+    def advances(self) -> tuple[Float64, Float64]:
+        """The least and the largest Δ_c − Δ_Y of each input over all classes c, Y among them: n values each in nats."""
+        least, largest = self.changes()
+        rows = np.arange(len(self.labels))
+        own = self.logits_student[rows, self.labels] - self.logits_teacher[rows, self.labels]
+        return least - own, largest - own
+
+    def vertex_norms(self) -> Float64:
+        """ν_Y(a_S − a_T) of each input, n values in nats (`vertex_norm`)."""
+        least, largest = self.advances()
+        return np.maximum(np.abs(least), np.abs(largest))
 
     def w1(self) -> dict[int, Enclosure]:
         """W₁ of each class with the Euclidean cost."""
@@ -217,13 +310,10 @@ class View:
         return self.shared("w2", lambda: self._distances(2))
 
     def _distances(self, p: Literal[1, 2]) -> dict[int, Enclosure]:
-        if self.pairs_in_all <= _SOLVED:
-            labels = self.both_labels()
-            return class_wasserstein(self.student, self.teacher, *labels, p, max_pivots=self.settings.max_pivots)
         result = {}
-        for label, (rows, columns) in self.members().items():
-            student, teacher = self.student[rows], self.teacher[columns]
-            if too_many(len(rows), len(columns)):
+        for label in self.shares:
+            student, teacher = self.points_of_class(label)
+            if self.pairs_in_all > _SOLVED and too_many(len(student), len(teacher)):
                 result[label] = distance_by_plans(student, teacher, self.plans(label), p)
             else:
                 result[label] = wasserstein(student, teacher, p, max_pivots=self.settings.max_pivots)
@@ -306,13 +396,43 @@ class View:
         A change Δ = a_S − a_T is right to a rounding of itself, the difference of two changes to that of both, however large an
         offset of all logits cancels in it. Classes that both networks mask alike do not change.
         """
-        size = np.abs(self.logits_student - self.logits_teacher).max(axis=1)
+        size = np.maximum(*map(np.abs, self.changes()))
         return 8 * EPS * math.fsum(size) / len(size)
 
     def losses(self) -> tuple[Float64, Float64]:
         """Cross-entropy of student and teacher for each sample under this view's head, in nats."""
         labels_s, labels_t = self.both_labels()
-        return cross_entropy(self.logits_student, labels_s), cross_entropy(self.logits_teacher, labels_t)
+        student = self.shared("student's losses", lambda: cross_entropy(self.logits_student, labels_s), of_logits=True)
+        teacher = self.shared("teacher's losses", lambda: cross_entropy(self.logits_teacher, labels_t), of_teacher=True)
+        return student, teacher
+
+    def log_partitions(self) -> tuple[Float64, Float64]:
+        """log Σ_c exp(a_c) of student and teacher for each sample, in nats."""
+        student = self.shared("student's log partitions", lambda: log_partition(self.logits_student), of_logits=True)
+        teacher = self.shared("teacher's log partitions", lambda: log_partition(self.logits_teacher), of_teacher=True)
+        return student, teacher
+
+    def largest_losses(self) -> tuple[Float64, Float64]:
+        """Cross-entropy of student and teacher at the least likely class of each sample, in nats."""
+        student = self.shared("student's largest losses", lambda: largest_loss(self.logits_student), of_logits=True)
+        teacher = self.shared("teacher's largest losses", lambda: largest_loss(self.logits_teacher), of_teacher=True)
+        return student, teacher
+
+    @property
+    def depth(self) -> tuple[float, float]:
+        """The largest size of a logit of student and teacher, in nats."""
+        return self.shared("depth", lambda: (_largest(self.logits_student), _largest(self.logits_teacher)), of_logits=True)
+
+    def predicted(self) -> tuple[Int64, Int64]:
+        """The most likely class (the first of equals) of each sample, of student and teacher."""
+        student = self.shared("student's classes", lambda: self.logits_student.argmax(axis=1), of_logits=True)
+        teacher = self.shared("teacher's classes", lambda: self.logits_teacher.argmax(axis=1), of_teacher=True)
+        return student, teacher
+
+    def wrong(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether student and teacher err on each of their samples."""
+        student, teacher = (predicted != labels for predicted, labels in zip(self.predicted(), self.both_labels(), strict=True))
+        return student, teacher
 
     def risk_error(self, risk: float) -> float:
         """How far rounding may have moved a mean loss of one network of about this size, in nats."""
@@ -326,20 +446,70 @@ class View:
         total += self.replay_error + sum(8 * EPS * float(losses.mean()) for losses in self.losses())
         if self.space == "features" and self.weight is None:  # somebody else's arithmetic, in float32 at worst
             single = float(np.finfo(np.float32).eps)
-            total += 8 * single * sum(float(np.abs(a).max(axis=1).mean()) for a in (self.logits_student, self.logits_teacher))
+            total += 8 * single * sum(float(_sizes(a).mean()) for a in (self.logits_student, self.logits_teacher))
         return total
 
 
-def features_view(pair: Pair, settings: Settings) -> View | None:
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """Logits Wz + b of one network's features, and how far rounding may move them.
+
+    Attributes:
+        logits: n × K.
+        error: of the mean of a loss whose gradient has an ℓ₁ norm of at most 2, in nats.
+        extreme: the same of the loss at any class of each sample.
+    """
+
+    logits: Float64
+    error: float
+    extreme: float
+
+
+class _Replays:
+    """The logits that the teacher's head makes of a pair's features: once for both views."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+
+    @cached_property
+    def student(self) -> _Replay | None:
+        return _replayed(self._pair, self._pair.features_student)
+
+    @cached_property
+    def teacher(self) -> _Replay | None:
+        return _replayed(self._pair, self._pair.features_teacher)
+
+
+def both_views(pair: Pair, settings: Settings) -> tuple[View | None, View | None]:
+    """The features view and the logits view of a pair, where there are such; what both read is computed and stored once."""
+    replays = _Replays(pair)
+    features, logits = features_view(pair, settings, replays), logits_view(pair, settings, replays)
+    if features is not None and logits is not None:
+        logits.coincide(features)
+    return features, logits
+
+
+def features_view(pair: Pair, settings: Settings, replays: _Replays | None = None) -> View | None:
     """The pair's features under the teacher's head; None if there is no head that fits both.
 
     A nonlinear head is known by its logits alone: those of the pair, if the user says that both networks share it.
+
+    Args:
+        pair: the pair.
+        settings: what the audit was told.
+        replays: logits of the pair's features, where another view reads them too.
     """
     head = pair.shared_head
     if pair.features_student is None or pair.features_teacher is None:
         return None
+    error = extreme = 0.0
     if head is not None:
-        student, teacher = pair.apply_head(pair.features_student), pair.apply_head(pair.features_teacher)
+        replays = replays or _Replays(pair)
+        assert replays.student is not None
+        assert replays.teacher is not None
+        student, teacher = replays.student.logits, replays.teacher.logits
+        error = replays.student.error + replays.teacher.error
+        extreme = replays.student.extreme + replays.teacher.extreme
     elif settings.head_lipschitz is not None and pair.head_weight is None:
         if pair.features_student.shape[1] != pair.features_teacher.shape[1]:
             return None
@@ -349,7 +519,6 @@ def features_view(pair: Pair, settings: Settings) -> View | None:
         return None
     if student is None or teacher is None:
         return None
-    error, extreme = _replay_errors(pair, {"features_student": student, "features_teacher": teacher})
     return View(
         "features",
         pair.features_student,
@@ -380,7 +549,8 @@ def _refuse_refuted(constant: float, pair: Pair) -> None:
     assert pair.features_student is not None
     if teacher is None or student is None or len(teacher) != len(student):
         return
-    moved, features = row_norms(student - teacher), row_norms(pair.features_student - pair.features_teacher)
+    moved = by_rows(lambda a, b: row_norms(a - b), student, teacher)
+    features = row_norms(pair.features_student - pair.features_teacher)
     with np.errstate(over="ignore"):
         excess = moved - constant * features - _HALF * (row_norms(student) + row_norms(teacher))
     if excess.max() > 0:
@@ -392,25 +562,30 @@ def _refuse_refuted(constant: float, pair: Pair) -> None:
         )
 
 
-def logits_view(pair: Pair, settings: Settings) -> View | None:
-    """The logits of each network's own head; a student without logits of its own uses the teacher's head."""
-    teacher, student = pair.logits_teacher, pair.logits_student
-    if teacher is None:
-        teacher = pair.apply_head(pair.features_teacher)
-    if student is None:
-        student = pair.apply_head(pair.features_student)
+def logits_view(pair: Pair, settings: Settings, replays: _Replays | None = None) -> View | None:
+    """The logits of each network's own head; a student without logits of its own uses the teacher's head.
+
+    Args:
+        pair: the pair.
+        settings: what the audit was told.
+        replays: logits of the pair's features, where another view reads them too.
+    """
+    replays = replays or _Replays(pair)
+    teacher, student, error, extreme = pair.logits_teacher, pair.logits_student, 0.0, 0.0
+    if student is None and (made := replays.student) is not None:
+        student, error, extreme = made.logits, error + made.error, extreme + made.extreme
+    if teacher is None and (made := replays.teacher) is not None:
+        teacher, error, extreme = made.logits, error + made.error, extreme + made.extreme
     if teacher is None or student is None:
         return None
-    centred_s, centred_t = _centred(student), _centred(teacher)
     # Any constant may be subtracted from a row; only the rounding of the subtraction moves the point.
-    moved = EPS * sum(float(np.sqrt((row_norms(points) ** 2).mean())) for points in (centred_s, centred_t))
-    given = {"features_student": (student, pair.logits_student), "features_teacher": (teacher, pair.logits_teacher)}
-    error, extreme = _replay_errors(pair, {name: made for name, (made, own) in given.items() if own is None})
+    norms = (by_rows(lambda part: row_norms(_centred(part)), logits) for logits in (student, teacher))
+    moved = EPS * sum(float(np.sqrt((each**2).mean())) for each in norms)
     return View(
         "logits",
-        centred_s,
-        centred_t,
-        np.eye(teacher.shape[1]),
+        None,
+        None,
+        None,
         student,
         teacher,
         *_labels(pair),
@@ -422,32 +597,43 @@ def logits_view(pair: Pair, settings: Settings) -> View | None:
     )
 
 
-def _replay_errors(pair: Pair, made: Mapping[str, Float64]) -> tuple[float, float]:
-    """How far rounding of logits Wz + b may move the mean of a loss whose gradient has an ℓ₁ norm of at most 2.
-
-    Args:
-        pair: features and head.
-        made: the logits, by the name of the features that they were computed from.
-
-    Returns:
-        `replay_error` and `replay_extreme` of a view.
-    """
-    error = extreme = 0.0
-    for name, logits in made.items():
-        features = getattr(pair, name)
-        if features is None or pair.head_weight is None or pair.head_bias is None:
-            continue
-        sums = np.abs(features) @ np.abs(pair.head_weight).T + np.abs(pair.head_bias)
-        allowance = 2 * (features.shape[1] + 3) * EPS
-        extreme += allowance * float(sums.max(axis=1).mean())
-        # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
-        sums = np.where(logits >= logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
-        error += allowance * float(sums.max(axis=1).mean())
-    return error, extreme
+def _replayed(pair: Pair, features: Float64 | None) -> _Replay | None:
+    """The logits that the pair's head makes of features; None where there is no head that fits them."""
+    logits = pair.apply_head(features)
+    if logits is None:
+        return None
+    assert features is not None
+    assert pair.head_weight is not None
+    assert pair.head_bias is not None
+    # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
+    least = logits.max(axis=1, keepdims=True) - _MASKED
+    extreme, error = np.zeros((2, len(logits)))
+    for classes, sizes in sizes_of_terms(features, pair.head_weight, pair.head_bias):
+        np.maximum(extreme, sizes.max(axis=1), out=extreme)
+        np.maximum(error, np.where(logits[:, classes] >= least, sizes, 0.0).max(axis=1), out=error)
+    allowance = 2 * (features.shape[1] + 3) * EPS
+    return _Replay(logits=logits, error=allowance * float(error.mean()), extreme=allowance * float(extreme.mean()))
 
 
 def _labels(pair: Pair) -> tuple[Int64 | None, Int64 | None]:
     return (pair.labels if pair.inputs_paired else pair.labels_student), pair.labels
+
+
+def _points(features: Float64 | None, logits: Float64) -> Float64:
+    return _centred(logits) if features is None else features
+
+
+def _equal(one: Float64, other: Float64) -> bool:
+    return one is other or np.array_equal(one, other)
+
+
+def _sizes(logits: Float64) -> Float64:
+    """The largest size of a logit of each row."""
+    return by_rows(lambda part: np.abs(part).max(axis=1), logits)
+
+
+def _largest(logits: Float64) -> float:
+    return float(_sizes(logits).max())
 
 
 def _centred(logits: Float64) -> Float64:

@@ -11,7 +11,6 @@ from, which is F1's and needs the same labels.
 import math
 from collections.abc import Callable
 
-from kd2m_theory.bounds.losses import errors
 from kd2m_theory.bounds.rows import t0_label_free, t1_paired, t2_conditional, t5_convex, t8_accuracy
 from kd2m_theory.bounds.rows.f1_means import clipped_losses, share_limits, student_risk, student_wrong
 from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, NO_GROUPS, RANDOM_ORDER, RANGE_FIXED, SAMPLED, Row, Sides
@@ -41,8 +40,7 @@ def _error(view: View, distance: float, anchor: float) -> Sides:
 
 
 def _disagreement(view: View) -> Sides:
-    _, labels_t = view.both_labels()
-    return _error(view, _ERROR.compute(view).upper, float(errors(view.logits_teacher, labels_t).mean()))
+    return _error(view, _ERROR.compute(view).upper, float(view.wrong()[1].mean()))
 
 
 def _margin(view: View) -> Sides:

@@ -8,9 +8,10 @@ is in [0, B] and the least in [−B, 0].
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from kd2m_theory.bounds.constants.heads import vertex_norm
+from kd2m_theory.arrays import Float64, Int64, by_rows
 from kd2m_theory.bounds.losses import clipped, margin
 from kd2m_theory.bounds.rows.f1_means import mean_limits, share_limits
 from kd2m_theory.bounds.rows.row import (
@@ -34,31 +35,39 @@ from kd2m_theory.estimators.ground import EPS
 
 def _label_free(view: View) -> Sides:
     bound = view.loss_bound
-    student, teacher = (clipped(-log_softmax(a, axis=1), bound) for a in (view.logits_student, view.logits_teacher))
-    change = student - teacher
-    lower, _ = mean_limits(view, change.min(axis=1), -bound, 0.0)
-    _, upper = mean_limits(view, change.max(axis=1), 0.0, bound)
+
+    def ends(student: Float64, teacher: Float64) -> tuple[Float64, Float64]:
+        change = clipped(-log_softmax(student, axis=1), bound) - clipped(-log_softmax(teacher, axis=1), bound)
+        return change.min(axis=1), change.max(axis=1)
+
+    least, largest = by_rows(ends, view.logits_student, view.logits_teacher)
+    lower, _ = mean_limits(view, least, -bound, 0.0)
+    _, upper = mean_limits(view, largest, 0.0, bound)
     return Sides(lower, upper, details={"B": bound})
 
 
 def _disagreement(view: View) -> Sides:
-    differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
-    return both_sides(share_limits(view, differ)[1])
+    student, teacher = view.predicted()
+    return both_sides(share_limits(view, student != teacher)[1])
 
 
 def _head_aware(view: View) -> Sides:
     bound = view.loss_bound
-    change = vertex_norm(view.logits_student - view.logits_teacher, view.labels) * (1 + 4 * EPS)
+    change = view.vertex_norms() * (1 + 4 * EPS)
     return both_sides(mean_limits(view, clipped(change, bound), 0.0, bound)[1], details={"B": bound})
 
 
 def _margin(view: View) -> Sides:
-    change = view.logits_student - view.logits_teacher
-    change = change - np.take_along_axis(change, view.labels[:, None], axis=1)
-    np.put_along_axis(change, view.labels[:, None], -np.inf, axis=1)
-    slack = 8 * EPS * np.maximum(np.abs(view.logits_student).max(axis=1), np.abs(view.logits_teacher).max(axis=1))
-    near = margin(view.logits_teacher, view.labels) <= change.max(axis=1) + slack
-    return Sides(0.0, share_limits(view, near)[1])
+
+    def may_err(student: Float64, teacher: Float64, labels: Int64) -> NDArray[np.bool_]:
+        change = student - teacher
+        change = change - np.take_along_axis(change, labels[:, None], axis=1)
+        np.put_along_axis(change, labels[:, None], -np.inf, axis=1)
+        slack = 8 * EPS * np.maximum(np.abs(student).max(axis=1), np.abs(teacher).max(axis=1))
+        near: NDArray[np.bool_] = margin(teacher, labels) <= change.max(axis=1) + slack
+        return near
+
+    return Sides(0.0, share_limits(view, by_rows(may_err, view.logits_student, view.logits_teacher, view.labels))[1])
 
 
 ROWS = (

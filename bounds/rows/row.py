@@ -9,7 +9,6 @@ import numpy as np
 
 from kd2m_theory.assumptions import INPUTS, hypothesis, sentence
 from kd2m_theory.bounds.known import SINGLE, WORDS, Known, Of, Quantity
-from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import Assumption, State
 from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
 from kd2m_theory.bounds.targets import SUBJECTS, Target
@@ -246,7 +245,8 @@ def _view(situation: Situation) -> Found:
     if view is not None and view.space == "logits":
         return "met", f"{view.classes} classes"
     if view is not None and view.weight is not None:
-        return "met", f"linear, of shape {view.classes}×{view.weight.shape[1]}"
+        bounds = "" if view.exact_lipschitz else "; at this size its Lipschitz constants are replaced by upper bounds on them"
+        return "met", f"linear, of shape {view.classes}×{view.weight.shape[1]}{bounds}"
     if view is not None:
         constant = situation.settings.head_lipschitz
         return "vouched", f"both networks use one head of Lipschitz constant {constant:g}, says the user"
@@ -268,7 +268,7 @@ def _linear(situation: Situation) -> Found:
     view = situation.view
     if view is None:
         return "unmet", "there is no head that fits the features of both networks"
-    if view.weight is None:
+    if view.space == "features" and view.weight is None:
         return "unmet", "the head is not linear"
     return "met", "logits are Wz + b"
 
@@ -345,10 +345,9 @@ _TEACHER: Mapping[Quantity, str] = {"teacher_risk": "teacher risk known", "teach
 def _compared(known: Known, quantity: Quantity, view: View) -> Found:
     """What was stated beside what the labels say, up to the rounding of both."""
     assert view.labels_teacher is not None
-    labels, logits = view.labels_teacher, view.logits_teacher
-    losses = cross_entropy(logits, labels) if quantity == "teacher_risk" else errors(logits, labels).astype(np.float64)
+    losses = view.losses()[1] if quantity == "teacher_risk" else view.wrong()[1].astype(np.float64)
     room = SINGLE if quantity == "teacher_risk" else 0.0
-    for rows, interval in known.cells(logits.argmax(axis=1), room):
+    for rows, interval in known.cells(view.predicted()[1], room):
         if interval is not None:
             found = math.fsum(losses[rows]) / len(rows)
             slack = view.risk_error(found) if quantity == "teacher_risk" else ERROR_SLACK

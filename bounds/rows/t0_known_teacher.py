@@ -51,8 +51,8 @@ def error_ends(apart: Interval, wrong: Interval, classes: int) -> Interval:
 
 def _error(view: View) -> Sides:
     known: Known = view.settings.teacher_error
-    predicted = view.logits_teacher.argmax(axis=1)
-    differ = view.logits_student.argmax(axis=1) != predicted
+    student, predicted = view.predicted()
+    differ = student != predicted
     lower = upper = 0.0
     for rows, interval in known.cells(predicted):
         share, apart = len(rows) / len(predicted), int(differ[rows].sum()) / len(rows)

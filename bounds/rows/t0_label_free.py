@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from kd2m_theory.bounds.losses import log_partition
 from kd2m_theory.bounds.rows.row import LOGITS, SAME_INPUTS, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.bounds.worst_labels import worst_labels
@@ -21,14 +20,13 @@ ABOVE, BELOW = "E max_y [ℓ_S(y) − 2ℓ_T(y)]", "E min_y [ℓ_S(y) + ℓ_T(y)
 
 
 def _risk(view: View) -> Sides:
-    change = view.logits_student - view.logits_teacher
-    student, teacher = log_partition(view.logits_student), log_partition(view.logits_teacher)
-    n = len(change)
-    extremes = np.maximum(np.abs(change.min(axis=1)), np.abs(change.max(axis=1)))
-    size = np.abs(student) + np.abs(teacher) + extremes
+    least, largest = view.changes()
+    student, teacher = view.log_partitions()
+    n = len(least)
+    size = np.abs(student) + np.abs(teacher) + np.maximum(np.abs(least), np.abs(largest))
     rounding = 4 * EPS * (math.fsum(size) / n + view.classes + 8) + view.replay_extreme
-    lower = math.fsum(student - teacher - change.max(axis=1)) / n
-    upper = math.fsum(student - teacher - change.min(axis=1)) / n
+    lower = math.fsum(student - teacher - largest) / n
+    upper = math.fsum(student - teacher - least) / n
     return Sides(lower - rounding, upper + rounding, details=_by_teacher(view))
 
 
@@ -41,7 +39,8 @@ def _by_teacher(view: View) -> dict[str, float]:
 
 
 def _error(view: View) -> Sides:
-    differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
+    student, teacher = view.predicted()
+    differ = student != teacher
     return both_sides(min(1.0, math.nextafter(int(differ.sum()) / len(differ), math.inf)))
 
 

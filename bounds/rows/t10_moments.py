@@ -18,11 +18,7 @@ from kd2m_theory.estimators.ground import EPS
 
 
 def _moments(view: View) -> Enclosure:
-    labels_s, labels_t = view.both_labels()
-    parts = {
-        label: gaussian_wasserstein(view.student[labels_s == label], view.teacher[labels_t == label]).enclosure()
-        for label in view.shares
-    }
+    parts = {label: gaussian_wasserstein(*view.points_of_class(label)).enclosure() for label in view.shares}
     return combine_classes(parts, view.shares, 2)
 
 

@@ -15,11 +15,12 @@ zero, so without it this is a statement about the mean over labels, and no gap o
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64
+from kd2m_theory.arrays import Float64, by_rows
 from kd2m_theory.bounds.rows.row import (
     CROSS_ENTROPY,
     LABELS,
@@ -41,39 +42,72 @@ from kd2m_theory.estimators.ground import EPS
 
 def _rounding(view: View) -> float:
     """Rounding errors: relative of a probability, absolute of a log-probability."""
-    depth = max(float(np.abs(logits).max()) for logits in (view.logits_student, view.logits_teacher))
-    return 4 * EPS * (view.classes + 8 + depth)
+    return 4 * EPS * (view.classes + 8 + max(view.depth))
 
 
 def _mean(values: Float64) -> float:
     return math.fsum(values) / len(values)
 
 
-def _divergence(view: View, temperature: float = 1.0) -> tuple[float, float]:
-    """E KL(p̂_T‖p_S), and a bound on its rounding error.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Predictions:
+    """What the predictive distributions p̂_T and p_S of each input say, n values each; d = log p̂_T − log p_S.
 
-    As E Σ_c p̂_T(c) (e^{−d_c} − 1 + d_c) with d = log p̂_T − log p_S: the terms are ≥ 0 and small where the networks agree.
+    Attributes:
+        least: min_c (p_S(c) − p̂_T(c)).
+        largest: max_c (p_S(c) − p̂_T(c)).
+        moved: Σ_c |p_S(c) − p̂_T(c)|.
+        divergence: KL(p̂_T‖p_S), as Σ_c p̂_T(c) (e^{−d_c} − 1 + d_c): terms ≥ 0, small where the networks agree.
+        expected: Σ_c p̂_T(c) d_c.
+        sizes: Σ_c p̂_T(c) |d_c|.
     """
-    teacher, student = log_softmax(view.logits_teacher / temperature, axis=1), log_softmax(view.logits_student, axis=1)
+
+    least: Float64
+    largest: Float64
+    moved: Float64
+    divergence: Float64
+    expected: Float64
+    sizes: Float64
+
+
+def _of_rows(student: Float64, teacher: Float64) -> tuple[Float64, ...]:
+    """The fields of `_Predictions` for some rows of logits, those of the teacher divided by its temperature."""
+    teacher, student = log_softmax(teacher, axis=1), log_softmax(student, axis=1)
     weight, ratio = np.exp(teacher), teacher - student
     # d may be infinite or e^{−d} overflow only where the weight makes up for it: p̂_T e^{−d} = p_S.
-    shift = np.exp(student) - weight
-    terms = np.where(np.abs(ratio) < 1.0, weight * (np.expm1(-ratio.clip(-1.0, 1.0)) + ratio), shift + weight * ratio)
-    step = 2 * _rounding(view)
-    value = _mean(terms.sum(axis=1))
-    error = step * _mean(np.abs(shift).sum(axis=1)) + step * step + _rounding(view) * value
+    shift, product = np.exp(student) - weight, weight * ratio
+    terms = np.where(np.abs(ratio) < 1.0, weight * (np.expm1(-ratio.clip(-1.0, 1.0)) + ratio), shift + product)
+    moved, sizes = np.abs(shift).sum(axis=1), np.abs(product).sum(axis=1)
+    return shift.min(axis=1), shift.max(axis=1), moved, terms.sum(axis=1), product.sum(axis=1), sizes
+
+
+def _predictions(view: View, temperature: float = 1.0) -> _Predictions:
+    """Computed once for all rows, a block of inputs at a time."""
+
+    def compute() -> _Predictions:
+        least, largest, moved, divergence, expected, sizes = by_rows(
+            lambda student, teacher: _of_rows(student, teacher / temperature), view.logits_student, view.logits_teacher
+        )
+        return _Predictions(least=least, largest=largest, moved=moved, divergence=divergence, expected=expected, sizes=sizes)
+
+    return view.shared(f"predictions at temperature {temperature}", compute, of_logits=True)
+
+
+def _divergence(view: View, temperature: float = 1.0) -> tuple[float, float]:
+    """E KL(p̂_T‖p_S), and a bound on its rounding error."""
+    found, step = _predictions(view, temperature), 2 * _rounding(view)
+    value = _mean(found.divergence)
+    error = step * _mean(found.moved) + step * step + _rounding(view) * value
     return max(0.0, value), error
 
 
 def _largest(view: View) -> Sides:
-    student, teacher = (np.exp(log_softmax(a, axis=1)) for a in (view.logits_student, view.logits_teacher))
-    change, rounding = student - teacher, 2 * _rounding(view)
-    return Sides(-_mean(-change.min(axis=1)) - rounding, _mean(change.max(axis=1)) + rounding)
+    found, rounding = _predictions(view), 2 * _rounding(view)
+    return Sides(-_mean(-found.least) - rounding, _mean(found.largest) + rounding)
 
 
 def _tv(view: View) -> Sides:
-    teacher, student = (np.exp(log_softmax(a, axis=1)) for a in (view.logits_teacher, view.logits_student))
-    return both_sides(min(1.0, 0.5 * _mean(np.abs(teacher - student).sum(axis=1)) + 2 * _rounding(view)))
+    return both_sides(min(1.0, 0.5 * _mean(_predictions(view).moved) + 2 * _rounding(view)))
 
 
 def _pinsker(view: View) -> Sides:
@@ -100,11 +134,10 @@ def _expected(view: View) -> tuple[float, float]:
 
 def _log_loss(view: View) -> Sides:
     divergence, slack = _expected(view)
-    change = log_softmax(view.logits_teacher, axis=1) - log_softmax(view.logits_student, axis=1)
-    seen = change[np.arange(len(change)), view.labels]
-    expected = np.exp(log_softmax(view.logits_teacher, axis=1)) * change
-    residual = _mean(seen - expected.sum(axis=1))
-    slack += 4 * _rounding(view) * (_mean(np.abs(seen)) + _mean(np.abs(expected).sum(axis=1)))
+    found, (student, teacher) = _predictions(view), view.losses()
+    seen = student - teacher
+    residual = _mean(seen - found.expected)
+    slack += 4 * _rounding(view) * (_mean(np.abs(seen)) + _mean(found.sizes))
     details = {"E KL(p_T‖p_S)": divergence, "labels are not the teacher's": residual}
     return Sides(divergence + residual - slack, divergence + residual + slack, details=details)
 
