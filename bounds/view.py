@@ -150,6 +150,15 @@ class View:
         self._seconds[key] = seconds[key]
         return memory[key]  # type: ignore[return-value]
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What it holds of the samples."""
+        return self.student, self.teacher, self.logits_student, self.logits_teacher
+
+    def memory_of(self, of_logits: bool) -> int:
+        """What tells the values that its rows share from those of another view: one number where they share them with it."""
+        return id(self._of_logits[0] if of_logits else self._memory)
+
     def coincide(self, other: "View") -> None:
         """Share what is a function of the logits with another view, if its logits are the same: one head, replayed."""
         mine, theirs = (self.logits_student, self.logits_teacher), (other.logits_student, other.logits_teacher)

@@ -30,6 +30,7 @@ from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
 from kd2m_theory.bounds.two_ends import growth
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import class_costs
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS, TINY
@@ -211,6 +212,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "½-smooth loss": "the loss is cross-entropy, whose second derivative is a variance of Δ",
         },
         compute=_slopes,
+        work=class_costs("t5_lower", "t5_upper"),
     )
     curvatures = Row(
         name=f"T5{infix}.curved",
@@ -228,6 +230,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "self-concordant loss": "the loss is cross-entropy, whose third derivative is a third central moment of Δ",
         },
         compute=_curvatures,
+        work=class_costs("t5_curved_lower", "t5_curved_upper", held=8),
     )
     return slopes, curvatures
 

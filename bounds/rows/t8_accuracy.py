@@ -22,6 +22,7 @@ from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.losses import margin, ramp
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, ERRORS, LABELS, LOGITS, Row, Sides
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import class_costs
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -114,6 +115,7 @@ ROWS = (
         needs=(CLASS_SHARES,),
         structural=ERRORS,
         compute=_directed,
+        work=class_costs("t8_may_err", "t8_must_err"),
     ),
     Row(
         name="T8.ramp",
@@ -128,5 +130,6 @@ ROWS = (
         needs=(CLASS_SHARES,),
         structural={**ERRORS, "positive width": "ρ is a multiple of the median of positive margins, of 1, or of a least width"},
         compute=_ramp,
+        work=class_costs(*(f"t8_ramp_{width}" for width in _WIDTHS)),
     ),
 )

@@ -36,6 +36,7 @@ from kd2m_theory.bounds.rows.row import (
 from kd2m_theory.bounds.rows.t7_divergence import total_variation_bound
 from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import passes
 from kd2m_theory.estimators.ground import EPS
 
 
@@ -142,6 +143,7 @@ def _row(
         needs=(SAME_INPUTS,),
         structural={},
         compute=compute,
+        work=passes(3),
     )
 
 
@@ -198,6 +200,7 @@ ROWS = (
         needs=(SAME_INPUTS,),
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_log_loss,
+        work=passes(5),
     ),
     Row(
         name="T9.kl_teacher",
@@ -212,5 +215,6 @@ ROWS = (
         needs=(SAME_INPUTS, vouched("teacher labels")),
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_expected_log_loss,
+        work=passes(3),
     ),
 )

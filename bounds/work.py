@@ -1,0 +1,368 @@
+"""What rows cost, counted from sizes: operations and memory, before anything is computed, and seconds at a measured rate.
+
+Counted work depends on the arrays' sizes and on how often each class occurs, never on a clock. It orders the rows of an audit
+and makes its estimate; no number of an audit depends on it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from kd2m_theory.bounds.settings import WHOLE_CLOUD
+from kd2m_theory.bounds.view import View
+from kd2m_theory.estimators.between_clouds import STORED
+
+# Bytes of a number in float64.
+_NUMBER = 8
+# Fitted to the seconds of rows on 300 to 2,000 samples of 2 to 50 classes, on one core. Steps of a call, of a transport
+# problem, of each number that a row about logits reads, of each logit of a pair of points, and of each pair that a solver of
+# transport looks at: the more often the more points there are.
+_CALL, _PROBLEM, _PASS, _LOGIT = 1e5, 2e5, 6.0, 4.0
+_PAIR, _GROWTH, _MOST = 20.0, 1 / 40, 150.0
+# Pairs of points of a class that the rows of two ends try for each point, and steps for each of their logits.
+_TRIED, _TWO_ENDS = 64, 200.0
+# Pairs of points that transport on tiles holds for each point; steps and products for each pair that it looks at.
+_HELD, _TILE_STEPS, _TILE_PRODUCTS = 400, 10.0, 10.0
+# Products for the roots of a covariance, in powers of its side.
+_ROOTS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The sizes that the work of a row follows from.
+
+    Attributes:
+        student: samples of the student.
+        teacher: samples of the teacher.
+        classes: classes K.
+        dimension: dimension of the points of the view.
+        pairs: for each class that occurs on both sides, its numbers of student and teacher samples; empty without labels.
+        head: whether there is a linear head whose constants are to be found.
+
+    Example:
+        >>> Size(student=4, teacher=4, classes=2, dimension=3, pairs=((1, 1), (3, 3)), head=True).largest
+        9
+    """
+
+    student: int
+    teacher: int
+    classes: int
+    dimension: int
+    pairs: tuple[tuple[int, int], ...]
+    head: bool
+
+    @property
+    def logits(self) -> int:
+        """Numbers in the logits of both networks."""
+        return (self.student + self.teacher) * self.classes
+
+    @property
+    def points(self) -> int:
+        """Numbers in the points of both networks."""
+        return (self.student + self.teacher) * self.dimension
+
+    @property
+    def largest(self) -> int:
+        """Pairs of points in the class that has most."""
+        return max((n * m for n, m in self.pairs), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Operations and memory.
+
+    Attributes:
+        steps: operations on single numbers, of about the cost of an exponential.
+        products: multiplications and additions in products of matrices.
+        memory: bytes held at once, besides the samples.
+
+    Example:
+        >>> Work(steps=2.0) + Work(steps=1.0, products=5.0, memory=8.0)
+        Work(steps=3.0, products=5.0, memory=8.0)
+    """
+
+    steps: float = 0.0
+    products: float = 0.0
+    memory: float = 0.0
+
+    def __add__(self, other: "Work") -> "Work":
+        """One after the other: memory is that of the larger."""
+        return Work(self.steps + other.steps, self.products + other.products, max(self.memory, other.memory))
+
+    @property
+    def together(self) -> float:
+        """One number for the order of the rows: steps, and products at a tenth of one."""
+        return self.steps + self.products / 10
+
+    def seconds(self, rates: "Rates") -> float:
+        """Time that it takes."""
+        return self.steps / rates.steps + self.products / rates.products
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How fast a machine is.
+
+    Attributes:
+        steps: exponentials of single numbers in a second, in arrays.
+        products: multiplications and additions in products of matrices in a second.
+
+    Example:
+        >>> Work(steps=1e8, products=2e9).seconds(Rates(steps=1e8, products=1e9))
+        3.0
+    """
+
+    steps: float
+    products: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a row's work: what several rows read is paid for by the first of them.
+
+    Attributes:
+        name: what it is known by among the rows of a view (see `View.shared`); empty if it is the row's alone.
+        work: what it takes.
+        of_logits: whether it is a function of the logits, so that a view with the same logits has it too.
+
+    Example:
+        >>> Part("w1", Work(steps=1.0)).of_logits
+        False
+    """
+
+    name: str
+    work: Work
+    of_logits: bool = False
+
+
+Working = Callable[[Size], tuple[Part, ...]]
+
+
+def passes(count: float) -> Working:
+    """A row that reads the logits of both networks so many times."""
+
+    def working(size: Size) -> tuple[Part, ...]:
+        return (Part("", Work(steps=_CALL + count * _PASS * size.logits, memory=4 * _NUMBER * size.logits)),)
+
+    return working
+
+
+# What a row takes that says nothing of it.
+one_pass = passes(1)
+
+
+def together(*workings: Working) -> Working:
+    """A row that does all of these."""
+    return lambda size: tuple(part for working in workings for part in working(size))
+
+
+def head(size: Size) -> tuple[Part, ...]:
+    """The Lipschitz constants of a linear head, from its rows and their products with one another."""
+    if not size.head:
+        return ()
+    return (Part("head", Work(_CALL, size.classes**2 * float(size.dimension), 2 * _NUMBER * size.classes * size.dimension)),)
+
+
+def _solved(n: int, m: int) -> Work:
+    """A solver of transport on stored costs."""
+    return Work(steps=_PROBLEM + n * m * min(_MOST, _PAIR + min(n, m) * _GROWTH))
+
+
+def _transport(n: int, m: int, dimension: int) -> Work:
+    """Transport of points in a dimension, with costs that are stored, or on tiles."""
+    if n * m <= STORED:
+        return _solved(n, m) + Work(products=float(n * m * dimension), memory=3 * _NUMBER * n * m)
+    held = _NUMBER * (_HELD + 2.0 * dimension) * (n + m)
+    return Work(steps=_TILE_STEPS * n * m, products=_TILE_PRODUCTS * n * m * dimension, memory=held)
+
+
+def _sum(works: Iterable[Work]) -> Work:
+    return sum(works, Work())
+
+
+def classwise_distances(*names: str, of_logits: bool = False) -> Working:
+    """Distances of the two clouds of each class.
+
+    Args:
+        names: what they are known by; the costs of each are those of a norm.
+        of_logits: whether they are between logits, and not between the points of the view.
+    """
+
+    def working(size: Size) -> tuple[Part, ...]:
+        dimension = size.classes if of_logits else size.dimension
+        work = _sum(_transport(n, m, dimension) for n, m in size.pairs)
+        return tuple(Part(name, work) for name in names)
+
+    return working
+
+
+def class_costs(*names: str, numbers: float = _LOGIT, held: int = 5) -> Working:
+    """Transport in each class with a cost of one's own (see `View.class_costs`).
+
+    Args:
+        names: what the problems are known by.
+        numbers: steps for each logit of each pair of points.
+        held: arrays over pairs that are held at once.
+    """
+
+    def working(size: Size) -> tuple[Part, ...]:
+        costs = Work(steps=numbers * size.classes * sum(n * m for n, m in size.pairs), memory=held * _NUMBER * size.largest)
+        work = costs + _sum(_solved(n, m) for n, m in size.pairs)
+        return tuple(Part(name, work, of_logits=True) for name in names)
+
+    return working
+
+
+def two_ends(small: int, *older: str) -> Working:
+    """What slopes and curvatures at both ends say about a number of pairs of each class.
+
+    Args:
+        small: pairs of points in the largest class up to which older rows' problems are solved too.
+        older: what these are known by.
+    """
+
+    def working(size: Size) -> tuple[Part, ...]:
+        tried = [min(n * m, _TRIED * (n + m)) for n, m in size.pairs]
+        steps, products = _TWO_ENDS * size.classes * sum(tried), 4.0 * size.classes * sum(n * m for n, m in size.pairs)
+        memory = 8.0 * _NUMBER * size.largest + 30.0 * _NUMBER * max(tried, default=0)
+        ends = Part("two_ends", Work(steps + _PROBLEM * len(tried), products, memory), of_logits=True)
+        both = size.largest <= small and any(n * m > _TRIED * (n + m) for n, m in size.pairs)
+        return (ends, *(class_costs(*older)(size) if both else ()))
+
+    return working
+
+
+def whole_cloud(problems: int, plan: str = "", numbers: float = 1.0) -> Working:
+    """Transport of all samples at once.
+
+    Args:
+        problems: how many a row solves.
+        plan: what the one plan is known by that rows share above the size up to which each solves its own.
+        numbers: steps for each logit of each pair of points.
+    """
+
+    def working(size: Size) -> tuple[Part, ...]:
+        n, m = size.student, size.teacher
+        costs = Work(numbers * n * m * size.classes, float(n * m * size.dimension), 5.0 * _NUMBER * n * m)
+        shared = plan if max(n, m) > WHOLE_CLOUD else ""
+        return (Part(shared, costs + _sum([_solved(n, m)] * (1 if shared else problems))),)
+
+    return working
+
+
+def moments(name: str = "") -> Working:
+    """Means, covariances and roots of them in each class.
+
+    Args:
+        name: what they are known by.
+    """
+
+    def working(size: Size) -> tuple[Part, ...]:
+        works = []
+        for n, m in size.pairs:
+            side = float(min(n, m, size.dimension))
+            products = (n + m) * side * size.dimension + _ROOTS * side**3
+            works.append(Work(_PROBLEM, products, 8 * _NUMBER * side * size.dimension))
+        return (Part(name, _sum(works) + Work(steps=_PASS * size.points, memory=2 * _NUMBER * size.points)),)
+
+    return working
+
+
+def second_moments(dimension: Callable[[Size], int]) -> Working:
+    """Covariances in each class of points of a dimension."""
+
+    def working(size: Size) -> tuple[Part, ...]:
+        wide = dimension(size)
+        products = sum(float(n + m) * min(n + m, wide) * wide for n, m in size.pairs)
+        numbers = (size.student + size.teacher) * wide
+        return (Part("", Work(_CALL + _PASS * numbers, products, _NUMBER * (4.0 * numbers + 4.0 * wide**2))),)
+
+    return working
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowEstimate:
+    """What a row is expected to take, in the order in which rows run.
+
+    Attributes:
+        name: of the row.
+        seconds: what it adds: parts that rows before it compute are free.
+        memory: bytes that it holds at once, besides the samples.
+
+    Example:
+        >>> RowEstimate(name="T5", seconds=1.5, memory=8e6).seconds
+        1.5
+    """
+
+    name: str
+    seconds: float
+    memory: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What an audit is expected to take: right to a factor of about three.
+
+    Attributes:
+        rows: those that have a number, in the order in which they run.
+        samples: bytes of the arrays of the samples, those made of them included.
+
+    Example:
+        >>> row = RowEstimate(name="T5", seconds=1.5, memory=8e6)
+        >>> found = Estimate(rows=(row,), samples=2e6)
+        >>> found.seconds, found.memory
+        (1.5, 10000000.0)
+    """
+
+    rows: tuple[RowEstimate, ...]
+    samples: float
+
+    @property
+    def seconds(self) -> float:
+        """Time of all rows together."""
+        return sum(row.seconds for row in self.rows)
+
+    @property
+    def memory(self) -> float:
+        """Bytes held at once: the samples, and what the largest row needs."""
+        return self.samples + max((row.memory for row in self.rows), default=0.0)
+
+
+def size_of(view: View) -> Size:
+    """The sizes of a view."""
+    pairs: Sequence[tuple[int, int]] = ()
+    if view.labels_student is not None and view.labels_teacher is not None:
+        counts = (np.bincount(labels, minlength=view.classes) for labels in view.both_labels())
+        pairs = [(int(n), int(m)) for n, m in zip(*counts, strict=True) if n and m]
+    return Size(
+        student=len(view.logits_student),
+        teacher=len(view.logits_teacher),
+        classes=view.classes,
+        dimension=view.student.shape[1],
+        pairs=tuple(pairs),
+        head=view.space == "features" and view.weight is not None,
+    )
+
+
+@cache
+def measured_rates() -> Rates:
+    """The rates of this machine, measured once in less than a tenth of a second."""
+    numbers = np.linspace(-1.0, 0.0, 2**18)
+    square = numbers.reshape(2**9, 2**9)
+    return Rates(
+        steps=numbers.size / _fastest(lambda: np.exp(numbers)),
+        products=2**27 / _fastest(lambda: square @ square),
+    )
+
+
+def _fastest(compute: Callable[[], object]) -> float:
+    """Least seconds of three calls."""
+    found = []
+    for _ in range(3):
+        start = time.perf_counter()
+        compute()
+        found.append(time.perf_counter() - start)
+    return max(min(found), 1e-9)
