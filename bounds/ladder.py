@@ -266,7 +266,7 @@ class Ladder:
         rows = (
             RowEstimate(name=row.name, seconds=work.seconds(rates), memory=work.memory)
             for row, work in self._with_work()
-            if not self._lacks(row)
+            if not self._without_work(row)
         )
         arrays = (array for view in self._views.values() if view is not None for array in view.arrays)
         kept = {array.ctypes.data: array.nbytes for array in arrays}  # views may share them
@@ -288,7 +288,7 @@ class Ladder:
     def _parts(self, row: Row, sizes: Mapping[str, Size]) -> Mapping[object, Work]:
         """The parts of a row's work, each by what tells it from those of other rows."""
         view = self._views[row.space]
-        if view is None or self._lacks(row):
+        if view is None or self._without_work(row):
             return {}
 
         def key(k: int, part: Part) -> object:
@@ -326,6 +326,10 @@ class Ladder:
     def _lacks(self, row: Row) -> bool:
         """Whether there can be no number whatever the values are."""
         return bool(self._unmet(row, (need for need in row.requirements if not need.of_values)))
+
+    def _without_work(self, row: Row) -> bool:
+        """Whether it is known without a look at the values that there can be no number."""
+        return self._lacks(row) or (row.told is not None and getattr(self.settings, row.told) is None)
 
     def _spent(self, row: Row) -> float:
         """Failure probability of a row."""

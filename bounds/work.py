@@ -5,7 +5,8 @@ and makes its estimate; no number of an audit depends on it.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,14 +21,14 @@ _NUMBER = 8
 # Fitted to the seconds of rows on 300 to 2,000 samples of 2 to 50 classes, on one core. Steps of a call, of a transport
 # problem, of each number that a row about logits reads, of each logit of a pair of points, and of each pair that a solver of
 # transport looks at: the more often the more points there are.
-_CALL, _PROBLEM, _PASS, _LOGIT = 1e5, 2e5, 6.0, 4.0
-_PAIR, _GROWTH, _MOST = 20.0, 1 / 40, 150.0
+_CALL, _PROBLEM, _PASS, _LOGIT = 2e5, 4e5, 12.0, 8.0
+_PAIR, _GROWTH, _MOST = 40.0, 1 / 20, 300.0
 # Pairs of points of a class that the rows of two ends try for each point, and steps for each of their logits.
-_TRIED, _TWO_ENDS = 64, 200.0
+_TRIED, _TWO_ENDS = 64, 400.0
 # Pairs of points that transport on tiles holds for each point; steps and products for each pair that it looks at.
-_HELD, _TILE_STEPS, _TILE_PRODUCTS = 400, 10.0, 10.0
+_HELD, _TILE_STEPS, _TILE_PRODUCTS = 400, 20.0, 10.0
 # Products for the roots of a covariance, in powers of its side.
-_ROOTS = 60.0
+_ROOTS = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,11 @@ class Size:
         teacher: samples of the teacher.
         classes: classes K.
         dimension: dimension of the points of the view.
-        pairs: for each class that occurs on both sides, its numbers of student and teacher samples; empty without labels.
+        pairs: numbers of student and teacher samples of a class, and of how many classes; empty without labels.
         head: whether there is a linear head whose constants are to be found.
 
     Example:
-        >>> Size(student=4, teacher=4, classes=2, dimension=3, pairs=((1, 1), (3, 3)), head=True).largest
+        >>> Size(student=4, teacher=4, classes=2, dimension=3, pairs=((1, 1, 1), (3, 3, 1)), head=True).largest
         9
     """
 
@@ -51,7 +52,7 @@ class Size:
     teacher: int
     classes: int
     dimension: int
-    pairs: tuple[tuple[int, int], ...]
+    pairs: tuple[tuple[int, int, int], ...]
     head: bool
 
     @property
@@ -65,9 +66,14 @@ class Size:
         return (self.student + self.teacher) * self.dimension
 
     @property
+    def matched(self) -> int:
+        """Pairs of points of one class, of all classes together."""
+        return sum(n * m * times for n, m, times in self.pairs)
+
+    @property
     def largest(self) -> int:
         """Pairs of points in the class that has most."""
-        return max((n * m for n, m in self.pairs), default=0)
+        return max((n * m for n, m, _ in self.pairs), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,10 @@ class Work:
     def __add__(self, other: "Work") -> "Work":
         """One after the other: memory is that of the larger."""
         return Work(self.steps + other.steps, self.products + other.products, max(self.memory, other.memory))
+
+    def __mul__(self, times: float) -> "Work":
+        """So many times, one after another."""
+        return Work(self.steps * times, self.products * times, self.memory)
 
     @property
     def together(self) -> float:
@@ -193,7 +203,7 @@ def classwise_distances(*names: str, of_logits: bool = False) -> Working:
 
     def working(size: Size) -> tuple[Part, ...]:
         dimension = size.classes if of_logits else size.dimension
-        work = _sum(_transport(n, m, dimension) for n, m in size.pairs)
+        work = _sum(_transport(n, m, dimension) * times for n, m, times in size.pairs)
         return tuple(Part(name, work) for name in names)
 
     return working
@@ -209,8 +219,8 @@ def class_costs(*names: str, numbers: float = _LOGIT, held: int = 5) -> Working:
     """
 
     def working(size: Size) -> tuple[Part, ...]:
-        costs = Work(steps=numbers * size.classes * sum(n * m for n, m in size.pairs), memory=held * _NUMBER * size.largest)
-        work = costs + _sum(_solved(n, m) for n, m in size.pairs)
+        costs = Work(steps=numbers * size.classes * size.matched, memory=held * _NUMBER * size.largest)
+        work = costs + _sum(_solved(n, m) * times for n, m, times in size.pairs)
         return tuple(Part(name, work, of_logits=True) for name in names)
 
     return working
@@ -225,11 +235,13 @@ def two_ends(small: int, *older: str) -> Working:
     """
 
     def working(size: Size) -> tuple[Part, ...]:
-        tried = [min(n * m, _TRIED * (n + m)) for n, m in size.pairs]
-        steps, products = _TWO_ENDS * size.classes * sum(tried), 4.0 * size.classes * sum(n * m for n, m in size.pairs)
-        memory = 8.0 * _NUMBER * size.largest + 30.0 * _NUMBER * max(tried, default=0)
-        ends = Part("two_ends", Work(steps + _PROBLEM * len(tried), products, memory), of_logits=True)
-        both = size.largest <= small and any(n * m > _TRIED * (n + m) for n, m in size.pairs)
+        works = []
+        for n, m, times in size.pairs:
+            tried = min(n * m, _TRIED * (n + m))
+            memory = _NUMBER * (8.0 * n * m + 30.0 * tried)
+            works.append(Work(_PROBLEM + _TWO_ENDS * size.classes * tried, 4.0 * size.classes * n * m, memory) * times)
+        ends = Part("two_ends", _sum(works), of_logits=True)
+        both = size.largest <= small and any(n * m > _TRIED * (n + m) for n, m, _ in size.pairs)
         return (ends, *(class_costs(*older)(size) if both else ()))
 
     return working
@@ -262,10 +274,10 @@ def moments(name: str = "") -> Working:
 
     def working(size: Size) -> tuple[Part, ...]:
         works = []
-        for n, m in size.pairs:
+        for n, m, times in size.pairs:
             side = float(min(n, m, size.dimension))
             products = (n + m) * side * size.dimension + _ROOTS * side**3
-            works.append(Work(_PROBLEM, products, 8 * _NUMBER * side * size.dimension))
+            works.append(Work(_PROBLEM, products, 8 * _NUMBER * side * size.dimension) * times)
         return (Part(name, _sum(works) + Work(steps=_PASS * size.points, memory=2 * _NUMBER * size.points)),)
 
     return working
@@ -276,7 +288,7 @@ def second_moments(dimension: Callable[[Size], int]) -> Working:
 
     def working(size: Size) -> tuple[Part, ...]:
         wide = dimension(size)
-        products = sum(float(n + m) * min(n + m, wide) * wide for n, m in size.pairs)
+        products = sum(float(n + m) * min(n + m, wide) * wide * times for n, m, times in size.pairs)
         numbers = (size.student + size.teacher) * wide
         return (Part("", Work(_CALL + _PASS * numbers, products, _NUMBER * (4.0 * numbers + 4.0 * wide**2))),)
 
@@ -333,16 +345,16 @@ class Estimate:
 
 def size_of(view: View) -> Size:
     """The sizes of a view."""
-    pairs: Sequence[tuple[int, int]] = ()
+    pairs: Counter[tuple[int, int]] = Counter()
     if view.labels_student is not None and view.labels_teacher is not None:
-        counts = (np.bincount(labels, minlength=view.classes) for labels in view.both_labels())
-        pairs = [(int(n), int(m)) for n, m in zip(*counts, strict=True) if n and m]
+        counts = (np.bincount(labels, minlength=view.classes).tolist() for labels in view.both_labels())
+        pairs = Counter((n, m) for n, m in zip(*counts, strict=True) if n and m)
     return Size(
         student=len(view.logits_student),
         teacher=len(view.logits_teacher),
         classes=view.classes,
         dimension=view.student.shape[1],
-        pairs=tuple(pairs),
+        pairs=tuple((n, m, times) for (n, m), times in pairs.items()),
         head=view.space == "features" and view.weight is not None,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kd2m_theory.commands.audit_outputs import STANDARD
-from kd2m_theory.terminal import console
+from kd2m_theory.terminal import show
 
 if TYPE_CHECKING:
     from kd2m_theory.reporting.comparison import StudentComparison
@@ -61,4 +61,4 @@ class ComparisonOutputs:
             return
         if self.json is not None:
             found.to_json(self.json)
-        console().print(found)
+        show(found)
