@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kd2m_theory.bounds.result import INTERRUPTED
 from kd2m_theory.reporting.breakdown_view import confidence_of, name_of, share_of
 from kd2m_theory.reporting.clipped import clipped_at, value_of
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Part, Section, Table, Tone, paragraph
@@ -63,11 +64,13 @@ def unfinished(report: Report) -> Iterator[Paragraph]:
     """What was not computed because an audit was interrupted, had a limit of seconds, or had too little memory, if anything."""
     later, limit = [row for row in report["rows"] if row["status"] == "not computed"], report["settings"]["seconds"]
     if later:
-        of = f"{len(later)} of {counted(len(report['rows']), 'row')} not computed"
-        why = f"{later[0]['why'][0].upper()}{later[0]['why'][1:]}"
+        why = (
+            "The audit was interrupted" if later[0]["why"] == INTERRUPTED else f"The {number(limit)} s of the audit had passed"
+        )
         yield paragraph(
-            f"{of}. {why}. What is guaranteed here still is, as its share of δ was set beforehand for all rows; which rows are "
-            "here depends on the machine.",
+            f"{why}: {len(later)} of {counted(len(report['rows']), 'row')} {'is' if len(later) == 1 else 'are'} not computed. "
+            f"What is guaranteed holds together at {confidence(1 - report['delta'])} all the same, as δ was divided among all "
+            "rows beforehand; which rows have a number depends on the machine.",
             tone="warning",
         )
     elif limit is not None:

@@ -184,7 +184,8 @@ def _headline(report: Report, overall: Overall, errors: Comparison, cross_entrop
     if errors.status != "undecided":
         return f"Undecided: the student differs from its teacher; {less}, but {_open(report, cross_entropy)}."
     if cross_entropy.status != "undecided":
-        return f"Undecided: the student differs from its teacher; {loss}, but its error rate is undecided."
+        left = "not computed" if not errors.guaranteed and not_computed(report, DECIDED_BY["errors"]) else "undecided"
+        return f"Undecided: the student differs from its teacher; {loss}, but its error rate is {left}."
     if not errors.guaranteed and not cross_entropy.guaranteed:
         if all(not_computed(report, target) for target in DECIDED_BY.values()):
             return "Undecided: no row that compares student and teacher on the population was computed."
@@ -199,8 +200,10 @@ def _headline(report: Report, overall: Overall, errors: Comparison, cross_entrop
 
 
 def _open(report: Report, cross_entropy: Comparison) -> str:
-    turned = cross_entropy.guaranteed and _turned(cross_entropy)
-    return "clipping turns the sign of its cross-entropy" if turned else "its cross-entropy is undecided"
+    if cross_entropy.guaranteed and _turned(cross_entropy):
+        return "clipping turns the sign of its cross-entropy"
+    left_out = not cross_entropy.guaranteed and not_computed(report, DECIDED_BY["cross_entropy"])
+    return f"its cross-entropy is {'not computed' if left_out else 'undecided'}"
 
 
 def _turned(found: Comparison) -> bool:

@@ -124,7 +124,7 @@ def test_the_schema_knows_every_field_and_every_word():
     assert rows["target"]["enum"] == list(get_args(Target))
     assert list(measured) == list(MEASURED)
     top = {field.name for field in dataclasses.fields(AuditReport)}
-    assert set(SCHEMA["properties"]) == top | {"schema", "violations", "verdict"}
+    assert set(SCHEMA["properties"]) == top | {"schema", "violations", "machine_dependent", "verdict"}
     assert SCHEMA["$defs"]["warning"]["properties"]["key"]["enum"] == list(KINDS)
     for name, kind in RECORDS:
         assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in dataclasses.fields(kind)]
