@@ -253,6 +253,8 @@ def _reproduce(report: Report, command: str | None) -> tuple[Part, ...]:
     settings = {"delta": report["delta"], **report["settings"]}
     told = pairs_table("What the audit was told", ("Setting", "Value"), {name: _told(each) for name, each in settings.items()})
     words = "With the same pair and the versions above, this gives the same numbers:"
+    if report["machine_dependent"]:
+        words = "With the same pair and the versions above, this gives the same numbers, of more or fewer rows:"
     if command is not None:
         return paragraph(words), Code(command, "sh"), told
     files = "An audit does not know the files that it was made of: put the name of the pair's in place of pair.safetensors"
