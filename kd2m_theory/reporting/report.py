@@ -436,10 +436,13 @@ def audit(
     results = ladder.evaluate(watch, seconds=limit, partial=partial)
     found: Clipping | None = None
     parts: Breakdown | None = None
-    with _unless_too_large("clipping", left_out):
-        found = ladder.clipping()
-    with _unless_too_large("breakdown", left_out):
-        parts = ladder.breakdown(results)
+    if left_out:  # both take apart what is measured
+        left_out |= dict.fromkeys(("clipping", "breakdown"), left_out["measured"])
+    else:
+        with _unless_too_large("clipping", left_out):
+            found = ladder.clipping()
+        with _unless_too_large("breakdown", left_out):
+            parts = ladder.breakdown(results)
     assert pair.classes is not None
     return AuditReport(
         measured=measured,

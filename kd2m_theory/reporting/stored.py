@@ -96,21 +96,16 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     clipping = None if table["schema"] == _FIRST or top.get("clipping") is None else _clipping(top.table("clipping"))
     n = top.whole("n", 1)
     groups = top.whole("groups", 2) if (ours or "groups" in table) and top.get("groups") is not None else None
-    check_measured(measured, rows, delta, groups)
+    left_out = _left_out(top) if ours or "left_out" in table else {}
+    check_measured(measured, () if "measured" in left_out else rows, delta, groups)
     if clipping is not None:
         bound = settings["loss_bound"]
         check_clipping(clipping, measured, 2 * math.log(classes) if bound is None else bound)
     parts = None if table["schema"] != SCHEMA or top.get("breakdown") is None else _breakdown(top.table("breakdown"))
     if parts is not None:
-        if clipping is None:
+        if clipping is None and "clipping" not in left_out:
             raise InputError("breakdown is there and clipping is null: both need the logits of both networks")
         check_breakdown(parts, measured, rows, n, groups, classes)
-    left_out = top.table("left_out").words() if ours or "left_out" in table else {}
-    for part in left_out:
-        if part not in _PARTS:
-            raise InputError(f"left_out has {short(part)}, which is none of {', '.join(_PARTS)}")
-        if table[part]:
-            raise InputError(f"left_out has {part}, and {part} is there")
     _check_stopped(rows, settings["seconds"])
     if ours:
         _check_words(rows, share, [quantity for quantity in QUANTITIES if "samples" in (settings[quantity] or {})])
@@ -361,6 +356,17 @@ def _check_words(rows: Sequence[BoundResult], share: float, evaluated: Sequence[
             level = 1 - len(mine.reads(evaluated)) * share if mine.limits and row.applicable else None
             if row.level != level:
                 raise InputError(f"the level of row {row.name} is {short(row.level)}, but {short(level)} follows from share")
+
+
+def _left_out(top: JsonTable) -> dict[str, str]:
+    """What could not be computed, and why: nothing that is there."""
+    found = top.table("left_out").words()
+    for part in found:
+        if part not in _PARTS:
+            raise InputError(f"left_out has {short(part)}, which is none of {', '.join(_PARTS)}")
+        if top.get(part):
+            raise InputError(f"left_out has {part}, and {part} is there")
+    return found
 
 
 def _check_stopped(rows: Sequence[BoundResult], seconds: float | None) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from reports import interrupted_after
 
 from kd2m_theory import InputError, Pair, audit
-from kd2m_theory.bounds import ROWS, Ladder
+from kd2m_theory.bounds import ROWS, Ladder, Settings
 from kd2m_theory.bounds.result import INTERRUPTED, OUT_OF_TIME
-from kd2m_theory.bounds.work import Rates, Size, Work
+from kd2m_theory.bounds.work import Part, Rates, Size, Work, size_of
 
 RATES = Rates(steps=1.0, products=math.inf)
 
@@ -38,7 +38,7 @@ def said(rows):
 WHOLE = said(Ladder(drawn(), 0.05).evaluate())
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(order=st.permutations(range(len(ROWS))))
 def test_no_number_depends_on_the_order_of_the_rows(order):
     ladder = Ladder(drawn(), 0.05)
@@ -68,7 +68,7 @@ def test_what_decides_runs_first_and_transport_of_everything_last():
     assert max(map(names.index, cheap)) < min(map(names.index, dear))
 
 
-@pytest.mark.parametrize("count", [0, 1, 12, 40, 70])
+@pytest.mark.parametrize("count", [0, 12, 40])
 def test_rows_that_were_reached_say_what_they_say_in_a_whole_audit(count):
     ladder = Ladder(drawn(), 0.05)
     found = ladder.evaluate(interrupted_after(count), partial=True)
@@ -88,27 +88,31 @@ def test_rows_that_were_reached_say_what_they_say_in_a_whole_audit(count):
 def test_an_interruption_is_raised_unless_a_part_is_asked_for():
     with pytest.raises(KeyboardInterrupt):
         audit(drawn(), watch=interrupted_after(3))
-    with pytest.raises(KeyboardInterrupt):  # a second one
-        audit(drawn(), watch=interrupted_after(3), partial=True, rows=[_interrupted_again()])
     report = audit(drawn(), watch=interrupted_after(3), partial=True)
     assert report.machine_dependent
     assert report.not_computed
     assert report.violations == ()
 
 
-def _interrupted_again():
-    """A row whose assumptions are looked at a second time, for rows that are not computed, when Ctrl-C is pressed again."""
-    base = next(row for row in ROWS if row.name == "T0")
-    seen = []
+def test_a_second_interruption_ends_the_audit_at_once(monkeypatch):
+    """It comes while the rows that are left are looked at, or the parts that follow them are computed."""
+    pressed = []
 
-    def find(_situation):
-        seen.append(None)
-        if len(seen) > 4:
+    def again(_situation):
+        if pressed:
             raise KeyboardInterrupt
         return "met", "seen"
 
-    need = replace(base.inputs[0], find=find)
-    return replace(base, name="own", inputs=(need,))
+    def watch(rows):
+        yield from rows[:3]
+        pressed.append(True)
+        raise KeyboardInterrupt
+
+    base = next(row for row in ROWS if row.name == "T0")
+    own = replace(base, name="own", inputs=(replace(base.inputs[0], find=again),), work=lambda size: [Part("", Work(1e30))])
+    with pytest.raises(KeyboardInterrupt):
+        audit(drawn(), watch=watch, partial=True, rows=[own])
+    assert pressed
 
 
 def test_after_its_seconds_an_audit_begins_no_row(monkeypatch):
@@ -142,13 +146,14 @@ def test_what_memory_does_not_suffice_for_is_left_out_and_named(monkeypatch, par
     def too_large(*_arguments):
         raise MemoryError
 
-    whole = audit(drawn())
+    only = ["T0", "T2.head_aware", "T9.kl", "F1.gap"]
+    whole = audit(drawn(), only=only)
     monkeypatch.setattr(Ladder, part, too_large)
-    found = audit(drawn())
-    name = {"measure": "measured"}.get(part, part)
-    assert dict(found.left_out) == {name: "there is not enough memory"}
+    found = audit(drawn(), only=only)
+    assert set(found.left_out) == ({"measured", "clipping", "breakdown"} if part == "measure" else {part})
     assert said(found.rows) == said(whole.rows)
     assert "there is not enough memory" in found.table()
+    found.to_html(tmp_path / "r.html")
     found.to_json(tmp_path / "r.json")
     assert type(whole).from_json(tmp_path / "r.json").left_out == found.left_out
 
@@ -186,7 +191,7 @@ def test_parts_are_named_as_the_rows_know_them(monkeypatch):
         return shared(self, key, compute, of_logits=of_logits)
 
     monkeypatch.setattr(View, "shared", noted)
-    ladder = Ladder(drawn(300, classes=3), 0.05)
+    ladder = Ladder(drawn(300, classes=3), 0.05, settings=Settings(whole_cloud=False))
     ladder.evaluate()
     named = {part.name: part.of_logits for row in ROWS for part in row.work(sizes(300, 3, 4)) if part.name not in ("", "head")}
     assert named.items() <= kept.items()
@@ -211,10 +216,6 @@ def test_rows_without_a_number_are_not_in_an_estimate():
     assert not names & {"T5", "T0.teacher_risk", "T9.ttm", "F1.gap"}
 
 
-def test_many_classes_of_the_same_size_cost_no_time_to_count():
-    pair = drawn(4000, classes=2000)
-    ladder = Ladder(pair, 0.05)
-    assert len(ladder._with_work()) == len(ROWS)
-    from kd2m_theory.bounds.work import size_of
-
-    assert size_of(ladder._views["logits"]).pairs == ((2, 2, 2000),)
+def test_classes_of_one_size_are_counted_together():
+    """However many there are, the count itself takes no time."""
+    assert size_of(Ladder(drawn(400, classes=200), 0.05)._views["logits"]).pairs == ((2, 2, 200),)
