@@ -117,7 +117,7 @@ class Rates:
     """How fast a machine is.
 
     Attributes:
-        steps: exponentials of single numbers in a second, in arrays.
+        steps: operations on single numbers in arrays in a second, measured on e^x.
         products: multiplications and additions in products of matrices in a second.
 
     Example:
