@@ -100,7 +100,7 @@ def network_table(comparison: Comparison, *, decisions: bool = False) -> Table:
         decisions: whether it says than how many networks each is surely better and worse, by errors and by clipped
             cross-entropy.
     """
-    heads = ("errors", "cross-entropy", "clipped", "over-confidence")
+    heads: tuple[str, ...] = ("errors", "cross-entropy", "clipped", "over-confidence")
     lines = [
         Line(
             (
