@@ -34,7 +34,7 @@ _HALF = 2.0**-6
 # So far below the largest logit, exp underflows to zero in float64.
 _MASKED = 800.0
 # Pairs of one class, over all classes: up to which two numbers of each are kept, and up to which transport is solved.
-_KEPT, _SOLVED = 12_000_000, 500_000_000
+_KEPT, SOLVED = 12_000_000, 500_000_000
 # Multiplications K² d up to which the constants of a head are computed exactly: K = 32,000 and d = 256 fit.
 _EXACT = 2**38
 
@@ -210,6 +210,15 @@ class View:
         self._used |= {memory[key], *memory[key].read}
         return memory[key].value  # type: ignore[return-value]
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What it holds of the samples."""
+        return self.student, self.teacher, self.logits_student, self.logits_teacher
+
+    def memory_of(self, of_logits: bool) -> int:
+        """What tells the values that its rows share from those of another view: one number where they share them with it."""
+        return id(self._of_logits[0] if of_logits else self._memory)
+
     def coincide(self, other: "View") -> None:
         """Share what is a function of the logits with another view, where its logits are the same: one head, replayed.
 
@@ -313,7 +322,7 @@ class View:
         result = {}
         for label in self.shares:
             student, teacher = self.points_of_class(label)
-            if self.pairs_in_all > _SOLVED and too_many(len(student), len(teacher)):
+            if self.pairs_in_all > SOLVED and too_many(len(student), len(teacher)):
                 result[label] = distance_by_plans(student, teacher, self.plans(label), p)
             else:
                 result[label] = wasserstein(student, teacher, p, max_pivots=self.settings.max_pivots)

@@ -28,6 +28,7 @@ from kd2m_theory.bounds.rows.row import (
 )
 from kd2m_theory.bounds.rows.t6_kernel import centred_probabilities, in_span
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import second_moments
 from kd2m_theory.estimators.ground import EPS
 
 
@@ -105,6 +106,7 @@ ROWS = (
         needs=(Requirement("samples independent of each other", _apart), *SAMPLED),
         structural=_KERNEL,
         compute=_brier,
+        work=second_moments(lambda size: size.classes),
         limits=("F4.brier, upper",),
         forms=("T6.rkhs", "F4.independent_upper", "F4.pairs_upper", "F1.hoeffding"),
     ),

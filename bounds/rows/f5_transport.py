@@ -30,6 +30,7 @@ from kd2m_theory.bounds.rows.row import (
     both_sides,
 )
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import class_costs
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -94,6 +95,7 @@ ROWS = (
             "ground cost fixed before the sample": "the cost is ν_y of the logits, clipped at B",
         },
         compute=_head_aware,
+        work=class_costs("f5_head_aware"),
         limits=("F5.T2, upper",),
         forms=("T2.head_aware", "F5.classes", "F1.hoeffding"),
     ),
@@ -116,6 +118,7 @@ ROWS = (
             "ground cost fixed before the sample": "the cost is the distance of two probability vectors",
         },
         compute=_brier,
+        work=class_costs("f5_probabilities"),
         limits=("F5.brier, upper",),
         forms=("T2.lipschitz", "F5.classes", "F1.hoeffding"),
     ),

@@ -13,6 +13,7 @@ from kd2m_theory.bounds.result import Assumption, State
 from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
 from kd2m_theory.bounds.targets import SUBJECTS, Target
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import Working, one_pass
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Enclosure
@@ -97,6 +98,8 @@ class Row:
         never_beats: a row that needs nothing more and whose upper bound is never larger, on any pair; None if there is none.
         told: the argument of an audit that it uses and has no number without; None if it uses none. A row about the population
             reads one more limit where that is an evaluation of the teacher.
+        work: what `compute` takes, counted from sizes alone (see `bounds.work`); one pass over the logits if nothing is said.
+            It decides when the row runs and what an estimate says of it, and no number.
 
     Raises:
         InputError: a field of another type than it says, an unknown target or space; a key that no hypothesis has; an input
@@ -119,6 +122,7 @@ class Row:
     forms: tuple[str, ...] = ()
     never_beats: str | None = None
     told: Quantity | None = None
+    work: Working = one_pass
 
     def __post_init__(self) -> None:
         _check_form(self)
@@ -170,6 +174,8 @@ def _check_form(row: Row) -> None:
         raise InputError(f"structural of row {row.name} is {row.structural!r}; give reasons by hypothesis, or {{}}")
     if not callable(row.compute):
         raise InputError(f"compute of row {row.name} is {row.compute!r}; give a function of the view that returns Sides")
+    if not callable(row.work):
+        raise InputError(f"work of row {row.name} is {row.work!r}; give a function of the sizes that returns its parts")
 
 
 def two_limits(name: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kd2m_theory.bounds.rows.row import LOGITS, SAME_INPUTS, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import passes
 from kd2m_theory.bounds.worst_labels import worst_labels
 from kd2m_theory.estimators.ground import EPS
 
@@ -58,6 +59,7 @@ ROWS = (
         needs=(SAME_INPUTS,),
         structural={},
         compute=_risk,
+        work=passes(3),
     ),
     Row(
         name="T0.error",

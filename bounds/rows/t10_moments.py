@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, FEATURES, LABELS, Row, Sides, both_sides, common, worded
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import head, moments, together
 from kd2m_theory.estimators import Enclosure, gaussian_wasserstein
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -53,6 +54,7 @@ def _distance(name: str, compute: Callable[[View], Sides], *, words: str, statem
         needs=(CLASS_SHARES,),
         structural={},
         compute=compute,
+        work=moments("moments"),
     )
 
 
@@ -72,6 +74,7 @@ def _gap(name: str, space: Space) -> Row:
         needs=(*shared.needs, CLASS_SHARES),
         structural={**shared.structural, "1-Lipschitz loss": CROSS_ENTROPY},
         compute=_risk,
+        work=together(moments("moments"), head),
     )
 
 

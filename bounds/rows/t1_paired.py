@@ -33,6 +33,7 @@ from kd2m_theory.bounds.rows.row import (
     worded,
 )
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import head, one_pass, together
 from kd2m_theory.estimators.ground import EPS
 
 
@@ -107,6 +108,7 @@ def _chain(space: Space, prefix: str) -> tuple[Row, ...]:
             needs=(*shared.needs, SAME_INPUTS),
             structural={**shared.structural, **_GRADIENT},
             compute=compute,
+            work=together(one_pass, head),
         )
 
     directed = row(

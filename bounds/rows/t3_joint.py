@@ -26,6 +26,7 @@ from kd2m_theory.bounds.constants.heads import vertex_norm
 from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED, Row, Sides, both_sides, common, worded
 from kd2m_theory.bounds.settings import WHOLE_CLOUD
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import Working, head, together, whole_cloud
 from kd2m_theory.estimators import CostMatrix, Enclosure, Plan, VertexNorm, cost_matrix
 from kd2m_theory.estimators.ground import EPS, UNDERFLOW
 from kd2m_theory.estimators.transport import certified_plan, optimal_cost
@@ -230,7 +231,7 @@ def _directed(view: View) -> Sides:
 def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
     shared = common(space)
 
-    def row(name: str, compute: Callable[[View], Sides], *, words: str, statement: str, latex: str) -> Row:
+    def row(name: str, compute: Callable[[View], Sides], work: Working, *, words: str, statement: str, latex: str) -> Row:
         return Row(
             name=prefix + name,
             sentence=worded(words, space),
@@ -243,12 +244,14 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
             needs=shared.needs,
             structural={**shared.structural, "cross-entropy": CROSS_ENTROPY},
             compute=compute,
+            work=work,
         )
 
     return (
         row(
             "directed",
             _directed,
+            whole_cloud(2, "t3 plan"),
             words="Transport of {points} without regard to class, where a move costs the most that a logit gains by it; what "
             "the labels add is known exactly.",
             statement="max_γ E min_c Δ_c ≤ R_S − R_T − (E a^T_Y' − E a^S_Y) ≤ min_γ E max_c Δ_c",
@@ -257,6 +260,7 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
         row(
             "head_aware",
             _head_aware_sides,
+            whole_cloud(1, "t3 plan"),
             words="Transport of {points} and labels together: a move costs as much as it can change the loss, and a change of "
             "label what it does change it.",
             statement="|R_S − R_T| ≤ min_γ E[ν_Y(a_S − a_T) + |a^T_Y' − a^T_Y|]",
@@ -265,6 +269,7 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
         row(
             "lipschitz",
             _euclidean_sides,
+            together(whole_cloud(1, "t3 plan"), head),
             words="Transport of {points} and labels together: a move costs its length times L, a change of label what it "
             "changes the loss.",
             statement="|R_S − R_T| ≤ min_γ E[L ‖z_S − z_T‖ + |a^T_Y' − a^T_Y|]",

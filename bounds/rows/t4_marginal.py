@@ -11,6 +11,7 @@ import numpy as np
 from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED, Row, Sides, common, worded
 from kd2m_theory.bounds.rows.t3_joint import euclidean_costs, label_changes
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import head, together, whole_cloud
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.transport import certified_plan, plan_cost
 
@@ -46,6 +47,7 @@ def _row(name: str, space: Space) -> Row:
         needs=shared.needs,
         structural={**shared.structural, "1-Lipschitz loss": CROSS_ENTROPY},
         compute=_compute,
+        work=together(whole_cloud(1), head),
     )
 
 

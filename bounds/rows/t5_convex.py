@@ -31,6 +31,7 @@ from kd2m_theory.bounds.class_pairs import ClassPairs
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
 from kd2m_theory.bounds.two_ends import growth
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import class_costs
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS, TINY
@@ -222,6 +223,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "½-smooth loss": "the loss is cross-entropy, whose second derivative is a variance of Δ",
         },
         compute=_slopes,
+        work=class_costs("t5", 2),
     )
     curvatures = Row(
         name=f"T5{infix}.curved",
@@ -239,6 +241,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "self-concordant loss": "the loss is cross-entropy, whose third derivative is a third central moment of Δ",
         },
         compute=_curvatures,
+        work=class_costs("t5_curved", 2, held=8),
     )
     return slopes, curvatures
 

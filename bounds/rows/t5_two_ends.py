@@ -18,6 +18,7 @@ from kd2m_theory.bounds.rows import t5_convex
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
 from kd2m_theory.bounds.two_ends import Cloud, Enclosures, cloud_of, enclosures
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import two_ends
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.sparse_transport import UnitPlan, cheap_plan, cheapest_pairs, merged, monotone_plan
@@ -221,6 +222,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
         needs=(*shared.needs, CLASS_SHARES),
         structural={**shared.structural, **_LOG_SUM_EXP},
         compute=_envelope,
+        work=two_ends(_OLDER, "t5"),
     )
     sharp = Row(
         name=f"T5{infix}.sharp",
@@ -240,6 +242,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
         needs=(*shared.needs, CLASS_SHARES),
         structural={**shared.structural, **_LOG_SUM_EXP},
         compute=_sharp,
+        work=two_ends(_OLDER, "t5_curved"),
     )
     return envelope, sharp
 

@@ -27,6 +27,7 @@ from scipy.special import softmax
 from kd2m_theory.arrays import Float64, Int64, row_blocks
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, LINEAR, LOGITS, SHARED_HEAD, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import second_moments
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.scale import exponent_of
 
@@ -193,6 +194,7 @@ ROWS = (
         needs=(SHARED_HEAD, CLASS_SHARES),
         structural={"squared loss": "the row bounds the gap of the squared loss"},
         compute=_features,
+        work=second_moments(lambda size: size.dimension),
     ),
     Row(
         name="T6.brier",
@@ -207,5 +209,6 @@ ROWS = (
         needs=(CLASS_SHARES,),
         structural={"Brier's score": "the row bounds the gap of Brier's score"},
         compute=_brier,
+        work=second_moments(lambda size: size.classes),
     ),
 )

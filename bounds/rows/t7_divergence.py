@@ -31,6 +31,7 @@ from kd2m_theory.bounds.rows.row import (
     vouched,
 )
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import moments
 from kd2m_theory.estimators import gaussian_kl
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.intervals import clopper_pearson_limits
@@ -119,6 +120,7 @@ ROWS = (
         needs=(CLASS_SHARES, vouched("gaussian classes"), *SAMPLED),
         structural={**ERRORS, **COUNTED},
         compute=_gaussian,
+        work=moments(),
         limits=("class shares, lower", "class shares, upper"),
         forms=("T7.gaussian", "F1.clopper_pearson"),
     ),

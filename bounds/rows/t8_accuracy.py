@@ -22,6 +22,7 @@ from kd2m_theory.bounds.class_pairs import ClassPairs, vertex_norms
 from kd2m_theory.bounds.losses import margin, ramp
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, ERRORS, LABELS, LOGITS, Row, Sides
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import class_costs
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -92,6 +93,7 @@ ROWS = (
         needs=(CLASS_SHARES,),
         structural=ERRORS,
         compute=_directed,
+        work=class_costs("t8_errs", 2),
     ),
     Row(
         name="T8.ramp",
@@ -106,5 +108,6 @@ ROWS = (
         needs=(CLASS_SHARES,),
         structural={**ERRORS, "positive width": "ρ is a multiple of the median of positive margins, of 1, or of a least width"},
         compute=_ramp,
+        work=class_costs("t8_ramp", len(_WIDTHS)),
     ),
 )

@@ -37,6 +37,7 @@ from kd2m_theory.bounds.rows.row import (
 from kd2m_theory.bounds.rows.t7_divergence import total_variation_bound
 from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import passes
 from kd2m_theory.estimators.ground import EPS
 
 
@@ -175,6 +176,7 @@ def _row(
         needs=(SAME_INPUTS,),
         structural={},
         compute=compute,
+        work=passes(3),
     )
 
 
@@ -231,6 +233,7 @@ ROWS = (
         needs=(SAME_INPUTS,),
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_log_loss,
+        work=passes(5),
     ),
     Row(
         name="T9.kl_teacher",
@@ -245,5 +248,6 @@ ROWS = (
         needs=(SAME_INPUTS, vouched("teacher labels")),
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_expected_log_loss,
+        work=passes(3),
     ),
 )

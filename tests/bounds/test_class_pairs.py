@@ -105,7 +105,7 @@ def test_where_pairs_are_too_many_every_row_holds_and_none_is_tighter_than_with_
     pair = Pair(teacher, student, labels, head_weight=weight, labels_student=None if paired else labels, inputs_paired=paired)
     whole = audit(pair)
     monkeypatch.setattr(class_pairs, "EVERY_PAIR", 100)
-    monkeypatch.setattr(view, "_SOLVED", 100)
+    monkeypatch.setattr(view, "SOLVED", 100)
     few = audit(pair)
     wider = 0
     for row in few.rows:
