@@ -34,7 +34,7 @@ _HALF = 2.0**-6
 # So far below the largest logit, exp underflows to zero in float64.
 _MASKED = 800.0
 # Pairs of one class, over all classes: up to which two numbers of each are kept, and up to which transport is solved.
-_KEPT, SOLVED = 12_000_000, 500_000_000
+KEPT, SOLVED = 12_000_000, 500_000_000
 # Multiplications K² d up to which the constants of a head are computed exactly: K = 32,000 and d = 256 fit.
 _EXACT = 2**38
 
@@ -213,11 +213,12 @@ class View:
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """What it holds of the samples."""
-        return self.student, self.teacher, self.logits_student, self.logits_teacher
+        arrays = (self.features_student, self.features_teacher, self.logits_student, self.logits_teacher)
+        return tuple(array for array in arrays if array is not None)
 
     def memory_of(self, of_logits: bool) -> int:
         """What tells the values that its rows share from those of another view: one number where they share them with it."""
-        return id(self._of_logits[0] if of_logits else self._memory)
+        return id(self._of_logits if of_logits else self._memory)
 
     def coincide(self, other: "View") -> None:
         """Share what is a function of the logits with another view, where its logits are the same: one head, replayed.
@@ -355,7 +356,7 @@ class View:
         """The logits of both networks in a class, and all of their pairs."""
         rows, columns = self.members()[label]
         pairs = ClassPairs(label, self.logits_student[rows], self.logits_teacher[columns])
-        if self.pairs_in_all > _KEPT:
+        if self.pairs_in_all > KEPT:
             return pairs
         known = self.shared("advances", lambda: {}, of_logits=True)
         if label not in known:

@@ -14,7 +14,7 @@ import numpy as np
 
 from kd2m_theory.bounds.class_pairs import too_many
 from kd2m_theory.bounds.settings import WHOLE_CLOUD
-from kd2m_theory.bounds.view import SOLVED, View
+from kd2m_theory.bounds.view import KEPT, SOLVED, View
 from kd2m_theory.estimators.between_clouds import STORED
 
 # Bytes of a number in float64.
@@ -235,7 +235,10 @@ def class_costs(name: str, problems: int = 1, *, numbers: float = _LOGIT, held: 
                 continue
             changes.append(Work(steps=numbers * size.classes * n * m) * times)
             others.append((_solved(n, m) * problems + Work(_PASS * logits, memory=held * _NUMBER * n * m)) * times)
-        return (Part("advances", _sum(changes), of_logits=True), Part(name, _sum(others), of_logits=True))
+        return (
+            Part("advances" if size.matched <= KEPT else "", _sum(changes), of_logits=True),
+            Part(name, _sum(others), of_logits=True),
+        )
 
     return working
 

@@ -124,6 +124,6 @@ def test_the_same_numbers_whether_advances_are_kept_or_not(networks, monkeypatch
     teacher, student, labels, weight = networks
     pair, names = Pair(teacher, student, labels, head_weight=weight), ["T2.head_aware", "T5", "T8.ramp", "F5.T2"]
     kept = audit(pair, only=names)
-    monkeypatch.setattr(view, "_KEPT", 0)
+    monkeypatch.setattr(view, "KEPT", 0)
     again = audit(pair, only=names)
     assert [(row.lower, row.upper) for row in kept.rows] == [(row.lower, row.upper) for row in again.rows]
