@@ -14,6 +14,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ class _Content:
     """
 
     rows: Float64 | Int64
-    made: Callable[[Float64], Float64] | None = None
+    made: Callable[[Any], Float64] | None = None
     width: int | None = None
 
     @property

@@ -45,7 +45,7 @@ Space = Literal["features", "logits"]
 def _read_only(value: T) -> T:
     """An array, or each of several, as one that cannot be written; anything else as it is."""
     if type(value) is tuple:
-        return cast(T, tuple(map(_read_only, value)))
+        return cast(T, tuple(map(_read_only, cast(tuple[object, ...], value))))
     if isinstance(value, np.ndarray):
         value = value.view()
         value.setflags(write=False)
@@ -512,6 +512,8 @@ def features_view(pair: Pair, settings: Settings, replays: _Replays | None = Non
     head = pair.shared_head
     if pair.features_student is None or pair.features_teacher is None:
         return None
+    student: Float64 | None
+    teacher: Float64 | None
     error = extreme = 0.0
     if head is not None:
         replays = replays or _Replays(pair)

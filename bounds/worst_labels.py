@@ -55,7 +55,8 @@ class WorstLabels:
 
     def _teacher(self, rows: Int64) -> Float64:
         """The teacher's logits of some inputs, each row less its largest."""
-        return self._logits[1][rows] - self._top[rows, None]
+        logits: Float64 = self._logits[1][rows] - self._top[rows, None]
+        return logits
 
     def least_risk(self, rows: Int64) -> float:
         """E min_y ℓ_T(y) over some inputs: no labels give the teacher a smaller risk. Rounded down."""

@@ -68,7 +68,7 @@ def in_span(x: Float64, y: Float64) -> tuple[Float64, Float64]:
     step = max(points, _ENTRIES // points)
     for start in range(0, columns, step):  # a block of columns at a time: no second array of n × d
         part = slice(start, start + step)
-        basis = np.linalg.qr(np.vstack((basis, np.vstack((x[:, part], y[:, part])).T)), mode="r")
+        basis = np.asarray(np.linalg.qr(np.vstack((basis, np.vstack((x[:, part], y[:, part])).T)), mode="r"))
     return basis[:, : len(x)].T, basis[:, len(x) :].T
 
 
