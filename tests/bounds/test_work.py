@@ -189,9 +189,9 @@ def test_parts_are_named_as_the_rows_know_them(monkeypatch):
     kept = {}
     shared = View.shared
 
-    def noted(self, key, compute, *, of_logits=False):
+    def noted(self, key, compute, *, of_logits=False, **more):
         kept.setdefault(key, of_logits)
-        return shared(self, key, compute, of_logits=of_logits)
+        return shared(self, key, compute, of_logits=of_logits, **more)
 
     monkeypatch.setattr(View, "shared", noted)
     ladder = Ladder(drawn(300, classes=3), 0.05, settings=Settings(whole_cloud=False))
