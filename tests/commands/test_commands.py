@@ -302,7 +302,7 @@ def test_the_installed_command_and_the_module_run(folder):
     for command in ([os.path.join(os.path.dirname(sys.executable), "kd2m")], [sys.executable, "-m", "kd2m_theory"]):
         done = subprocess.run([*command, "audit", "absent.npz"], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (2, "kd2m: there is no file absent.npz\n")
-        assert "audit" in subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "audit" in subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(("module", "distribution"), [("sklearn", "scikit-learn"), ("lightning", "lightning")])
