@@ -59,9 +59,14 @@ def pair_of(instance: Instance) -> Pair:
 
 
 def row_of(name: str, instance: Instance) -> BoundResult:
-    """The audit's row of that name on the instance, without what an audit measures and prints beside it."""
-    (row,) = Ladder(pair_of(instance), _DELTA, [name], Settings(**_settings(name, instance))).evaluate()
+    """The audit's row of that name on the instance."""
+    (row,) = _rows([name], name, instance)
     return row
+
+
+def _rows(names: Sequence[str], form: str, instance: Instance) -> tuple[BoundResult, ...]:
+    """Rows of the audit on an instance of a form, without what an audit measures and prints beside them."""
+    return Ladder(pair_of(instance), _DELTA, names, Settings(**_settings(form, instance))).evaluate()
 
 
 def _settings(name: str, instance: Instance) -> Mapping[str, Any]:
@@ -124,7 +129,7 @@ def shrunk_rows(factor: float, catalogue: Sequence[Theorem]) -> dict[str, tuple[
             instance = form.witness.make()
             if not names or not isinstance(instance, Instance):
                 continue
-            for row in audit(pair_of(instance), only=names, **_settings(form.name, instance)).rows:
+            for row in _rows(names, form.name, instance):
                 if not row.guaranteed or row.measured is None:
                     continue
                 share = _share(row)
