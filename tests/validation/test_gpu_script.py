@@ -168,7 +168,7 @@ def test_every_point_says_how_long_it_takes_and_together_they_fit():
     assert sum(each.seconds["full"] for each in POINTS) <= 8 * 60 - 30
 
 
-@pytest.mark.parametrize("name", ["glyphs", "steps", "bf16"])
+@pytest.mark.parametrize("name", ["glyphs", "steps", pytest.param("bf16", marks=pytest.mark.long)])
 def test_a_point_in_tiny(name):
     numbers = getattr(importlib.import_module("gpu_points"), f"point_{name}")("cpu", "tiny")
     json.dumps(numbers, allow_nan=False)
