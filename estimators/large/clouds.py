@@ -20,6 +20,8 @@ from kd2m_theory.estimators.large.plans import cost_errors, exact_costs, some_of
 _UNIT, _LEAST = 2.0**-24, 2.0**-149
 # Rows and columns of a tile: its products stay in a core's cache.
 ROWS, COLUMNS = 1024, 4096
+# Devices without float64.
+WITHOUT_DOUBLE = ("mps",)
 # A pass in float64 takes so many in float32.
 _DOUBLE = 3
 # Points by which the clouds are centred.
@@ -141,6 +143,8 @@ class Clouds:
         count = min(count, self.m)
         result, found = np.full(self.n, np.inf), np.zeros((self.n, count), dtype=np.int64)
         device = self._x.points.device
+        if device.type in WITHOUT_DOUBLE:
+            device = torch.device("cpu")
         centre = torch.as_tensor(self._centre, device=device)
         size = (self._x.norms + float(self._y.norms.max())) ** 2
         error = (self.dimension + 16) * 4 * EPS * size

@@ -36,7 +36,7 @@ def _seeds(points: torch.Tensor, count: int, rng: np.random.Generator) -> torch.
         furthest = float(distances.max())
         if not furthest > 0:
             break
-        weights = ((distances / furthest) ** _FAR).double().cpu().numpy()
+        weights = ((distances / furthest) ** _FAR).cpu().double().numpy()
         more = min((count - count // 2) // _SEEDING, int((weights > 0).sum()))
         if not more:
             break

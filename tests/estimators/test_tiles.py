@@ -14,6 +14,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
+from kd2m_theory import InputError
 from kd2m_theory.estimators import between_clouds, wasserstein
 from kd2m_theory.estimators.large import levels, solver
 from kd2m_theory.estimators.large.clouds import Clouds
@@ -451,3 +452,14 @@ def test_a_square_that_is_no_number_is_no_distance_of_zero(apart, p, on_tiles):
     found = wasserstein(x, x + np.array([[apart], [0.0], [0.0]]), p)
     assert found.lower <= apart * 2**0.5 / 3 ** (1 / p) <= found.upper
     assert wasserstein(x, x[::-1], p).upper == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("size", [2, N])
+def test_a_device_that_is_not_here_is_refused_whatever_the_size(size, on_tiles):
+    x, y = (points[:size] for points in CLOUDS["gaussians"])
+    with pytest.raises(InputError, match="device 'cuda' cannot be used here; this machine has 'cpu'"):
+        wasserstein(x, y, 2, device="cuda")
+    with pytest.raises(InputError, match="device 'abacus' cannot be used here"):
+        wasserstein(x, y, 2, device="abacus")
+    assert wasserstein(x, y, 2, device="auto") == wasserstein(x, y, 2)

@@ -15,7 +15,7 @@ from kd2m_theory.validation.campaigns.campaign import campaign
 from kd2m_theory.validation.campaigns.plan import check
 
 HERE = Path(__file__).parents[2] / "validation" / "benchmarks"
-NAMES = ["losses", "glyphs", "steps", "nccl", "tensors", "bf16", "campaign"]
+NAMES = ["losses", "glyphs", "steps", "transport", "nccl", "tensors", "bf16", "campaign"]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
