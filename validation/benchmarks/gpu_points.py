@@ -131,7 +131,7 @@ def point_steps(device: str, size: str) -> Numbers:
 
 
 def point_transport(device: str, size: str) -> Numbers:
-    """Seconds and gap of W₂ by size; the smallest also on the CPU, which has to overlap. On CUDA 50,000 points have a target."""
+    """Seconds and gap of W₂ by size; the smallest also on the CPU, whose enclosure has to overlap. 50,000 have a target."""
     import time
 
     import torch

@@ -18,6 +18,7 @@ Clouds are features of a teacher and of a student, in d dimensions: classes at r
 """
 
 import argparse
+import itertools
 import math
 import os
 import signal
@@ -67,6 +68,7 @@ MEASURED = (
 )
 GROWTH = (
     Column("method"),
+    Column("d", format="d"),
     Column("sizes"),
     Column("exponent of time", format=".2f"),
     Column("exponent of peak memory", format=".2f"),
@@ -326,13 +328,14 @@ def exact(records: Iterable[Record]) -> list[Record]:
 def growth(records: Iterable[Record]) -> Iterator[Record]:
     """By which power of n time and peak memory grow, by least squares on logarithms, on the first seed."""
     records = [each for each in records if each["problem"] == MAIN and each["seed"] == SEED and each["time"]]
-    for method in ("ours", *PEERS):
-        one = sorted((each for each in records if each["method"] == method), key=lambda each: each["n"])
+    for method, d in itertools.product(("ours", *PEERS), sorted({each["d"] for each in records})):
+        one = sorted((each for each in records if (each["method"], each["d"]) == (method, d)), key=lambda each: each["n"])
         sizes = [each["n"] for each in one]
         if len(set(sizes)) < 2:
             continue
         slopes = [float(np.polyfit(np.log(sizes), np.log([each[name] for each in one]), 1)[0]) for name in _GROWING]
-        yield dict(zip((column.name for column in GROWTH), (method, f"{sizes[0]:,} to {sizes[-1]:,}", *slopes), strict=True))
+        about = {"method": method, "d": d, "sizes": f"{sizes[0]:,} to {sizes[-1]:,}"}
+        yield about | dict(zip(("exponent of time", "exponent of peak memory"), slopes, strict=True))
 
 
 _GROWING = ("time", "peak memory")
