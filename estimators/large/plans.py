@@ -25,11 +25,14 @@ class Bounds:
         lower: a lower bound on the least cost.
         upper: the cost of a plan.
         reason: why the bounds are further apart than was asked; empty if they are not.
+        potentials: of the points x and y, f_i + g_j ≤ C_ij up to rounding, whose value is the lower bound; None where another
+            argument gave it.
     """
 
     lower: float
     upper: float
     reason: str
+    potentials: tuple[Float64, Float64] | None = None
 
 
 def some_of(x: Float64, y: Float64, count: int) -> Float64:

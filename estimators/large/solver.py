@@ -60,13 +60,19 @@ def transport(
             search.run(Clouds(x, y, p, device), a, b)
     except StoppedError as stopped:
         search.reason = search.reason or str(stopped)
-    return Bounds(lower=search.lower, upper=search.upper, reason="" if search.closed else search.reason)
+    return Bounds(
+        lower=search.lower,
+        upper=search.upper,
+        reason="" if search.closed else search.reason,
+        potentials=search.potentials,
+    )
 
 
 class _Search:
     def __init__(self, begun: Bounds, target: float, max_pivots: int) -> None:
         self._target, self._pivots = target, max_pivots
         self.lower, self.upper, self.reason = begun.lower, begun.upper, begun.reason
+        self.potentials = begun.potentials
         self._clouds: Clouds
         self._a: Float64
         self._b: Float64
@@ -179,7 +185,10 @@ class _Search:
         f = f + w
         terms = np.concatenate((self._a * f, self._b * g))
         value = math.fsum(terms) - 26 * EPS * math.fsum(np.abs(terms)) - (clouds.n + clouds.m) * TINY
-        self.lower = max(self.lower, value)
+        if value >= self.lower:
+            self.lower, self.potentials = value, (np.empty(clouds.n), np.empty(clouds.m))
+            for potential, order, ordered in zip(self.potentials, (clouds.order_x, clouds.order_y), (f, g), strict=True):
+                potential[order] = ordered
 
     def _cost(self, known: Pairs) -> float:
         clouds, plan = self._clouds, self.plan

@@ -1,5 +1,6 @@
 """A sample of the suite `transport`, its exact solver, and intervals that are wrong on purpose."""
 
+import contextlib
 from dataclasses import replace
 from fractions import Fraction
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from problems import brute_force, costs_of, exact_line, linear_program
 
-from kd2m_theory.estimators import Enclosure, VertexNorm, wasserstein
+from kd2m_theory.estimators import Enclosure, VertexNorm, between_clouds, wasserstein
+from kd2m_theory.estimators.large import clouds, levels, solver
 from kd2m_theory.validation.evidence import exact_transport as exact
-from kd2m_theory.validation.evidence import transport
+from kd2m_theory.validation.evidence import tiles, transport
 from kd2m_theory.validation.evidence.suite import Tally
 
 
@@ -24,8 +26,43 @@ def sample(items):
 def test_the_exact_value_is_inside_on_every_kind_of_problem():
     tally = sample(60)
     assert tally.failures == []
-    assert set(tally.strata["kind"]) == set(transport.KINDS)
+    assert set(tally.strata["kind"]) == {*transport.KINDS, "certificate on tiles"}
     assert set(tally.strata["status"]) == {"optimal", "capped", "open"}
+
+
+def certificates(items):
+    return [case for item in range(items) for case in tiles.examine(np.random.default_rng([7, item]))]
+
+
+def test_certificates_on_tiles_hold():
+    found = certificates(12)
+    assert [case.failure for case in found if case.failure] == []
+    assert {"optimal", "capped"} == {case.strata["status"] for case in found}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda found: replace(found, lower=1.1 * found.lower, upper=1.1 * found.upper), "does not meet"),
+        (lambda found: replace(found, lower=0.9 * found.lower, upper=0.9 * found.upper), "does not meet"),
+        (lambda found: replace(found, lower=found.upper, upper=0.5 * found.lower), "is not an interval"),
+        (lambda found: replace(found, potentials=tuple(0.9 * each for each in found.potentials)), "its potentials prove"),
+    ],
+)
+def test_a_certificate_that_is_wrong_is_caught(change, words, monkeypatch):
+    monkeypatch.setattr(solver, "transport", lambda *given, real=solver.transport, **more: change(real(*given, **more)))
+    rng = np.random.default_rng(3)
+    x, y, a = rng.normal(size=(40, 3)), rng.normal(size=(40, 3)) + 1, np.full(40, 1 / 40)
+    (case,) = tiles._certified(x, y, 2, a, a, 10**6, {}, small=True)
+    assert words in case.failure
+
+
+def test_tiles_are_as_they_were_afterwards():
+    before = between_clouds.STORED, levels._SMALLEST, clouds.ROWS
+    with contextlib.suppress(ZeroDivisionError), tiles.on_tiles():
+        assert before != (between_clouds.STORED, levels._SMALLEST, clouds.ROWS)
+        raise ZeroDivisionError
+    assert before == (between_clouds.STORED, levels._SMALLEST, clouds.ROWS)
 
 
 @pytest.mark.parametrize("shift", [1e-6, -1e-6])
@@ -46,7 +83,7 @@ def test_an_estimator_that_raises_is_a_failure(monkeypatch):
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(transport, "joint_wasserstein", raises)
-    failures = sample(20).failures
+    failures = sample(40).failures
     assert {each["failure"] for each in failures} == {"raises ZeroDivisionError: division by zero"}
     assert {each["kind"] for each in failures} == {"features and labels"}
 
