@@ -34,10 +34,19 @@ def certificates(items):
     return [case for item in range(items) for case in tiles.examine(np.random.default_rng([7, item]))]
 
 
+def problem():
+    rng = np.random.default_rng(3)
+    return rng.normal(size=(40, 3)), rng.normal(size=(40, 3)) + 1, 2, np.full(40, 1 / 40), np.full(40, 1 / 40)
+
+
 def test_certificates_on_tiles_hold():
-    found = certificates(12)
-    assert [case.failure for case in found if case.failure] == []
-    assert {"optimal", "capped"} == {case.strata["status"] for case in found}
+    assert [case.failure for case in certificates(8)] == [""] * 8
+
+
+@pytest.mark.parametrize(("pivots", "status"), [(10**6, "optimal"), (1, "capped")])
+def test_the_status_of_a_certificate_is_told(pivots, status):
+    (case,) = tiles._certified(*problem(), pivots, {}, small=True)
+    assert (case.strata["status"], case.failure) == (status, "")
 
 
 @pytest.mark.parametrize(
@@ -51,9 +60,7 @@ def test_certificates_on_tiles_hold():
 )
 def test_a_certificate_that_is_wrong_is_caught(change, words, monkeypatch):
     monkeypatch.setattr(solver, "transport", lambda *given, real=solver.transport, **more: change(real(*given, **more)))
-    rng = np.random.default_rng(3)
-    x, y, a = rng.normal(size=(40, 3)), rng.normal(size=(40, 3)) + 1, np.full(40, 1 / 40)
-    (case,) = tiles._certified(x, y, 2, a, a, 10**6, {}, small=True)
+    (case,) = tiles._certified(*problem(), 10**6, {}, small=True)
     assert words in case.failure
 
 
