@@ -77,7 +77,7 @@ def plan_cost(
         b: m positive weights that add up to 1.
         errors: relative and absolute error of the costs.
         diameter: a bound on every cost.
-        exactly_zero: whether costs that are all zero are no squares that are too small for a number.
+        exactly_zero: whether the points of every pair are one point, so that a cost of zero lost nothing.
     """
     (rows, columns, mass), (relative, absolute) = plan, errors
     if is_permutation(rows, columns, a, b):

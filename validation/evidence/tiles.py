@@ -7,25 +7,30 @@ bound.
 """
 
 import math
+import resource
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.estimators import between_clouds
+from kd2m_theory.estimators import between_clouds, wasserstein
 from kd2m_theory.estimators.enclosure import CLOSED
 from kd2m_theory.estimators.ground import unit_costs
 from kd2m_theory.estimators.scale import in_unit, shifted_down, shifted_up
 from kd2m_theory.estimators.transport import optimal_cost
 from kd2m_theory.validation.evidence.suite import Case
 from kd2m_theory.validation.evidence.transport_problems import CAPS, GEOMETRIES, WEIGHTS, weights
+from kd2m_theory.validation.evidence.workers import limit_memory
 
 # Sizes of tiles and levels while `on_tiles` holds; the first alone where a problem is large enough for the others.
 _SMALL: Mapping[str, int] = {"ROWS": 8, "COLUMNS": 6, "_SMALLEST": 10, "_BETWEEN": 20}
 # One problem of so many has up to `_LARGE` points a cloud, the others up to `_MEDIUM`.
 _SELDOM, _MEDIUM, _LARGE = 40, 300, 4000
+# One problem of so many is a size goal: minutes.
+_GOALS = 150
 # Sums of float64 in another order.
 _ROUNDED = 1e-12
 
@@ -62,6 +67,68 @@ PAIRS: Mapping[str, Pair] = {
 }
 
 
+@dataclass(frozen=True)
+class Goal:
+    """A size that has to be solved within some memory.
+
+    Attributes:
+        n: points of the first cloud.
+        m: points of the second.
+        d: dimensions.
+        classes: around whose centres the points lie.
+        p: 1 or 2.
+        weighted: whether weights are drawn.
+        gigabytes: that the whole process may have at most, the clouds included.
+    """
+
+    n: int
+    m: int
+    d: int
+    classes: int
+    p: int
+    weighted: bool
+    gigabytes: float
+
+
+GOALS: Mapping[str, Goal] = {
+    "W₂, n = 10,000": Goal(n=10_000, m=10_000, d=512, classes=10, p=2, weighted=False, gigabytes=1.1),
+    "W₂, n = 50,000, 10 classes": Goal(n=50_000, m=50_000, d=512, classes=10, p=2, weighted=False, gigabytes=3.0),
+    "W₂, n = 50,000, 1,000 classes": Goal(n=50_000, m=50_000, d=512, classes=1000, p=2, weighted=False, gigabytes=3.0),
+    "W₁, n = 20,000, m = 15,000, weights": Goal(n=20_000, m=15_000, d=512, classes=10, p=1, weighted=True, gigabytes=2.0),
+    "W₂ on the line, n = 1,000,000": Goal(n=1_000_000, m=1_000_000, d=1, classes=10, p=2, weighted=False, gigabytes=1.0),
+}
+
+
+def reach(name: str, goal: Goal, rng: np.random.Generator) -> Case:
+    """Whether a problem of this size is solved to nine digits with no more memory than that."""
+    strata = {"kind": "size goal", "goal": name, "p": str(goal.p)}
+    centres = rng.normal(size=(goal.classes, goal.d))
+    x, y = (
+        centres[rng.integers(0, goal.classes, size)] + spread * rng.normal(size=(size, goal.d))
+        for size, spread in ((goal.n, 1.0), (goal.m, 1.06))
+    )
+    a, b = (rng.exponential(size=len(points)) if goal.weighted else None for points in (x, y))
+    a, b = (None if each is None else each / each.sum() for each in (a, b))
+    before = limit_memory(max(0, int(goal.gigabytes * 1e9) - _resident()))
+    try:
+        found = wasserstein(x, y, goal.p, weights_x=a, weights_y=b)
+    except MemoryError:
+        return Case(strata, f"needs more than {goal.gigabytes:g} GB")
+    finally:
+        if before is not None:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+    return Case({**strata, "status": found.status}, "" if found.status == "optimal" else f"{found!r}: {found.method}")
+
+
+def _resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
 @contextmanager
 def on_tiles(small: bool = True) -> Iterator[None]:
     """Within it clouds off the line are put on tiles.
@@ -85,8 +152,12 @@ def on_tiles(small: bool = True) -> Iterator[None]:
 
 
 def examine(rng: np.random.Generator) -> Iterator[Case]:
-    """One larger problem."""
-    seldom = rng.integers(_SELDOM) == 0
+    """One larger problem, and at times one of the largest within the memory that it may have."""
+    if not rng.integers(_GOALS):
+        name = str(rng.choice(list(GOALS)))
+        yield reach(name, GOALS[name], rng)
+        return
+    seldom = not rng.integers(_SELDOM)
     n = int(np.exp(rng.uniform(np.log(20), np.log(_LARGE if seldom else _MEDIUM))))
     d, p = int(rng.choice([2, 3, 8, 64])), int(rng.integers(1, 3))
     geometry = str(rng.choice([*GEOMETRIES, *PAIRS]))

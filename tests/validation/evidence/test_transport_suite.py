@@ -1,6 +1,8 @@
 """A sample of the suite `transport`, its exact solver, and intervals that are wrong on purpose."""
 
 import contextlib
+import resource
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -62,6 +64,18 @@ def test_a_certificate_that_is_wrong_is_caught(change, words, monkeypatch):
     monkeypatch.setattr(solver, "transport", lambda *given, real=solver.transport, **more: change(real(*given, **more)))
     (case,) = tiles._certified(*problem(), 10**6, {}, small=True)
     assert words in case.failure
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_a_size_goal_is_reached_within_its_memory_or_not(monkeypatch):
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    monkeypatch.setattr(tiles, "_resident", lambda: 0)
+    enough = tiles.Goal(n=300, m=200, d=3, classes=3, p=1, weighted=True, gigabytes=1.0)
+    case = tiles.reach("small", enough, np.random.default_rng(0))
+    assert (case.failure, case.strata["status"]) == ("", "optimal")
+    too_little = replace(enough, n=5000, m=4000, weighted=False, gigabytes=0.05)
+    assert "0.05 GB" in tiles.reach("small", too_little, np.random.default_rng(0)).failure
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def test_tiles_are_as_they_were_afterwards():
