@@ -63,8 +63,14 @@ POINTS = (
     ),
     Point(
         name="transport",
-        words="exact W₂ of large clouds, tiles on the device",
-        seconds={"full": 240, "small": 60, "tiny": 10},
+        words="exact W₂ of 50,000 points, tiles on the device",
+        seconds={"full": 40, "small": 60, "tiny": 10},
+        needs=("ot",),
+    ),
+    Point(
+        name="transport_large",
+        words="exact W₂ of 200,000 points",
+        seconds={"full": 200, "small": 90, "tiny": 10},
         needs=("ot",),
     ),
     Point(
@@ -132,6 +138,15 @@ def point_steps(device: str, size: str) -> Numbers:
 
 def point_transport(device: str, size: str) -> Numbers:
     """Seconds and gap of W₂ by size; the smallest also on the CPU, whose enclosure has to overlap. 50,000 have a target."""
+    return _transport(device, {"full": (10_000, 50_000), "small": (6000,), "tiny": (300,)}[size], size, compared=True)
+
+
+def point_transport_large(device: str, size: str) -> Numbers:
+    """What the largest clouds take; an enclosure that a cap has widened is a result, not a failure."""
+    return _transport(device, {"full": (200_000,), "small": (8000,), "tiny": (400,)}[size], size, compared=False)
+
+
+def _transport(device: str, sizes: tuple[int, ...], size: str, *, compared: bool) -> Numbers:
     import time
 
     import torch
@@ -139,10 +154,10 @@ def point_transport(device: str, size: str) -> Numbers:
 
     from kd2m_theory.estimators import between_clouds, wasserstein
 
-    sizes, d = {"full": ((10_000, 50_000, 200_000), 512), "small": ((6000,), 64), "tiny": ((300,), 8)}[size]
+    d = {"full": 512, "small": 64, "tiny": 8}[size]
     if size == "tiny":
         between_clouds.STORED = 0
-    rows = []
+    rows: list[Numbers] = []
     numbers: Numbers = {"rows": rows, "d": d, "classes": 10}
     for n in sizes:
         x, y, _, _ = classes(n, d, 10, False, n)
@@ -153,7 +168,7 @@ def point_transport(device: str, size: str) -> Numbers:
         if torch.device(device).type == "cuda":
             row["gib"] = torch.cuda.max_memory_allocated() / 2**30
         rows.append(row)
-        if n == sizes[0]:
+        if compared and n == sizes[0]:
             here = wasserstein(x, y, 2)
             if not (found.lower <= here.upper and here.lower <= found.upper):
                 raise Failed(f"the enclosure of {n} points is not that of the CPU", numbers)

@@ -188,7 +188,7 @@ KINDS: Mapping[str, Problem] = {
     "features and labels": _joint,
     "on tiles": _on_tiles,
 }
-# Of so many problems one is larger, and its certificate on tiles is checked.
+# One problem of so many is larger: its certificate on tiles is checked.
 _LARGER = 12
 
 
