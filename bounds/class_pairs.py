@@ -14,17 +14,17 @@ from kd2m_theory.estimators import CostMatrix
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.sparse_transport import UnitPlan
 
-# Pairs of a class up to which all of them are looked at: two arrays of 200 MB.
-EVERY_PAIR = 5000 * 5000
+# Pairs of a class up to which all of them are looked at, two arrays of 200 MB; and pairs times the coordinates of a point.
+EVERY_PAIR, EVERY_COORDINATE = 5000 * 5000, 4_000_000_000
 # Numbers in an array over pairs and classes.
 _BLOCK = 2**18
 # Classes up to which pairs are updated class by class, without an array over pairs and classes.
 _FEW = 64
 
 
-def too_many(n: int, m: int) -> bool:
-    """Whether n·m pairs of a class are too many to look at."""
-    return n * m > EVERY_PAIR
+def too_many(n: int, m: int, coordinates: int) -> bool:
+    """Whether n·m pairs of a class, of points with so many coordinates, are too many to look at."""
+    return n * m > EVERY_PAIR or n * m * coordinates > EVERY_COORDINATE
 
 
 @dataclass(frozen=True, eq=False)

@@ -323,7 +323,7 @@ class View:
         result = {}
         for label in self.shares:
             student, teacher = self.points_of_class(label)
-            if self.pairs_in_all > SOLVED and too_many(len(student), len(teacher)):
+            if self.pairs_in_all > SOLVED and too_many(len(student), len(teacher), 1):
                 result[label] = distance_by_plans(student, teacher, self.plans(label), p)
             else:
                 result[label] = wasserstein(student, teacher, p, max_pivots=self.settings.max_pivots)
@@ -356,7 +356,7 @@ class View:
         """The logits of both networks in a class, and all of their pairs."""
         rows, columns = self.members()[label]
         pairs = ClassPairs(label, self.logits_student[rows], self.logits_teacher[columns])
-        if self.pairs_in_all > KEPT:
+        if self.pairs_in_all > KEPT or too_many(len(rows), len(columns), self.classes):
             return pairs
         known = self.shared("advances", lambda: {}, of_logits=True)
         if label not in known:
@@ -393,7 +393,7 @@ class View:
     def _least_costs(self, label: int, costs: Callable[[ClassPairs], tuple[CostMatrix, ...]]) -> tuple[Enclosure, ...]:
         pairs = self.class_pairs(label)
         n, m = len(pairs.student), len(pairs.teacher)
-        if too_many(n, m):
+        if too_many(n, m, self.classes):
             plans = self.plans(label)
             along = [costs(pairs.along(plan)) for plan in plans]
             return tuple(best_of(plans, each) for each in zip(*along, strict=True))

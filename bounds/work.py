@@ -206,7 +206,7 @@ def classwise_distances(name: str) -> Working:
     def working(size: Size) -> tuple[Part, ...]:
         works = []
         for n, m, times in size.pairs:
-            if too_many(n, m) and size.matched > SOLVED:  # along a few plans
+            if too_many(n, m, 1) and size.matched > SOLVED:  # along a few plans
                 points = float(size.dimension * (n + m))
                 works.append(Work(steps=_PLANS * _LOGIT * points, memory=4 * _NUMBER * points) * times)
             else:
@@ -230,7 +230,7 @@ def class_costs(name: str, problems: int = 1, *, numbers: float = _LOGIT, held: 
         changes, others = [], []
         for n, m, times in size.pairs:
             logits = float(size.classes * (n + m))
-            if too_many(n, m):  # along a few plans
+            if too_many(n, m, size.classes):  # along a few plans
                 others.append(Work(steps=_PLANS * numbers * logits, memory=4 * _NUMBER * logits) * times)
                 continue
             changes.append(Work(steps=numbers * size.classes * n * m) * times)
@@ -256,7 +256,7 @@ def two_ends(small: int, older: str) -> Working:
         for n, m, times in size.pairs:
             tried = min(n * m, _TRIED * (n + m))
             products, memory = 4.0 * size.classes * n * m, _NUMBER * (8.0 * n * m + 30.0 * tried)
-            if too_many(n, m):
+            if too_many(n, m, size.classes):
                 tried, products, memory = _PLANS * (n + m) // 2, 0.0, 30.0 * _NUMBER * _PLANS * (n + m)
             works.append(Work(_PROBLEM + _TWO_ENDS * size.classes * tried, products, memory) * times)
         ends = Part("two_ends", _sum(works), of_logits=True)

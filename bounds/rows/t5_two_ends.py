@@ -92,7 +92,7 @@ class _Tried:
 
 def _tried(view: View, student: Cloud, teacher: Cloud, label: int) -> _Tried:
     n, m = len(student.labels), len(teacher.labels)
-    if too_many(n, m):
+    if too_many(n, m, view.classes):
         starts = view.plans(label)
         return _Tried(student, teacher, starts, merged(*(start.keys(m) for start in starts)))
     starts = _starts(student, teacher, view.paired)
@@ -105,7 +105,7 @@ def _class_sides(tried: _Tried, found: Enclosures, paired: bool) -> _ClassSides:
     rows, columns = np.divmod(keys, shape[1])
     change = student.losses[rows] - teacher.losses[columns]
     orders: tuple[Int64, ...] = ()
-    if not too_many(*shape):  # beyond, the plans to begin with have been improved cell by cell
+    if not too_many(*shape, student.logits.shape[1]):  # beyond, the plans to begin with have been improved cell by cell
         orders = _orders(student) * (1 if paired else 3)  # without a plan that is near the best one from the start
     enough = _ENOUGH * (float(np.abs(change).mean()) + _ENOUGH)
 
