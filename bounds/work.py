@@ -261,7 +261,7 @@ def two_ends(small: int, older: str) -> Working:
             works.append(Work(_PROBLEM + _TWO_ENDS * size.classes * tried, products, memory) * times)
         ends = Part("two_ends", _sum(works), of_logits=True)
         both = size.largest <= small and any(n * m > _TRIED * (n + m) for n, m, _ in size.pairs)
-        return (ends, *(class_costs(older, 2)(size) if both else ()))
+        return (ends, *(class_costs(older, 4, held=8)(size) if both else ()))
 
     return working
 

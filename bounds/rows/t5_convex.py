@@ -118,14 +118,6 @@ def _bend(segments: _Segments) -> Float64:
     return result
 
 
-def slope_sides(pairs: ClassPairs) -> tuple[CostMatrix, CostMatrix]:
-    """T5 of every pair: minus the lower side, and the upper one."""
-    segments, _, _ = _segments(pairs)
-    bend = _bend(segments)
-    sides = -segments.start - bend, segments.end - bend
-    return CostMatrix(sides[0], 0.0, segments.error, "nats"), CostMatrix(sides[1], 0.0, segments.error, "nats")
-
-
 def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: bool) -> tuple[Float64, float]:
     """Var_p(Δ) of every pair, p of the points `at`, and a bound on its rounding error."""
 
@@ -146,28 +138,22 @@ def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: boo
     return square - mean**2, 32 * EPS * (own.shape[1] + 8 + depth) * size
 
 
-def curved_sides(pairs: ClassPairs) -> tuple[CostMatrix, CostMatrix]:
-    """T5.curved of every pair: minus the lower side, and the upper one."""
+def both_sides_of_pairs(pairs: ClassPairs) -> tuple[CostMatrix, ...]:
+    """Minus the lower side, and the upper one, of every pair: of T5, and of T5.curved."""
     segments, student, teacher = _segments(pairs)
     # Curvatures are moved outward by their error, so they add none.
     at_teacher, error_t = _variance(pairs, teacher, student, at_student=False)
     at_student, error_s = _variance(pairs, student, teacher, at_student=True)
-    bend, sides = _bend(segments), []
-    rates = {sign: growth(segments.reach, sign) for sign in (1.0, -1.0)}
-    for upper in (False, True):
-        best = segments.end - bend if upper else segments.start + bend
-        for base, sign, curvature, error in (
-            (segments.start, 1.0, at_teacher, error_t),
-            (segments.end, -1.0, at_student, error_s),
-        ):
-            growing = upper == (sign > 0)
-            with np.errstate(over="ignore", invalid="ignore"):
-                moved = rates[1.0] * (curvature + error) if growing else rates[-1.0] * np.maximum(curvature - error, 0.0)
-                candidate = base + sign * moved
-            # Where e^r overflows there is no candidate.
-            best = np.fmin(best, candidate) if upper else np.fmax(best, candidate)
-        sides.append(CostMatrix(best if upper else -best, 0.0, segments.error, "nats"))
-    return sides[0], sides[1]
+    bend = _bend(segments)
+    slopes = -segments.start - bend, segments.end - bend
+    grows, falls = growth(segments.reach, 1.0), growth(segments.reach, -1.0)
+    least_t, least_s = np.maximum(at_teacher - error_t, 0.0), np.maximum(at_student - error_s, 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):  # where e^r overflows there is no candidate
+        curved = (
+            np.fmin(np.fmin(slopes[0], -segments.start - falls * least_t), grows * (at_student + error_s) - segments.end),
+            np.fmin(np.fmin(slopes[1], segments.start + grows * (at_teacher + error_t)), segments.end - falls * least_s),
+        )
+    return tuple(CostMatrix(side, 0.0, segments.error, "nats") for side in (*slopes, *curved))
 
 
 def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosure]) -> Sides:
@@ -177,13 +163,13 @@ def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosur
 
 def slope_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
     """The transport of T5 in each class: of minus the lower side, and of the upper side."""
-    lower, upper = view.several_class_costs("t5", slope_sides)
+    lower, upper, _, _ = view.several_class_costs("t5", both_sides_of_pairs)
     return lower, upper
 
 
 def curvature_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
     """The transport of T5.curved in each class: of minus the lower side, and of the upper side."""
-    lower, upper = view.several_class_costs("t5_curved", curved_sides)
+    _, _, lower, upper = view.several_class_costs("t5", both_sides_of_pairs)
     return lower, upper
 
 
@@ -223,7 +209,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "½-smooth loss": "the loss is cross-entropy, whose second derivative is a variance of Δ",
         },
         compute=_slopes,
-        work=class_costs("t5", 2),
+        work=class_costs("t5", 4, held=8),
     )
     curvatures = Row(
         name=f"T5{infix}.curved",
@@ -241,7 +227,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "self-concordant loss": "the loss is cross-entropy, whose third derivative is a third central moment of Δ",
         },
         compute=_curvatures,
-        work=class_costs("t5_curved", 2, held=8),
+        work=class_costs("t5", 4, held=8),
     )
     return slopes, curvatures
 

@@ -242,7 +242,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
         needs=(*shared.needs, CLASS_SHARES),
         structural={**shared.structural, **_LOG_SUM_EXP},
         compute=_sharp,
-        work=two_ends(_OLDER, "t5_curved"),
+        work=two_ends(_OLDER, "t5"),
     )
     return envelope, sharp
 

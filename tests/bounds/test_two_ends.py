@@ -95,7 +95,7 @@ def test_no_pair_is_looser_than_in_the_older_rows(size):
     found = every_pair(student, teacher)
     slack = 1e-11 * (1 + size)
     pairs = ClassPairs(0, student, teacher)
-    older = *t5_convex.slope_sides(pairs), *t5_convex.curved_sides(pairs)
+    older = t5_convex.both_sides_of_pairs(pairs)
     sides = -found.envelope_lower, found.envelope_upper, -found.sharp_lower, found.sharp_upper
     for cost, side in zip(older, sides, strict=True):
         assert (side <= cost.values.ravel() + slack).all()
