@@ -369,8 +369,9 @@ class View:
         def compute() -> tuple[UnitPlan, ...]:
             rows, columns = self.members()[label]
             student, teacher = self.logits_student[rows], self.logits_teacher[columns]
-            losses = (cross_entropy(logits, np.full(len(logits), label)) for logits in (student, teacher))
-            return good_plans(*(each - each[:, [label]] for each in (student, teacher)), tuple(losses), paired=self.paired)
+            losses = tuple(each[points] for each, points in zip(self.losses(), (rows, columns), strict=True))
+            margins = (each - each[:, [label]] for each in (student, teacher))
+            return good_plans(next(margins), next(margins), (losses[0], losses[1]), paired=self.paired)
 
         return self.shared(f"plans of class {label}", compute, of_logits=True)
 

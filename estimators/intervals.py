@@ -79,8 +79,8 @@ def clopper_pearson_limits(successes: int, n: int, tail: float) -> tuple[float, 
     """
     check_counts(n, successes=successes)
     # Both ends from the small tail: 1 − tail has lost what a small one says.
-    lower = _outward(betaincinv(successes, n - successes + 1, tail), -1) if successes > 0 else 0.0
-    upper = _outward(betainccinv(successes + 1, n - successes, tail), 1) if successes < n else 1.0
+    lower = _outward(float(betaincinv(successes, n - successes + 1, tail)), -1) if successes > 0 else 0.0
+    upper = _outward(float(betainccinv(successes + 1, n - successes, tail)), 1) if successes < n else 1.0
     return lower, upper
 
 

@@ -126,7 +126,8 @@ def _class_sides(tried: _Tried, found: Enclosures, paired: bool) -> _ClassSides:
 
 def _batches(view: View) -> Iterator[list[int]]:
     """Classes a few at a time, as many as have points that fill an array."""
-    labels, size = [], 0
+    labels: list[int] = []
+    size = 0
     for label, (rows, columns) in view.members().items():
         labels.append(label)
         size += (len(rows) + len(columns)) * view.classes
@@ -139,19 +140,22 @@ def _batches(view: View) -> Iterator[list[int]]:
 
 def _some_classes(view: View, labels: Sequence[int]) -> dict[int, _ClassSides]:
     members = view.members()
-    clouds, ends = [], []
-    for side, logits in enumerate((view.logits_student, view.logits_teacher)):
-        points = [members[label][side] for label in labels]
-        ends.append(np.cumsum([0, *map(len, points)]))
-        clouds.append(cloud_of(logits[np.concatenate(points)], np.repeat(labels, [len(each) for each in points])))
-    tried, rows, columns = [], [], []
-    for k, label in enumerate(labels):
-        parts = (cloud.part(slice(end[k], end[k + 1])) for cloud, end in zip(clouds, ends, strict=True))
-        tried.append(_tried(view, *parts, label))
-        row, column = np.divmod(tried[-1].keys, len(tried[-1].teacher.labels))
-        rows.append(row + ends[0][k])
-        columns.append(column + ends[1][k])
-    found = enclosures(*clouds, np.concatenate(rows), np.concatenate(columns))
+
+    def cloud(logits: Float64, points: Sequence[Int64]) -> Cloud:
+        return cloud_of(logits[np.concatenate(points)], np.repeat(labels, [len(each) for each in points]))
+
+    student = cloud(view.logits_student, [members[label][0] for label in labels])
+    teacher = cloud(view.logits_teacher, [members[label][1] for label in labels])
+    tried, rows, columns, first_row, first_column = [], [], [], 0, 0
+    for label in labels:
+        n, m = map(len, members[label])
+        mine = student.part(slice(first_row, first_row + n)), teacher.part(slice(first_column, first_column + m))
+        tried.append(_tried(view, *mine, label))
+        row, column = np.divmod(tried[-1].keys, m)
+        rows.append(row + first_row)
+        columns.append(column + first_column)
+        first_row, first_column = first_row + n, first_column + m
+    found = enclosures(student, teacher, np.concatenate(rows), np.concatenate(columns))
     splits = np.cumsum([len(each) for each in rows])[:-1]
     by_class = zip(*(np.split(getattr(found, name), splits) for name in Enclosures.__dataclass_fields__), strict=True)
     return {
@@ -162,7 +166,7 @@ def _some_classes(view: View, labels: Sequence[int]) -> dict[int, _ClassSides]:
 
 def _all_classes(view: View) -> dict[int, _ClassSides]:
     def compute() -> dict[int, _ClassSides]:
-        result = {}
+        result: dict[int, _ClassSides] = {}
         for labels in _batches(view):
             result |= _some_classes(view, labels)
         return result
