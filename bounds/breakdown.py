@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.bounds.losses import cross_entropy, errors
+from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.result import BoundResult
 from kd2m_theory.bounds.view import View
 
@@ -306,15 +306,13 @@ class _Predicted:
 
     def __init__(self, view: View) -> None:
         self.view, self.paired = view, view.paired
-        self.student: Int64 = view.logits_student.argmax(axis=1)
-        self.teacher: Int64 = view.logits_teacher.argmax(axis=1)
+        self.student: Int64 = view.per_sample("predicted_student")
+        self.teacher: Int64 = view.per_sample("predicted_teacher")
         self.weight_student, self.weight_teacher = _weights(view, len(self.student)), _weights(view, len(self.teacher))
         self.labelled = view.labels_teacher is not None
         if self.labelled:
-            labels_s, labels_t = view.both_labels()
             self.loss_student, self.loss_teacher = view.losses()
-            self.wrong_student = errors(view.logits_student, labels_s)
-            self.wrong_teacher = errors(view.logits_teacher, labels_t)
+            self.wrong_student, self.wrong_teacher = view.wrong()
 
 
 def _weights(view: View, n: int) -> Float64:

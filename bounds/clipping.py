@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.losses import clipped
@@ -51,8 +50,8 @@ def clipping(view: View) -> Clipping:
     bound = view.loss_bound
     anywhere = None
     if view.paired:
-        largest = [_largest_loss(logits) for logits in (view.logits_student, view.logits_teacher)]
-        anywhere = _mean(view, np.maximum(*largest) > bound)
+        largest = np.maximum(view.per_sample("largest_loss_student"), view.per_sample("largest_loss_teacher"))
+        anywhere = _mean(view, largest > bound)
     if view.labels_student is None or view.labels_teacher is None:
         return Clipping(bound, None, None, anywhere, None, None)
     student, teacher = view.losses()
@@ -102,14 +101,9 @@ def _largest(view: View) -> Iterator[tuple[str, float]]:
             yield f"the largest loss of the {whose} on these samples", float(losses.max())
         if view.paired:
             yield "the largest difference of the losses on these samples", float(np.abs(student - teacher).max())
-    for whose, logits in (("student", view.logits_student), ("teacher", view.logits_teacher)):
-        yield f"the largest loss of the {whose} at any class on these samples", float(_largest_loss(logits).max())
-
-
-def _largest_loss(logits: Float64) -> Float64:
-    """Loss at the least likely class of each row, n values."""
-    result: Float64 = -log_softmax(logits, axis=1).min(axis=1)
-    return result
+    for whose in ("student", "teacher"):
+        largest = float(view.per_sample(f"largest_loss_{whose}").max())
+        yield f"the largest loss of the {whose} at any class on these samples", largest
 
 
 def _close(one: float, other: float) -> bool:

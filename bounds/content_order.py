@@ -22,6 +22,8 @@ from kd2m_theory.pair import Pair
 
 # With a larger share of repeated samples the order would be nearly the same for every file of the same law.
 DISTINCT = 0.9
+# Bytes of a digest.
+DIGEST = hashlib.sha256().digest_size
 # Bytes of the samples whose digests are computed at once.
 BLOCK = 2**22
 
@@ -44,10 +46,25 @@ def order_of_two(student: Float64, teacher: Float64, labels: Int64, groups: Int6
     It is that of an audit of the two, but for samples with the same logits in single precision, of which an audit looks at
     the features first.
     """
-    first = _order(_digests([teacher, student, labels]), groups)[0]
+    return order_of_digests(*digests_of_two(student, teacher, labels), groups)
+
+
+def digests_of_two(student: Float64, teacher: Float64, labels: Int64 | None) -> tuple[list[bytes], list[bytes]]:
+    """Digests of n samples whose order is that of `order_of_two`: of every bit, and of logits in single precision."""
+    return _digests([teacher, student, labels]), _digests([_single(teacher), _single(student), labels])
+
+
+def order_of_digests(exact: list[bytes], single: list[bytes], groups: Int64 | None) -> tuple[Int64, bool]:
+    """The order of `order_of_two`, from the digests of all samples.
+
+    Args:
+        exact: n digests of every bit.
+        single: n digests of logits in single precision.
+        groups: n numbers of groups, or None.
+    """
+    first = _order(exact, groups)[0]
     groups = None if groups is None else in_order_of_appearance(groups[first])
-    single: Side = [_single(teacher[first]), _single(student[first]), labels[first]]
-    order, distinct = _order(_digests(single), groups)
+    order, distinct = _order([single[row] for row in first.tolist()], groups)
     return first[order], distinct
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from kd2m_theory.bounds.breakdown import Breakdown, breakdown
 from kd2m_theory.bounds.clipping import Clipping, clipping, refuse_bound_of_the_sample
 from kd2m_theory.bounds.content_order import in_content_order
-from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.own_rows import own_rows
 from kd2m_theory.bounds.result import BoundResult
 from kd2m_theory.bounds.rows import (
@@ -36,6 +35,7 @@ from kd2m_theory.bounds.rows import (
 )
 from kd2m_theory.bounds.rows.row import Requirement, Row, Sides, Situation, two_limits
 from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.stream import StreamedPair, streamed_view
 from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
 from kd2m_theory.bounds.view import View, features_view, logits_view
 from kd2m_theory.bounds.worst_labels import refuse_unattainable
@@ -91,7 +91,7 @@ class Ladder:
     the audit is told, never from values.
 
     Args:
-        pair: the pair.
+        pair: the pair, or what a stream kept of one.
         delta: failure probability of everything guaranteed together.
         only: names of the rows to compute, which then share δ among themselves; all if None.
         settings: what else was decided before looking at the sample.
@@ -119,7 +119,7 @@ class Ladder:
 
     def __init__(
         self,
-        pair: Pair,
+        pair: Pair | StreamedPair,
         delta: float,
         only: Sequence[str] | None = None,
         settings: Settings | None = None,
@@ -129,11 +129,16 @@ class Ladder:
     ) -> None:
         own = own_rows(rows, ROWS, [limit for limits in _GUARANTEED.values() for limit in limits])
         self.settings = settings or Settings()
-        self.pair, like_chance = in_content_order(pair)
-        pair = self.pair
+        if isinstance(pair, StreamedPair) and self.settings.teacher_risk is not None:
+            raise InputError("teacher_risk needs the losses at all labels, which a stream does not keep; audit a Pair")
+        pair, like_chance = (pair, pair.like_chance) if isinstance(pair, StreamedPair) else in_content_order(pair)
+        self.pair: Pair | StreamedPair = pair
         if self.settings.head_lipschitz is not None and pair.head_weight is not None:
             raise InputError("head_lipschitz is for a head that is not linear, and this pair has head_weight; leave one out")
-        features, logits = features_view(pair, self.settings), logits_view(pair, self.settings)
+        if isinstance(pair, StreamedPair):
+            features, logits = None, streamed_view(pair, self.settings)
+        else:
+            features, logits = features_view(pair, self.settings), logits_view(pair, self.settings)
         if features is None and logits is None:
             raise InputError(
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks "
@@ -191,12 +196,14 @@ class Ladder:
         return None if view is None else clipping(view)
 
     def breakdown(self, rows: Sequence[BoundResult]) -> Breakdown | None:
-        """Where the difference of the two networks comes from; None without logits of both.
+        """Where the difference of the two networks comes from; None without logits of both, or where they were not kept.
 
         Args:
             rows: what `evaluate` returned.
         """
         pair, views = self.pair, self._views
+        if isinstance(pair, StreamedPair):
+            return None
         names = pair.class_names
         return breakdown(views["logits"], views["features"], rows, row_numbers=pair.row_numbers, class_names=names)
 
@@ -216,13 +223,16 @@ class Ladder:
                 result[f"gap{suffix}"] = partial(_mean_difference, student, teacher, view.paired)
         if logits is not None:
             if features is not None and logits.labels_student is not None:
-                own, shared = (cross_entropy(v.logits_student, logits.labels_student) for v in (logits, features))
+                own, shared = (each.per_sample("loss_student") for each in (logits, features))
                 result["head_mismatch"] = partial(student_t, logits.averaged(own - shared))
             result |= _accuracies(logits)
         return result
 
     def _unmet(self, row: Row, needs: Iterable[Requirement]) -> str:
-        situation = Situation(self.pair, self.settings, self._views[row.space])
+        view = self._views[row.space]
+        if view is not None and view.streamed is not None and not row.streams:
+            return "it needs the logits themselves, and a stream keeps numbers of each sample"
+        situation = Situation(self.pair, self.settings, view)
         checked = (need.check(situation) for need in needs if need.blocking)
         return "; ".join(found.evidence for found in checked if found is not None and found.state == "unmet")
 
@@ -363,8 +373,7 @@ def _mean_difference(student: np.ndarray, teacher: np.ndarray, paired: bool, del
 def _accuracies(view: View) -> dict[str, Measurement]:
     result: dict[str, Measurement] = {}
     if view.labels_student is not None and view.labels_teacher is not None:
-        wrong_s = errors(view.logits_student, view.labels_student)
-        wrong_t = errors(view.logits_teacher, view.labels_teacher)
+        wrong_s, wrong_t = view.wrong()
         result["accuracy_teacher"] = partial(_share, view, ~wrong_t)
         result["accuracy_student"] = partial(_share, view, ~wrong_s)
         if view.paired:
@@ -372,8 +381,7 @@ def _accuracies(view: View) -> dict[str, Measurement]:
         else:
             result["error_gap"] = partial(_error_difference, wrong_s, wrong_t)
     if view.paired:
-        differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
-        result["disagreement"] = partial(_share, view, differ)
+        result["disagreement"] = partial(_share, view, view.differ())
     return result
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.assumptions import About
-from kd2m_theory.bounds.losses import clipped, errors, squared_error, true_probability
+from kd2m_theory.bounds.losses import clipped, squared_error
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -104,10 +104,8 @@ def _gap(view: View, labelled: bool) -> Value:
 
 
 def _wrong(view: View) -> tuple[float, float]:
-    assert view.labels_student is not None
-    assert view.labels_teacher is not None
-    student = errors(view.logits_student, view.labels_student)
-    return float(student.mean()), float(errors(view.logits_teacher, view.labels_teacher).mean())
+    student, teacher = view.wrong()
+    return float(student.mean()), float(teacher.mean())
 
 
 def _error_gap(view: View, labelled: bool) -> Value:
@@ -121,22 +119,20 @@ def _error_student(view: View, labelled: bool) -> Value:
     return Value(_wrong(view)[0] if labelled else None, 1e-15, 1.0)
 
 
-def _probabilities(view: View, temperature: float) -> Value:
-    labels_s, labels_t = view.both_labels()
-    student = true_probability(view.logits_student, labels_s)
-    teacher = true_probability(view.logits_teacher / temperature, labels_t)
+def _probabilities(view: View, teacher_loss: Float64) -> Value:
+    student, teacher = np.exp(-view.losses()[0]), np.exp(-teacher_loss)
     # An exponent is right to a few roundings of the logits that it is a difference of.
-    depth = sum(float(np.abs(a).max()) for a in (view.logits_student, view.logits_teacher))
+    depth = sum(view.depth())
     return _of_shares(_mean(student) - _mean(teacher), 8 * EPS * (view.classes + 8 + depth), _mean(teacher))
 
 
 def _probability_gap(view: View, labelled: bool) -> Value:
-    return _probabilities(view, 1.0) if labelled else _UNKNOWN_SHARES
+    return _probabilities(view, view.losses()[1]) if labelled else _UNKNOWN_SHARES
 
 
 def _tempered_gap(view: View, labelled: bool) -> Value:
-    temperature = view.settings.temperature
-    return _probabilities(view, temperature) if labelled and temperature else _UNKNOWN_SHARES
+    told = labelled and view.settings.temperature
+    return _probabilities(view, view.per_sample("tempered_loss")) if told else _UNKNOWN_SHARES
 
 
 def _squared(view: View, student: Float64, teacher: Float64, depth: float) -> Value:
@@ -161,7 +157,7 @@ def _squared_gap(view: View, labelled: bool) -> Value:
 def _brier_gap(view: View, labelled: bool) -> Value:
     if not labelled:
         return Value(None, 0.0, 1.0)
-    depth = sum(float(np.abs(a).max()) for a in (view.logits_student, view.logits_teacher))
+    depth = sum(view.depth())
     return _squared(view, softmax(view.logits_student, axis=1), softmax(view.logits_teacher, axis=1), depth)
 
 
@@ -174,8 +170,7 @@ def _class_w2(view: View, _labelled: bool) -> Value:
 
 def _expected_gap(view: View, _labelled: bool) -> Value:
     """Labels come from the teacher, so its expected risk is the mean entropy of its predictions."""
-    logs = log_softmax(view.logits_teacher, axis=1)
-    entropy = -_mean((np.exp(logs) * logs).sum(axis=1))
+    entropy = -_mean(view.per_sample("negative_entropy_teacher"))
     return Value(None, 0.0, math.log(view.classes) - entropy)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
-from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.statistics import OF_BOTH, Statistic, Told, group_of, of_both, of_one
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, optimal_cost
 from kd2m_theory.estimators.distances import common_shares
@@ -64,6 +64,8 @@ class View:
         replay_extreme: the same of the loss at any class of each sample, whatever its label: of classes that are as good as
             impossible too, whose losses are large and may be compared with one another.
         like_chance: whether the order of the samples says nothing about them (see `content_order`).
+        streamed: statistics by name, of samples whose logits were not kept (see `stream`); points and logits are then 0 × K,
+            and rows read `per_sample` alone.
     """
 
     space: Space
@@ -83,6 +85,7 @@ class View:
     groups: Int64 | None = None
     replay_error: float = 0.0
     replay_extreme: float = 0.0
+    streamed: Mapping[str, Statistic] | None = None
 
     def __post_init__(self) -> None:
         """Rows read arrays, those that several share among them, and cannot write them."""
@@ -97,6 +100,8 @@ class View:
     @property
     def units(self) -> int:
         """Number of what is drawn independently: groups, or samples of the student."""
+        if self.streamed is not None and self.groups is None:
+            return len(self.streamed["predicted_student"])
         return len(self.logits_student) if self.groups is None else int(self.groups.max()) + 1
 
     def averaged(self, values: Float64) -> Float64:
@@ -150,6 +155,39 @@ class View:
         self._seconds[key] = seconds[key]
         return memory[key]  # type: ignore[return-value]
 
+    def per_sample(self, name: str) -> Statistic:
+        """A statistic of each sample, by its name in `statistics`: n values, in nats where it has a unit."""
+        if self.streamed is not None:
+            return self.streamed[name]
+        group = group_of(name)
+        if group not in OF_BOTH:
+            logits, labels = (
+                (self.logits_student, self.labels_student)
+                if name.endswith("_student")
+                else (self.logits_teacher, self.labels_teacher)
+            )
+            return self.shared(name, lambda: of_one(name, logits, labels), of_logits=True)
+        told = Told(self.loss_bound, self.settings.temperature)
+
+        def compute() -> dict[str, Statistic]:
+            found = of_both(group, self.logits_student, self.logits_teacher, self.labels_teacher, told)
+            return {key: _read_only(value) for key, value in found.items()}
+
+        return self.shared(", ".join(group), compute, of_logits=True)[name]
+
+    def wrong(self) -> tuple[Statistic, Statistic]:
+        """Whether student and teacher err on each sample: the most likely class is not the true one."""
+        labels_s, labels_t = self.both_labels()
+        return self.per_sample("predicted_student") != labels_s, self.per_sample("predicted_teacher") != labels_t
+
+    def differ(self) -> Statistic:
+        """Whether the two networks predict different classes for each input."""
+        return self.per_sample("predicted_student") != self.per_sample("predicted_teacher")
+
+    def depth(self) -> tuple[float, float]:
+        """The largest size of a logit of student and teacher."""
+        return float(self.per_sample("size_student").max()), float(self.per_sample("size_teacher").max())
+
     def coincide(self, other: "View") -> None:
         """Share what is a function of the logits with another view, if its logits are the same: one head, replayed."""
         mine, theirs = (self.logits_student, self.logits_teacher), (other.logits_student, other.logits_teacher)
@@ -201,6 +239,8 @@ class View:
 
     def lengths(self) -> Float64:
         """‖z_S − z_T‖ of each input (n), rounded up."""
+        if self.streamed is not None:
+            return self.streamed["length"] + self.point_error
         return self.shared("lengths", lambda: row_norms(self.student - self.teacher) + self.point_error)
 
     def w1(self) -> dict[int, Enclosure]:
@@ -253,13 +293,12 @@ class View:
         A change Δ = a_S − a_T is right to a rounding of itself, the difference of two changes to that of both, however large an
         offset of all logits cancels in it. Classes that both networks mask alike do not change.
         """
-        size = np.abs(self.logits_student - self.logits_teacher).max(axis=1)
+        size = np.maximum(np.abs(self.per_sample("least_change")), np.abs(self.per_sample("most_change")))
         return 8 * EPS * math.fsum(size) / len(size)
 
     def losses(self) -> tuple[Float64, Float64]:
         """Cross-entropy of student and teacher for each sample under this view's head, in nats."""
-        labels_s, labels_t = self.both_labels()
-        return cross_entropy(self.logits_student, labels_s), cross_entropy(self.logits_teacher, labels_t)
+        return self.per_sample("loss_student"), self.per_sample("loss_teacher")
 
     def risk_error(self, risk: float) -> float:
         """How far rounding may have moved a mean loss of one network of about this size, in nats."""
@@ -273,7 +312,7 @@ class View:
         total += self.replay_error + sum(8 * EPS * float(losses.mean()) for losses in self.losses())
         if self.space == "features" and self.weight is None:  # somebody else's arithmetic, in float32 at worst
             single = float(np.finfo(np.float32).eps)
-            total += 8 * single * sum(float(np.abs(a).max(axis=1).mean()) for a in (self.logits_student, self.logits_teacher))
+            total += 8 * single * sum(float(self.per_sample(f"size_{side}").mean()) for side in ("student", "teacher"))
         return total
 
 

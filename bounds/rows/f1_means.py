@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.losses import clipped, errors
+from kd2m_theory.bounds.losses import clipped
 from kd2m_theory.bounds.rows.row import (
     CLIPPED,
     COUNTED,
@@ -71,7 +71,7 @@ def student_risk(view: View) -> tuple[float, float]:
 
 def student_wrong(view: View) -> NDArray[np.bool_]:
     """Whether the student errs on each sample."""
-    return errors(view.logits_student, view.both_labels()[0])
+    return view.wrong()[0]
 
 
 def error_difference(view: View, delta: float) -> Confidence:
@@ -80,7 +80,7 @@ def error_difference(view: View, delta: float) -> Confidence:
     Two are valid, this one and betting on the differences −1, 0 and 1. Taking the narrower of both would cost the union of
     their failures, which is wider than this one at nearly all laws (`validation/benchmarks/widths.py`).
     """
-    wrong_s, wrong_t = errors(view.logits_student, view.labels), errors(view.logits_teacher, view.labels)
+    wrong_s, wrong_t = view.wrong()
     if view.groups is not None:
         change = wrong_s.astype(np.float64) - wrong_t
         return view.shared(f"error gap at {delta}", lambda: of_groups(view, change, -1.0, delta))
@@ -126,6 +126,7 @@ ROWS = (
         compute=_gap,
         limits=two_limits("F1.gap"),
         forms=("F1.betting", "F1.mixture", "F3.difference"),
+        streams=True,
     ),
     Row(
         name="F1.risk",
@@ -141,6 +142,7 @@ ROWS = (
         compute=_risk,
         limits=two_limits("student risk"),
         forms=("F1.betting", "F1.mixture"),
+        streams=True,
     ),
     Row(
         name="F1.error_gap",
@@ -156,6 +158,7 @@ ROWS = (
         compute=_error_gap,
         limits=two_limits("error gap"),
         forms=("F1.clopper_pearson", "F1.mixture", "F3.difference"),
+        streams=True,
     ),
     Row(
         name="F1.error",
@@ -171,5 +174,6 @@ ROWS = (
         compute=_error,
         limits=two_limits("student error"),
         forms=("F1.clopper_pearson", "F1.mixture"),
+        streams=True,
     ),
 )

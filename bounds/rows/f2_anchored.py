@@ -11,7 +11,6 @@ from, which is F1's and needs the same labels.
 import math
 from collections.abc import Callable
 
-from kd2m_theory.bounds.losses import errors
 from kd2m_theory.bounds.rows import t0_label_free, t1_paired, t2_conditional, t5_convex, t8_accuracy
 from kd2m_theory.bounds.rows.f1_means import clipped_losses, share_limits, student_risk, student_wrong
 from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, NO_GROUPS, RANDOM_ORDER, RANGE_FIXED, SAMPLED, Row, Sides
@@ -41,8 +40,7 @@ def _error(view: View, distance: float, anchor: float) -> Sides:
 
 
 def _disagreement(view: View) -> Sides:
-    _, labels_t = view.both_labels()
-    return _error(view, _ERROR.compute(view).upper, float(errors(view.logits_teacher, labels_t).mean()))
+    return _error(view, _ERROR.compute(view).upper, float(view.wrong()[1].mean()))
 
 
 def _margin(view: View) -> Sides:
@@ -89,6 +87,7 @@ def _row(name: str, base: Row, compute: Callable[[View], Sides], *, words: str, 
         compute=compute,
         limits=("student risk, upper" if losses else "student error, upper",),
         never_beats="F1.risk" if losses else "F1.error",
+        streams=base.streams,
         forms=(
             *(("F2.hoeffding", "F1.betting", "F1.mixture") if losses else ("F2.error", "F1.clopper_pearson")),
             *base.rests_on,

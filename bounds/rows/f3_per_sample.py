@@ -7,11 +7,7 @@ Both networks' probabilities add up to one, so some class is no more probable fo
 is in [0, B] and the least in [−B, 0].
 """
 
-import numpy as np
-from scipy.special import log_softmax
-
-from kd2m_theory.bounds.constants.heads import vertex_norm
-from kd2m_theory.bounds.losses import clipped, margin
+from kd2m_theory.bounds.losses import clipped
 from kd2m_theory.bounds.rows.f1_means import mean_limits, share_limits
 from kd2m_theory.bounds.rows.row import (
     CLIPPED,
@@ -28,37 +24,30 @@ from kd2m_theory.bounds.rows.row import (
     both_sides,
     two_limits,
 )
+from kd2m_theory.bounds.rows.t1_paired import vertex_norms
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
 
 
 def _label_free(view: View) -> Sides:
     bound = view.loss_bound
-    student, teacher = (clipped(-log_softmax(a, axis=1), bound) for a in (view.logits_student, view.logits_teacher))
-    change = student - teacher
-    lower, _ = mean_limits(view, change.min(axis=1), -bound, 0.0)
-    _, upper = mean_limits(view, change.max(axis=1), 0.0, bound)
+    lower, _ = mean_limits(view, view.per_sample("least_clipped"), -bound, 0.0)
+    _, upper = mean_limits(view, view.per_sample("most_clipped"), 0.0, bound)
     return Sides(lower, upper, details={"B": bound})
 
 
 def _disagreement(view: View) -> Sides:
-    differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
-    return both_sides(share_limits(view, differ)[1])
+    return both_sides(share_limits(view, view.differ())[1])
 
 
 def _head_aware(view: View) -> Sides:
     bound = view.loss_bound
-    change = vertex_norm(view.logits_student - view.logits_teacher, view.labels) * (1 + 4 * EPS)
+    change = vertex_norms(view) * (1 + 4 * EPS)
     return both_sides(mean_limits(view, clipped(change, bound), 0.0, bound)[1], details={"B": bound})
 
 
 def _margin(view: View) -> Sides:
-    change = view.logits_student - view.logits_teacher
-    change = change - np.take_along_axis(change, view.labels[:, None], axis=1)
-    np.put_along_axis(change, view.labels[:, None], -np.inf, axis=1)
-    slack = 8 * EPS * np.maximum(np.abs(view.logits_student).max(axis=1), np.abs(view.logits_teacher).max(axis=1))
-    near = margin(view.logits_teacher, view.labels) <= change.max(axis=1) + slack
-    return Sides(0.0, share_limits(view, near)[1])
+    return Sides(0.0, share_limits(view, view.per_sample("near"))[1])
 
 
 ROWS = (
@@ -77,6 +66,7 @@ ROWS = (
         compute=_label_free,
         limits=two_limits("F3.T0"),
         forms=("F3.risk", "F1.betting", "F1.mixture"),
+        streams=True,
     ),
     Row(
         name="F3.T1",
@@ -92,6 +82,7 @@ ROWS = (
         compute=_head_aware,
         limits=("F3.T1, upper",),
         forms=("F3.paired", "F1.betting", "F1.mixture"),
+        streams=True,
     ),
     Row(
         name="F3.T0.error",
@@ -108,6 +99,7 @@ ROWS = (
         compute=_disagreement,
         limits=("disagreement, upper",),
         forms=("F3.error", "F1.clopper_pearson", "F1.mixture"),
+        streams=True,
     ),
     Row(
         name="F3.T8",
@@ -124,5 +116,6 @@ ROWS = (
         limits=("F3.T8, upper",),
         never_beats="F1.error",
         forms=("F3.margin", "F1.clopper_pearson", "F1.mixture"),
+        streams=True,
     ),
 )

@@ -9,9 +9,9 @@ import numpy as np
 
 from kd2m_theory.assumptions import INPUTS, hypothesis, sentence
 from kd2m_theory.bounds.known import SINGLE, WORDS, Known, Of, Quantity
-from kd2m_theory.bounds.losses import cross_entropy, errors
 from kd2m_theory.bounds.result import Assumption, State
 from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
+from kd2m_theory.bounds.stream import StreamedPair
 from kd2m_theory.bounds.targets import SUBJECTS, Target
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.checks import one_of
@@ -35,7 +35,7 @@ class Sides:
 class Situation:
     """What an assumption is checked on: the pair, the settings, and the row's view (None when the pair has no such view)."""
 
-    pair: Pair
+    pair: Pair | StreamedPair
     settings: Settings
     view: View | None
 
@@ -98,6 +98,7 @@ class Row:
         never_beats: a row that needs nothing more and whose upper bound is never larger, on any pair; None if there is none.
         told: the argument of an audit that it uses and has no number without; None if it uses none. A row about the population
             reads one more limit where that is an evaluation of the teacher.
+        streams: whether it is computed from `View.per_sample` and labels alone, and so has a number for a `PairStream`.
 
     Raises:
         InputError: a field of another type than it says, an unknown target or space; a key that no hypothesis has; an input
@@ -120,6 +121,7 @@ class Row:
     forms: tuple[str, ...] = ()
     never_beats: str | None = None
     told: Quantity | None = None
+    streams: bool = False
 
     def __post_init__(self) -> None:
         _check_form(self)
@@ -344,11 +346,9 @@ _TEACHER: Mapping[Quantity, str] = {"teacher_risk": "teacher risk known", "teach
 
 def _compared(known: Known, quantity: Quantity, view: View) -> Found:
     """What was stated beside what the labels say, up to the rounding of both."""
-    assert view.labels_teacher is not None
-    labels, logits = view.labels_teacher, view.logits_teacher
-    losses = cross_entropy(logits, labels) if quantity == "teacher_risk" else errors(logits, labels).astype(np.float64)
+    losses = view.losses()[1] if quantity == "teacher_risk" else view.wrong()[1].astype(np.float64)
     room = SINGLE if quantity == "teacher_risk" else 0.0
-    for rows, interval in known.cells(logits.argmax(axis=1), room):
+    for rows, interval in known.cells(view.per_sample("predicted_teacher"), room):
         if interval is not None:
             found = math.fsum(losses[rows]) / len(rows)
             slack = view.risk_error(found) if quantity == "teacher_risk" else ERROR_SLACK

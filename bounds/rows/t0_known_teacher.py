@@ -51,8 +51,7 @@ def error_ends(apart: Interval, wrong: Interval, classes: int) -> Interval:
 
 def _error(view: View) -> Sides:
     known: Known = view.settings.teacher_error
-    predicted = view.logits_teacher.argmax(axis=1)
-    differ = view.logits_student.argmax(axis=1) != predicted
+    predicted, differ = view.per_sample("predicted_teacher"), view.differ()
     lower = upper = 0.0
     for rows, interval in known.cells(predicted):
         share, apart = len(rows) / len(predicted), int(differ[rows].sum()) / len(rows)
@@ -95,5 +94,6 @@ ROWS = (
         structural={},
         compute=_error,
         told="teacher_error",
+        streams=True,
     ),
 )

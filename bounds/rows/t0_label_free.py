@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from kd2m_theory.bounds.losses import log_partition
 from kd2m_theory.bounds.rows.row import LOGITS, SAME_INPUTS, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.bounds.worst_labels import worst_labels
@@ -21,27 +20,27 @@ ABOVE, BELOW = "E max_y [ℓ_S(y) − 2ℓ_T(y)]", "E min_y [ℓ_S(y) + ℓ_T(y)
 
 
 def _risk(view: View) -> Sides:
-    change = view.logits_student - view.logits_teacher
-    student, teacher = log_partition(view.logits_student), log_partition(view.logits_teacher)
-    n = len(change)
-    extremes = np.maximum(np.abs(change.min(axis=1)), np.abs(change.max(axis=1)))
+    least, most = view.per_sample("least_change"), view.per_sample("most_change")
+    student, teacher = view.per_sample("partition_student"), view.per_sample("partition_teacher")
+    n = len(least)
+    extremes = np.maximum(np.abs(least), np.abs(most))
     size = np.abs(student) + np.abs(teacher) + extremes
     rounding = 4 * EPS * (math.fsum(size) / n + view.classes + 8) + view.replay_extreme
-    lower = math.fsum(student - teacher - change.max(axis=1)) / n
-    upper = math.fsum(student - teacher - change.min(axis=1)) / n
+    lower = math.fsum(student - teacher - most) / n
+    upper = math.fsum(student - teacher - least) / n
     return Sides(lower - rounding, upper + rounding, details=_by_teacher(view))
 
 
 def _by_teacher(view: View) -> dict[str, float]:
     """Two lines that bound the gap by the teacher's own risk, where no labels tell it: T0.known with λ = 1 and λ = 2."""
-    if view.labels_teacher is not None:
+    if view.labels_teacher is not None or view.streamed is not None:
         return {}
     labels = worst_labels(view)
     return {ABOVE: labels.intercept(1, 1.0), BELOW: -labels.intercept(-1, 2.0)}
 
 
 def _error(view: View) -> Sides:
-    differ = view.logits_student.argmax(axis=1) != view.logits_teacher.argmax(axis=1)
+    differ = view.differ()
     return both_sides(min(1.0, math.nextafter(int(differ.sum()) / len(differ), math.inf)))
 
 
@@ -59,6 +58,7 @@ ROWS = (
         needs=(SAME_INPUTS,),
         structural={},
         compute=_risk,
+        streams=True,
     ),
     Row(
         name="T0.error",
@@ -72,5 +72,6 @@ ROWS = (
         needs=(SAME_INPUTS,),
         structural={},
         compute=_error,
+        streams=True,
     ),
 )

@@ -17,7 +17,6 @@ from collections.abc import Callable
 import numpy as np
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.constants.heads import vertex_norm
 from kd2m_theory.bounds.rows.row import (
     CROSS_ENTROPY,
     LABELS,
@@ -53,14 +52,24 @@ def _l2(view: View) -> float:
 
 
 def _head_aware(view: View) -> Sides:
-    change = view.logits_student - view.logits_teacher
-    return both_sides(_mean(vertex_norm(change, view.labels)) * (1 + 4 * EPS) + view.change_error)
+    return both_sides(_mean(vertex_norms(view)) * (1 + 4 * EPS) + view.change_error)
+
+
+def _relative(view: View) -> tuple[Float64, Float64]:
+    """min_c (Δ_c − Δ_y) and max_c (Δ_c − Δ_y) of each input; rounding is monotone, so the extremes may be taken first."""
+    own = view.per_sample("own_change")
+    return view.per_sample("least_change") - own, view.per_sample("most_change") - own
+
+
+def vertex_norms(view: View) -> Float64:
+    """ν_y(Δ) = max_c |Δ_c − Δ_y| of each input, in nats."""
+    least, most = _relative(view)
+    return np.maximum(-least, most)
 
 
 def _directed(view: View) -> Sides:
-    change = view.logits_student - view.logits_teacher
-    change = change - np.take_along_axis(change, view.labels[:, None], axis=1)
-    return Sides(-_mean(-change.min(axis=1)) - view.change_error, _mean(change.max(axis=1)) + view.change_error)
+    least, most = _relative(view)
+    return Sides(-_mean(-least) - view.change_error, _mean(most) + view.change_error)
 
 
 def _class_lipschitz(view: View) -> Sides:
@@ -110,6 +119,7 @@ def _chain(space: Space, prefix: str) -> tuple[Row, ...]:
             needs=(*shared.needs, SAME_INPUTS),
             structural={**shared.structural, **_GRADIENT},
             compute=compute,
+            streams=space == "logits",
         )
 
     directed = row(

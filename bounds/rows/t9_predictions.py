@@ -15,9 +15,9 @@ zero, so without it this is a statement about the mean over labels, and no gap o
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
-from scipy.special import log_softmax
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import (
@@ -41,39 +41,28 @@ from kd2m_theory.estimators.ground import EPS
 
 def _rounding(view: View) -> float:
     """Rounding errors: relative of a probability, absolute of a log-probability."""
-    depth = max(float(np.abs(logits).max()) for logits in (view.logits_student, view.logits_teacher))
-    return 4 * EPS * (view.classes + 8 + depth)
+    return 4 * EPS * (view.classes + 8 + max(view.depth()))
 
 
 def _mean(values: Float64) -> float:
     return math.fsum(values) / len(values)
 
 
-def _divergence(view: View, temperature: float = 1.0) -> tuple[float, float]:
-    """E KL(p̂_T‖p_S), and a bound on its rounding error.
-
-    As E Σ_c p̂_T(c) (e^{−d_c} − 1 + d_c) with d = log p̂_T − log p_S: the terms are ≥ 0 and small where the networks agree.
-    """
-    teacher, student = log_softmax(view.logits_teacher / temperature, axis=1), log_softmax(view.logits_student, axis=1)
-    weight, ratio = np.exp(teacher), teacher - student
-    # d may be infinite or e^{−d} overflow only where the weight makes up for it: p̂_T e^{−d} = p_S.
-    shift = np.exp(student) - weight
-    terms = np.where(np.abs(ratio) < 1.0, weight * (np.expm1(-ratio.clip(-1.0, 1.0)) + ratio), shift + weight * ratio)
+def _divergence(view: View, kind: Literal["", "tempered_"] = "") -> tuple[float, float]:
+    """E KL(p̂_T‖p_S), and a bound on its rounding error; p̂_T is the teacher's or, tempered, the softened teacher's."""
     step = 2 * _rounding(view)
-    value = _mean(terms.sum(axis=1))
-    error = step * _mean(np.abs(shift).sum(axis=1)) + step * step + _rounding(view) * value
+    value = _mean(view.per_sample(f"{kind}divergence"))
+    error = step * _mean(view.per_sample(f"{kind}apart")) + step * step + _rounding(view) * value
     return max(0.0, value), error
 
 
 def _largest(view: View) -> Sides:
-    student, teacher = (np.exp(log_softmax(a, axis=1)) for a in (view.logits_student, view.logits_teacher))
-    change, rounding = student - teacher, 2 * _rounding(view)
-    return Sides(-_mean(-change.min(axis=1)) - rounding, _mean(change.max(axis=1)) + rounding)
+    rounding = 2 * _rounding(view)
+    return Sides(-_mean(-view.per_sample("least_gain")) - rounding, _mean(view.per_sample("most_gain")) + rounding)
 
 
 def _tv(view: View) -> Sides:
-    teacher, student = (np.exp(log_softmax(a, axis=1)) for a in (view.logits_teacher, view.logits_student))
-    return both_sides(min(1.0, 0.5 * _mean(np.abs(teacher - student).sum(axis=1)) + 2 * _rounding(view)))
+    return both_sides(min(1.0, 0.5 * _mean(view.per_sample("apart")) + 2 * _rounding(view)))
 
 
 def _pinsker(view: View) -> Sides:
@@ -87,8 +76,7 @@ def _bretagnolle_huber(view: View) -> Sides:
 
 
 def _ttm(view: View) -> Sides:
-    assert view.settings.temperature is not None
-    divergence = sum(_divergence(view, view.settings.temperature))
+    divergence = sum(_divergence(view, "tempered_"))
     return both_sides(total_variation_bound(divergence) * (1 + 4 * EPS), details={"TTM term E KL(p̂_T‖p_S)": divergence})
 
 
@@ -100,11 +88,10 @@ def _expected(view: View) -> tuple[float, float]:
 
 def _log_loss(view: View) -> Sides:
     divergence, slack = _expected(view)
-    change = log_softmax(view.logits_teacher, axis=1) - log_softmax(view.logits_student, axis=1)
-    seen = change[np.arange(len(change)), view.labels]
-    expected = np.exp(log_softmax(view.logits_teacher, axis=1)) * change
-    residual = _mean(seen - expected.sum(axis=1))
-    slack += 4 * _rounding(view) * (_mean(np.abs(seen)) + _mean(np.abs(expected).sum(axis=1)))
+    student, teacher = view.losses()
+    seen = student - teacher
+    residual = _mean(seen - view.per_sample("expected"))
+    slack += 4 * _rounding(view) * (_mean(np.abs(seen)) + _mean(view.per_sample("expected_size")))
     details = {"E KL(p_T‖p_S)": divergence, "labels are not the teacher's": residual}
     return Sides(divergence + residual - slack, divergence + residual + slack, details=details)
 
@@ -142,6 +129,7 @@ def _row(
         needs=(SAME_INPUTS,),
         structural={},
         compute=compute,
+        streams=True,
     )
 
 
@@ -198,6 +186,7 @@ ROWS = (
         needs=(SAME_INPUTS,),
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_log_loss,
+        streams=True,
     ),
     Row(
         name="T9.kl_teacher",
@@ -212,5 +201,6 @@ ROWS = (
         needs=(SAME_INPUTS, vouched("teacher labels")),
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_expected_log_loss,
+        streams=True,
     ),
 )

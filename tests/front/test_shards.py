@@ -56,7 +56,9 @@ def pairs(draw):
             arguments["class_names"] = draw(st.sampled_from([[f"c{k}" for k in range(classes)], list(range(1, classes + 1))]))
             arguments["labels"] = np.array(arguments["class_names"])[arguments["labels"]]
         if not paired:
-            arguments["labels_student"] = np.array(arguments.get("class_names", range(classes)))[rng.integers(0, classes, other)]
+            arguments["labels_student"] = np.array(arguments.get("class_names", range(classes)))[
+                rng.integers(0, classes, other)
+            ]
     endings = [".safetensors", ".npz"]
     if paired and draw(st.booleans()):
         arguments["groups"] = rng.permutation(np.arange(n) % 3)
@@ -169,7 +171,10 @@ def test_files_of_a_pattern_are_in_the_order_of_their_numbers(tmp_path):
         ({"groups": np.zeros(3, int)}, r"part-2\.npz has no groups, and part-10\.npz has"),
         ({"logits_student": np.zeros((3, 4))}, r"part-10\.npz has logits_student of shape 3×4, and part-2\.npz of 3×2"),
         ({"logits_student": np.float64(1)}, r"part-10\.npz has logits_student of shape a single number"),
-        ({"logits_teacher": np.zeros((3, 2), np.float32)}, r"part-10\.npz has logits_teacher in float32, and part-2\.npz in fl"),
+        (
+            {"logits_teacher": np.zeros((3, 2), np.float32)},
+            r"part-10\.npz has logits_teacher in float32, and part-2\.npz in fl",
+        ),
         ({"labels": np.array(["a", "b", "a"])}, r"part-10\.npz has labels in <U1, and part-2\.npz in int64"),
         ({"inputs_paired": False}, r"part-10\.npz has another inputs_paired than"),
         ({"class_names": np.array(["a", "b"])}, r"part-2\.npz has no class_names, and part-10\.npz has"),
@@ -265,7 +270,10 @@ def _index_elsewhere(path):
         (_number_zero, r"pair-00004-of-00004\.safetensors has a number beyond 4"),
         (_six_digits, r"shard 1 of pair\.safetensors is there twice"),
         (_other_version, r"pair\.safetensors\.index\.json has version 2; this kd2m-theory reads version 1"),
-        (_index_of_a_model, r"pair\.safetensors\.index\.json is not the index of a pair's shards; an index is written by Pair\.s"),
+        (
+            _index_of_a_model,
+            r"pair\.safetensors\.index\.json is not the index of a pair's shards; an index is written by Pair\.s",
+        ),
         (_index_elsewhere, r"a shard has no name of a file beside it"),
     ],
 )
@@ -294,7 +302,10 @@ def test_shards_numbered_from_zero_are_read(tmp_path):
         (lambda folder: folder / "p-*.npz", "there is no file"),
         (lambda folder: folder / "pair-00001-of-00002.npz", r"there is no shard of .*pair\.npz"),
         (lambda folder: folder / "pair.npz.index.json", "there is no file"),
-        (lambda folder: [(folder / f"p.{end}").write_text("") for end in ("csv", "npz")] and folder / "p.*", r"end in \.csv, \.npz"),
+        (
+            lambda folder: [(folder / f"p.{end}").write_text("") for end in ("csv", "npz")] and folder / "p.*",
+            r"end in \.csv, \.npz",
+        ),
     ],
 )
 def test_what_is_not_there_is_said(make, message, tmp_path):
@@ -313,8 +324,8 @@ def test_what_cannot_be_cut_is_refused_before_anything_is_written(tmp_path):
             pair.save(tmp_path / "pair.npz", **sizes)
     with pytest.raises(InputError, match="this pair has features_student"):
         Pair(np.eye(3), np.eye(3)).save(tmp_path / "pair.parquet", shard_rows=2)
+    unpaired = Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(2, 3), inputs_paired=False)
     with pytest.raises(InputError, match="this pair has inputs that the networks do not share"):
-        unpaired = Pair(logits_teacher=2 * np.eye(3), logits_student=2 * np.eye(2, 3), inputs_paired=False)
         unpaired.save(tmp_path / "pair.parquet")
     assert not list(tmp_path.iterdir())
     pair.save(tmp_path / "pair.npz", shard_rows=6)
