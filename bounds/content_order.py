@@ -34,13 +34,18 @@ def in_content_order(pair: Pair) -> tuple[Pair, bool]:
     Returns:
         The pair, and whether so many samples of each side are distinct that their order says nothing about them.
     """
+    if pair.inputs_paired and pair.features_teacher is None:
+        assert pair.logits_teacher is not None
+        assert pair.logits_student is not None
+        order, most = order_of_two(pair.logits_student, pair.logits_teacher, pair.labels, pair.groups)
+        return pair.taken(order, order), most
     # First in the order of every bit: whatever is computed from there is the same for all orders of the file, to the last bit.
     pair = pair.taken(*(order for order, _ in _orders(pair, _given)))
     orders, distinct = zip(*_orders(pair, _logits), strict=True)
     return pair.taken(*orders), all(distinct)
 
 
-def order_of_two(student: Float64, teacher: Float64, labels: Int64, groups: Int64 | None) -> tuple[Int64, bool]:
+def order_of_two(student: Float64, teacher: Float64, labels: Int64 | None, groups: Int64 | None) -> tuple[Int64, bool]:
     """The order of `in_content_order` for n × K logits of two networks on the same inputs, and whether most samples differ.
 
     It is that of an audit of the two, but for samples with the same logits in single precision, of which an audit looks at
@@ -51,7 +56,11 @@ def order_of_two(student: Float64, teacher: Float64, labels: Int64, groups: Int6
 
 def digests_of_two(student: Float64, teacher: Float64, labels: Int64 | None) -> tuple[list[bytes], list[bytes]]:
     """Digests of n samples whose order is that of `order_of_two`: of every bit, and of logits in single precision."""
-    return _digests([teacher, student, labels]), _digests([_single(teacher), _single(student), labels])
+    exact = _digests([teacher, student, labels])
+    single = _single(teacher), _single(student)
+    if np.array_equal(single[0], teacher) and np.array_equal(single[1], student):  # of networks in single precision
+        return exact, exact
+    return exact, _digests([*single, labels])
 
 
 def order_of_digests(exact: list[bytes], single: list[bytes], groups: Int64 | None) -> tuple[Int64, bool]:

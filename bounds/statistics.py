@@ -4,7 +4,7 @@ A statistic of one network is named after it, `loss_student`; those of both netw
 logits is looked at by itself, so that blocks of any size give the same numbers, to the last bit.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,8 +19,8 @@ from kd2m_theory.bounds.losses import clipped, cross_entropy, log_partition, mar
 from kd2m_theory.estimators.ground import EPS
 
 Statistic = NDArray[Any]
-# Entries of one network's logits that are looked at at a time.
-BLOCK = 2**20
+# Entries of one network's logits that are looked at at a time: a dozen arrays of as many stay in a processor's cache.
+BLOCK = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,20 +194,21 @@ OF_BOTH: Mapping[tuple[str, ...], _Paired] = {
 _LABELLED, _TEMPERED = {"loss", "own_change", "near", "tempered_loss"}, {"tempered_divergence", "tempered_loss"}
 
 
-def every_statistic(rows: Rows) -> dict[str, Statistic]:
-    """All statistics that there are for these rows: without labels, or without a temperature, some are not."""
+def every_statistic(student: Float64, teacher: Float64, labels: Int64 | None, told: Told) -> dict[str, Statistic]:
+    """All statistics of n × K logits of both networks on the same inputs: without labels, or a temperature, some are not."""
 
     def known(name: str) -> bool:
-        return not (name in _LABELLED and rows.teacher.labels is None) and not (
-            name in _TEMPERED and rows.told.temperature is None
-        )
+        return not (name in _LABELLED and labels is None) and not (name in _TEMPERED and told.temperature is None)
 
-    found: dict[str, Statistic] = {}
-    for ending, side in (("student", rows.student), ("teacher", rows.teacher)):
-        found |= {f"{name}_{ending}": compute(side) for name, compute in OF_ONE.items() if known(name)}
-    for names, compute_both in OF_BOTH.items():
-        found |= compute_both(rows) if known(names[0]) else {}
-    return found
+    def of(rows: Rows) -> dict[str, Statistic]:
+        found: dict[str, Statistic] = {}
+        for ending, side in (("student", rows.student), ("teacher", rows.teacher)):
+            found |= {f"{name}_{ending}": compute(side) for name, compute in OF_ONE.items() if known(name)}
+        for names, compute_both in OF_BOTH.items():
+            found |= compute_both(rows) if known(names[0]) else {}
+        return found
+
+    return _joined([of(rows) for rows in _rows(student, teacher, labels, told)])
 
 
 def group_of(name: str) -> tuple[str, ...]:
@@ -232,11 +233,17 @@ def of_both(
     group: tuple[str, ...], student: Float64, teacher: Float64, labels: Int64 | None, told: Told
 ) -> dict[str, Statistic]:
     """Statistics of n × K logits of both networks on the same inputs, n values each."""
-    parts = []
+    return _joined([OF_BOTH[group](rows) for rows in _rows(student, teacher, labels, told)])
+
+
+def _joined(parts: Sequence[Mapping[str, Statistic]]) -> dict[str, Statistic]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _rows(student: Float64, teacher: Float64, labels: Int64 | None, told: Told) -> Iterator[Rows]:
     for rows in _blocks(*student.shape):
         own = None if labels is None else labels[rows]
-        parts.append(OF_BOTH[group](Rows(Side(student[rows], own), Side(teacher[rows], own), told)))
-    return {name: np.concatenate([part[name] for part in parts]) for name in group}
+        yield Rows(Side(student[rows], own), Side(teacher[rows], own), told)
 
 
 def _blocks(n: int, classes: int) -> Iterator[slice]:

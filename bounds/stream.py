@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, in_order_of_appearance, to_numpy
 from kd2m_theory.bounds.content_order import DIGEST, digests_of_two, order_of_digests
 from kd2m_theory.bounds.settings import Settings
-from kd2m_theory.bounds.statistics import Rows, Side, Statistic, Told, every_statistic
+from kd2m_theory.bounds.statistics import Statistic, Told, every_statistic
 from kd2m_theory.bounds.view import View
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS
@@ -225,11 +225,10 @@ class PairStream:
         assert student is not None
         bound = 2 * math.log(teacher.shape[1]) if self.loss_bound is None else self.loss_bound
         exact, single = digests_of_two(student, teacher, pair.labels)
-        rows = Rows(Side(student, pair.labels), Side(teacher, pair.labels), Told(bound, self.temperature))
         return _Part(
             columns=_columns(batches[0]),
             classes=teacher.shape[1],
-            statistics=every_statistic(rows),
+            statistics=every_statistic(student, teacher, pair.labels, Told(bound, self.temperature)),
             exact=b"".join(exact),
             single=b"".join(single),
             labels=pair.labels,
