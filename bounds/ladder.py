@@ -135,6 +135,8 @@ class Ladder:
         self.pair: Pair | StreamedPair = pair
         if self.settings.head_lipschitz is not None and pair.head_weight is not None:
             raise InputError("head_lipschitz is for a head that is not linear, and this pair has head_weight; leave one out")
+        features: View | None
+        logits: View | None
         if isinstance(pair, StreamedPair):
             features, logits = None, streamed_view(pair, self.settings)
         else:

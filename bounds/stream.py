@@ -188,7 +188,8 @@ class PairStream:
                 raise InputError(f"cannot merge a stream with {name}={theirs!r} into one with {name}={mine!r}")
         if other is self:
             raise InputError("a stream cannot be merged into itself: its samples would count twice")
-        for each in (*other._parts[:1], *other._pending[:1]):
+        first: list[_Batch | _Part] = [*other._parts[:1], *other._pending[:1]]
+        for each in first:
             self._check_alike(each)
         self._parts += other._parts
         self._pending += other._pending
@@ -196,13 +197,14 @@ class PairStream:
 
     def _check_alike(self, batch: _Batch | _Part) -> None:
         """Refuse what has labels or groups where what came before has none, or the reverse; or other classes."""
-        before = next(iter((*self._parts, *self._pending)), None)
-        if before is None:
+        there: list[_Batch | _Part] = [*self._parts[:1], *self._pending[:1]]
+        if not there:
             return
+        before = there[0]
         for name in ("labels", "groups"):
             if (getattr(before, name) is None) != (getattr(batch, name) is None):
-                there = "lacks" if getattr(batch, name) is None else "has"
-                raise InputError(f"the batch {there} {name}, unlike those before it; give them for all batches or for none")
+                verb = "lacks" if getattr(batch, name) is None else "has"
+                raise InputError(f"the batch {verb} {name}, unlike those before it; give them for all batches or for none")
         if _columns(before) != _columns(batch):
             raise InputError(f"the batch has logits in {_columns(batch)} columns, and those before it have {_columns(before)}")
 

@@ -182,7 +182,8 @@ class View:
 
     def differ(self) -> Statistic:
         """Whether the two networks predict different classes for each input."""
-        return self.per_sample("predicted_student") != self.per_sample("predicted_teacher")
+        found: Statistic = self.per_sample("predicted_student") != self.per_sample("predicted_teacher")
+        return found
 
     def depth(self) -> tuple[float, float]:
         """The largest size of a logit of student and teacher."""

@@ -195,7 +195,7 @@ def _rows_of_a_shard(rows: Mapping[str, Any], shard_rows: int | None, shard_byte
         raise InputError("shard_rows and shard_bytes are both given; pass one of them")
     if shard_rows is not None:
         return whole_number(shard_rows, "shard_rows", 1)
-    size = sum(value[:1].nbytes for value in rows.values())
+    size: int = sum(value[:1].nbytes for value in rows.values())
     return max(1, whole_number(shard_bytes, "shard_bytes", 1) // size)
 
 

@@ -399,6 +399,7 @@ def audit(
         teacher_error=teacher_error,
     )
     seen: Pair | StreamedPair
+    warnings: tuple[Finding, ...]
     if isinstance(pair, PairStream):
         seen, warnings = pair.summary(), ()
     else:
