@@ -25,8 +25,6 @@ CLASSES, CONFUSIONS, SAMPLES = 100, 50, 100
 BINS, IN_A_BIN = 15, 20
 # Rows about the transport of each class, the first that applies.
 TRANSPORT = ("T2.head_aware", "T2.logits.head_aware")
-# Entries of logits of which probabilities are computed at a time.
-_BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,8 +304,7 @@ class _Predicted:
 
     def __init__(self, view: View) -> None:
         self.view, self.paired = view, view.paired
-        self.student: Int64 = view.per_sample("predicted_student")
-        self.teacher: Int64 = view.per_sample("predicted_teacher")
+        self.student, self.teacher = view.predicted()
         self.weight_student, self.weight_teacher = _weights(view, len(self.student)), _weights(view, len(self.teacher))
         self.labelled = view.labels_teacher is not None
         if self.labelled:
@@ -465,11 +462,8 @@ def calibration(bins: tuple[Bin, ...]) -> Calibration:
 
 
 def _confidence(logits: Float64, predicted: Int64) -> Float64:
-    """Probability of the predicted class of each row, some rows at a time."""
-    step = max(1, _BLOCK // logits.shape[1])
-    parts = [slice(start, start + step) for start in range(0, len(logits), step)]
-    confidence: Float64 = np.exp(-np.concatenate([cross_entropy(logits[part], predicted[part]) for part in parts]))
-    return confidence
+    """Probability of the predicted class of each row."""
+    return np.exp(-cross_entropy(logits, predicted))
 
 
 def _bins(confidence: Float64, right: NDArray[np.bool_], weight: Float64) -> tuple[Bin, ...]:

@@ -50,8 +50,7 @@ def clipping(view: View) -> Clipping:
     bound = view.loss_bound
     anywhere = None
     if view.paired:
-        largest = np.maximum(view.per_sample("largest_loss_student"), view.per_sample("largest_loss_teacher"))
-        anywhere = _mean(view, largest > bound)
+        anywhere = _mean(view, np.maximum(*view.largest_losses()) > bound)
     if view.labels_student is None or view.labels_teacher is None:
         return Clipping(bound, None, None, anywhere, None, None)
     student, teacher = view.losses()
@@ -101,9 +100,8 @@ def _largest(view: View) -> Iterator[tuple[str, float]]:
             yield f"the largest loss of the {whose} on these samples", float(losses.max())
         if view.paired:
             yield "the largest difference of the losses on these samples", float(np.abs(student - teacher).max())
-    for whose in ("student", "teacher"):
-        largest = float(view.per_sample(f"largest_loss_{whose}").max())
-        yield f"the largest loss of the {whose} at any class on these samples", largest
+    for whose, losses in zip(("student", "teacher"), view.largest_losses(), strict=True):
+        yield f"the largest loss of the {whose} at any class on these samples", float(losses.max())
 
 
 def _close(one: float, other: float) -> bool:

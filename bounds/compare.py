@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from scipy.special import softmax
 
-from kd2m_theory.arrays import Float64, Int64, in_order_of_appearance
+from kd2m_theory.arrays import Float64, Int64, by_rows, in_order_of_appearance
 from kd2m_theory.bounds.clipping import refuse_bound_of_the_sample
 from kd2m_theory.bounds.content_order import content_key, order_of_two
 from kd2m_theory.bounds.losses import clipped, cross_entropy, errors
@@ -293,9 +293,12 @@ def _check_same_inputs(reference: str, one: View, name: str, other: View) -> Non
 
 def _same_rows(one: Float64, other: Float64) -> np.ndarray:
     """Whether rows of logits are the same, but for rounding."""
-    scale = np.maximum(1.0, np.abs(one).max(axis=1))
-    same: np.ndarray = np.abs(one - other).max(axis=1) <= _COMPUTED_TWICE * scale
-    return same
+
+    def same(one: Float64, other: Float64) -> np.ndarray:
+        scale = np.maximum(1.0, np.abs(one).max(axis=1))
+        return np.asarray(np.abs(one - other).max(axis=1) <= _COMPUTED_TWICE * scale)
+
+    return by_rows(same, one, other)
 
 
 def _same_in_another_order(one: View, other: View) -> bool:
@@ -316,7 +319,7 @@ def _values(name: str, logits: Float64, shared: View) -> NetworkValues:
         cross_entropy=mean(losses),
         clipped_cross_entropy=mean(clipped(losses, shared.loss_bound)),
         clipped_share=mean((losses > shared.loss_bound).astype(np.float64)),
-        excess_confidence=mean(softmax(logits, axis=1).max(axis=1) + wrong - 1.0),
+        excess_confidence=mean(by_rows(lambda part: softmax(part, axis=1).max(axis=1), logits) + wrong - 1.0),
     )
 
 
@@ -356,8 +359,8 @@ def _of_two(first: Float64, second: Float64, shared: View) -> View:
     labels: Int64 = shared.labels[order]
     return View(
         space="logits",
-        student=first[order],
-        teacher=second[order],
+        features_student=None,
+        features_teacher=None,
         weight=None,
         logits_student=first[order],
         logits_teacher=second[order],
@@ -381,7 +384,7 @@ def _errors_differ(view: View, at: At) -> Callable[[float], bool]:
     """Whether an interval for the difference of errors excludes 0, from the one of its limits that could."""
     if view.groups is not None:
         return lambda tail: _excludes_zero(at(tail))
-    wrong = [errors(logits, view.labels) for logits in (view.logits_student, view.logits_teacher)]
+    wrong = view.wrong()
     few, many = sorted((int((wrong[0] & ~wrong[1]).sum()), int((wrong[1] & ~wrong[0]).sum())))
     return lambda tail: few < many and round_up(paired_limit(few, many, len(wrong[0]), tail)) < 0
 

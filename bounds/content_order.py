@@ -13,11 +13,13 @@ theirs: of several digests the least would be a large group's.
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, in_order_of_appearance
+from kd2m_theory.arrays import Float64, Int64, by_rows, in_order_of_appearance
 from kd2m_theory.pair import Pair
 
 # With a larger share of repeated samples the order would be nearly the same for every file of the same law.
@@ -25,7 +27,7 @@ DISTINCT = 0.9
 # Bytes of a digest.
 DIGEST = hashlib.sha256().digest_size
 # Bytes of the samples whose digests are computed at once.
-BLOCK = 2**22
+BLOCK = 2**26
 
 
 def in_content_order(pair: Pair) -> tuple[Pair, bool]:
@@ -40,9 +42,9 @@ def in_content_order(pair: Pair) -> tuple[Pair, bool]:
         order, most = order_of_two(pair.logits_student, pair.logits_teacher, pair.labels, pair.groups)
         return pair.taken(order, order), most
     # First in the order of every bit: whatever is computed from there is the same for all orders of the file, to the last bit.
-    pair = pair.taken(*(order for order, _ in _orders(pair, _given)))
-    orders, distinct = zip(*_orders(pair, _logits), strict=True)
-    return pair.taken(*orders), all(distinct)
+    first = [order for order, _ in _orders(pair, _given(pair))]
+    then, distinct = zip(*_orders(pair, _logits(pair), first), strict=True)
+    return pair.taken(*(before[order] for before, order in zip(first, then, strict=True))), all(distinct)
 
 
 def order_of_two(student: Float64, teacher: Float64, labels: Int64 | None, groups: Int64 | None) -> tuple[Int64, bool]:
@@ -56,11 +58,11 @@ def order_of_two(student: Float64, teacher: Float64, labels: Int64 | None, group
 
 def digests_of_two(student: Float64, teacher: Float64, labels: Int64 | None) -> tuple[list[bytes], list[bytes]]:
     """Digests of n samples whose order is that of `order_of_two`: of every bit, and of logits in single precision."""
-    exact = _digests([teacher, student, labels])
-    single = _single(teacher), _single(student)
-    if np.array_equal(single[0], teacher) and np.array_equal(single[1], student):  # of networks in single precision
-        return exact, exact
-    return exact, _digests([*single, labels])
+    classes = [] if labels is None else [_Content(labels)]
+    exact = _digests([_Content(teacher), _Content(student), *classes])
+    if all(by_rows(lambda part: (_single(part) == part).all(axis=1), side).all() for side in (teacher, student)):
+        return exact, exact  # of networks in single precision
+    return exact, _digests([_Content(teacher, made=_single), _Content(student, made=_single), *classes])
 
 
 def order_of_digests(exact: list[bytes], single: list[bytes], groups: Int64 | None) -> tuple[Int64, bool]:
@@ -79,25 +81,56 @@ def order_of_digests(exact: list[bytes], single: list[bytes], groups: Int64 | No
 
 def content_key(logits: Float64, labels: Int64) -> bytes:
     """SHA-256 of the samples as a set: the same for every order of the rows."""
-    return hashlib.sha256(b"".join(sorted(_digests([logits, labels])))).digest()
+    return hashlib.sha256(b"".join(sorted(_digests([_Content(logits), _Content(labels)])))).digest()
 
 
-Side = list[Float64 | Int64 | None]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Content:
+    """What says something of each sample.
+
+    Attributes:
+        rows: one per sample.
+        made: what is made of some of them; themselves if None. Never of all at once: logits may need more memory than features.
+        width: numbers per sample of what is made, if these are not as many as in a row.
+    """
+
+    rows: Float64 | Int64
+    made: Callable[[Any], Float64] | None = None
+    width: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of a sample."""
+        columns = self.rows[:1].size if self.width is None else self.width
+        return 8 * columns
+
+
+Side = list[_Content]
 
 
 def _given(pair: Pair) -> tuple[Side, Side]:
-    teacher: Side = [pair.features_teacher, pair.logits_teacher]
-    student: Side = [pair.features_student, pair.logits_student]
+    sides = ((pair.features_teacher, pair.logits_teacher), (pair.features_student, pair.logits_student))
+    teacher, student = ([_Content(each) for each in side if each is not None] for side in sides)
     return teacher, student
 
 
 def _logits(pair: Pair) -> tuple[Side, Side]:
     """Logits in single precision; features where a pair has no logits."""
-    sides: list[Side] = []
-    for logits, features in ((pair.logits_teacher, pair.features_teacher), (pair.logits_student, pair.features_student)):
-        made = pair.apply_head(features) if logits is None else logits
-        sides.append([features if made is None else _single(made)])
-    return sides[0], sides[1]
+
+    def made(features: Float64) -> Float64:
+        logits = pair.apply_head(features)
+        assert logits is not None
+        return _single(logits)
+
+    def side(logits: Float64 | None, features: Float64 | None) -> Side:
+        if logits is not None:
+            return [_Content(logits, made=_single)]
+        assert features is not None
+        if pair.apply_head(features[:1]) is None:
+            return [_Content(features)]
+        return [_Content(features, made=made, width=pair.classes)]
+
+    return side(pair.logits_teacher, pair.features_teacher), side(pair.logits_student, pair.features_student)
 
 
 def _single(logits: Float64) -> Float64:
@@ -106,28 +139,41 @@ def _single(logits: Float64) -> Float64:
         return logits.astype(np.float32).astype(np.float64)
 
 
-def _orders(pair: Pair, parts: Callable[[Pair], tuple[Side, Side]]) -> Sequence[tuple[Int64, bool]]:
-    """The order of teacher's and student's samples, and whether most of them are distinct."""
-    teacher, student = parts(pair)
+def _orders(pair: Pair, sides: tuple[Side, Side], first: Sequence[Int64] | None = None) -> Sequence[tuple[Int64, bool]]:
+    """The order of teacher's and student's samples, and whether most of them are distinct.
+
+    Args:
+        pair: the pair.
+        sides: what counts of the teacher's samples, and of the student's.
+        first: an order of both in which the samples are looked at, and to which the order that is found refers.
+    """
+    (teacher, student), rows = sides, (None, None) if first is None else first
+    labels, labels_student = ([] if each is None else [_Content(each)] for each in (pair.labels, pair.labels_student))
+    groups = pair.groups
+    if groups is not None and rows[0] is not None:
+        groups = in_order_of_appearance(groups[rows[0]])
     if pair.inputs_paired:
-        return 2 * (_order(_digests([*teacher, *student, pair.labels]), pair.groups),)
-    sides = [*teacher, pair.labels], [*student, pair.labels_student]
-    return tuple(_order(_digests(side), pair.groups) for side in sides)
+        return 2 * (_order(_digests([*teacher, *student, *labels], rows[0]), groups),)
+    both = [*teacher, *labels], [*student, *labels_student]
+    return tuple(_order(_digests(side, order), groups) for side, order in zip(both, rows, strict=True))
 
 
-def _digests(arrays: Side) -> list[bytes]:
-    """SHA-256 of what all arrays say of each sample."""
-    given = [array.reshape(len(array), -1) for array in arrays if array is not None]
+def _digests(side: Side, rows: Int64 | None = None) -> list[bytes]:
+    """SHA-256 of what is said of each sample, in the order of these rows."""
     digests: list[bytes] = []
-    block = max(1, BLOCK // (8 * sum(array.shape[1] for array in given)))
-    for start in range(0, len(given[0]), block):
-        content = np.hstack([_bytes(array[start : start + block]) for array in given])
+    rows = np.arange(len(side[0].rows)) if rows is None else rows
+    block = max(1, BLOCK // sum(each.size for each in side))
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block]
+        content = np.hstack([_bytes(each, part) for each in side])
         digests.extend(hashlib.sha256(row).digest() for row in content)
     return digests
 
 
-def _bytes(part: Float64 | Int64) -> NDArray[np.uint8]:
-    """The bytes of each row: of one zero, in one order on every machine."""
+def _bytes(content: _Content, rows: Int64) -> NDArray[np.uint8]:
+    """The bytes of each of some samples: of one zero, in one order on every machine."""
+    part = content.rows[rows] if content.made is None else content.made(content.rows[rows])
+    part = part.reshape(len(rows), -1)
     plain = part + 0.0 if part.dtype.kind == "f" else part
     return np.ascontiguousarray(plain.astype(part.dtype.newbyteorder("<"))).view(np.uint8)
 

@@ -1,7 +1,8 @@
 """Every row that exists, evaluated on a pair."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -11,7 +12,7 @@ from kd2m_theory.bounds.breakdown import Breakdown, breakdown
 from kd2m_theory.bounds.clipping import Clipping, clipping, refuse_bound_of_the_sample
 from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.bounds.own_rows import own_rows
-from kd2m_theory.bounds.result import BoundResult
+from kd2m_theory.bounds.result import INTERRUPTED, OUT_OF_TIME, BoundResult
 from kd2m_theory.bounds.rows import (
     f1_means,
     f2_anchored,
@@ -37,7 +38,8 @@ from kd2m_theory.bounds.rows.row import Requirement, Row, Sides, Situation, two_
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.stream import StreamedPair, streamed_view
 from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
-from kd2m_theory.bounds.view import View, features_view, logits_view
+from kd2m_theory.bounds.view import View, both_views
+from kd2m_theory.bounds.work import Estimate, Part, Rates, RowEstimate, Size, Work, measured_rates, size_of
 from kd2m_theory.bounds.worst_labels import refuse_unattainable
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import FOREIGN, InputError
@@ -76,6 +78,14 @@ _GUARANTEED = {
     "accuracy_student": two_limits("student error"),
     "error_gap": two_limits("error gap"),
     "disagreement": two_limits("disagreement"),
+}
+# How much more a row about a target may cost than one about another and still run first: what decides before what explains.
+_USEFUL: Mapping[Target, float] = {
+    "population_gap": 16.0,
+    "population_error_gap": 16.0,
+    "gap": 4.0,
+    "error_gap": 4.0,
+    "gap_shared_head": 2.0,
 }
 
 
@@ -140,7 +150,7 @@ class Ladder:
         if isinstance(pair, StreamedPair):
             features, logits = None, streamed_view(pair, self.settings)
         else:
-            features, logits = features_view(pair, self.settings), logits_view(pair, self.settings)
+            features, logits = both_views(pair, self.settings)
         if features is None and logits is None:
             raise InputError(
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks "
@@ -149,8 +159,6 @@ class Ladder:
         refuse_bound_of_the_sample(self.settings.loss_bound, (logits, features))
         if logits is not None:
             refuse_unattainable(logits)
-        if features is not None and logits is not None:
-            logits.coincide(features)
         self._views: dict[str, View | None] = {"features": features, "logits": logits}
         for view in (features, logits):
             if view is not None:
@@ -209,10 +217,93 @@ class Ladder:
         names = pair.class_names
         return breakdown(views["logits"], views["features"], rows, row_numbers=pair.row_numbers, class_names=names)
 
-    def evaluate(self, watch: Callable[[Iterable[Row]], Iterable[Row]] = iter) -> tuple[BoundResult, ...]:
-        """The chosen rows, in ladder order."""
+    def evaluate(
+        self, watch: Callable[[Iterable[Row]], Iterable[Row]] = iter, *, seconds: float = math.inf, partial: bool = False
+    ) -> tuple[BoundResult, ...]:
+        """The chosen rows, in ladder order; they are computed in the order of `in_order`, on which no number depends.
+
+        A row that is not computed has the status "not computed". δ was divided among all rows beforehand, so that what the
+        others say holds as if it had been.
+
+        Args:
+            watch: wraps the iteration over rows, for a progress display.
+            seconds: after so many seconds no further row is begun; the one that runs is finished.
+            partial: whether a KeyboardInterrupt ends the computation and not the call: rows that are there are returned.
+        """
         values: dict[Target, Value] = {}
-        return tuple(self._evaluate(row, values) for row in watch(self.rows))
+        found: dict[str, BoundResult] = {}
+        start, stopped = time.perf_counter(), ""
+        try:
+            for row in watch(self.in_order()):
+                if time.perf_counter() - start >= seconds:
+                    stopped = OUT_OF_TIME
+                    break
+                found[row.name] = self._evaluate(row, values)
+        except KeyboardInterrupt:
+            if not partial:
+                raise
+            stopped = INTERRUPTED
+        return tuple(found.get(row.name) or self._evaluate(row, values, stopped) for row in self.rows)
+
+    def in_order(self) -> tuple[Row, ...]:
+        """The chosen rows in the order in which they are computed: the most useful for what it adds to the work first.
+
+        Rows that have no number cost nothing. A part that several rows read is paid for by the first of them.
+
+        Example:
+            >>> pair = Pair(labels=[0, 1, 1], logits_teacher=np.eye(3)[:, :2], logits_student=np.eye(3)[:, :2])
+            >>> [row.name for row in Ladder(pair, 0.05, ["T5.logits", "T1.logits.l2", "F1.gap"]).in_order()]
+            ['F1.gap', 'T1.logits.l2', 'T5.logits']
+        """
+        return tuple(row for row, _ in self._with_work())
+
+    def estimate(self, rates: Rates | None = None) -> Estimate:
+        """What the rows are expected to take, from the sizes of the pair; nothing is computed.
+
+        Args:
+            rates: how fast the machine is; measured once, in less than a tenth of a second, if None.
+
+        Example:
+            >>> z = np.random.default_rng(0).normal(size=(50, 2))
+            >>> found = Ladder(Pair(z, 1.1 * z, head_weight=np.eye(2)), delta=0.05, only=["T0", "T1.l2"]).estimate()
+            >>> [row.name for row in found.rows], found.seconds < 1.0
+            (['T0', 'T1.l2'], True)
+        """
+        rates = measured_rates() if rates is None else rates
+        rows = (
+            RowEstimate(name=row.name, seconds=work.seconds(rates), memory=work.memory)
+            for row, work in self._with_work()
+            if not self._without_work(row)
+        )
+        arrays = (array for view in self._views.values() if view is not None for array in view.arrays)
+        kept = {array.ctypes.data: array.nbytes for array in arrays}  # views may share them
+        return Estimate(rows=tuple(rows), samples=float(sum(kept.values())))
+
+    def _with_work(self) -> list[tuple[Row, Work]]:
+        """The rows in the order in which they are computed, each with what it adds to the work."""
+        sizes = {space: size_of(view) for space, view in self._views.items() if view is not None}
+        parts = {row.name: self._parts(row, sizes) for row in self.rows}
+        left, paid, ordered = list(self.rows), set[object](), list[tuple[Row, Work]]()
+        while left:
+            added = {row.name: sum((work for key, work in parts[row.name].items() if key not in paid), Work()) for row in left}
+            first = min(left, key=lambda row: added[row.name].together / _USEFUL.get(row.target, 1.0))
+            ordered.append((first, added[first.name]))
+            paid.update(parts[first.name])
+            left.remove(first)
+        return ordered
+
+    def _parts(self, row: Row, sizes: Mapping[str, Size]) -> Mapping[object, Work]:
+        """The parts of a row's work, each by what tells it from those of other rows."""
+        view = self._views[row.space]
+        if view is None or self._without_work(row):
+            return {}
+
+        def key(k: int, part: Part) -> object:
+            if not part.name:
+                return row.name, k
+            return view.memory_of(part.of_logits), part.name
+
+        return {key(k, part): part.work for k, part in enumerate(row.work(sizes[row.space]))}
 
     def _list_measurements(self) -> dict[str, Measurement]:
         result: dict[str, Measurement] = {}
@@ -225,8 +316,7 @@ class Ladder:
                 result[f"gap{suffix}"] = partial(_mean_difference, student, teacher, view.paired)
         if logits is not None:
             if features is not None and logits.labels_student is not None:
-                own, shared = (each.per_sample("loss_student") for each in (logits, features))
-                result["head_mismatch"] = partial(student_t, logits.averaged(own - shared))
+                result["head_mismatch"] = partial(student_t, logits.averaged(logits.losses()[0] - features.losses()[0]))
             result |= _accuracies(logits)
         return result
 
@@ -246,6 +336,10 @@ class Ladder:
         """Whether there can be no number whatever the values are."""
         return bool(self._unmet(row, (need for need in row.requirements if not need.of_values)))
 
+    def _without_work(self, row: Row) -> bool:
+        """Whether it is known without a look at the values that there can be no number."""
+        return self._lacks(row) or (row.told is not None and getattr(self.settings, row.told) is None)
+
     def _spent(self, row: Row) -> float:
         """Failure probability of a row."""
         return self._delta if self._each else len(row.reads(self.settings.evaluated)) * self.share
@@ -257,7 +351,14 @@ class Ladder:
             values[target] = Value(None, 0.0, math.inf) if view is None else SUBJECTS[target].value(view, labelled)
         return values[target]
 
-    def _evaluate(self, row: Row, values: dict[Target, Value]) -> BoundResult:
+    def _evaluate(self, row: Row, values: dict[Target, Value], stopped: str = "") -> BoundResult:
+        """A row.
+
+        Args:
+            row: the row.
+            values: of targets, which rows share.
+            stopped: why it is not computed; empty if it is.
+        """
         view = self._views[row.space]
         situation = Situation(self.pair, self.settings, view)
         checked = (need.check(situation) for need in row.requirements)
@@ -273,8 +374,11 @@ class Ladder:
             never_beats=row.never_beats,
         )
         missing = self._missing(row)
+        status: Literal["not applicable", "not computed"] = "not computed" if stopped and not missing else "not applicable"
         sides, seconds = None, 0.0
-        if not missing and view is not None:
+        if status == "not computed":
+            missing = stopped
+        elif not missing and view is not None:
             view.tail = self._spent(row) / max(1, len(row.reads(self.settings.evaluated)))
             sides, seconds, missing = _computed(row, view)
         if sides is None or view is None:
@@ -284,19 +388,19 @@ class Ladder:
                 measured=None,
                 rounding=0.0,
                 vacuous_from=math.nan,
-                status="not applicable",
+                status=status,
                 why=missing,
                 seconds=0.0,
             )
         value = self._value(row.target, values)
-        status, why = _judge(sides, value, self.pair.labels is not None, row.target, view.classes)
+        judged, why = _judge(sides, value, self.pair.labels is not None, row.target, view.classes)
         return result(
             lower=sides.lower,
             upper=sides.upper,
             measured=value.measured,
             rounding=value.rounding,
             vacuous_from=value.vacuous_from,
-            status=status,
+            status=judged,
             why=why,
             seconds=seconds,
             level=1 - self._spent(row) if row.limits else None,
@@ -310,7 +414,7 @@ _FAILED, _NO_NUMBER = " failed on these samples", " has no number: its ends do n
 
 def at_fault(row: BoundResult) -> bool:
     """Whether a row is not applicable for a reason of its own, and not because the pair lacks something."""
-    return not row.applicable and row.why.startswith((row.name + _FAILED, row.name + _NO_NUMBER))
+    return row.status == "not applicable" and row.why.startswith((row.name + _FAILED, row.name + _NO_NUMBER))
 
 
 def _computed(row: Row, view: View) -> tuple[Sides | None, float, str]:

@@ -1,10 +1,13 @@
-"""Losses of logits, one value per sample. Logits are n × K, in nats; labels n classes 0 … K − 1."""
+"""Losses of logits, one value per sample. Logits are n × K, in nats; labels n classes 0 … K − 1.
+
+Rows are taken a block at a time, so that no function needs memory for a second n × K array.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax, logsumexp, softmax
 
-from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.arrays import Float64, Int64, by_rows
 from kd2m_theory.errors import InputError
 
 
@@ -22,13 +25,16 @@ def cross_entropy(logits: Float64, labels: Int64) -> Float64:
         >>> cross_entropy(np.array([[0.0, 0.0], [0.0, np.log(3)]]), np.array([0, 1])).round(4)
         array([0.6931, 0.2877])
     """
-    losses: Float64 = -np.take_along_axis(log_softmax(logits, axis=1), labels[:, None], axis=1)[:, 0]
-    return losses
+
+    def losses(logits: Float64, labels: Int64) -> Float64:
+        return -np.take_along_axis(log_softmax(logits, axis=1), labels[:, None], axis=1)[:, 0]
+
+    return by_rows(losses, logits, labels)
 
 
 def log_partition(logits: Float64) -> Float64:
     """log Σ_c exp(a_c) for each row of n × K logits, n values in nats."""
-    return np.asarray(logsumexp(logits, axis=1))
+    return by_rows(lambda part: np.asarray(logsumexp(part, axis=1)), logits)
 
 
 def clipped(losses: Float64, bound: float) -> Float64:
@@ -38,15 +44,19 @@ def clipped(losses: Float64, bound: float) -> Float64:
 
 def squared_error(outputs: Float64, labels: Int64) -> Float64:
     """‖a − e_y‖² for each row of n × K outputs and n labels, n values; of predicted probabilities it is Brier's score."""
-    distance = outputs.copy()
-    distance[np.arange(len(labels)), labels] -= 1.0
-    result: Float64 = (distance**2).sum(axis=1)
-    return result
+
+    def squares(outputs: Float64, labels: Int64) -> Float64:
+        distance = outputs.copy()
+        distance[np.arange(len(labels)), labels] -= 1.0
+        result: Float64 = (distance**2).sum(axis=1)
+        return result
+
+    return by_rows(squares, outputs, labels)
 
 
-def true_probability(logits: Float64, labels: Int64) -> Float64:
-    """softmax(a)_y for each row of n × K logits: the accuracy of a predictor that draws its answer from softmax(a)."""
-    return np.exp(-cross_entropy(logits, labels))
+def brier_score(logits: Float64, labels: Int64) -> Float64:
+    """‖softmax(a) − e_y‖² for each row of n × K logits and n labels, n values."""
+    return by_rows(lambda part, classes: squared_error(softmax(part, axis=1), classes), logits, labels)
 
 
 def errors(logits: Float64, labels: Int64) -> NDArray[np.bool_]:
@@ -69,11 +79,15 @@ def margin(logits: Float64, labels: Int64) -> Float64:
         >>> margin(np.array([[2.0, 0.5, -1.0], [0.0, 1.0, 0.0]]), np.array([0, 2]))
         array([ 1.5, -1. ])
     """
-    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    others = logits.copy()
-    np.put_along_axis(others, labels[:, None], -np.inf, axis=1)
-    result: Float64 = own - others.max(axis=1)
-    return result
+
+    def margins(logits: Float64, labels: Int64) -> Float64:
+        own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+        others = logits.copy()
+        np.put_along_axis(others, labels[:, None], -np.inf, axis=1)
+        result: Float64 = own - others.max(axis=1)
+        return result
+
+    return by_rows(margins, logits, labels)
 
 
 def ramp(margins: Float64, rho: float) -> Float64:

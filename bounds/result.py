@@ -10,6 +10,13 @@ from kd2m_theory.bounds.targets import SUBJECTS, Target
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.words import number, outward
 
+# Why a row that could have been computed was not.
+INTERRUPTED = "the audit was interrupted before this row was computed"
+OUT_OF_TIME = "the seconds that the audit was given had passed before this row was begun"
+
+# Statuses of rows that have no number.
+WITHOUT_NUMBER = ("not applicable", "not computed")
+
 Direction = Literal["two-sided", "upper", "lower"]
 State = Literal["met", "vouched", "unmet"]
 
@@ -43,8 +50,8 @@ class BoundResult:
         statement: what the row says, as a formula in words and symbols.
         source: theorem and paper.
         target: what it bounds, of `targets.SUBJECTS`: "gap", "gap_shared_head" (nats), "error_gap" (probability), …
-        lower: lower bound on the target; nan if not applicable.
-        upper: upper bound on the target; nan if not applicable.
+        lower: lower bound on the target; nan without a number.
+        upper: upper bound on the target; nan without a number.
         measured: the target's value on the same sample; None without labels, and for targets that one sample does not show.
         rounding: how far float64 rounding may have moved `measured`.
         vacuous_from: an upper bound of at least this says nothing new. For a difference of losses it allows a student no
@@ -54,8 +61,8 @@ class BoundResult:
         assumptions: every input and every hypothesis that is not true by construction, each with its state.
         status: "informative" if the upper bound is below `vacuous_from`, the interval excludes a gap of zero, or, for a
             difference of error rates or probabilities, the lower bound is above −e_T (above −1 without labels); for a
-            risk or an error, if the lower bound is above zero; for a distance, if either side is news. Else "vacuous"; or
-            "not applicable".
+            risk or an error, if the lower bound is above zero; for a distance, if either side is news. Else "vacuous". Without
+            a number "not applicable", or "not computed" where the audit was stopped before.
         why: why the status is what it is.
         level: confidence level 1 − δ of this row alone; None for a deterministic statement, about the sample or about the mean
             over labels (`about`).
@@ -77,7 +84,7 @@ class BoundResult:
     rounding: float
     vacuous_from: float
     assumptions: tuple[Assumption, ...]
-    status: Literal["informative", "vacuous", "not applicable"]
+    status: Literal["informative", "vacuous", "not applicable", "not computed"]
     why: str
     seconds: float
     level: float | None = None
@@ -88,7 +95,7 @@ class BoundResult:
     def __str__(self) -> str:
         """One line: what it says, and whether that was measured."""
         if not self.applicable:
-            return f"{self.name}: not applicable ({self.why})"
+            return f"{self.name}: {self.status} ({self.why})"
         held = "" if self.measured is None else f", measured {number(self.measured)}, holds: {self.verdict}"
         lower, upper = (number(end) for end in outward(self.lower, self.upper, digits=4))
         return f"{self.name}: {self.target} in [{lower}, {upper}], {self.status}{held}"
@@ -96,7 +103,7 @@ class BoundResult:
     @property
     def applicable(self) -> bool:
         """Whether there is a number at all."""
-        return self.status != "not applicable"
+        return self.status not in WITHOUT_NUMBER
 
     @property
     def about(self) -> About:
@@ -123,7 +130,7 @@ class BoundResult:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the measured value lies inside, up to its own rounding; None if unmeasured, NaN, or not applicable."""
+        """Whether the measured value lies inside, up to its own rounding; None if unmeasured, NaN, or without a number."""
         if self.measured is None or not self.applicable or any(map(math.isnan, (self.measured, self.lower, self.upper))):
             return None
         return self.lower - self.rounding <= self.measured <= self.upper + self.rounding

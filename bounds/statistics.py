@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.arrays import Float64, Int64, row_blocks
 from kd2m_theory.bounds.constants.heads import row_norms
 from kd2m_theory.bounds.losses import clipped, cross_entropy, log_partition, margin
 from kd2m_theory.estimators.ground import EPS
@@ -131,16 +131,12 @@ def _lengths(rows: Rows) -> dict[str, Statistic]:
 def _probabilities(rows: Rows) -> dict[str, Statistic]:
     """What predictive distributions differ by.
 
-    divergence: KL(p_T‖p_S), in nats. apart: Σ_c |p_S(c) − p_T(c)|. least_gain, most_gain: extremes of p_S(c) − p_T(c).
-    expected, expected_size: Σ_c p_T(c) ln(p_T(c)/p_S(c)), and the same of absolute values.
+    least_gain, most_gain: extremes of p_S(c) − p_T(c). expected, expected_size: Σ_c p_T(c) ln(p_T(c)/p_S(c)), and the same of
+    absolute values. The others are those of `_divergence`.
     """
-    student, teacher = np.exp(rows.student.logs), np.exp(rows.teacher.logs)
-    gain = student - teacher
-    expected = teacher * (rows.teacher.logs - rows.student.logs)
-    divergence, apart = _divergence(rows.teacher.logs, rows.student.logs)
+    gain, expected, found = _divergence(rows.teacher.logs, rows.student.logs)
     return {
-        "divergence": divergence,
-        "apart": apart,
+        **found,
         "least_gain": gain.min(axis=1),
         "most_gain": gain.max(axis=1),
         "expected": expected.sum(axis=1),
@@ -148,23 +144,28 @@ def _probabilities(rows: Rows) -> dict[str, Statistic]:
     }
 
 
-def _divergence(teacher: Float64, student: Float64) -> tuple[Statistic, Statistic]:
-    """KL(p_T‖p_S) and Σ_c |p_S(c) − p_T(c)| of n × K logarithms of probabilities.
+def _divergence(teacher: Float64, student: Float64) -> tuple[Float64, Float64, dict[str, Statistic]]:
+    """p_S − p_T and p_T d, n × K each, with d = log p_T − log p_S; and what they add up to.
 
-    As Σ_c p_T(c) (e^{−d_c} − 1 + d_c) with d = log p_T − log p_S: the terms are ≥ 0 and small where the networks agree.
+    divergence: KL(p_T‖p_S) in nats, as Σ_c p_T(c) (e^{−d_c} − 1 + d_c): the terms are ≥ 0 and small where the networks agree.
+    apart: Σ_c |p_S(c) − p_T(c)|.
+
+    Args:
+        teacher: log p_T, n × K.
+        student: log p_S, n × K.
     """
     weight, ratio = np.exp(teacher), teacher - student
     # d may be infinite or e^{−d} overflow only where the weight makes up for it: p_T e^{−d} = p_S.
-    shift = np.exp(student) - weight
-    terms = np.where(np.abs(ratio) < 1.0, weight * (np.expm1(-ratio.clip(-1.0, 1.0)) + ratio), shift + weight * ratio)
-    return terms.sum(axis=1), np.abs(shift).sum(axis=1)
+    gain, expected = np.exp(student) - weight, weight * ratio
+    terms = np.where(np.abs(ratio) < 1.0, weight * (np.expm1(-ratio.clip(-1.0, 1.0)) + ratio), gain + expected)
+    return gain, expected, {"divergence": terms.sum(axis=1), "apart": np.abs(gain).sum(axis=1)}
 
 
 def _tempered(rows: Rows) -> dict[str, Statistic]:
-    """The same of the teacher softened by the temperature."""
+    """What `_divergence` says of the teacher softened by the temperature."""
     assert rows.told.temperature is not None
-    divergence, apart = _divergence(log_softmax(rows.teacher.logits / rows.told.temperature, axis=1), rows.student.logs)
-    return {"tempered_divergence": divergence, "tempered_apart": apart}
+    *_, found = _divergence(log_softmax(rows.teacher.logits / rows.told.temperature, axis=1), rows.student.logs)
+    return {f"tempered_{name}": values for name, values in found.items()}
 
 
 def _tempered_loss(rows: Rows) -> dict[str, Statistic]:
@@ -225,7 +226,7 @@ def of_one(name: str, logits: Float64, labels: Int64 | None) -> Statistic:
     """A statistic of one network's n × K logits, n values."""
     compute = OF_ONE[name.rsplit("_", 1)[0]]
     return np.concatenate(
-        [compute(Side(logits[rows], None if labels is None else labels[rows])) for rows in _blocks(*logits.shape)]
+        [compute(Side(logits[rows], None if labels is None else labels[rows])) for rows in row_blocks(*logits.shape, BLOCK)]
     )
 
 
@@ -241,11 +242,6 @@ def _joined(parts: Sequence[Mapping[str, Statistic]]) -> dict[str, Statistic]:
 
 
 def _rows(student: Float64, teacher: Float64, labels: Int64 | None, told: Told) -> Iterator[Rows]:
-    for rows in _blocks(*student.shape):
+    for rows in row_blocks(*student.shape, BLOCK):
         own = None if labels is None else labels[rows]
         yield Rows(Side(student[rows], own), Side(teacher[rows], own), told)
-
-
-def _blocks(n: int, classes: int) -> Iterator[slice]:
-    step = max(1, BLOCK // classes)
-    return (slice(start, start + step) for start in range(0, n, step))

@@ -16,9 +16,8 @@ from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, in_order_
 from kd2m_theory.bounds.content_order import DIGEST, digests_of_two, order_of_digests
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.statistics import Statistic, Told, every_statistic
-from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.view import View, centring_error
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.labels import as_texts, check_class_names, encoded_labels
 from kd2m_theory.pair import Pair
 
@@ -294,18 +293,6 @@ def _split(joined: bytes) -> list[bytes]:
 def streamed_view(pair: StreamedPair, settings: Settings) -> View:
     """The view of logits that were not kept."""
     none: Float64 = np.empty((0, pair.classes))
-    moved = EPS * sum(float(np.sqrt((pair.statistics[f"norm_{side}"] ** 2).mean())) for side in ("student", "teacher"))
-    return View(
-        "logits",
-        none,
-        none,
-        None,
-        none,
-        none,
-        pair.labels,
-        pair.labels,
-        True,
-        settings,
-        moved,
-        streamed=pair.statistics,
-    )
+    view = View("logits", None, None, None, none, none, pair.labels, pair.labels, True, settings, streamed=pair.statistics)
+    view.point_error = centring_error(view)
+    return view

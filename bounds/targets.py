@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.assumptions import About
-from kd2m_theory.bounds.losses import clipped, squared_error
+from kd2m_theory.bounds.constants.heads import sizes_of_terms
+from kd2m_theory.bounds.losses import brier_score, clipped, squared_error
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -119,11 +119,11 @@ def _error_student(view: View, labelled: bool) -> Value:
     return Value(_wrong(view)[0] if labelled else None, 1e-15, 1.0)
 
 
-def _probabilities(view: View, teacher_loss: Float64) -> Value:
-    student, teacher = np.exp(-view.losses()[0]), np.exp(-teacher_loss)
+def _probabilities(view: View, teacher_losses: Float64) -> Value:
+    student, teacher = np.exp(-view.losses()[0]), np.exp(-teacher_losses)
     # An exponent is right to a few roundings of the logits that it is a difference of.
-    depth = sum(view.depth())
-    return _of_shares(_mean(student) - _mean(teacher), 8 * EPS * (view.classes + 8 + depth), _mean(teacher))
+    rounding = 8 * EPS * (view.classes + 8 + sum(view.depth))
+    return _of_shares(_mean(student) - _mean(teacher), rounding, _mean(teacher))
 
 
 def _probability_gap(view: View, labelled: bool) -> Value:
@@ -135,9 +135,8 @@ def _tempered_gap(view: View, labelled: bool) -> Value:
     return _probabilities(view, view.per_sample("tempered_loss")) if told else _UNKNOWN_SHARES
 
 
-def _squared(view: View, student: Float64, teacher: Float64, depth: float) -> Value:
-    labels_s, labels_t = view.both_labels()
-    losses = squared_error(student, labels_s), squared_error(teacher, labels_t)
+def _squared(view: View, losses: tuple[Float64, Float64], depth: float) -> Value:
+    """The gap of squared losses of outputs whose size is at most `depth`."""
     risks = [_mean(values) for values in losses]
     guessing = 1.0 - 1.0 / view.classes
     # Outputs that are off by e change the mean of ‖r‖² by at most 2 e √(mean of ‖r‖²) + e².
@@ -150,15 +149,26 @@ def _squared_gap(view: View, labelled: bool) -> Value:
     if not labelled:
         return Value(None, 0.0, 1.0)
     # Relative to a residual, rounding of Wz + b weighs as much as the terms that were summed.
-    terms = sum(float((np.abs(points) @ np.abs(view.linear).T).max()) for points in (view.student, view.teacher))
-    return _squared(view, view.logits_student, view.logits_teacher, view.linear.shape[1] * (1.0 + terms))
+    labels_s, labels_t = view.both_labels()
+    losses = squared_error(view.logits_student, labels_s), squared_error(view.logits_teacher, labels_t)
+    no_bias = np.zeros(view.classes)
+    terms = sum(
+        max(float(sizes.max()) for _, sizes in sizes_of_terms(points, view.linear, no_bias))
+        for points in (view.student, view.teacher)
+    )
+    return _squared(view, losses, view.linear.shape[1] * (1.0 + terms))
 
 
 def _brier_gap(view: View, labelled: bool) -> Value:
     if not labelled:
         return Value(None, 0.0, 1.0)
-    depth = sum(view.depth())
-    return _squared(view, softmax(view.logits_student, axis=1), softmax(view.logits_teacher, axis=1), depth)
+    labels_s, labels_t = view.both_labels()
+    losses = view.shared(
+        "Brier's scores",
+        lambda: (brier_score(view.logits_student, labels_s), brier_score(view.logits_teacher, labels_t)),
+        of_logits=True,
+    )
+    return _squared(view, losses, sum(view.depth))
 
 
 def _class_w2(view: View, _labelled: bool) -> Value:

@@ -31,7 +31,7 @@ probability by ε depth_c of itself. Sums are of terms of one sign. Larger P, Q 
 they are rounded that way. A class that is as good as impossible at both ends is left out: that moves no loss, and r is smaller.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,7 @@ _SMALLEST = 2.0**-1022
 # Logits that lie deeper have probability zero in float64.
 _DEEPEST = 750.0
 # Numbers in an array over pairs and classes, of which a few are held at once; and pairs in an array over pairs.
-_BLOCK, _PAIRS = 2**19, 2**13
+_BLOCK, _PAIRS = 2**17, 2**13
 # A search for T = 1 ends when T is this near, for a rise of a thousandth of a nat and more, or after so many steps.
 _TIME, _STEPS = 1e-8, 32
 # No logarithm of a ratio of two positive float64 numbers is larger.
@@ -58,7 +58,7 @@ _LARGEST_LOG = 1500.0
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """The points of one network in one class.
+    """Points of one network, each with its class.
 
     Attributes:
         logits: n × K, less the largest of each row.
@@ -66,7 +66,7 @@ class Cloud:
         depth: n; how far the least logit lies below the largest, at most 750.
         top: n; the likeliest class.
         impossible: n × K; classes that may be left out where the other end agrees, never the label.
-        label: the class of all points.
+        labels: n.
     """
 
     logits: Float64
@@ -74,31 +74,35 @@ class Cloud:
     depth: Float64
     top: Int64
     impossible: Bool
-    label: int
+    labels: Int64
 
     @property
     def losses(self) -> Float64:
         """Cross-entropy of each point (n), nats."""
         with np.errstate(under="ignore"):
-            result: Float64 = np.log(np.exp(self.logits).sum(axis=1)) - self.logits[:, self.label]
+            result: Float64 = np.log(np.exp(self.logits).sum(axis=1)) - self.logits[np.arange(len(self.labels)), self.labels]
         return result
 
+    def part(self, points: slice) -> "Cloud":
+        """Some of the points."""
+        return Cloud(**{name: getattr(self, name)[points] for name in self.__dataclass_fields__})
 
-def cloud_of(logits: Float64, label: int) -> Cloud:
-    """The points with these logits (n × K), all of one class."""
+
+def cloud_of(logits: Float64, labels: Int64) -> Cloud:
+    """The points with these logits (n × K) and classes (n)."""
     lowered = logits - logits.max(axis=1, keepdims=True)
     with np.errstate(under="ignore"):
         weight = np.exp(lowered)
     probability = weight / weight.sum(axis=1, keepdims=True)
     impossible = probability < _IMPOSSIBLE
-    impossible[:, label] = False
+    impossible[np.arange(len(labels)), labels] = False
     return Cloud(
         logits=lowered,
         probability=probability,
         depth=np.minimum(_DEEPEST, -lowered.min(axis=1)),
         top=lowered.argmax(axis=1),
         impossible=impossible,
-        label=label,
+        labels=labels,
     )
 
 
@@ -158,32 +162,44 @@ def enclosures(student: Cloud, teacher: Cloud, rows: Int64, columns: Int64) -> E
     """What the ends say about the change of the loss from the teacher's points `columns` to the student's `rows`."""
     parts = []
     with np.errstate(all="ignore"):  # what is not finite is discarded below
-        for block in _blocks(len(rows), student.logits.shape[1]):
-            segments = _segments(student, teacher, rows[block], columns[block])
+        for block in _blocks(len(rows), _PAIRS):
+            mine, theirs = rows[block], columns[block]
+            few = _blocks(len(mine), max(1, _BLOCK // student.logits.shape[1]))
+            segments = _joined([_segments(student, teacher, mine[those], theirs[those]) for those in few])
             envelope = _envelope(segments)
             parts.append((*envelope, *_sharp(segments, *envelope)))
     return Enclosures(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
-def _blocks(pairs: int, classes: int) -> Iterator[slice]:
-    step = max(1, min(_PAIRS, _BLOCK // classes))
+def _blocks(pairs: int, step: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, pairs, step))
 
 
+def _joined(parts: Sequence[Segments]) -> Segments:
+    """All pairs of the parts, in their order."""
+
+    def ends(which: str) -> End:
+        each = [getattr(part, which) for part in parts]
+        return End(**{name: np.concatenate([getattr(end, name) for end in each]) for name in End.__dataclass_fields__})
+
+    numbers = ("rise", "reach", "relative", "least", "loss_error")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in numbers}
+    return Segments(teacher=ends("teacher"), student=ends("student"), **joined)
+
+
 def _segments(student: Cloud, teacher: Cloud, rows: Int64, columns: Int64) -> Segments:
-    label, classes = student.label, student.logits.shape[1]
+    labels, classes, pairs = student.labels[rows], student.logits.shape[1], np.arange(len(rows))
     change = student.logits[rows] - teacher.logits[columns]
     at_student, at_teacher = student.probability[rows], teacher.probability[columns]
     left_out = student.impossible[rows] & teacher.impossible[columns]
     if left_out.any():
-        change = np.where(left_out, change[:, [label]], change)
+        change = np.where(left_out, change[pairs, labels][:, None], change)
         at_student, at_teacher = np.where(left_out, 0.0, at_student), np.where(left_out, 0.0, at_teacher)
     depth = np.maximum(student.depth[rows], teacher.depth[columns])
     relative = 4 * EPS * (classes + 8 + depth)
     least, most = change.min(axis=1), change.max(axis=1)
     above, below = change - least[:, None], most[:, None] - change
     tops = student.top[rows], teacher.top[columns]
-    pairs = np.arange(len(rows))
     at_tops = change[pairs, tops[0]], change[pairs, tops[1]]
     ends, means = [], []
     for probability, at_top in zip((at_student, at_teacher), at_tops, strict=True):
@@ -193,7 +209,7 @@ def _segments(student: Cloud, teacher: Cloud, rows: Int64, columns: Int64) -> Se
         centred -= mean[:, None]
         low, high = np.einsum("ij,ij->i", probability, above), np.einsum("ij,ij->i", probability, below)
         moved = np.minimum(low + (at_top - least), high + (most - at_top))  # at least Σ p |Δ − Δ_top|
-        to_label = at_top - change[:, label]
+        to_label = at_top - change[pairs, labels]
         ends.append(
             End(
                 slope=mean + to_label,
@@ -204,7 +220,7 @@ def _segments(student: Cloud, teacher: Cloud, rows: Int64, columns: Int64) -> Se
             )
         )
         means.append(mean)
-    own_depth = -student.logits[rows, label] - teacher.logits[columns, label]
+    own_depth = -student.logits[rows, labels] - teacher.logits[columns, labels]
     return Segments(
         teacher=ends[1],
         student=ends[0],

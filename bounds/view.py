@@ -3,37 +3,69 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.bounds.constants.heads import class_lipschitz, lipschitz, row_norms, spectral_lipschitz
+from kd2m_theory.arrays import Float64, Int64, by_rows
+from kd2m_theory.bounds.class_pairs import ClassPairs, too_many, vertex_norms
+from kd2m_theory.bounds.constants.heads import (
+    class_lipschitz,
+    enclosing_lipschitz,
+    row_norms,
+    sizes_of_terms,
+    spectral_lipschitz,
+)
+from kd2m_theory.bounds.couplings import best_of, distance_by_plans, good_plans
+from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.settings import Settings
-from kd2m_theory.bounds.statistics import OF_BOTH, Statistic, Told, group_of, of_both, of_one
+from kd2m_theory.bounds.statistics import Statistic, Told, group_of, of_both, of_one
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators import CostMatrix, Enclosure, VertexNorm, class_wasserstein, optimal_cost
+from kd2m_theory.estimators import CostMatrix, Enclosure, optimal_cost, wasserstein
 from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.sparse_transport import UnitPlan
 from kd2m_theory.pair import Pair
 
 # Relative rounding of logits that a network in half precision computed, some roundings of bfloat16.
 _HALF = 2.0**-6
 # So far below the largest logit, exp underflows to zero in float64.
 _MASKED = 800.0
+# Pairs of one class, over all classes: up to which two numbers of each are kept, and up to which transport is solved.
+KEPT, SOLVED = 12_000_000, 500_000_000
+# Multiplications K² d up to which the constants of a head are computed exactly: K = 32,000 and d = 256 fit.
+_EXACT = 2**38
 
 T = TypeVar("T")
 Space = Literal["features", "logits"]
 
 
 def _read_only(value: T) -> T:
-    """An array as one that cannot be written; anything else as it is."""
+    """An array, or each of several, as one that cannot be written; anything else as it is."""
+    if type(value) is tuple:
+        return cast(T, tuple(map(_read_only, cast(tuple[object, ...], value))))
     if isinstance(value, np.ndarray):
         value = value.view()
         value.setflags(write=False)
     return value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shared:
+    """A value that several rows read.
+
+    Attributes:
+        value: the value.
+        seconds: what it took, without what it read.
+        read: the other shared values that it was computed from.
+    """
+
+    value: object
+    seconds: float
+    read: "frozenset[_Shared]"
 
 
 @dataclass(eq=False)
@@ -42,13 +74,14 @@ class View:
 
     In the features view z are features and the logits are Wz + b with the teacher's head. In the logits view W is the
     identity, the logits are those of each network's own head, and z are the logits less their mean over classes:
-    cross-entropy does not see a constant added to all logits, and without it distances are smaller.
+    cross-entropy does not see a constant added to all logits, and without it distances are smaller. Neither the identity,
+    K × K, nor these points are stored before somebody asks for them.
 
     Attributes:
         space: "features" or "logits".
-        student: n_S × d points.
-        teacher: n_T × d points.
-        weight: K × d; None for a head that is not linear.
+        features_student: n_S × d; None in the logits view.
+        features_teacher: n_T × d; None in the logits view.
+        weight: K × d; None for a head that is not linear, and for the identity.
         logits_student: n_S × K.
         logits_teacher: n_T × K.
         labels_student: n_S classes, or None.
@@ -69,8 +102,8 @@ class View:
     """
 
     space: Space
-    student: Float64
-    teacher: Float64
+    features_student: Float64 | None
+    features_teacher: Float64 | None
     weight: Float64 | None
     logits_student: Float64
     logits_teacher: Float64
@@ -91,18 +124,22 @@ class View:
         """Rows read arrays, those that several share among them, and cannot write them."""
         for item in fields(self):
             setattr(self, item.name, _read_only(getattr(self, item.name)))
-        self._memory: dict[str, object] = {}
-        self._seconds: dict[str, float] = {}
-        self._of_logits = self._memory, self._seconds
-        self._used: set[str] = set()
-        self._new: set[str] = set()
+        self._memory: dict[str, _Shared] = {}
+        self._of_logits = self._of_teacher = self._memory
+        self._used: set[_Shared] = set()
+        self._spent = 0.0
 
     @property
     def units(self) -> int:
         """Number of what is drawn independently: groups, or samples of the student."""
-        if self.streamed is not None and self.groups is None:
-            return len(self.streamed["predicted_student"])
-        return len(self.logits_student) if self.groups is None else int(self.groups.max()) + 1
+        return self.samples[0] if self.groups is None else int(self.groups.max()) + 1
+
+    @property
+    def samples(self) -> tuple[int, int]:
+        """Number of samples of student and teacher."""
+        if self.streamed is not None:
+            return 2 * (len(self.streamed["predicted_student"]),)
+        return len(self.logits_student), len(self.logits_teacher)
 
     def averaged(self, values: Float64) -> Float64:
         """The mean of a value of each sample over each group; the values themselves where there are none."""
@@ -119,9 +156,34 @@ class View:
 
     @property
     def linear(self) -> Float64:
-        """Weight of a linear head."""
+        """Weight of a linear head (K × d); in the logits view the identity, of K × K numbers."""
+        if self.space == "logits":
+            return np.eye(self.classes)
         assert self.weight is not None
         return self.weight
+
+    @cached_property
+    def student(self) -> Float64:
+        """All points z of the student, n_S × d."""
+        return _read_only(_points(self.features_student, self.logits_student))
+
+    @cached_property
+    def teacher(self) -> Float64:
+        """All points z of the teacher, n_T × d."""
+        return _read_only(_points(self.features_teacher, self.logits_teacher))
+
+    def points_of_class(self, label: int) -> tuple[Float64, Float64]:
+        """The points z of one class, of student and teacher: without those of all other classes."""
+        sides = zip(
+            self.members()[label],
+            (self.features_student, self.features_teacher),
+            (self.logits_student, self.logits_teacher),
+            strict=True,
+        )
+        student, teacher = (
+            features[points] if features is not None else _centred(logits[points]) for points, features, logits in sides
+        )
+        return student, teacher
 
     @property
     def loss_bound(self) -> float:
@@ -131,69 +193,75 @@ class View:
 
     def timed(self, compute: Callable[["View"], T]) -> tuple[T, float]:
         """The result, and the seconds it needs: its own, and those of every shared distance it reads."""
-        self._used, self._new = set(), set()
+        self._used, self._spent = set(), 0.0
         start = time.perf_counter()
         result = compute(self)
-        own = time.perf_counter() - start - sum(self._seconds[key] for key in self._new)
-        return result, own + sum(self._seconds[key] for key in self._used)
+        own = time.perf_counter() - start - self._spent
+        return result, own + sum(each.seconds for each in self._used)
 
-    def shared(self, key: str, compute: Callable[[], T], *, of_logits: bool = False) -> T:
+    def shared(self, key: str, compute: Callable[[], T], *, of_logits: bool = False, of_teacher: bool = False) -> T:
         """A value that several rows read: computed once, its time counted for each row that reads it.
 
         Args:
             key: its name; one name for one value.
             compute: the value.
             of_logits: whether it is a function of logits, labels and settings; a view that coincides has it too then.
+            of_teacher: whether it is a function of the teacher's logits and labels and of settings; a view with the same
+                teacher has it too then.
         """
-        memory, seconds = self._of_logits if of_logits else (self._memory, self._seconds)
+        memory = self._of_logits if of_logits else self._of_teacher if of_teacher else self._memory
         if key not in memory:
+            used, spent = self._used, self._spent
+            self._used, self._spent = set(), 0.0
             start = time.perf_counter()
-            memory[key] = _read_only(compute())
-            seconds[key] = time.perf_counter() - start
-            self._new.add(key)
-        self._used.add(key)
-        self._seconds[key] = seconds[key]
-        return memory[key]  # type: ignore[return-value]
+            value = _read_only(compute())
+            seconds = time.perf_counter() - start
+            memory[key] = _Shared(value, seconds - self._spent, frozenset(self._used))
+            self._used, self._spent = used, spent + seconds
+        self._used |= {memory[key], *memory[key].read}
+        return memory[key].value  # type: ignore[return-value]
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What it holds of the samples."""
+        if self.streamed is not None:
+            return tuple(self.streamed.values())
+        arrays = (self.features_student, self.features_teacher, self.logits_student, self.logits_teacher)
+        return tuple(array for array in arrays if array is not None)
+
+    def memory_of(self, of_logits: bool) -> int:
+        """What tells the values that its rows share from those of another view: one number where they share them with it."""
+        return id(self._of_logits if of_logits else self._memory)
 
     def per_sample(self, name: str) -> Statistic:
         """A statistic of each sample, by its name in `statistics`: n values, in nats where it has a unit."""
         if self.streamed is not None:
             return self.streamed[name]
-        group = group_of(name)
-        if group not in OF_BOTH:
-            logits, labels = (
-                (self.logits_student, self.labels_student)
-                if name.endswith("_student")
-                else (self.logits_teacher, self.labels_teacher)
-            )
-            return self.shared(name, lambda: of_one(name, logits, labels), of_logits=True)
-        told = Told(self.loss_bound, self.settings.temperature)
+        if name.endswith("_teacher"):
+            return self.shared(name, lambda: of_one(name, self.logits_teacher, self.labels_teacher), of_teacher=True)
+        if name.endswith("_student"):
+            return self.shared(name, lambda: of_one(name, self.logits_student, self.labels_student), of_logits=True)
+        group, told = group_of(name), Told(self.loss_bound, self.settings.temperature)
 
-        def compute() -> dict[str, Statistic]:
+        def compute() -> tuple[Statistic, ...]:
             found = of_both(group, self.logits_student, self.logits_teacher, self.labels_teacher, told)
-            return {key: _read_only(value) for key, value in found.items()}
+            return tuple(found[each] for each in group)
 
-        return self.shared(", ".join(group), compute, of_logits=True)[name]
+        return self.shared(", ".join(group), compute, of_logits=True)[group.index(name)]
 
-    def wrong(self) -> tuple[Statistic, Statistic]:
-        """Whether student and teacher err on each sample: the most likely class is not the true one."""
-        labels_s, labels_t = self.both_labels()
-        return self.per_sample("predicted_student") != labels_s, self.per_sample("predicted_teacher") != labels_t
-
-    def differ(self) -> Statistic:
-        """Whether the two networks predict different classes for each input."""
-        found: Statistic = self.per_sample("predicted_student") != self.per_sample("predicted_teacher")
-        return found
-
-    def depth(self) -> tuple[float, float]:
-        """The largest size of a logit of student and teacher."""
-        return float(self.per_sample("size_student").max()), float(self.per_sample("size_teacher").max())
+    def of_both(self, name: str) -> tuple[Statistic, Statistic]:
+        """A statistic of one network, by its name in `statistics.OF_ONE`: of each sample of the student, and of the teacher."""
+        return self.per_sample(f"{name}_student"), self.per_sample(f"{name}_teacher")
 
     def coincide(self, other: "View") -> None:
-        """Share what is a function of the logits with another view, if its logits are the same: one head, replayed."""
-        mine, theirs = (self.logits_student, self.logits_teacher), (other.logits_student, other.logits_teacher)
-        if all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True)):
-            self._of_logits = other._of_logits
+        """Share what is a function of the logits with another view, where its logits are the same: one head, replayed.
+
+        Logits that are the same are then stored once.
+        """
+        if _equal(self.logits_teacher, other.logits_teacher):
+            self.logits_teacher, self._of_teacher = other.logits_teacher, other._of_teacher
+            if _equal(self.logits_student, other.logits_student):
+                self.logits_student, self._of_logits = other.logits_student, other._of_logits
 
     @cached_property
     def lipschitz(self) -> float:
@@ -203,17 +271,24 @@ class View:
         if self.weight is None:  # ℓ is √2-Lipschitz in the logits
             assert self.settings.head_lipschitz is not None
             return math.sqrt(2.0) * self.settings.head_lipschitz * (1 + 4 * EPS)
-        return lipschitz(self.weight)
+        return float(self.class_lipschitz.max())
+
+    @property
+    def exact_lipschitz(self) -> bool:
+        """Whether the constants of a linear head are the smallest; those of a very wide one are upper bounds on them."""
+        return self.weight is None or self.weight.shape[1] * len(self.weight) ** 2 <= _EXACT
 
     @cached_property
     def class_lipschitz(self) -> Float64:
-        """L_y of the head for each class."""
-        return _read_only(class_lipschitz(self.linear))
+        """L_y of the head for each class; upper bounds on it where the head is very wide (`exact_lipschitz`)."""
+        if self.space == "logits":
+            return _read_only(np.full(self.classes, self.lipschitz))
+        return _read_only((class_lipschitz if self.exact_lipschitz else enclosing_lipschitz)(self.linear))
 
     @cached_property
     def spectral(self) -> float:
         """√2 ‖W‖_op of the head."""
-        return spectral_lipschitz(self.linear)
+        return self.lipschitz if self.space == "logits" else spectral_lipschitz(self.linear)
 
     @cached_property
     def shares(self) -> dict[int, float]:
@@ -240,52 +315,113 @@ class View:
 
     def lengths(self) -> Float64:
         """‖z_S − z_T‖ of each input (n), rounded up."""
-        if self.streamed is not None:
-            return self.streamed["length"] + self.point_error
-        return self.shared("lengths", lambda: row_norms(self.student - self.teacher) + self.point_error)
+        if self.features_student is None or self.features_teacher is None:
+            return self.per_sample("length") + self.point_error
+        sides = self.features_student, self.features_teacher
+        return self.shared("lengths", lambda: by_rows(lambda a, b: row_norms(a - b), *sides) + self.point_error)
+
+    def changes(self) -> tuple[Float64, Float64]:
+        """The least and the largest change of a logit Δ = a_S − a_T of each input, n values each in nats."""
+        return self.per_sample("least_change"), self.per_sample("most_change")
+
+    def advances(self) -> tuple[Float64, Float64]:
+        """The least and the largest Δ_c − Δ_Y of each input over all classes c, Y among them: n values each in nats."""
+        # Rounding is monotone, so that the extremes may be taken first.
+        (least, largest), own = self.changes(), self.per_sample("own_change")
+        return least - own, largest - own
+
+    def vertex_norms(self) -> Float64:
+        """ν_Y(a_S − a_T) of each input, n values in nats (`vertex_norm`)."""
+        least, largest = self.advances()
+        return np.maximum(np.abs(least), np.abs(largest))
 
     def w1(self) -> dict[int, Enclosure]:
         """W₁ of each class with the Euclidean cost."""
-        return self.shared(
-            "w1",
-            lambda: class_wasserstein(self.student, self.teacher, *self.both_labels(), 1, max_pivots=self.settings.max_pivots),
-        )
+        return self.shared("w1", lambda: self._distances(1))
 
     def w2(self) -> dict[int, Enclosure]:
         """W₂ of each class with the Euclidean cost."""
-        return self.shared(
-            "w2",
-            lambda: class_wasserstein(self.student, self.teacher, *self.both_labels(), 2, max_pivots=self.settings.max_pivots),
-        )
+        return self.shared("w2", lambda: self._distances(2))
+
+    def _distances(self, p: Literal[1, 2]) -> dict[int, Enclosure]:
+        result = {}
+        for label in self.shares:
+            student, teacher = self.points_of_class(label)
+            if self.pairs_in_all > SOLVED and too_many(len(student), len(teacher)):
+                result[label] = distance_by_plans(student, teacher, self.plans(label), p)
+            else:
+                result[label] = wasserstein(student, teacher, p, max_pivots=self.settings.max_pivots)
+        return result
 
     def w1_head_aware(self) -> dict[int, Enclosure]:
         """W₁ of each class with the vertex norm of the head, in nats."""
         # On the logits themselves: the bias cancels and the head is not applied twice.
-        return self.shared(
-            "w1_head_aware",
-            lambda: class_wasserstein(
-                self.logits_student,
-                self.logits_teacher,
-                *self.both_labels(),
-                1,
-                VertexNorm(),
-                max_pivots=self.settings.max_pivots,
-            ),
-        )
+        return self.class_costs("w1_head_aware", vertex_norms)
 
-    def class_costs(self, key: str, cost: Callable[[Float64, Float64, int], CostMatrix]) -> dict[int, Enclosure]:
-        """Least transport cost of each class for any cost of (student logits, teacher logits, class)."""
+    def members(self) -> dict[int, tuple[Int64, Int64]]:
+        """Rows of the student and of the teacher in each class, increasing."""
 
-        def compute() -> dict[int, Enclosure]:
-            labels_s, labels_t = self.both_labels()
-            result = {}
-            for label in self.shares:
-                a, b = self.logits_student[labels_s == label], self.logits_teacher[labels_t == label]
-                uniform = np.full(len(a), 1.0 / len(a)), np.full(len(b), 1.0 / len(b))
-                result[label] = optimal_cost(cost(a, b, label), *uniform, max_pivots=self.settings.max_pivots)
-            return result
+        def compute() -> dict[int, tuple[Int64, Int64]]:
+            parts = []
+            for labels in self.both_labels():
+                order = np.argsort(labels, kind="stable")
+                ends = np.cumsum(np.bincount(labels, minlength=self.classes))
+                parts.append([order[start:end] for start, end in zip((0, *ends[:-1]), ends, strict=True)])
+            return {label: (parts[0][label], parts[1][label]) for label in self.shares}
+
+        return self.shared("members", compute, of_logits=True)
+
+    @cached_property
+    def pairs_in_all(self) -> int:
+        """Pairs of points of one class, over all classes."""
+        return sum(len(rows) * len(columns) for rows, columns in self.members().values())
+
+    def class_pairs(self, label: int) -> ClassPairs:
+        """The logits of both networks in a class, and all of their pairs."""
+        rows, columns = self.members()[label]
+        pairs = ClassPairs(label, self.logits_student[rows], self.logits_teacher[columns])
+        if self.pairs_in_all > KEPT:
+            return pairs
+        known = self.shared("advances", lambda: {}, of_logits=True)
+        if label not in known:
+            known[label] = pairs.advances()
+        return replace(pairs, known=known[label])
+
+    def plans(self, label: int) -> tuple[UnitPlan, ...]:
+        """Plans between the points of a class that has too many pairs to look at."""
+
+        def compute() -> tuple[UnitPlan, ...]:
+            rows, columns = self.members()[label]
+            student, teacher = self.logits_student[rows], self.logits_teacher[columns]
+            losses = (cross_entropy(logits, np.full(len(logits), label)) for logits in (student, teacher))
+            return good_plans(*(each - each[:, [label]] for each in (student, teacher)), tuple(losses), paired=self.paired)
+
+        return self.shared(f"plans of class {label}", compute, of_logits=True)
+
+    def class_costs(self, key: str, cost: Callable[[ClassPairs], CostMatrix]) -> dict[int, Enclosure]:
+        """Least transport cost of each class; of one with too many pairs, that of the best of a few plans."""
+        return self.several_class_costs(key, lambda pairs: (cost(pairs),))[0]
+
+    def several_class_costs(
+        self, key: str, costs: Callable[[ClassPairs], tuple[CostMatrix, ...]]
+    ) -> tuple[dict[int, Enclosure], ...]:
+        """As `class_costs`, for costs that are computed together."""
+
+        def compute() -> tuple[dict[int, Enclosure], ...]:
+            found = {label: self._least_costs(label, costs) for label in self.shares}
+            count = len(next(iter(found.values())))
+            return tuple({label: each[k] for label, each in found.items()} for k in range(count))
 
         return self.shared(key, compute, of_logits=True)
+
+    def _least_costs(self, label: int, costs: Callable[[ClassPairs], tuple[CostMatrix, ...]]) -> tuple[Enclosure, ...]:
+        pairs = self.class_pairs(label)
+        n, m = len(pairs.student), len(pairs.teacher)
+        if too_many(n, m):
+            plans = self.plans(label)
+            along = [costs(pairs.along(plan)) for plan in plans]
+            return tuple(best_of(plans, each) for each in zip(*along, strict=True))
+        return tuple(optimal_cost(cost, max_pivots=self.settings.max_pivots) for cost in costs(pairs))
 
     @cached_property
     def change_error(self) -> float:
@@ -294,12 +430,41 @@ class View:
         A change Δ = a_S − a_T is right to a rounding of itself, the difference of two changes to that of both, however large an
         offset of all logits cancels in it. Classes that both networks mask alike do not change.
         """
-        size = np.maximum(np.abs(self.per_sample("least_change")), np.abs(self.per_sample("most_change")))
+        size = np.maximum(*map(np.abs, self.changes()))
         return 8 * EPS * math.fsum(size) / len(size)
 
     def losses(self) -> tuple[Float64, Float64]:
         """Cross-entropy of student and teacher for each sample under this view's head, in nats."""
-        return self.per_sample("loss_student"), self.per_sample("loss_teacher")
+        return self.of_both("loss")
+
+    def log_partitions(self) -> tuple[Float64, Float64]:
+        """log Σ_c exp(a_c) of student and teacher for each sample, in nats."""
+        return self.of_both("partition")
+
+    def largest_losses(self) -> tuple[Float64, Float64]:
+        """Cross-entropy of student and teacher at the least likely class of each sample, in nats."""
+        return self.of_both("largest_loss")
+
+    @property
+    def depth(self) -> tuple[float, float]:
+        """The largest size of a logit of student and teacher, in nats."""
+        student, teacher = self.of_both("size")
+        return float(student.max()), float(teacher.max())
+
+    def predicted(self) -> tuple[Int64, Int64]:
+        """The most likely class (the first of equals) of each sample, of student and teacher."""
+        return self.of_both("predicted")
+
+    def wrong(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether student and teacher err on each of their samples."""
+        student, teacher = (predicted != labels for predicted, labels in zip(self.predicted(), self.both_labels(), strict=True))
+        return student, teacher
+
+    def differ(self) -> NDArray[np.bool_]:
+        """Whether the two networks predict different classes for each input."""
+        student, teacher = self.predicted()
+        result: NDArray[np.bool_] = student != teacher
+        return result
 
     def risk_error(self, risk: float) -> float:
         """How far rounding may have moved a mean loss of one network of about this size, in nats."""
@@ -313,20 +478,72 @@ class View:
         total += self.replay_error + sum(8 * EPS * float(losses.mean()) for losses in self.losses())
         if self.space == "features" and self.weight is None:  # somebody else's arithmetic, in float32 at worst
             single = float(np.finfo(np.float32).eps)
-            total += 8 * single * sum(float(self.per_sample(f"size_{side}").mean()) for side in ("student", "teacher"))
+            total += 8 * single * sum(float(sizes.mean()) for sizes in self.of_both("size"))
         return total
 
 
-def features_view(pair: Pair, settings: Settings) -> View | None:
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """Logits Wz + b of one network's features, and how far rounding may move them.
+
+    Attributes:
+        logits: n × K.
+        error: of the mean of a loss whose gradient has an ℓ₁ norm of at most 2, in nats.
+        extreme: the same of the loss at any class of each sample.
+    """
+
+    logits: Float64
+    error: float
+    extreme: float
+
+
+class _Replays:
+    """The logits that the teacher's head makes of a pair's features: once for both views."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+
+    @cached_property
+    def student(self) -> _Replay | None:
+        return _replayed(self._pair, self._pair.features_student)
+
+    @cached_property
+    def teacher(self) -> _Replay | None:
+        return _replayed(self._pair, self._pair.features_teacher)
+
+
+def both_views(pair: Pair, settings: Settings) -> tuple[View | None, View | None]:
+    """The features view and the logits view of a pair, where there are such; what both read is computed and stored once."""
+    replays = _Replays(pair)
+    features, logits = features_view(pair, settings, replays), logits_view(pair, settings, replays)
+    if features is not None and logits is not None:
+        logits.coincide(features)
+    return features, logits
+
+
+def features_view(pair: Pair, settings: Settings, replays: _Replays | None = None) -> View | None:
     """The pair's features under the teacher's head; None if there is no head that fits both.
 
     A nonlinear head is known by its logits alone: those of the pair, if the user says that both networks share it.
+
+    Args:
+        pair: the pair.
+        settings: what the audit was told.
+        replays: logits of the pair's features, where another view reads them too.
     """
     head = pair.shared_head
     if pair.features_student is None or pair.features_teacher is None:
         return None
+    student: Float64 | None
+    teacher: Float64 | None
+    error = extreme = 0.0
     if head is not None:
-        student, teacher = pair.apply_head(pair.features_student), pair.apply_head(pair.features_teacher)
+        replays = replays or _Replays(pair)
+        assert replays.student is not None
+        assert replays.teacher is not None
+        student, teacher = replays.student.logits, replays.teacher.logits
+        error = replays.student.error + replays.teacher.error
+        extreme = replays.student.extreme + replays.teacher.extreme
     elif settings.head_lipschitz is not None and pair.head_weight is None:
         if pair.features_student.shape[1] != pair.features_teacher.shape[1]:
             return None
@@ -336,7 +553,6 @@ def features_view(pair: Pair, settings: Settings) -> View | None:
         return None
     if student is None or teacher is None:
         return None
-    error, extreme = _replay_errors(pair, {"features_student": student, "features_teacher": teacher})
     return View(
         "features",
         pair.features_student,
@@ -367,7 +583,8 @@ def _refuse_refuted(constant: float, pair: Pair) -> None:
     assert pair.features_student is not None
     if teacher is None or student is None or len(teacher) != len(student):
         return
-    moved, features = row_norms(student - teacher), row_norms(pair.features_student - pair.features_teacher)
+    moved = by_rows(lambda a, b: row_norms(a - b), student, teacher)
+    features = row_norms(pair.features_student - pair.features_teacher)
     with np.errstate(over="ignore"):
         excess = moved - constant * features - _HALF * (row_norms(student) + row_norms(teacher))
     if excess.max() > 0:
@@ -379,62 +596,75 @@ def _refuse_refuted(constant: float, pair: Pair) -> None:
         )
 
 
-def logits_view(pair: Pair, settings: Settings) -> View | None:
-    """The logits of each network's own head; a student without logits of its own uses the teacher's head."""
-    teacher, student = pair.logits_teacher, pair.logits_student
-    if teacher is None:
-        teacher = pair.apply_head(pair.features_teacher)
-    if student is None:
-        student = pair.apply_head(pair.features_student)
+def logits_view(pair: Pair, settings: Settings, replays: _Replays | None = None) -> View | None:
+    """The logits of each network's own head; a student without logits of its own uses the teacher's head.
+
+    Args:
+        pair: the pair.
+        settings: what the audit was told.
+        replays: logits of the pair's features, where another view reads them too.
+    """
+    replays = replays or _Replays(pair)
+    teacher, student, error, extreme = pair.logits_teacher, pair.logits_student, 0.0, 0.0
+    if student is None and (made := replays.student) is not None:
+        student, error, extreme = made.logits, error + made.error, extreme + made.extreme
+    if teacher is None and (made := replays.teacher) is not None:
+        teacher, error, extreme = made.logits, error + made.error, extreme + made.extreme
     if teacher is None or student is None:
         return None
-    centred_s, centred_t = _centred(student), _centred(teacher)
-    # Any constant may be subtracted from a row; only the rounding of the subtraction moves the point.
-    moved = EPS * sum(float(np.sqrt((row_norms(points) ** 2).mean())) for points in (centred_s, centred_t))
-    given = {"features_student": (student, pair.logits_student), "features_teacher": (teacher, pair.logits_teacher)}
-    error, extreme = _replay_errors(pair, {name: made for name, (made, own) in given.items() if own is None})
-    return View(
+    view = View(
         "logits",
-        centred_s,
-        centred_t,
-        np.eye(teacher.shape[1]),
+        None,
+        None,
+        None,
         student,
         teacher,
         *_labels(pair),
         pair.inputs_paired,
         settings,
-        moved,
         replay_error=error,
         replay_extreme=extreme,
     )
+    view.point_error = centring_error(view)
+    return view
 
 
-def _replay_errors(pair: Pair, made: Mapping[str, Float64]) -> tuple[float, float]:
-    """How far rounding of logits Wz + b may move the mean of a loss whose gradient has an ℓ₁ norm of at most 2.
+def centring_error(view: View) -> float:
+    """How far rounding moved a pair of points of the logits view, root mean square of student plus that of teacher.
 
-    Args:
-        pair: features and head.
-        made: the logits, by the name of the features that they were computed from.
-
-    Returns:
-        `replay_error` and `replay_extreme` of a view.
+    Any constant may be subtracted from a row; only the rounding of the subtraction moves the point.
     """
-    error = extreme = 0.0
-    for name, logits in made.items():
-        features = getattr(pair, name)
-        if features is None or pair.head_weight is None or pair.head_bias is None:
-            continue
-        sums = np.abs(features) @ np.abs(pair.head_weight).T + np.abs(pair.head_bias)
-        allowance = 2 * (features.shape[1] + 3) * EPS
-        extreme += allowance * float(sums.max(axis=1).mean())
-        # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
-        sums = np.where(logits >= logits.max(axis=1, keepdims=True) - _MASKED, sums, 0.0)
-        error += allowance * float(sums.max(axis=1).mean())
-    return error, extreme
+    return EPS * sum(float(np.sqrt((norms**2).mean())) for norms in view.of_both("norm"))
+
+
+def _replayed(pair: Pair, features: Float64 | None) -> _Replay | None:
+    """The logits that the pair's head makes of features; None where there is no head that fits them."""
+    logits = pair.apply_head(features)
+    if logits is None:
+        return None
+    assert features is not None
+    assert pair.head_weight is not None
+    assert pair.head_bias is not None
+    # A class whose probability underflows moves no loss but its own, which is right to a rounding of itself.
+    least = logits.max(axis=1, keepdims=True) - _MASKED
+    extreme, error = np.zeros((2, len(logits)))
+    for classes, sizes in sizes_of_terms(features, pair.head_weight, pair.head_bias):
+        np.maximum(extreme, sizes.max(axis=1), out=extreme)
+        np.maximum(error, np.where(logits[:, classes] >= least, sizes, 0.0).max(axis=1), out=error)
+    allowance = 2 * (features.shape[1] + 3) * EPS
+    return _Replay(logits=logits, error=allowance * float(error.mean()), extreme=allowance * float(extreme.mean()))
 
 
 def _labels(pair: Pair) -> tuple[Int64 | None, Int64 | None]:
     return (pair.labels if pair.inputs_paired else pair.labels_student), pair.labels
+
+
+def _points(features: Float64 | None, logits: Float64) -> Float64:
+    return _centred(logits) if features is None else features
+
+
+def _equal(one: Float64, other: Float64) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _centred(logits: Float64) -> Float64:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
 from kd2m_theory.bounds.known import QUANTITIES, SINGLE, Known, evaluated
 from kd2m_theory.bounds.losses import clipped, log_partition
 from kd2m_theory.bounds.settings import Settings
@@ -24,8 +24,6 @@ from kd2m_theory.estimators.betting import betting_limits
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.pair import Pair
 
-# Rows of a block: temporaries of n × K numbers would be as large as the pair.
-_BLOCK = 2**20
 _CLOSE = 1e-7  # relative: a search ends where tangents leave no more to gain
 _STEPS, _LARGEST = 60, 2.0**40
 # How often a sample of the stated population may be refused by chance, at most.
@@ -33,7 +31,7 @@ _REFUSED = 1e-6
 
 
 class WorstLabels:
-    """Losses of all labels of a view's inputs, for searches over λ.
+    """Losses of all labels of a view's inputs, for searches over λ. A block of inputs at a time: no n × K numbers are kept.
 
     Args:
         view: of logits.
@@ -42,18 +40,23 @@ class WorstLabels:
     def __init__(self, view: View) -> None:
         # Cross-entropy does not see an offset of a row's logits, and without it less is rounded. The change of a logit may be
         # much smaller than the logits: it is taken of these as they are.
-        student, teacher = view.logits_student, view.logits_teacher
-        tops = student.max(axis=1), teacher.max(axis=1)
+        self._logits = view.logits_student, view.logits_teacher
+        tops = self._logits[0].max(axis=1), self._logits[1].max(axis=1)
         self.classes, self._risk_error, self._replay_error = view.classes, view.risk_error, view.replay_extreme
-        self._teacher = teacher - tops[1][:, None]
-        self._teacher_sum = log_partition(self._teacher)
-        self._change = student - teacher
-        self._size = np.maximum(np.abs(self._change.min(axis=1)), np.abs(self._change.max(axis=1)))
-        offset = tops[0] - tops[1]
-        self._change -= offset[:, None]
-        self._size += np.abs(offset)
-        self._difference = log_partition(student - tops[0][:, None]) - self._teacher_sum
-        self.predicted: Int64 = teacher.argmax(axis=1)
+        student, self._teacher_sum = (
+            by_rows(lambda logits, top: log_partition(logits - top[:, None]), logits, top)
+            for logits, top in zip(self._logits, tops, strict=True)
+        )
+        least, largest = view.changes()
+        self._top, self._offset = tops[1], tops[0] - tops[1]
+        self._size = np.maximum(np.abs(least), np.abs(largest)) + np.abs(self._offset)
+        self._difference = student - self._teacher_sum
+        self.predicted: Int64 = self._logits[1].argmax(axis=1)
+
+    def _teacher(self, rows: Int64) -> Float64:
+        """The teacher's logits of some inputs, each row less its largest."""
+        logits: Float64 = self._logits[1][rows] - self._top[rows, None]
+        return logits
 
     def least_risk(self, rows: Int64) -> float:
         """E min_y ℓ_T(y) over some inputs: no labels give the teacher a smaller risk. Rounded down."""
@@ -72,7 +75,8 @@ class WorstLabels:
 
     def largest_risk(self, rows: Int64) -> float:
         """E max_y ℓ_T(y) over some inputs, rounded up."""
-        risk = _mean(self._teacher_sum[rows] - self._teacher[rows].min(axis=1))
+        least = self._logits[1].min(axis=1)[rows] - self._top[rows]
+        risk = _mean(self._teacher_sum[rows] - least)
         return risk + self._risk_error(risk)
 
     def most(self, rows: Int64, sign: int, low: float, high: float) -> tuple[float, float]:
@@ -133,11 +137,11 @@ class WorstLabels:
     def _value(self, rows: Int64, sign: int, weight: float) -> tuple[float, float]:
         """E max_y [sign · U_y − λℓ_T(y)], rounded up, and its slope in λ."""
         values, losses, size = [], [], 0.0
-        step = max(1, _BLOCK // self.classes)
-        for start in range(0, len(rows), step):
-            block = rows[start : start + step]
-            teacher = self._teacher[block]
-            score = weight * teacher - sign * self._change[block]
+        for part in row_blocks(len(rows), self.classes):
+            block = rows[part]
+            teacher = self._teacher(block)
+            change = self._logits[0][block] - self._logits[1][block]
+            score = weight * teacher - sign * (change - self._offset[block, None])
             best = score.argmax(axis=1)
             places = np.arange(len(block)), best
             values.append(score[places] + sign * self._difference[block] - weight * self._teacher_sum[block])

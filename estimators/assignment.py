@@ -29,6 +29,9 @@ _BLOCK = 4_000_000
 
 def c_transform(costs: Float64, f: Float64) -> Float64:
     """g_j = min_i (C_ij − f_i), in blocks of rows so that no second n × m array is stored."""
+    if costs.size <= _BLOCK:
+        lowest: Float64 = (costs - f[:, None]).min(axis=0)
+        return lowest
     result = np.full(costs.shape[1], np.inf)
     for rows in row_blocks(costs):
         np.minimum(result, (costs[rows] - f[rows, None]).min(axis=0), out=result)
@@ -37,6 +40,9 @@ def c_transform(costs: Float64, f: Float64) -> Float64:
 
 def c_transform_rows(costs: Float64, g: Float64) -> Float64:
     """f_i = min_j (C_ij − g_j), in blocks of rows."""
+    if costs.size <= _BLOCK:
+        lowest: Float64 = (costs - g).min(axis=1)
+        return lowest
     result = np.empty(len(costs))
     for rows in row_blocks(costs):
         result[rows] = (costs[rows] - g).min(axis=1)

@@ -141,6 +141,8 @@ class Enclosure(Number):
         Raises:
             InputError: the upper end was finite and leaves float64.
         """
+        if not exponent:
+            return self
         upper = shifted_up(self.upper, exponent)
         if math.isinf(upper) and math.isfinite(self.upper):
             raise InputError(f"the {self.unit} overflows float64; rescale the features (a common factor scales the distance)")

@@ -86,6 +86,8 @@ def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_P
 
 def _shifted(potential: Float64, exponent: int) -> Float64:
     """Potentials in another unit; a start for the certificate has to be finite and no more."""
+    if not exponent and np.isfinite(potential).all():
+        return potential
     with np.errstate(over="ignore"):
         return np.nan_to_num(np.ldexp(potential, exponent), posinf=0.0, neginf=0.0)
 
@@ -148,13 +150,15 @@ def _network_simplex(costs: Float64, a: Float64, b: Float64, max_pivots: int) ->
     )
 
 
-def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> Enclosure:
+def optimal_cost(
+    cost: CostMatrix, a: Float64 | None = None, b: Float64 | None = None, max_pivots: int = MAX_PIVOTS
+) -> Enclosure:
     """Enclosure of the optimal transport cost min_P ⟨C, P⟩ between weights a (n) and b (m).
 
     Args:
         cost: n × m costs with their error bounds.
-        a: probability weights of the first cloud.
-        b: probability weights of the second cloud.
+        a: probability weights of the first cloud; uniform if None.
+        b: probability weights of the second cloud; uniform if None.
         max_pivots: cap of the network simplex; the assignment solver has none.
 
     Raises:
@@ -168,7 +172,9 @@ def optimal_cost(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX
     return certified_plan(cost, a, b, max_pivots)[0]
 
 
-def certified_plan(cost: CostMatrix, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> tuple[Enclosure, Plan]:
+def certified_plan(
+    cost: CostMatrix, a: Float64 | None = None, b: Float64 | None = None, max_pivots: int = MAX_PIVOTS
+) -> tuple[Enclosure, Plan]:
     """Enclosure of the optimal transport cost, and the plan whose cost is its upper end. Arguments as `optimal_cost`.
 
     Raises:
@@ -279,7 +285,8 @@ def _feasible_value(costs: Float64, a: Float64, b: Float64, g: Float64) -> float
     """⟨a, f⟩ + ⟨b, g⟩ for the c-transform f of g, rounded down."""
     # Centre first: f is then computed at the size it is summed at. Rounding is monotone, so f_i is infeasible by no more
     # than an ulp of itself, and the weights are right to the twenty-odd roundings of their normalisation.
-    g = g - np.median(g)
+    middle = len(g) // 2
+    g = g - np.partition(g, middle)[middle]
     f = c_transform_rows(costs, g)
     terms = np.concatenate((a * f, b * g))
     return math.fsum(terms) - 24 * EPS * math.fsum(np.abs(terms))

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, in_order_of_appearance, real_array, to_numpy
+from kd2m_theory.arrays import (
+    IGNORED,
+    Float64,
+    Int64,
+    column_blocks,
+    group_numbers,
+    in_order_of_appearance,
+    real_array,
+    to_numpy,
+)
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import check_writable
 from kd2m_theory.labels import as_texts, check_class_names, check_range, encoded_labels
@@ -221,7 +230,8 @@ class Pair:
         if features is None or self.head_weight is None or features.shape[1] != self.head_weight.shape[1]:
             return None
         assert self.head_bias is not None
-        logits: Float64 = features @ self.head_weight.T + self.head_bias
+        logits: Float64 = features @ self.head_weight.T
+        logits += self.head_bias
         return logits
 
     def taken(self, teacher: Int64, student: Int64) -> "Pair":
@@ -613,14 +623,18 @@ def _check_teacher_logits(arrays: Mapping[str, Float64 | None], bias: Float64 | 
     weight, features, logits = arrays["head_weight"], arrays["features_teacher"], arrays["logits_teacher"]
     if weight is None or features is None or bias is None:
         return
-    replayed = features @ weight.T + bias
-    if np.abs(replayed).max() > _LARGEST:
-        raise InputError(f"the head makes logits up to {np.abs(replayed).max():.3g}, beyond {_LARGEST:g}; rescale it")
-    if logits is None:
-        return
-    # The terms that were summed, not their sum, say how large a rounding may be.
-    scale = np.maximum(1.0, (np.abs(features) @ np.abs(weight).T + np.abs(bias)).max(axis=1))
-    off = np.abs(replayed - logits).max(axis=1) / scale
+    largest, off, scale = np.zeros(len(features)), np.zeros(len(features)), np.ones(len(features))
+    for part in column_blocks(len(features), len(weight)):
+        replayed = features @ weight[part].T + bias[part]
+        np.maximum(largest, np.abs(replayed).max(axis=1), out=largest)
+        if logits is not None:
+            # The terms that were summed, not their sum, say how large a rounding may be.
+            terms = np.abs(features) @ np.abs(weight[part]).T + np.abs(bias[part])
+            np.maximum(scale, terms.max(axis=1), out=scale)
+            np.maximum(off, np.abs(replayed - logits[:, part]).max(axis=1), out=off)
+    if largest.max() > _LARGEST:
+        raise InputError(f"the head makes logits up to {largest.max():.3g}, beyond {_LARGEST:g}; rescale it")
+    off /= scale
     if off.max() > _HEAD_TOLERANCE:
         row = int(off.argmax())
         raise InputError(
@@ -641,6 +655,6 @@ def _logits(value: Any, name: str, verified: bool, notes: dict[str, str]) -> Flo
 def _owned(value: Float64, name: str) -> Float64:
     """The pair's own copy."""
     array = np.array(value)
-    if array.size and np.abs(array).max() > _LARGEST:
-        raise InputError(f"{name} has values up to {np.abs(array).max():.3g}, beyond {_LARGEST:g}; rescale the features")
+    if array.size and (largest := max(array.max(), -array.min())) > _LARGEST:
+        raise InputError(f"{name} has values up to {largest:.3g}, beyond {_LARGEST:g}; rescale the features")
     return array

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
 from kd2m_theory.pair import Pair
 from kd2m_theory.words import number
 
@@ -34,8 +34,6 @@ _FLOORED, _ONE = -3.0, 0.1
 _ROUNDED = 1e-5
 # Probabilities less their least have a sum of at most 1, and of nearly 1 in so many rows where a network is certain.
 _NEARLY_ONE, _CERTAIN = 0.9, 0.3
-# Numbers of an array that are looked at together.
-_ENTRIES = 2**22
 # Classes beyond which no assignment of all of them is searched for.
 _MOST_CLASSES = 1000
 
@@ -112,13 +110,21 @@ def _scale(teacher: Float64, student: Float64) -> float | None:
     """
     if teacher.shape != student.shape:
         return None
-    first, second = (each - each.max(axis=1, keepdims=True) for each in (teacher, student))
-    if not first.any() or not second.any():
-        return 1.0 if np.array_equal(first, second) else None
-    largest = float(np.abs(first).max()), float(np.abs(second).max())
+
+    def below(logits: Float64) -> Float64:
+        """How far each logit is below the largest of its row, as a number ≤ 0."""
+        result: Float64 = logits - logits.max(axis=1, keepdims=True)
+        return result
+
+    largest = [float(by_rows(lambda part: -below(part).min(axis=1), each).max()) for each in (teacher, student)]
+    if not all(largest):
+        return None if any(largest) else 1.0
     scale = largest[1] / largest[0]
-    if scale == 0 or not np.isfinite(scale) or (np.abs(second - scale * first) > _ROUNDED * largest[1]).any():
+    if scale == 0 or not np.isfinite(scale):
         return None
+    for part in row_blocks(*teacher.shape):  # two networks part ways in the first rows
+        if (np.abs(below(student[part]) - scale * below(teacher[part])) > _ROUNDED * largest[1]).any():
+            return None
     return 1.0 if abs(scale - 1) <= _ROUNDED else scale
 
 
@@ -198,11 +204,11 @@ def _like_probabilities(logits: Float64) -> bool | None:
 
     The logarithm of a softmax that was taken twice is the latter: ln p_i = q_i − ln Σ exp q_j with Σ q = 1. None if neither.
     """
-    sums = (logits - logits.min(axis=1, keepdims=True)).sum(axis=1)
+    sums = by_rows(lambda part: (part - part.min(axis=1, keepdims=True)).sum(axis=1), logits)
     if sums.max() <= 1 + _ROUNDED and sums.max() >= 1 - _ONE**2 and (sums >= _NEARLY_ONE).mean() >= _CERTAIN:
         return False
     inside = logits.min() >= 0 and logits.max() <= 1 and logits.min() <= _ONE and logits.max() >= 1 - _ONE
-    return True if inside and (logits != np.floor(logits)).any() else None
+    return True if inside and by_rows(lambda part: (part != np.floor(part)).any(axis=1), logits).any() else None
 
 
 def _about_floors(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
@@ -220,10 +226,13 @@ def _about_floors(pair: Pair, teacher: Float64 | None, student: Float64 | None) 
 def _has_floor(logits: Float64) -> bool:
     """Whether these are logarithms of probabilities, the least of which stands for zero in several different rows."""
     least = float(logits.min())
-    if logits.max() > 0 or least > _FLOORED or (np.abs(np.exp(logits).sum(axis=1) - 1) > _ONE).any():
+    if logits.max() > 0 or least > _FLOORED:
         return False
-    rows = logits[(logits == least).any(axis=1)]
-    return bool((rows != rows[0]).any())
+    if (np.abs(by_rows(lambda part: np.exp(part).sum(axis=1), logits) - 1) > _ONE).any():
+        return False
+    rows = np.flatnonzero(logits.min(axis=1) == least)
+    first = logits[rows[0]]
+    return any(bool((logits[rows[part]] != first).any()) for part in row_blocks(len(rows), logits.shape[1]))
 
 
 def _other_order(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Finding | None:
@@ -368,11 +377,10 @@ def _fingerprints(arrays: list[Float64 | None]) -> list[int]:
     rng = np.random.default_rng(0)
     for array in given:
         factors = rng.integers(2**63, size=array.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-        step = max(1, _ENTRIES // array.shape[1])
-        for start in range(0, len(array), step):
-            bits = np.ascontiguousarray(array[start : start + step] + 0.0).view(np.uint64)  # one zero
+        for part in row_blocks(*array.shape):
+            bits = np.ascontiguousarray(array[part] + 0.0).view(np.uint64)  # one zero
             mixed = (bits ^ (bits >> np.uint64(32))) * factors
-            sums[start : start + step] += (mixed ^ (mixed >> np.uint64(29))).sum(axis=1, dtype=np.uint64)
+            sums[part] += (mixed ^ (mixed >> np.uint64(29))).sum(axis=1, dtype=np.uint64)
     found: list[int] = sums.tolist()
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from textwrap import fill
 from typing import Any
 
-from kd2m_theory.words import harmless
+from kd2m_theory.words import harmless, stripped
 
 
 def console() -> Any:
@@ -16,6 +16,17 @@ def console() -> Any:
     # A pipe or file has no width of its own: give the tables the room they want.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 104
     return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
+def show(rendered: Any) -> None:
+    """Print what rich renders, nothing cut off; in a pipe or file no line ends in a space."""
+    terminal = console()
+    if terminal.is_terminal:
+        terminal.print(rendered, crop=False)
+        return
+    with terminal.capture() as captured:
+        terminal.print(rendered, crop=False)
+    sys.stdout.write(f"{stripped(captured.get())}\n")
 
 
 def say(words: str, style: str = "") -> None:

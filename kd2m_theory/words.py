@@ -166,3 +166,13 @@ def confidence(level: float) -> str:
         return percent(level)
     step = Decimal(10) ** (rest.adjusted() - 1)
     return f"{(100 * (1 - (rest / step).to_integral_value(ROUND_CEILING) * step)).normalize():f} %"
+
+
+def stripped(text: str) -> str:
+    """The lines of a text without the spaces that they end in, and without an end of line after the last.
+
+    Example:
+        >>> stripped("a  \\n b \\n")
+        'a\\n b'
+    """
+    return "\n".join(line.rstrip() for line in text.splitlines())

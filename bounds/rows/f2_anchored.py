@@ -15,6 +15,7 @@ from kd2m_theory.bounds.rows import t0_label_free, t1_paired, t2_conditional, t5
 from kd2m_theory.bounds.rows.f1_means import clipped_losses, share_limits, student_risk, student_wrong
 from kd2m_theory.bounds.rows.row import CLIPPED, COUNTED, LABELS, NO_GROUPS, RANDOM_ORDER, RANGE_FIXED, SAMPLED, Row, Sides
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import Working, class_costs, one_pass, together
 
 
 def _row_of(rows: tuple[Row, ...], name: str) -> Row:
@@ -57,10 +58,10 @@ def _upper(row: Row) -> Callable[[View], float]:
 _T0, _T1 = _row_of(t0_label_free.ROWS, "T0"), _row_of(t1_paired.ROWS, "T1.logits.head_aware")
 _T2, _T5 = _row_of(t2_conditional.ROWS, "T2.logits.head_aware"), _row_of(t5_convex.ROWS, "T5.logits.curved")
 _DISTANCES = (
-    ("F2.T0", _T0, _upper(_T0)),
-    ("F2.T1", _T1, _upper(_T1)),
-    ("F2.T2", _T2, _upper(_T2)),
-    ("F2.T5", _T5, t5_convex.curved_upper),
+    ("F2.T0", _T0, _upper(_T0), _T0.work),
+    ("F2.T1", _T1, _upper(_T1), _T1.work),
+    ("F2.T2", _T2, _upper(_T2), _T2.work),
+    ("F2.T5", _T5, t5_convex.curved_upper, class_costs("t5_curved_upper", held=8)),
 )
 
 
@@ -70,7 +71,9 @@ _ANCHORED = {
 }
 
 
-def _row(name: str, base: Row, compute: Callable[[View], Sides], *, words: str, statement: str, latex: str) -> Row:
+def _row(
+    name: str, base: Row, compute: Callable[[View], Sides], work: Working, *, words: str, statement: str, latex: str
+) -> Row:
     """A row about the population from one about the sample, whose assumptions it has; R̂_T needs labels."""
     losses = base.target == "gap"
     return Row(
@@ -85,6 +88,7 @@ def _row(name: str, base: Row, compute: Callable[[View], Sides], *, words: str, 
         needs=(*base.needs, *((RANGE_FIXED, RANDOM_ORDER) if losses else ()), *SAMPLED),
         structural={**base.structural, **_ANCHORED, **(CLIPPED if losses else COUNTED)},
         compute=compute,
+        work=together(work, one_pass),
         limits=("student risk, upper" if losses else "student error, upper",),
         never_beats="F1.risk" if losses else "F1.error",
         streams=base.streams,
@@ -102,17 +106,19 @@ ROWS = (
             name,
             base,
             _risk(upper),
+            work,
             words=f"The student's clipped loss on the population: the teacher's on the sample, plus {base.name}, plus what "
             "chance may add.",
             statement=f"R_S ≤ R̂_T + D̂ + r(δ), D̂ of {base.name}",
             latex=_LATEX,
         )
-        for name, base, upper in _DISTANCES
+        for name, base, upper, work in _DISTANCES
     ),
     _row(
         "F2.T0.error",
         _ERROR,
         _disagreement,
+        _ERROR.work,
         words="The student's error on the population: the teacher's on the sample, plus the disagreement, plus what chance may "
         "add.",
         statement="err_S ≤ êrr_T + disagreement + r(δ)",
@@ -122,6 +128,7 @@ ROWS = (
         "F2.T8",
         _MARGIN,
         _margin,
+        _MARGIN.work,
         words="The student's error on the population: T8.directed on the sample, plus what chance may add.",
         statement="err_S ≤ D̂ + r(δ), D̂ of T8.directed",
         latex=r"\mathrm{err}_S \le \hat D+r(\delta)",

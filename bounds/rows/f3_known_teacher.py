@@ -17,7 +17,7 @@ some class is no less probable, and there ℓ_S ≤ ℓ_T; so
 import numpy as np
 from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64
+from kd2m_theory.arrays import Float64, by_rows
 from kd2m_theory.bounds.known import SINGLE, Interval, Known, Quantity, evaluated
 from kd2m_theory.bounds.losses import clipped, cross_entropy, errors
 from kd2m_theory.bounds.rows.f1_means import mean_limits, share_limits
@@ -64,7 +64,7 @@ def _stated(view: View, known: Known) -> tuple[Float64, float]:
 
     No clipped risk is above B.
     """
-    predicted = view.logits_teacher.argmax(axis=1)
+    _, predicted = view.predicted()
     result = np.full(len(predicted), np.nan)
     for rows, interval in known.cells(predicted, SINGLE):
         if interval is not None:
@@ -75,15 +75,20 @@ def _stated(view: View, known: Known) -> tuple[Float64, float]:
 
 def _risk(view: View) -> Sides:
     bound, known = view.loss_bound, _known(view, "teacher_risk")
-    student, teacher = (clipped(-log_softmax(a, axis=1), bound) for a in (view.logits_student, view.logits_teacher))
     risk, most = _stated(view, known)
-    used = ~np.isnan(risk)[:, None]
+    used = ~np.isnan(risk)
     above, below = (np.where(used, weight, 0.0) for weight in (ABOVE, BELOW))
+
+    def ends(student: Float64, teacher: Float64, above: Float64, below: Float64) -> tuple[Float64, Float64]:
+        losses_s, losses_t = (clipped(-log_softmax(each, axis=1), bound) for each in (student, teacher))
+        upper = (losses_s - (1 + above)[:, None] * losses_t).max(axis=1)
+        return (losses_s - (1 - below)[:, None] * losses_t).min(axis=1), upper
+
+    least, largest = by_rows(ends, view.logits_student, view.logits_teacher, above, below)
     # λρ is a part of what is averaged where ρ depends on the class, and a number where it does not.
     part, whole = (np.zeros(len(risk)), most) if known.classes is None else (np.nan_to_num(risk), 0.0)
     reach = most - whole
-    upper = (student - (1 + above) * teacher).max(axis=1) + above[:, 0] * part
-    lower = (student - (1 - below) * teacher).min(axis=1) - below[:, 0] * part
+    upper, lower = largest + above * part, least - below * part
     _, highest = mean_limits(view, upper, -bound, bound + ABOVE * reach)
     # Without ρ it is the least change of the loss, which may be −B.
     floor = 0.0 if known.classes is None else -max(bound, BELOW * reach)

@@ -24,7 +24,6 @@ from kd2m_theory.bounds.rows.row import (
     both_sides,
     two_limits,
 )
-from kd2m_theory.bounds.rows.t1_paired import vertex_norms
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.ground import EPS
 
@@ -42,7 +41,7 @@ def _disagreement(view: View) -> Sides:
 
 def _head_aware(view: View) -> Sides:
     bound = view.loss_bound
-    change = vertex_norms(view) * (1 + 4 * EPS)
+    change = view.vertex_norms() * (1 + 4 * EPS)
     return both_sides(mean_limits(view, clipped(change, bound), 0.0, bound)[1], details={"B": bound})
 
 

@@ -13,9 +13,7 @@ MMD. So Hoeffding's inequality for this one f suffices for an upper bound, with 
 import math
 
 import numpy as np
-from scipy.special import softmax
 
-from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import (
     LABELS,
     LOGITS,
@@ -28,7 +26,9 @@ from kd2m_theory.bounds.rows.row import (
     Situation,
     both_sides,
 )
+from kd2m_theory.bounds.rows.t6_kernel import centred_probabilities, in_span
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import second_moments
 from kd2m_theory.estimators.ground import EPS
 
 
@@ -41,22 +41,18 @@ def offset(classes: int) -> float:
 def _mmd(view: View, c: float) -> float:
     """MMD of the samples of (q, Y), class by class: of q qᵀ, √(2c) q and c, each summed over the class and divided by n.
 
-    A class needs K × K numbers, or those of the space that its few points span; never the K³ of all classes at once.
+    A class needs K × K numbers, or those of the space that its few points span; never the K³ of all classes at once. Classes
+    without points add nothing.
     """
-    labels = view.both_labels()
-    points = [softmax(logits, axis=1) - 1.0 / view.classes for logits in (view.logits_student, view.logits_teacher)]
+    labels_s, labels_t = view.both_labels()
+    scales = 1.0 / math.sqrt(len(labels_s)), 1.0 / math.sqrt(len(labels_t))
     squared = []
-    for label in range(view.classes):
-        student, teacher = (
-            cloud[y == label] / math.sqrt(len(cloud)) for cloud, y in zip(points, labels, strict=True)
-        )  # so that products are means
-        scales = [1.0 / math.sqrt(len(cloud)) for cloud in points]
+    for label in np.union1d(labels_s, labels_t).tolist():
+        # Divided by √n, so that products are means.
+        student, teacher = (cloud * scale for cloud, scale in zip(centred_probabilities(view, label), scales, strict=True))
         means = [cloud.sum(axis=0) * scale for cloud, scale in zip((student, teacher), scales, strict=True)]
         shares = [len(cloud) * scale * scale for cloud, scale in zip((student, teacher), scales, strict=True)]
-        if len(student) + len(teacher) < view.classes:
-            # Both clouds in coordinates of their span.
-            basis: Float64 = np.linalg.qr(np.vstack((student, teacher)).T).R
-            student, teacher = basis[:, : len(student)].T, basis[:, len(student) :].T
+        student, teacher = in_span(student, teacher)
         second = student.T @ student - teacher.T @ teacher
         squared += [
             float((second**2).sum()),
@@ -71,8 +67,7 @@ def _brier(view: View) -> Sides:
     size, n, m = view.classes, len(labels_s), len(labels_t)
     c = offset(size)
     norm = math.sqrt(size * (size - 1) + 2 * (size - 1) / c)
-    depth = max(float(np.abs(logits).max()) for logits in (view.logits_student, view.logits_teacher))
-    rounding = 8 * EPS * (n + m + size + depth) * (1 + c)
+    rounding = 8 * EPS * (n + m + size + max(view.depth)) * (1 + c)
     plug_in = _mmd(view, c) + rounding
     steps = 4.0 / n if view.paired else 1.0 / n + 1.0 / m
     radius = (1 - 1 / size + c) * math.sqrt(steps * math.log(1 / view.tail))
@@ -111,6 +106,7 @@ ROWS = (
         needs=(Requirement("samples independent of each other", _apart), *SAMPLED),
         structural=_KERNEL,
         compute=_brier,
+        work=second_moments(lambda size: size.classes),
         limits=("F4.brier, upper",),
         forms=("T6.rkhs", "F4.independent_upper", "F4.pairs_upper", "F1.hoeffding"),
     ),

@@ -11,12 +11,12 @@ on W₁(P̂, P) exceed the diameter at d = 64. `kd2m_theory.theory.f5_transport`
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
-from kd2m_theory.arrays import Float64
+from kd2m_theory.bounds.class_pairs import ClassPairs, vertex_norms
 from kd2m_theory.bounds.rows.row import (
     CLASS_SHARES,
     LABELS,
@@ -30,6 +30,7 @@ from kd2m_theory.bounds.rows.row import (
     both_sides,
 )
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import class_costs
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -42,10 +43,11 @@ def _deviation(view: View, diameter: float) -> float:
     return diameter * math.sqrt(2 * math.log(1 / view.tail) / len(view.logits_student)) * (1 + 8 * EPS)
 
 
-def _probabilities(student: Float64, teacher: Float64, _label: int) -> CostMatrix:
-    depth = float(max(np.abs(student).max(), np.abs(teacher).max()))
-    values = cdist(softmax(student, axis=1), softmax(teacher, axis=1))
-    return CostMatrix(values, (student.shape[1] + 4) * EPS, 8 * EPS * (student.shape[1] + 8 + depth), "distance")
+def _probabilities(pairs: ClassPairs) -> CostMatrix:
+    size = pairs.student.shape[1]
+    values = pairs.distances(softmax(pairs.student, axis=1), softmax(pairs.teacher, axis=1))
+    # A probability is right to as many roundings as its logit is deep, and p times its depth is at most 1.
+    return CostMatrix(values, (size + 4) * EPS, 8 * EPS * (size + 8), "distance")
 
 
 def _brier(view: View) -> Sides:
@@ -58,10 +60,9 @@ def _brier(view: View) -> Sides:
 def _head_aware(view: View) -> Sides:
     bound = view.loss_bound
 
-    def clipped(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-        values = cdist(student - student[:, [label]], teacher - teacher[:, [label]], "chebyshev")
-        size = float(max(np.abs(student).max(), np.abs(teacher).max()))
-        return CostMatrix(np.minimum(values, bound, out=values), 2 * EPS, 8 * EPS * size, "nats")
+    def clipped(pairs: ClassPairs) -> CostMatrix:
+        norm = vertex_norms(pairs)
+        return replace(norm, values=np.minimum(norm.values, bound))
 
     distance: Enclosure = combine_classes(view.class_costs("f5_head_aware", clipped), view.shares, 1)
     radius = _deviation(view, bound)
@@ -94,6 +95,7 @@ ROWS = (
             "ground cost fixed before the sample": "the cost is ν_y of the logits, clipped at B",
         },
         compute=_head_aware,
+        work=class_costs("f5_head_aware"),
         limits=("F5.T2, upper",),
         forms=("T2.head_aware", "F5.classes", "F1.hoeffding"),
     ),
@@ -116,6 +118,7 @@ ROWS = (
             "ground cost fixed before the sample": "the cost is the distance of two probability vectors",
         },
         compute=_brier,
+        work=class_costs("f5_probabilities"),
         limits=("F5.brier, upper",),
         forms=("T2.lipschitz", "F5.classes", "F1.hoeffding"),
     ),

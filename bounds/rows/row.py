@@ -14,6 +14,7 @@ from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
 from kd2m_theory.bounds.stream import StreamedPair
 from kd2m_theory.bounds.targets import SUBJECTS, Target
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import Working, one_pass
 from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Enclosure
@@ -99,6 +100,8 @@ class Row:
         told: the argument of an audit that it uses and has no number without; None if it uses none. A row about the population
             reads one more limit where that is an evaluation of the teacher.
         streams: whether it is computed from `View.per_sample` and labels alone, and so has a number for a `PairStream`.
+        work: what `compute` takes, counted from sizes alone (see `bounds.work`); one pass over the logits if nothing is said.
+            It decides when the row runs and what an estimate says of it, and no number.
 
     Raises:
         InputError: a field of another type than it says, an unknown target or space; a key that no hypothesis has; an input
@@ -122,6 +125,7 @@ class Row:
     never_beats: str | None = None
     told: Quantity | None = None
     streams: bool = False
+    work: Working = one_pass
 
     def __post_init__(self) -> None:
         _check_form(self)
@@ -173,6 +177,8 @@ def _check_form(row: Row) -> None:
         raise InputError(f"structural of row {row.name} is {row.structural!r}; give reasons by hypothesis, or {{}}")
     if not callable(row.compute):
         raise InputError(f"compute of row {row.name} is {row.compute!r}; give a function of the view that returns Sides")
+    if not callable(row.work):
+        raise InputError(f"work of row {row.name} is {row.work!r}; give a function of the sizes that returns its parts")
 
 
 def two_limits(name: str) -> tuple[str, str]:
@@ -248,7 +254,8 @@ def _view(situation: Situation) -> Found:
     if view is not None and view.space == "logits":
         return "met", f"{view.classes} classes"
     if view is not None and view.weight is not None:
-        return "met", f"linear, of shape {view.classes}×{view.weight.shape[1]}"
+        bounds = "" if view.exact_lipschitz else "; at this size its Lipschitz constants are replaced by upper bounds on them"
+        return "met", f"linear, of shape {view.classes}×{view.weight.shape[1]}{bounds}"
     if view is not None:
         constant = situation.settings.head_lipschitz
         return "vouched", f"both networks use one head of Lipschitz constant {constant:g}, says the user"
@@ -270,7 +277,7 @@ def _linear(situation: Situation) -> Found:
     view = situation.view
     if view is None:
         return "unmet", "there is no head that fits the features of both networks"
-    if view.weight is None:
+    if view.space == "features" and view.weight is None:
         return "unmet", "the head is not linear"
     return "met", "logits are Wz + b"
 
@@ -346,9 +353,10 @@ _TEACHER: Mapping[Quantity, str] = {"teacher_risk": "teacher risk known", "teach
 
 def _compared(known: Known, quantity: Quantity, view: View) -> Found:
     """What was stated beside what the labels say, up to the rounding of both."""
+    assert view.labels_teacher is not None
     losses = view.losses()[1] if quantity == "teacher_risk" else view.wrong()[1].astype(np.float64)
     room = SINGLE if quantity == "teacher_risk" else 0.0
-    for rows, interval in known.cells(view.per_sample("predicted_teacher"), room):
+    for rows, interval in known.cells(view.predicted()[1], room):
         if interval is not None:
             found = math.fsum(losses[rows]) / len(rows)
             slack = view.risk_error(found) if quantity == "teacher_risk" else ERROR_SLACK

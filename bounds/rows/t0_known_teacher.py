@@ -51,7 +51,7 @@ def error_ends(apart: Interval, wrong: Interval, classes: int) -> Interval:
 
 def _error(view: View) -> Sides:
     known: Known = view.settings.teacher_error
-    predicted, differ = view.per_sample("predicted_teacher"), view.differ()
+    predicted, differ = view.predicted()[1], view.differ()
     lower = upper = 0.0
     for rows, interval in known.cells(predicted):
         share, apart = len(rows) / len(predicted), int(differ[rows].sum()) / len(rows)

@@ -12,6 +12,7 @@ import numpy as np
 
 from kd2m_theory.bounds.rows.row import LOGITS, SAME_INPUTS, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import passes
 from kd2m_theory.bounds.worst_labels import worst_labels
 from kd2m_theory.estimators.ground import EPS
 
@@ -20,13 +21,12 @@ ABOVE, BELOW = "E max_y [ℓ_S(y) − 2ℓ_T(y)]", "E min_y [ℓ_S(y) + ℓ_T(y)
 
 
 def _risk(view: View) -> Sides:
-    least, most = view.per_sample("least_change"), view.per_sample("most_change")
-    student, teacher = view.per_sample("partition_student"), view.per_sample("partition_teacher")
+    least, largest = view.changes()
+    student, teacher = view.log_partitions()
     n = len(least)
-    extremes = np.maximum(np.abs(least), np.abs(most))
-    size = np.abs(student) + np.abs(teacher) + extremes
+    size = np.abs(student) + np.abs(teacher) + np.maximum(np.abs(least), np.abs(largest))
     rounding = 4 * EPS * (math.fsum(size) / n + view.classes + 8) + view.replay_extreme
-    lower = math.fsum(student - teacher - most) / n
+    lower = math.fsum(student - teacher - largest) / n
     upper = math.fsum(student - teacher - least) / n
     return Sides(lower - rounding, upper + rounding, details=_by_teacher(view))
 
@@ -59,6 +59,7 @@ ROWS = (
         structural={},
         compute=_risk,
         streams=True,
+        work=passes(3),
     ),
     Row(
         name="T0.error",

@@ -12,17 +12,14 @@ from collections.abc import Callable
 
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, FEATURES, LABELS, Row, Sides, both_sides, common, worded
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import head, moments, together
 from kd2m_theory.estimators import Enclosure, gaussian_wasserstein
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
 
 
 def _moments(view: View) -> Enclosure:
-    labels_s, labels_t = view.both_labels()
-    parts = {
-        label: gaussian_wasserstein(view.student[labels_s == label], view.teacher[labels_t == label]).enclosure()
-        for label in view.shares
-    }
+    parts = {label: gaussian_wasserstein(*view.points_of_class(label)).enclosure() for label in view.shares}
     return combine_classes(parts, view.shares, 2)
 
 
@@ -57,6 +54,7 @@ def _distance(name: str, compute: Callable[[View], Sides], *, words: str, statem
         needs=(CLASS_SHARES,),
         structural={},
         compute=compute,
+        work=moments("moments"),
     )
 
 
@@ -76,6 +74,7 @@ def _gap(name: str, space: Space) -> Row:
         needs=(*shared.needs, CLASS_SHARES),
         structural={**shared.structural, "1-Lipschitz loss": CROSS_ENTROPY},
         compute=_risk,
+        work=together(moments("moments"), head),
     )
 
 

@@ -33,6 +33,7 @@ from kd2m_theory.bounds.rows.row import (
     worded,
 )
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import head, one_pass, together
 from kd2m_theory.estimators.ground import EPS
 
 
@@ -52,24 +53,12 @@ def _l2(view: View) -> float:
 
 
 def _head_aware(view: View) -> Sides:
-    return both_sides(_mean(vertex_norms(view)) * (1 + 4 * EPS) + view.change_error)
-
-
-def _relative(view: View) -> tuple[Float64, Float64]:
-    """min_c (Δ_c − Δ_y) and max_c (Δ_c − Δ_y) of each input; rounding is monotone, so the extremes may be taken first."""
-    own = view.per_sample("own_change")
-    return view.per_sample("least_change") - own, view.per_sample("most_change") - own
-
-
-def vertex_norms(view: View) -> Float64:
-    """ν_y(Δ) = max_c |Δ_c − Δ_y| of each input, in nats."""
-    least, most = _relative(view)
-    return np.maximum(-least, most)
+    return both_sides(_mean(view.vertex_norms()) * (1 + 4 * EPS) + view.change_error)
 
 
 def _directed(view: View) -> Sides:
-    least, most = _relative(view)
-    return Sides(-_mean(-least) - view.change_error, _mean(most) + view.change_error)
+    least, largest = view.advances()
+    return Sides(-_mean(-least) - view.change_error, _mean(largest) + view.change_error)
 
 
 def _class_lipschitz(view: View) -> Sides:
@@ -120,6 +109,7 @@ def _chain(space: Space, prefix: str) -> tuple[Row, ...]:
             structural={**shared.structural, **_GRADIENT},
             compute=compute,
             streams=space == "logits",
+            work=together(one_pass, head),
         )
 
     directed = row(

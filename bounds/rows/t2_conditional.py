@@ -25,6 +25,7 @@ from kd2m_theory.bounds.rows.row import (
     worded,
 )
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import Working, class_costs, classwise_distances, head, together
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -65,10 +66,15 @@ def _cw2(view: View) -> Sides:
     return _sides(distance, constant, view.point_error, L=view.lipschitz, imbalance=imbalance)
 
 
+_W1, _W2 = (together(classwise_distances(name), head) for name in ("w1", "w2"))
+
+
 def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
     shared = common(space)
 
-    def row(name: str, compute: Callable[[View], Sides], *inputs: Requirement, words: str, statement: str, latex: str) -> Row:
+    def row(
+        name: str, compute: Callable[[View], Sides], work: Working, *inputs: Requirement, words: str, statement: str, latex: str
+    ) -> Row:
         return Row(
             name=prefix + name,
             sentence=worded(words, space),
@@ -81,11 +87,13 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
             needs=(*shared.needs, CLASS_SHARES),
             structural={**shared.structural, "1-Lipschitz loss": CROSS_ENTROPY},
             compute=compute,
+            work=work,
         )
 
     head_aware = row(
         "head_aware",
         _head_aware,
+        class_costs("w1_head_aware"),
         words="Within each class the cheapest way to move the teacher's {points} onto the student's, where a move costs as "
         "much as it can change the loss.",
         statement="|R_S − R_T| ≤ Σ_y π_y W₁(ν_y)",
@@ -94,6 +102,7 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
     class_lipschitz = row(
         "class_lipschitz",
         _class_lipschitz,
+        _W1,
         LINEAR,
         words="Transport distance (W₁) of the {points} within each class, times the steepness of its loss.",
         statement="|R_S − R_T| ≤ Σ_y π_y L_y W₁^y",
@@ -102,6 +111,7 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
     lipschitz = row(
         "lipschitz",
         _lipschitz,
+        _W1,
         words="Transport distance (W₁) of the {points} within each class, times the steepness L of the loss.",
         statement="|R_S − R_T| ≤ L Σ_y π_y W₁^y",
         latex=r"|R_S-R_T| \le L\sum_y\pi_y W_1^y",
@@ -109,6 +119,7 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
     spectral = row(
         "spectral",
         _spectral,
+        _W1,
         LINEAR,
         words="Transport distance (W₁) of the {points} within each class, times √2 and the operator norm of the head: the "
         "coarsest constant, of the paper's type.",
@@ -118,6 +129,7 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
     w2 = row(
         "w2",
         _w2,
+        _W2,
         words="As T2.{prefix}lipschitz with the quadratic distance W₂, which is never smaller.",
         statement="|R_S − R_T| ≤ L (Σ_y π_y (W₂^y)²)^½",
         latex=r"|R_S-R_T| \le L(\sum_y\pi_y (W_2^y)^2)^{1/2}",
@@ -125,6 +137,7 @@ def _rows(space: Space, prefix: str) -> tuple[Row, ...]:
     cw2 = row(
         "cw2",
         _cw2,
+        _W2,
         words="The paper's class-conditional distance CW₂ of the {points}, times L and a factor for unequal classes.",
         statement="|R_S − R_T| ≤ L √(n_c max π) CW₂",
         latex=r"|R_S-R_T| \le L\sqrt{n_c\max_y\pi_y}\,CW_2",

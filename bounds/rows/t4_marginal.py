@@ -9,17 +9,17 @@ the row; with its sign it shifts the interval instead of widening it. γ need no
 import numpy as np
 
 from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED, Row, Sides, common, worded
-from kd2m_theory.bounds.rows.t3_joint import label_changes
+from kd2m_theory.bounds.rows.t3_joint import euclidean_costs, label_changes
 from kd2m_theory.bounds.view import Space, View
-from kd2m_theory.estimators import cost_matrix
+from kd2m_theory.bounds.work import head, together, whole_cloud
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.transport import certified_plan, plan_cost
 
 
 def _compute(view: View) -> Sides:
-    n, m = len(view.student), len(view.teacher)
+    n, m = len(view.logits_student), len(view.logits_teacher)
     a, b = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
-    distance, plan = certified_plan(cost_matrix(view.student, view.teacher, "euclidean", 1), a, b, view.settings.max_pivots)
+    distance, plan = certified_plan(euclidean_costs(view), a, b, view.settings.max_pivots)
     changes = label_changes(view)
     above = plan_cost(plan, changes, a, b)
     below = -plan_cost(plan, np.negative(changes, out=changes), a, b)
@@ -47,6 +47,7 @@ def _row(name: str, space: Space) -> Row:
         needs=shared.needs,
         structural={**shared.structural, "1-Lipschitz loss": CROSS_ENTROPY},
         compute=_compute,
+        work=together(whole_cloud(1), head),
     )
 
 

@@ -27,9 +27,11 @@ import numpy as np
 from scipy.special import softmax
 
 from kd2m_theory.arrays import Float64
+from kd2m_theory.bounds.class_pairs import ClassPairs
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
 from kd2m_theory.bounds.two_ends import growth
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import class_costs
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS, TINY
@@ -40,7 +42,7 @@ BothSides = Callable[[View], tuple[dict[int, Enclosure], dict[int, Enclosure]]]
 
 @dataclass(frozen=True, slots=True)
 class _Segments:
-    """Every pair of a student and a teacher point of one class, n × m.
+    """Pairs of a student's and a teacher's point of one class.
 
     Attributes:
         start: φ'(0), the slope at the teacher.
@@ -55,50 +57,57 @@ class _Segments:
     error: float
 
 
-def _margins(logits: Float64, label: int) -> Float64:
-    """a_c − a_y for every class c ≠ y: ⟨p − e_y, a⟩ = Σ_{c≠y} p_c (a_c − a_y), without cancellation where p_c is small."""
-    margins: Float64 = np.delete(logits - logits[:, [label]], label, axis=1)
-    return margins
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """The points of one network in one class.
+
+    Attributes:
+        margins: a_c − a_y for every class c ≠ y, n × K − 1: ⟨p − e_y, a⟩ = Σ_{c≠y} p_c (a_c − a_y), without cancellation where
+            p_c is small.
+        probability: p_c for every class c ≠ y, n × K − 1.
+        depth: how far each logit a_c lies below the largest, n × K − 1.
+    """
+
+    margins: Float64
+    probability: Float64
+    depth: Float64
 
 
-def _others(logits: Float64, label: int) -> Float64:
-    """p_c for every class c ≠ y."""
-    return np.delete(softmax(logits, axis=1), label, axis=1)
+def _points(logits: Float64, label: int) -> _Points:
+    others = np.delete(logits, label, axis=1)
+    return _Points(
+        margins=others - logits[:, [label]],
+        probability=np.delete(softmax(logits, axis=1), label, axis=1),
+        depth=logits.max(axis=1, keepdims=True) - others,
+    )
 
 
-def _rounding(logits: Float64, label: int, own: Float64, other: Float64) -> float:
+def _rounding(points: _Points, other: _Points) -> float:
     """Bound on the mean rounding error of Σ_c p_c (m_c − m'_c), for p and m of one side and any m' of the other.
 
     It depends on the side of p alone, so its mean over that side bounds the error of any plan's cost. A probability is
     right to about as many roundings as its logit is far from the largest.
     """
-    probability = _others(logits, label)
-    depth = np.delete(logits.max(axis=1, keepdims=True) - logits, label, axis=1)
-    reach = np.abs(own) + np.abs(other).max(axis=0)
-    roundings = 2.0 * (own.shape[1] + 8) + 2.0 * depth
-    carried: Float64 = ((probability * roundings * EPS + 2 * TINY) * reach).sum(axis=1)
+    reach = np.abs(points.margins) + np.abs(other.margins).max(axis=0)
+    roundings = 2.0 * (points.margins.shape[1] + 8) + 2.0 * points.depth
+    carried: Float64 = ((points.probability * roundings * EPS + 2 * TINY) * reach).sum(axis=1)
     return float(carried.mean())
 
 
-def _reach(student: Float64, teacher: Float64) -> Float64:
-    """r of every pair, rounded up: a difference of two logits is right to a rounding of itself."""
-    largest = np.subtract.outer(student[:, 0], teacher[:, 0])
-    least = largest.copy()
-    change = np.empty_like(largest)
-    for c in range(1, student.shape[1]):
-        np.subtract.outer(student[:, c], teacher[:, c], out=change)
-        np.maximum(largest, change, out=largest)
-        np.minimum(least, change, out=least)
-    return largest - least + 4 * EPS * (np.abs(largest) + np.abs(least))
-
-
-def _segments(student: Float64, teacher: Float64, label: int) -> _Segments:
-    margins_s, margins_t = _margins(student, label), _margins(teacher, label)
-    at_s, at_t = _others(student, label), _others(teacher, label)
-    error = _rounding(teacher, label, margins_t, margins_s) + _rounding(student, label, margins_s, margins_t)
-    start = margins_s @ at_t.T - (margins_t * at_t).sum(axis=1)
-    end = (margins_s * at_s).sum(axis=1)[:, None] - at_s @ margins_t.T
-    return _Segments(start, end, _reach(student, teacher), error)
+def _segments(pairs: ClassPairs) -> tuple[_Segments, _Points, _Points]:
+    """The pairs, and the points of student and teacher."""
+    student, teacher = _points(pairs.student, pairs.label), _points(pairs.teacher, pairs.label)
+    own_s, own_t = ((each.margins * each.probability).sum(axis=1) for each in (student, teacher))
+    most, least = pairs.advances()
+    most, least = np.maximum(most, 0.0), np.maximum(-least, 0.0)
+    reach = most + least
+    segments = _Segments(
+        start=pairs.products(student.margins, teacher.probability) - pairs.of_columns(own_t),
+        end=pairs.of_rows(own_s) - pairs.products(student.probability, teacher.margins),
+        reach=reach + 2 * pairs.advance_error(reach),
+        error=_rounding(teacher, student) + _rounding(student, teacher),
+    )
+    return segments, student, teacher
 
 
 def _bend(segments: _Segments) -> Float64:
@@ -109,54 +118,56 @@ def _bend(segments: _Segments) -> Float64:
     return result
 
 
-def _upper(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    segments = _segments(student, teacher, label)
-    return CostMatrix(segments.end - _bend(segments), 0.0, segments.error, "nats")
+def slope_sides(pairs: ClassPairs) -> tuple[CostMatrix, CostMatrix]:
+    """T5 of every pair: minus the lower side, and the upper one."""
+    segments, _, _ = _segments(pairs)
+    bend = _bend(segments)
+    sides = -segments.start - bend, segments.end - bend
+    return CostMatrix(sides[0], 0.0, segments.error, "nats"), CostMatrix(sides[1], 0.0, segments.error, "nats")
 
 
-def _negative_lower(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    segments = _segments(student, teacher, label)
-    return CostMatrix(-segments.start - _bend(segments), 0.0, segments.error, "nats")
+def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: bool) -> tuple[Float64, float]:
+    """Var_p(Δ) of every pair, p of the points `at`, and a bound on its rounding error."""
 
+    def products(mine: Float64, theirs: Float64) -> Float64:
+        return pairs.products(mine, theirs) if at_student else pairs.products(theirs, mine)
 
-def _variance(at: Float64, there: Float64, label: int) -> tuple[Float64, float]:
-    """Var_p(Δ) for p of the rows of `at` and all rows of `there` (either sign of Δ), and a bound on its rounding error."""
-    probability, own, other = _others(at, label), _margins(at, label), _margins(there, label)
+    def alone(values: Float64) -> Float64:
+        return pairs.of_rows(values) if at_student else pairs.of_columns(values)
+
+    probability, own, other = at.probability, at.margins, there.margins
     # Σ p d² − (Σ p d)², d_c = Δ_c − Δ_y and 0 for y itself.
-    square = (probability * own**2).sum(axis=1)[:, None] - 2 * (probability * own) @ other.T + probability @ (other**2).T
-    mean = (probability * own).sum(axis=1)[:, None] - probability @ other.T
+    weighted = probability * own
+    square = alone((weighted * own).sum(axis=1)) - 2 * products(weighted, other) + products(probability, other**2)
+    mean = alone(weighted.sum(axis=1)) - products(probability, other)
     # Probabilities are right to as many roundings as their logits are deep; deeper than 800 they are zero.
-    depth = min(800.0, float((at.max(axis=1) - at.min(axis=1)).max()))
+    depth = min(800.0, max(0.0, float(at.depth.max())))
     size = float((probability * (np.abs(own) + np.abs(other).max(axis=0)) ** 2).sum(axis=1).max())
     return square - mean**2, 32 * EPS * (own.shape[1] + 8 + depth) * size
 
 
-def _curved(student: Float64, teacher: Float64, label: int, upper: bool) -> CostMatrix:
-    """The upper side, or minus the lower one. Curvatures are moved outward by their error, so they add none."""
-    segments = _segments(student, teacher, label)
-    at_teacher, error_t = _variance(teacher, student, label)
-    at_student, error_s = _variance(student, teacher, label)
-    best = _bend(segments)
-    best = segments.end - best if upper else segments.start + best
-    for base, sign, curvature, error in (
-        (segments.start, 1.0, at_teacher.T, error_t),
-        (segments.end, -1.0, at_student, error_s),
-    ):
-        growing = upper == (sign > 0)
-        rate = growth(segments.reach, 1.0 if growing else -1.0)
-        with np.errstate(over="ignore", invalid="ignore"):
-            candidate = base + sign * rate * (curvature + error if growing else np.maximum(curvature - error, 0.0))
-        # Where e^r overflows there is no candidate.
-        best = np.fmin(best, candidate) if upper else np.fmax(best, candidate)
-    return CostMatrix(best if upper else -best, 0.0, segments.error, "nats")
-
-
-def _curved_upper(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    return _curved(student, teacher, label, upper=True)
-
-
-def _negative_curved_lower(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    return _curved(student, teacher, label, upper=False)
+def curved_sides(pairs: ClassPairs) -> tuple[CostMatrix, CostMatrix]:
+    """T5.curved of every pair: minus the lower side, and the upper one."""
+    segments, student, teacher = _segments(pairs)
+    # Curvatures are moved outward by their error, so they add none.
+    at_teacher, error_t = _variance(pairs, teacher, student, at_student=False)
+    at_student, error_s = _variance(pairs, student, teacher, at_student=True)
+    bend, sides = _bend(segments), []
+    rates = {sign: growth(segments.reach, sign) for sign in (1.0, -1.0)}
+    for upper in (False, True):
+        best = segments.end - bend if upper else segments.start + bend
+        for base, sign, curvature, error in (
+            (segments.start, 1.0, at_teacher, error_t),
+            (segments.end, -1.0, at_student, error_s),
+        ):
+            growing = upper == (sign > 0)
+            with np.errstate(over="ignore", invalid="ignore"):
+                moved = rates[1.0] * (curvature + error) if growing else rates[-1.0] * np.maximum(curvature - error, 0.0)
+                candidate = base + sign * moved
+            # Where e^r overflows there is no candidate.
+            best = np.fmin(best, candidate) if upper else np.fmax(best, candidate)
+        sides.append(CostMatrix(best if upper else -best, 0.0, segments.error, "nats"))
+    return sides[0], sides[1]
 
 
 def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosure]) -> Sides:
@@ -166,13 +177,14 @@ def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosur
 
 def slope_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
     """The transport of T5 in each class: of minus the lower side, and of the upper side."""
-    return view.class_costs("t5_lower", _negative_lower), view.class_costs("t5_upper", _upper)
+    lower, upper = view.several_class_costs("t5", slope_sides)
+    return lower, upper
 
 
 def curvature_costs(view: View) -> tuple[dict[int, Enclosure], dict[int, Enclosure]]:
     """The transport of T5.curved in each class: of minus the lower side, and of the upper side."""
-    lower = view.class_costs("t5_curved_lower", _negative_curved_lower)
-    return lower, view.class_costs("t5_curved_upper", _curved_upper)
+    lower, upper = view.several_class_costs("t5_curved", curved_sides)
+    return lower, upper
 
 
 def _slopes(view: View) -> Sides:
@@ -184,8 +196,8 @@ def _curvatures(view: View) -> Sides:
 
 
 def curved_upper(view: View) -> float:
-    """The upper side of T5.curved alone, at half of the transport."""
-    return combine_classes(view.class_costs("t5_curved_upper", _curved_upper), view.shares, 1).upper
+    """The upper side of T5.curved."""
+    return combine_classes(curvature_costs(view)[1], view.shares, 1).upper
 
 
 def _rows(space: Space, infix: str) -> tuple[Row, ...]:
@@ -211,6 +223,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "½-smooth loss": "the loss is cross-entropy, whose second derivative is a variance of Δ",
         },
         compute=_slopes,
+        work=class_costs("t5", 2),
     )
     curvatures = Row(
         name=f"T5{infix}.curved",
@@ -228,6 +241,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "self-concordant loss": "the loss is cross-entropy, whose third derivative is a third central moment of Δ",
         },
         compute=_curvatures,
+        work=class_costs("t5_curved", 2, held=8),
     )
     return slopes, curvatures
 

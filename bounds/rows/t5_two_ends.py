@@ -7,16 +7,18 @@ transport problem per class, on the pairs with the least Jeffreys divergence φ'
 convexity alone leaves open. Any plan gives a valid side.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.bounds.class_pairs import too_many
 from kd2m_theory.bounds.rows import t5_convex
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
-from kd2m_theory.bounds.two_ends import Cloud, cloud_of, enclosures
+from kd2m_theory.bounds.two_ends import Cloud, Enclosures, cloud_of, enclosures
 from kd2m_theory.bounds.view import Space, View
+from kd2m_theory.bounds.work import two_ends
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.sparse_transport import UnitPlan, cheap_plan, cheapest_pairs, merged, monotone_plan
@@ -29,7 +31,9 @@ _ENOUGH = 1e-7
 _ORDERS = 3
 # Pair by pair these rows are never worse than the older ones. Along a plan of few pairs they might be; where no class has more
 # pairs than this, the older rows are computed too and the better side is kept.
-_EVERY_PAIR = 2**18
+_OLDER = 2**18
+# Logits that are looked at together.
+_TOGETHER = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +73,40 @@ def _orders(cloud: Cloud) -> tuple[Int64, ...]:
     return tuple(np.argsort(each, kind="stable") for each in values)
 
 
-def _class_sides(student: Cloud, teacher: Cloud, paired: bool) -> _ClassSides:
-    shape = len(student.logits), len(teacher.logits)
-    starts = _starts(student, teacher, paired)
-    keys = merged(_candidates(student, teacher), *(start.keys(shape[1]) for start in starts))
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """The pairs of one class that are looked at.
+
+    Attributes:
+        student: the points of the student.
+        teacher: the points of the teacher.
+        starts: plans to begin with.
+        keys: i·m + j of the pairs, increasing.
+    """
+
+    student: Cloud
+    teacher: Cloud
+    starts: tuple[UnitPlan, ...]
+    keys: Int64
+
+
+def _tried(view: View, student: Cloud, teacher: Cloud, label: int) -> _Tried:
+    n, m = len(student.labels), len(teacher.labels)
+    if too_many(n, m):
+        starts = view.plans(label)
+        return _Tried(student, teacher, starts, merged(*(start.keys(m) for start in starts)))
+    starts = _starts(student, teacher, view.paired)
+    return _Tried(student, teacher, starts, merged(_candidates(student, teacher), *(start.keys(m) for start in starts)))
+
+
+def _class_sides(tried: _Tried, found: Enclosures, paired: bool) -> _ClassSides:
+    student, teacher, starts, keys = tried.student, tried.teacher, tried.starts, tried.keys
+    shape = len(student.labels), len(teacher.labels)
     rows, columns = np.divmod(keys, shape[1])
-    found = enclosures(student, teacher, rows, columns)
     change = student.losses[rows] - teacher.losses[columns]
-    orders = _orders(student) * (1 if paired else 3)  # without a plan that is near the best one from the start
+    orders: tuple[Int64, ...] = ()
+    if not too_many(*shape):  # beyond, the plans to begin with have been improved cell by cell
+        orders = _orders(student) * (1 if paired else 3)  # without a plan that is near the best one from the start
     enough = _ENOUGH * (float(np.abs(change).mean()) + _ENOUGH)
 
     def least(side: Float64, change: Float64) -> float:
@@ -94,13 +124,47 @@ def _class_sides(student: Cloud, teacher: Cloud, paired: bool) -> _ClassSides:
     )
 
 
+def _batches(view: View) -> Iterator[list[int]]:
+    """Classes a few at a time, as many as have points that fill an array."""
+    labels, size = [], 0
+    for label, (rows, columns) in view.members().items():
+        labels.append(label)
+        size += (len(rows) + len(columns)) * view.classes
+        if size > _TOGETHER:
+            yield labels
+            labels, size = [], 0
+    if labels:
+        yield labels
+
+
+def _some_classes(view: View, labels: Sequence[int]) -> dict[int, _ClassSides]:
+    members = view.members()
+    clouds, ends = [], []
+    for side, logits in enumerate((view.logits_student, view.logits_teacher)):
+        points = [members[label][side] for label in labels]
+        ends.append(np.cumsum([0, *map(len, points)]))
+        clouds.append(cloud_of(logits[np.concatenate(points)], np.repeat(labels, [len(each) for each in points])))
+    tried, rows, columns = [], [], []
+    for k, label in enumerate(labels):
+        parts = (cloud.part(slice(end[k], end[k + 1])) for cloud, end in zip(clouds, ends, strict=True))
+        tried.append(_tried(view, *parts, label))
+        row, column = np.divmod(tried[-1].keys, len(tried[-1].teacher.labels))
+        rows.append(row + ends[0][k])
+        columns.append(column + ends[1][k])
+    found = enclosures(*clouds, np.concatenate(rows), np.concatenate(columns))
+    splits = np.cumsum([len(each) for each in rows])[:-1]
+    by_class = zip(*(np.split(getattr(found, name), splits) for name in Enclosures.__dataclass_fields__), strict=True)
+    return {
+        label: _class_sides(each, Enclosures(*sides), view.paired)
+        for label, each, sides in zip(labels, tried, by_class, strict=True)
+    }
+
+
 def _all_classes(view: View) -> dict[int, _ClassSides]:
     def compute() -> dict[int, _ClassSides]:
-        labels_s, labels_t = view.both_labels()
         result = {}
-        for label in view.shares:
-            student, teacher = view.logits_student[labels_s == label], view.logits_teacher[labels_t == label]
-            result[label] = _class_sides(cloud_of(student, label), cloud_of(teacher, label), view.paired)
+        for labels in _batches(view):
+            result |= _some_classes(view, labels)
         return result
 
     return view.shared("two_ends", compute, of_logits=True)
@@ -109,7 +173,7 @@ def _all_classes(view: View) -> dict[int, _ClassSides]:
 def _older(view: View, costs: t5_convex.BothSides) -> Mapping[int, tuple[float, float]]:
     """The sides of an older row, where its transport problems are small."""
     counts = [np.bincount(labels, minlength=view.classes) for labels in view.both_labels()]
-    if all(each.every for each in _all_classes(view).values()) or (counts[0] * counts[1]).max() > _EVERY_PAIR:
+    if all(each.every for each in _all_classes(view).values()) or (counts[0] * counts[1]).max() > _OLDER:
         return {}
     lower, upper = costs(view)
     return {label: (lower[label].upper, upper[label].upper) for label in view.shares}
@@ -158,6 +222,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
         needs=(*shared.needs, CLASS_SHARES),
         structural={**shared.structural, **_LOG_SUM_EXP},
         compute=_envelope,
+        work=two_ends(_OLDER, "t5"),
     )
     sharp = Row(
         name=f"T5{infix}.sharp",
@@ -177,6 +242,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
         needs=(*shared.needs, CLASS_SHARES),
         structural={**shared.structural, **_LOG_SUM_EXP},
         compute=_sharp,
+        work=two_ends(_OLDER, "t5_curved"),
     )
     return envelope, sharp
 

@@ -31,6 +31,7 @@ from kd2m_theory.bounds.rows.row import (
     vouched,
 )
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import moments
 from kd2m_theory.estimators import gaussian_kl
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.intervals import clopper_pearson_limits
@@ -38,13 +39,14 @@ from kd2m_theory.estimators.intervals import clopper_pearson_limits
 
 def _prediction(view: View) -> Sides:
     labels_s, labels_t = view.both_labels()
+    student, teacher = view.predicted()
     total = 0.0
     for label, share in view.shares.items():
-        predictions = (
-            view.logits_student[labels_s == label].argmax(axis=1),
-            view.logits_teacher[labels_t == label].argmax(axis=1),
-        )
-        laws = [np.bincount(classes, minlength=view.classes) / len(classes) for classes in predictions]
+        predictions = student[labels_s == label], teacher[labels_t == label]
+        # Of all classes, those that are predicted.
+        _, places = np.unique(np.concatenate(predictions), return_inverse=True)
+        sides = places[: len(predictions[0])], places[len(predictions[0]) :]
+        laws = [np.bincount(classes, minlength=places.max() + 1) / len(classes) for classes in sides]
         total += share * 0.5 * math.fsum(np.abs(laws[0] - laws[1]))
     return both_sides(total * (1 + 1e-14))
 
@@ -75,16 +77,17 @@ def largest_mean(values: Float64, lower: Float64, upper: Float64) -> float:
 
 
 def _gaussian(view: View) -> Sides:
-    labels_s, labels_t = view.both_labels()
+    _, labels_t = view.both_labels()
     variations, divergences = np.ones(view.classes), []
     for label in view.shares:
         # The identity head's points: logits less their class mean, which leaves one dimension out on both sides.
-        x, y = view.student[labels_s == label][:, 1:], view.teacher[labels_t == label][:, 1:]
+        x, y = (points[:, 1:] for points in view.points_of_class(label))
         divergences.append(min(gaussian_kl(x, y).value, gaussian_kl(y, x).value))
         variations[label] = total_variation_bound(divergences[-1])
     counts, n = np.bincount(labels_t, minlength=view.classes), len(labels_t)
-    limits = [clopper_pearson_limits(int(count), n, view.tail / view.classes) for count in counts]
-    lower, upper = (np.array(ends) for ends in zip(*limits, strict=True))
+    different, places = np.unique(counts, return_inverse=True)
+    limits = [clopper_pearson_limits(int(count), n, view.tail / view.classes) for count in different]
+    lower, upper = (np.array(ends)[places] for ends in zip(*limits, strict=True))
     details = {"largest KL": max(divergences), "at the sample's shares": math.fsum(variations * counts) / n}
     return both_sides(min(1.0, largest_mean(variations, lower, upper)), details=details)
 
@@ -117,6 +120,7 @@ ROWS = (
         needs=(CLASS_SHARES, vouched("gaussian classes"), *SAMPLED),
         structural={**ERRORS, **COUNTED},
         compute=_gaussian,
+        work=moments(),
         limits=("class shares, lower", "class shares, upper"),
         forms=("T7.gaussian", "F1.clopper_pearson"),
     ),

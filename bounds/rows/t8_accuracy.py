@@ -16,12 +16,13 @@ one sample that costs nothing.
 import math
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from kd2m_theory.arrays import Float64
+from kd2m_theory.bounds.class_pairs import ClassPairs, vertex_norms
 from kd2m_theory.bounds.losses import margin, ramp
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, ERRORS, LABELS, LOGITS, Row, Sides
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import class_costs
 from kd2m_theory.estimators import CostMatrix, Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -32,46 +33,21 @@ _WIDTHS = (0.5, 1.0, 2.0, 4.0)
 _LEAST = 2.0**-1000
 
 
-def _changes(student: Float64, teacher: Float64, label: int) -> Float64:
-    """ν_y of every pair of logits."""
-    return np.asarray(cdist(student - student[:, [label]], teacher - teacher[:, [label]], "chebyshev"))
+def _errs(pairs: ClassPairs) -> tuple[CostMatrix, CostMatrix]:
+    """Whether the student may err, of every pair; and minus whether it has to."""
+    most, least = pairs.advances()
+    margins = pairs.of_columns(margin(pairs.teacher, np.full(len(pairs.teacher), pairs.label)))
+    may, must = margins <= most + _slack(pairs, most), margins < least - _slack(pairs, least)
+    return CostMatrix(may.astype(np.float64), 0.0, 0.0, "nats"), CostMatrix(-must.astype(np.float64), 0.0, 0.0, "nats")
 
 
-def _slack(student: Float64, teacher: Float64) -> float:
-    """How far rounding moves ν_y or a margin."""
-    return 8 * EPS * float(max(np.abs(student).max(), np.abs(teacher).max()))
-
-
-def _margins(teacher: Float64, label: int) -> Float64:
-    return margin(teacher, np.full(len(teacher), label))
-
-
-def _others(logits: Float64, label: int) -> Float64:
-    """a_c − a_y for the classes c ≠ y."""
-    return np.delete(logits - logits[:, [label]], label, axis=1)
-
-
-def _advances(student: Float64, teacher: Float64, label: int, best: np.ufunc) -> Float64:
-    """max or min over c ≠ y of Δ_c − Δ_y of every pair."""
-    mine, theirs = _others(student, label), _others(teacher, label)
-    result: Float64 = np.subtract.outer(mine[:, 0], theirs[:, 0])
-    for c in range(1, mine.shape[1]):
-        best(result, np.subtract.outer(mine[:, c], theirs[:, c]), out=result)
-    return result
-
-
-def _may_err(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    reached = _advances(student, teacher, label, np.maximum) + _slack(student, teacher)
-    return CostMatrix((_margins(teacher, label) <= reached).astype(np.float64), 0.0, 0.0, "nats")
-
-
-def _must_err(student: Float64, teacher: Float64, label: int) -> CostMatrix:
-    passed = _advances(student, teacher, label, np.minimum) - _slack(student, teacher)
-    return CostMatrix(-(_margins(teacher, label) < passed).astype(np.float64), 0.0, 0.0, "nats")
+def _slack(pairs: ClassPairs, advance: Float64) -> Float64:
+    """How far rounding moves an advance and the margin that it is compared with, which is about as large."""
+    return 2 * pairs.advance_error(np.abs(advance))
 
 
 def _directed(view: View) -> Sides:
-    parts = {"may err": view.class_costs("t8_may_err", _may_err), "minus must err": view.class_costs("t8_must_err", _must_err)}
+    parts = dict(zip(("may err", "minus must err"), view.several_class_costs("t8_errs", _errs), strict=True))
     sums: dict[str, Enclosure] = {name: combine_classes(part, view.shares, 1) for name, part in parts.items()}
     return Sides(max(0.0, -sums["minus must err"].upper), min(1.0, sums["may err"].upper), sums)
 
@@ -81,19 +57,22 @@ def _ramp(view: View) -> Sides:
     margins = margin(view.logits_teacher, labels_t)
     right = margins[margins > 0]
     unit = max(float(np.median(right)), _LEAST) if len(right) else 1.0
-    sides = []
-    for width in _WIDTHS:
-        rho = width * unit
+    widths = [width * unit for width in _WIDTHS]
 
-        def cost(student: Float64, teacher: Float64, label: int, rho: float = rho) -> CostMatrix:
-            values = _changes(student, teacher, label)
+    def costs(pairs: ClassPairs) -> tuple[CostMatrix, ...]:
+        norm = vertex_norms(pairs)
+        found = []
+        for rho in widths:
             with np.errstate(over="ignore"):  # a cost of more than 1 is 1
-                values /= rho
-            np.minimum(values, 1.0, out=values)
-            return CostMatrix(values, 8 * EPS, _slack(student, teacher) / rho, "nats")
+                values = np.minimum(norm.values / rho, 1.0)
+            found.append(CostMatrix(values, norm.relative_error + 2 * EPS, norm.absolute_error / rho, "nats"))
+        return tuple(found)
 
-        distance = combine_classes(view.class_costs(f"t8_ramp_{width}", cost), view.shares, 1)
-        teacher = math.fsum(ramp(margins, rho)) / len(margins) + _slack(margins, margins) / rho + 2 * EPS
+    sides = []
+    for rho, parts in zip(widths, view.several_class_costs("t8_ramp", costs), strict=True):
+        distance = combine_classes(parts, view.shares, 1)
+        # A margin up to ρ is right to roundings of ρ, and beyond it does not matter.
+        teacher = math.fsum(ramp(margins, rho)) / len(margins) + 4 * EPS
         details = {"ρ": rho, "E r_ρ(m_T)": teacher}
         sides.append(Sides(0.0, min(1.0, teacher + distance.upper), {"distance": distance}, details))
     return min(sides, key=lambda side: side.upper)
@@ -114,6 +93,7 @@ ROWS = (
         needs=(CLASS_SHARES,),
         structural=ERRORS,
         compute=_directed,
+        work=class_costs("t8_errs", 2),
     ),
     Row(
         name="T8.ramp",
@@ -128,5 +108,6 @@ ROWS = (
         needs=(CLASS_SHARES,),
         structural={**ERRORS, "positive width": "ρ is a multiple of the median of positive margins, of 1, or of a least width"},
         compute=_ramp,
+        work=class_costs("t8_ramp", len(_WIDTHS)),
     ),
 )

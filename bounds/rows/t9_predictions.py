@@ -36,12 +36,13 @@ from kd2m_theory.bounds.rows.row import (
 from kd2m_theory.bounds.rows.t7_divergence import total_variation_bound
 from kd2m_theory.bounds.targets import Target
 from kd2m_theory.bounds.view import View
+from kd2m_theory.bounds.work import passes
 from kd2m_theory.estimators.ground import EPS
 
 
 def _rounding(view: View) -> float:
     """Rounding errors: relative of a probability, absolute of a log-probability."""
-    return 4 * EPS * (view.classes + 8 + max(view.depth()))
+    return 4 * EPS * (view.classes + 8 + max(view.depth))
 
 
 def _mean(values: Float64) -> float:
@@ -130,6 +131,7 @@ def _row(
         structural={},
         compute=compute,
         streams=True,
+        work=passes(3),
     )
 
 
@@ -187,6 +189,7 @@ ROWS = (
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_log_loss,
         streams=True,
+        work=passes(5),
     ),
     Row(
         name="T9.kl_teacher",
@@ -202,5 +205,6 @@ ROWS = (
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_expected_log_loss,
         streams=True,
+        work=passes(3),
     ),
 )

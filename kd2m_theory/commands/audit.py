@@ -3,12 +3,15 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kd2m_theory.commands.audit_outputs import STANDARD, All, Figure, MaxErrorGap, MaxGap, Outputs, Page, Samples
-from kd2m_theory.terminal import watched
+from kd2m_theory.terminal import complain, show, watched
+
+if TYPE_CHECKING:
+    from kd2m_theory.bounds.work import Estimate
 
 _KNOWN = (
     "at most 0.3 or 0.2:0.3 on these inputs, population:0.3, a labelled pair (.safetensors, .npz, .csv, .parquet), or a .json "
@@ -62,6 +65,16 @@ def audit(
             metavar="MODULE:ROW", help="A bound of your own, or a list of them; repeat for several. Runs the module's code."
         ),
     ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Begin no further row after so many seconds; the report then depends on the machine. No limit by default.",
+            show_default=False,
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Print the time and memory that each row is expected to take, and compute none.")
+    ] = False,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - prints it, and nothing else.")
     ] = None,
@@ -74,8 +87,10 @@ def audit(
 ) -> None:
     """Measure a pair, evaluate every bound on it, and say whether the student is worse, by how much, and how sure that is.
 
+    Ctrl-C ends the computation and not the command: the rows that are there are reported; a second Ctrl-C ends it at once.
+
     Exit status: 0 if every guaranteed bound holds and every tolerance is met, 1 if a bound is violated, 2 if the input is at
-    fault, 3 if a tolerance is not met, 4 if these samples cannot decide whether it is.
+    fault, 3 if a tolerance is not met, 4 if these samples cannot decide whether it is, 130 if it was interrupted.
     """
     from kd2m_theory.bounds.own_rows import named_rows
     from kd2m_theory.files import check_distinct
@@ -108,9 +123,34 @@ def audit(
         whole_cloud=whole_cloud,
         teacher_risk=_known(teacher_risk, "teacher-risk"),
         teacher_error=_known(teacher_error, "teacher-error"),
-        watch=lambda rows: watched(rows, "auditing"),
+        seconds=seconds,
+        partial=True,
+        watch=lambda rows: watched(rows, "auditing", lambda row: row.name),
+        announce=_print_estimate if estimate else _warn_of_long_work,
     )
     outputs.finish(found, shlex.join(["kd2m", *sys.argv[1:]]))
+
+
+def _print_estimate(expected: "Estimate") -> None:
+    """Print the table of an estimate, and end.
+
+    Raises:
+        Exit: always.
+    """
+    from kd2m_theory.reporting.estimate_view import estimate_sections
+    from kd2m_theory.reporting.terminal_view import printed
+
+    show(printed(estimate_sections(expected)))
+    raise typer.Exit
+
+
+def _warn_of_long_work(expected: "Estimate") -> None:
+    """Say on standard error what the audit is expected to take, if that is long, or near the memory that there is."""
+    from kd2m_theory.reporting.estimate_view import announcement
+
+    words = announcement(expected)
+    if words:
+        complain(words)
 
 
 def _known(words: str | None, option: str) -> Any:

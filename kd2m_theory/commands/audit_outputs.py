@@ -1,12 +1,13 @@
 """What `kd2m audit` and `kd2m report` share: what they print and write of an audit, tolerances, and the exit status."""
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kd2m_theory.terminal import console
+from kd2m_theory.terminal import show
 
 if TYPE_CHECKING:
     from kd2m_theory.reporting.report import AuditReport
@@ -80,8 +81,10 @@ class Outputs:
             command: what was typed to compute the audit, for the page; None if it is not known.
 
         Raises:
-            Exit: 1 if a bound is violated; else 3 if a tolerance is not met, 4 if one is undecided.
+            Exit: 130 if the audit was computed here and interrupted; else 1 if a bound is violated, 3 if a tolerance is not
+                met, 4 if one is undecided.
         """
+        from kd2m_theory.bounds.result import INTERRUPTED
         from kd2m_theory.files import json_bytes
         from kd2m_theory.reporting.first_screen import first_sections
         from kd2m_theory.reporting.summary import every_row_sections
@@ -101,7 +104,9 @@ class Outputs:
             if self.json is not None:
                 found.to_json(self.json)
             shown = every_row_sections(data, within) if self.every_row else first_sections(data, within)
-            console().print(printed(shown), crop=False)
+            show(printed(shown))
         status = 1 if found.violations else exit_status(within)
+        if command is not None and any(row.why == INTERRUPTED for row in found.not_computed):
+            status = 128 + signal.SIGINT
         if status:
             raise typer.Exit(status)

@@ -37,6 +37,9 @@ def compare(
     ] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the differences (.png, .svg, .pdf).")] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as one web page (.html).")] = None,
+    every_difference: Annotated[
+        bool, typer.Option("--all", help="Print every decision and difference, also of more than four students.")
+    ] = False,
 ) -> None:
     """Compare several students of one teacher on the same labelled inputs, and say which is surely better.
 
@@ -46,7 +49,7 @@ def compare(
     from kd2m_theory.pair import Pair
     from kd2m_theory.reporting.comparison import compare as run_compare
 
-    outputs = ComparisonOutputs(page=report, figure=figure, json=json)
+    outputs = ComparisonOutputs(page=report, figure=figure, json=json, every_difference=every_difference)
     written = None if json == STANDARD else json
     check_distinct(**{f"PAIR {k}": pair for k, pair in enumerate(pairs, 1)}, json=written, figure=figure, report=report)
     outputs.check()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kd2m_theory.commands.audit_outputs import STANDARD
-from kd2m_theory.terminal import console
+from kd2m_theory.terminal import show
 
 if TYPE_CHECKING:
     from kd2m_theory.reporting.comparison import StudentComparison
@@ -21,11 +21,13 @@ class ComparisonOutputs:
         page: where the page goes, if anywhere.
         figure: where the picture goes.
         json: where the comparison goes as JSON; "-" is standard output, on which nothing else is then printed.
+        every_difference: whether every difference is printed, or what fits on a screen.
     """
 
     page: Path | None
     figure: Path | None
     json: Path | None
+    every_difference: bool
 
     def check(self) -> None:
         """Refuse, before any work is done, files that could not be written.
@@ -51,6 +53,8 @@ class ComparisonOutputs:
             command: what was typed to compute it, for the page; None if it is not known.
         """
         from kd2m_theory.files import json_bytes
+        from kd2m_theory.reporting.comparison_sections import summary_sections
+        from kd2m_theory.reporting.terminal_view import printed
 
         if self.figure is not None:
             found.plot(self.figure)
@@ -61,4 +65,4 @@ class ComparisonOutputs:
             return
         if self.json is not None:
             found.to_json(self.json)
-        console().print(found)
+        show(printed(summary_sections(found.to_dict(), every_difference=self.every_difference)))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import complain, console, tell, watched
+from kd2m_theory.terminal import complain, show, tell, watched
 
 
 def figures(
@@ -50,7 +50,7 @@ def figures(
     if listed:
         from kd2m_theory.reporting.terminal_view import printed
 
-        console().print(printed(registry.listing()), crop=False)
+        show(printed(registry.listing()))
         return
     if tables is not None:
         complain("kd2m: --tables is deprecated and goes in 0.3; use --from")

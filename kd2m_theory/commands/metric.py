@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kd2m_theory.terminal import console
+from kd2m_theory.terminal import show
 
 if TYPE_CHECKING:
     from kd2m_theory.estimators.axioms import MetricReport
@@ -63,7 +63,7 @@ def metric_check(
         large=large,
         tolerance=tolerance,
     )
-    console().print(printed(_sections(report)), crop=False)
+    show(printed(_sections(report)))
     if not report.passed:
         raise typer.Exit(1)
 

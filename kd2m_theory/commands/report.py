@@ -23,7 +23,7 @@ def report(
 ) -> None:
     """Print a stored audit or comparison again, and write its page or its picture. Verdicts are computed again.
 
-    Of a comparison there are only --report and --figure.
+    Of a comparison there are only --report, --figure and --all.
 
     Exit status: 0 if every guaranteed bound holds and every tolerance is met, 1 if a bound is violated, 2 if the file is
     neither an audit nor a comparison or contradicts itself, 3 if a tolerance is not met, 4 if the audit cannot decide that.
@@ -51,8 +51,9 @@ def report(
     if read_json(file, f"{file} is neither an audit nor a comparison").get("schema") != SCHEMA:
         outputs.finish(AuditReport.from_json(file), None)
         return
-    of_audits = {"--samples": samples, "--all": every_row or None, "--max-error-gap": max_error_gap, "--max-gap": max_gap}
+    of_audits = {"--samples": samples, "--max-error-gap": max_error_gap, "--max-gap": max_gap}
     asked = [option for option, value in of_audits.items() if value is not None]
     if asked:
         raise InputError(f"{file} is a comparison of students; {listed(asked)} {'is' if len(asked) == 1 else 'are'} for audits")
-    ComparisonOutputs(page=page, figure=figure, json=None).finish(StudentComparison.from_json(file), None)
+    outputs_of_it = ComparisonOutputs(page=page, figure=figure, json=None, every_difference=every_row)
+    outputs_of_it.finish(StudentComparison.from_json(file), None)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kd2m_theory.terminal import console, watched
+from kd2m_theory.terminal import show, watched
 
 if TYPE_CHECKING:
     from kd2m_theory.reporting.sections import Section
@@ -95,4 +95,4 @@ def theory_power(seed: _Seed = 0) -> None:
 def _show(sections: "Sequence[Section]") -> None:
     from kd2m_theory.reporting.terminal_view import printed
 
-    console().print(printed(sections), crop=False)
+    show(printed(sections))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kd2m_theory.terminal import complain, console, say
+from kd2m_theory.terminal import complain, say, show
 
 
 def _shipped(incomplete: str) -> list[tuple[str, str]]:
@@ -65,7 +65,7 @@ def train(
         complain("stopped; the same command with --resume continues after the last whole epoch")
         raise typer.Exit(130) from None
     if started_by_torchrun().writes:
-        console().print(printed(results(trained)), crop=False)
+        show(printed(results(trained)))
         say(f"run: {folder}")
     if any(trained.violations.values()):
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from kd2m_theory.errors import InputError, require
-from kd2m_theory.terminal import complain, console, say
+from kd2m_theory.terminal import complain, say, show
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.engine import Progress
@@ -141,7 +141,7 @@ def _report(folder: Path, out: Path | None) -> "Findings":
     write_atomically(out / "report.md", markdown(sections(found, folder), f"Campaign {folder.name}").encode())
     for name, data in pictures(found, ("png", "txt", "json")).items():
         write_atomically(out / name, data)
-    console().print(printed([*details(found), ending(found, folder, out)]), crop=False)
+    show(printed([*details(found), ending(found, folder, out)]))
     return found
 
 

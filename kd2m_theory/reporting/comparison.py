@@ -131,9 +131,15 @@ class StudentComparison:
             left = tuple(name for name in left if name not in worse)
         return left
 
-    def table(self, width: int = 104) -> str:
-        """The comparison as plain text, `width` characters wide."""
-        return terminal_view.plain(summary_sections(self.to_dict()), width)
+    def table(self, width: int = 104, *, every_difference: bool = False) -> str:
+        """The comparison as plain text.
+
+        Args:
+            width: characters in a line.
+            every_difference: whether all sentences and differences are in it, or, of more than four students, what fits on a
+                screen.
+        """
+        return terminal_view.plain(summary_sections(self.to_dict(), every_difference=every_difference), width)
 
     __str__ = table
 

@@ -29,12 +29,35 @@ from kd2m_theory.reporting.page_tables import pairs_table, value_cell
 from kd2m_theory.reporting.sections import Cell, Code, Column, Line, Link, Part, Section, Table, Tone, paragraph
 from kd2m_theory.words import number
 
+# Differences that fit on a screen with the rest: those of four students and their teacher.
+_FEW = 10
 
-def summary_sections(comparison: Comparison) -> list[Section]:
-    """What is printed of a comparison (`StudentComparison.to_dict()`)."""
-    tables = [Section(title="", parts=(difference_table(comparison, measure),)) for measure in MEASURES]
+
+def summary_sections(comparison: Comparison, *, every_difference: bool = False) -> list[Section]:
+    """What is printed of a comparison (`StudentComparison.to_dict()`).
+
+    Args:
+        comparison: the comparison.
+        every_difference: whether all sentences and differences are in it, or, of more than four students, what fits on a
+            screen.
+    """
     end = Section(title="", parts=tuple(paragraph(note, tone="muted") for note in notes(comparison)))
-    return [_verdict(comparison), Section(title="", parts=(network_table(comparison),)), *tables, end]
+    count = len(comparison["differences"])
+    if count > _FEW and not every_difference:
+        words = f"{count} differences in {len(MEASURES)} measures: --all (every difference)   --report page.html"
+        return [
+            _verdict(comparison, paragraph(headline(comparison), tone="strong"), *_warnings(comparison)),
+            Section(title="", parts=(network_table(comparison, decisions=True),)),
+            end,
+            Section(title="", parts=(paragraph(words, tone="muted"),)),
+        ]
+    tables = [Section(title="", parts=(difference_table(comparison, measure),)) for measure in MEASURES]
+    return [
+        _verdict(comparison, *_conclusions(comparison)),
+        Section(title="", parts=(network_table(comparison),)),
+        *tables,
+        end,
+    ]
 
 
 def page(comparison: Comparison, command: str | None = None) -> str:
@@ -69,9 +92,15 @@ def page_sections(comparison: Comparison, command: str | None = None) -> list[Se
     ]
 
 
-def network_table(comparison: Comparison) -> Table:
-    """Every network with what was measured of it."""
-    heads = ("errors", "cross-entropy", "clipped", "over-confidence")
+def network_table(comparison: Comparison, *, decisions: bool = False) -> Table:
+    """Every network with what was measured of it.
+
+    Args:
+        comparison: the comparison.
+        decisions: whether it says than how many networks each is surely better and worse, by errors and by clipped
+            cross-entropy.
+    """
+    heads: tuple[str, ...] = ("errors", "cross-entropy", "clipped", "over-confidence")
     lines = [
         Line(
             (
@@ -80,14 +109,25 @@ def network_table(comparison: Comparison) -> Table:
                 value_cell(each["cross_entropy"]),
                 value_cell(each["clipped_cross_entropy"]),
                 Cell(shown(each["excess_confidence"], "errors"), each["excess_confidence"]),
+                *(_counts(comparison, each["name"], measure) for measure in (MEASURES if decisions else ())),
             ),
             key=f"network.{k}",
         )
         for k, each in enumerate(comparison["networks"])
     ]
     caption = "On these samples: cross-entropy in nats; over-confidence is mean confidence less accuracy, in points"
-    numeric = (Column(head, numeric=True, optional=head == "clipped") for head in heads)
+    if decisions:
+        heads = (*heads, "by errors", "by clipped")
+        caption += ". By errors 3 | 1: surely better than 3 networks, surely worse than 1"
+    numeric = (Column(head, numeric=True, optional=head in ("clipped", "over-confidence")) for head in heads)
     return Table(name="students", columns=(Column("network"), *numeric), lines=tuple(lines), caption=caption)
+
+
+def _counts(comparison: Comparison, name: str, measure: Measure) -> Cell:
+    """Than how many networks one is surely better, and surely worse."""
+    pairs = comparison["surely_better"][measure]
+    better, worse = (sum(pair[place] == name for pair in pairs) for place in (0, 1))
+    return Cell(f"{better} | {worse}")
 
 
 def difference_table(comparison: Comparison, measure: Measure) -> Table:
@@ -109,14 +149,17 @@ def _difference(comparison: Comparison, difference: Record, measure: Measure) ->
     )
 
 
-def _verdict(comparison: Comparison) -> Section:
-    return Section(title="", parts=(paragraph(f"{subject(comparison)}.", tone="muted"), *_conclusions(comparison)))
+def _verdict(comparison: Comparison, *conclusions: Part) -> Section:
+    return Section(title="", parts=(paragraph(f"{subject(comparison)}.", tone="muted"), *conclusions))
 
 
 def _conclusions(comparison: Comparison) -> tuple[Part, ...]:
     said: Iterable[Part] = (paragraph(sentence) for sentence in sentences(comparison))
-    warned: Iterable[Part] = (paragraph(words, tone="warning") for words in (*questions(comparison), *opposed(comparison)))
-    return (paragraph(headline(comparison), tone="strong"), *said, *warned)
+    return (paragraph(headline(comparison), tone="strong"), *said, *_warnings(comparison))
+
+
+def _warnings(comparison: Comparison) -> Iterable[Part]:
+    return (paragraph(words, tone="warning") for words in (*questions(comparison), *opposed(comparison)))
 
 
 def _origin(comparison: Comparison) -> tuple[Part, ...]:

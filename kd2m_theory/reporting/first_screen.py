@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kd2m_theory.bounds.result import INTERRUPTED
 from kd2m_theory.reporting.breakdown_view import confidence_of, name_of, share_of
 from kd2m_theory.reporting.clipped import clipped_at, value_of
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Part, Section, Table, Tone, paragraph
 from kd2m_theory.reporting.tolerance import Tolerance
-from kd2m_theory.reporting.verdict import IDENTITIES, guaranteed, relied_on
+from kd2m_theory.reporting.verdict import DECIDED_BY, IDENTITIES, guaranteed, not_computed, relied_on
 from kd2m_theory.words import between, confidence, counted, number, signed
 
 Report = Mapping[str, Any]
@@ -59,6 +60,29 @@ def warnings(report: Report) -> Iterator[Paragraph]:
         yield paragraph(f"Check the input: {each['sentence']}", tone="warning")
 
 
+def unfinished(report: Report) -> Iterator[Paragraph]:
+    """What was not computed because an audit was interrupted, had a limit of seconds, or had too little memory, if anything."""
+    later, limit = [row for row in report["rows"] if row["status"] == "not computed"], report["settings"]["seconds"]
+    if later:
+        why = (
+            "The audit was interrupted" if later[0]["why"] == INTERRUPTED else f"The {number(limit)} s of the audit had passed"
+        )
+        yield paragraph(
+            f"{why}: {len(later)} of {counted(len(report['rows']), 'row')} {'is' if len(later) == 1 else 'are'} not computed. "
+            f"What is guaranteed holds together at {confidence(1 - report['delta'])} all the same, as δ was divided among all "
+            "rows beforehand; which rows have a number depends on the machine.",
+            tone="warning",
+        )
+    elif limit is not None:
+        words = f"All rows were computed in the {number(limit)} s that the audit was given, which depends on the machine."
+        yield paragraph(words, tone="muted")
+    for part, why in report["left_out"].items():
+        yield paragraph(f"Not computed: {_PARTS[part]}; {why}.", tone="warning")
+
+
+_PARTS = {"measured": "measured values", "clipping": "what clipping does", "breakdown": "where the gap comes from"}
+
+
 def decisions(within: Sequence[Tolerance]) -> Iterator[Paragraph]:
     """What was decided of tolerances, if any were asked for."""
     for each in within:
@@ -77,6 +101,7 @@ def _verdict(report: Report, within: Sequence[Tolerance]) -> Iterator[Part]:
     )
     yield paragraph(found["headline"], tone="alarm" if found["violated"] else "strong")
     yield from warnings(report)
+    yield from unfinished(report)
     yield Table(
         name="student against teacher",
         columns=(
@@ -97,11 +122,10 @@ def _labelled(report: Report) -> bool:
 
 
 def _lines(report: Report) -> Iterator[Line]:
-    found = report["verdict"]
     wrong = [None if (share := value_of(report, f"accuracy_{whose}")) is None else 100 * (1 - share) for whose in _BOTH]
-    yield _line("errors", wrong, " %", value_of(report, "error_gap"), found["errors"], 100.0, "points")
+    yield _line(report, "errors", wrong, " %", value_of(report, "error_gap"), 100.0, "points")
     losses = [value_of(report, f"risk_{whose}") for whose in _BOTH]
-    yield _line("cross-entropy", losses, "", value_of(report, "gap"), found["cross_entropy"], 1.0, "nats")
+    yield _line(report, "cross_entropy", losses, "", value_of(report, "gap"), 1.0, "nats")
     reliability = (report["breakdown"] or {}).get("reliability")
     if reliability:
         teacher, student = (reliability[whose] for whose in _BOTH)
@@ -114,24 +138,28 @@ _BOTH = ("teacher", "student")
 
 
 def _line(
-    name: str,
+    report: Report,
+    measure: str,
     values: Sequence[float | None],
     unit: str,
     difference: float | None,
-    compared: Mapping[str, Any],
     scale: float,
     of_difference: str,
 ) -> Line:
-    seen = f"{number(values[0], 3)}{unit} → {number(values[1], 3)}{unit}" if None not in values else "unknown"
-    more = "unknown" if difference is None else f"{signed(scale * difference)} {of_difference}"
-    population = between(compared["lower"], compared["upper"], scale) if compared["guaranteed"] else "unknown"
+    name, compared = measure.replace("_", "-"), report["verdict"][measure]
+    unmeasured = "not computed" if "measured" in report["left_out"] else "unknown"
+    seen = f"{number(values[0], 3)}{unit} → {number(values[1], 3)}{unit}" if None not in values else unmeasured
+    more = unmeasured if difference is None else f"{signed(scale * difference)} {of_difference}"
+    population = "not computed" if not_computed(report, DECIDED_BY[measure]) else "unknown"
+    if compared["guaranteed"]:
+        population = between(compared["lower"], compared["upper"], scale)
     if compared["guaranteed"] and difference is None:  # which has the unit of both otherwise
         population += f" {of_difference}"
     status = compared["status"]
     size = compared["magnitude"]
     # The size of a difference that is not decided says nothing, unless it is bounded.
     sized = size is not None and size != "at most large" and (status != "undecided" or size.startswith("at most"))
-    words = f"{status}, {size}" if sized else status
+    words = f"{status}, {size}" if sized else "not computed" if population == "not computed" else status
     tone: Tone = "warning" if status == "worse" else "good" if status == "better" else "plain"
     return Line((name, seen, more, population, words), tone=tone)
 
@@ -245,7 +273,7 @@ def _left_out(report: Report) -> Iterator[str]:
             del missing["same class shares"]  # which only labels show
         lacks = ", ".join(f"{_LACKS.get(name, name)} ({count})" for name, count in missing.most_common(_NEEDS))
         more = " and more" if len(missing) > _NEEDS else ""
-        yield f"{counted(statuses['not applicable'], 'row')} not computed, for lack of {lacks}{more}"
+        yield f"{counted(statuses['not applicable'], 'row')} not applicable, for lack of {lacks}{more}"
 
 
 def _end(report: Report) -> Iterator[Part]:

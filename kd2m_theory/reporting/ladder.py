@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from kd2m_theory.bounds.result import WITHOUT_NUMBER
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting import style
 from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, interval, limits, look, short, sign_of
@@ -63,10 +64,10 @@ def draw(report: Report, width: float = PAGE) -> Figure:
 
 
 def _reason(figure: Figure, row: Record) -> str:
-    """Why a row does not apply, in lines that its panel has room for; empty for a row that does."""
-    if row["status"] != "not applicable":
+    """Why a row has no number, in lines that its panel has room for; empty for a row that has."""
+    if row["status"] not in WITHOUT_NUMBER:
         return ""
-    return folded(figure, harmless(f"not applicable: {row['why']}"), figure.get_figwidth() - _NAMES - _MARGINS, _WORDS)
+    return folded(figure, harmless(f"{row['status']}: {row['why']}"), figure.get_figwidth() - _NAMES - _MARGINS, _WORDS)
 
 
 def _slots(reason: str) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kd2m_theory.bounds.result import WITHOUT_NUMBER
+
 UNITS = {
     "gap_shared_head": "nats",
     "gap": "nats",
@@ -99,7 +101,7 @@ def limits(groups: Groups, measured: Mapping[str, Record], room: tuple[float, fl
     for target, rows in groups:
         value = measured.get(target)
         sign = sign_of(value)
-        values = [end for row in rows if row["status"] != "not applicable" for end in ends(row, sign)]
+        values = [end for row in rows if row["status"] not in WITHOUT_NUMBER for end in ends(row, sign)]
         if value is not None:
             values += [sign * value["value"], sign * interval(value)[1 if sign > 0 else 0]]
         found.setdefault(UNITS[target], []).extend(end for end in values if 0 < end < math.inf)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.bounds.known import QUANTITIES
+from kd2m_theory.bounds.result import WITHOUT_NUMBER
 from kd2m_theory.reporting import html_view
 from kd2m_theory.reporting.breakdown_view import breakdown_section
 from kd2m_theory.reporting.citation import PAPER, software
@@ -99,7 +100,7 @@ def _measured(report: Report) -> tuple[Part, ...]:
 def _ladder(report: Report) -> Iterator[Part]:
     """The rows that say something as a picture; the others folded, with their reasons."""
     rows = report["rows"]
-    applicable = [row for row in rows if row["status"] != "not applicable"]
+    applicable = [row for row in rows if row["status"] not in WITHOUT_NUMBER]
     shown = [row for row in applicable if look(row).kind in _SAYING]
     others = [row for row in applicable if look(row).kind not in _SAYING]
     drawing = ladder_drawing(report, shown)
@@ -120,6 +121,12 @@ def _ladder(report: Report) -> Iterator[Part]:
             title=_rows_words(len(absent), "does", "do", "not apply"),
             parts=tuple(_because(absent)),
             folded=_most(absent),
+        )
+    later = [row for row in rows if row["status"] == "not computed"]
+    if later:
+        verb = "was" if len(later) == 1 else "were"
+        yield Section(
+            title=f"{counted(len(later), 'row')} {verb} not computed", parts=tuple(_because(later)), folded=_most(later)
         )
 
 
@@ -246,6 +253,8 @@ def _reproduce(report: Report, command: str | None) -> tuple[Part, ...]:
     settings = {"delta": report["delta"], **report["settings"]}
     told = pairs_table("What the audit was told", ("Setting", "Value"), {name: _told(each) for name, each in settings.items()})
     words = "With the same pair and the versions above, this gives the same numbers:"
+    if report["machine_dependent"]:
+        words = "With the same pair and the versions above, this gives the same numbers, of more or fewer rows:"
     if command is not None:
         return paragraph(words), Code(command, "sh"), told
     files = "An audit does not know the files that it was made of: put the name of the pair's in place of pair.safetensors"

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kd2m_theory.reporting.clipped import clipped_at, differs, reaches, value_of
-from kd2m_theory.reporting.first_screen import warnings
+from kd2m_theory.reporting.first_screen import unfinished, warnings
 from kd2m_theory.reporting.html import Html, element
 from kd2m_theory.reporting.sections import Drawing, Paragraph, Part, Section, paragraph
-from kd2m_theory.reporting.verdict import Status, guaranteed
+from kd2m_theory.reporting.verdict import DECIDED_BY, Status, guaranteed, not_computed
 from kd2m_theory.words import confidence, counted, number
 
 Report = Mapping[str, Any]
@@ -19,6 +19,7 @@ LIGHTS: Mapping[Status, tuple[str, str]] = {
     "better": ("✓", "better than its teacher"),
     "undecided": ("?", "undecided"),
 }
+_TITLES = {"errors": "Errors", "cross_entropy": "Cross-entropy"}
 # Letters of a name that a title has room for.
 _LONGEST = 60
 
@@ -54,6 +55,7 @@ def card(report: Report) -> tuple[Part, ...]:
     return (
         headline,
         *warnings(report),
+        *unfinished(report),
         Drawing(markup=element("ul", *_lights(report), class_="lights"), words=""),
         Section(
             title="In full",
@@ -68,16 +70,19 @@ def _headline(found: Record) -> Paragraph:
 
 
 def _lights(report: Report) -> Iterator[Html]:
-    yield _light("Errors", report["verdict"]["errors"], 100.0, "percentage points", "error rate", _errors_seen(report))
+    yield _light(report, "errors", 100.0, "percentage points", "error rate", _errors_seen(report))
     name = f"cross-entropy, {clipped_at(report)},"
-    yield _light("Cross-entropy", report["verdict"]["cross_entropy"], 1.0, "nats", name, _losses_seen(report))
+    yield _light(report, "cross_entropy", 1.0, "nats", name, _losses_seen(report))
     yield _bounds(report)
 
 
-def _light(title: str, found: Record, scale: float, unit: str, name: str, seen: str) -> Html:
+def _light(report: Report, measure: str, scale: float, unit: str, name: str, seen: str) -> Html:
+    found, title, target = report["verdict"][measure], _TITLES[measure], DECIDED_BY[measure]
     mark, word = LIGHTS[found["status"]]
     lower, upper = found["lower"], found["upper"]
     if not found["guaranteed"]:
+        if not_computed(report, target):
+            return _box(found["status"], title, mark, "not computed", _muted(seen))
         return _box(found["status"], title, mark, word, [element("p", "No guaranteed interval."), *_muted(seen)])
     parts = []
     if lower is not None and upper is not None:

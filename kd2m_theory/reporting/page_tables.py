@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kd2m_theory.bounds import ROWS
+from kd2m_theory.bounds.result import WITHOUT_NUMBER
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.clipped import beside
 from kd2m_theory.reporting.formulas import formula
@@ -124,7 +125,7 @@ def yardsticks_table(report: Report) -> Table:
 
 
 def row_sections(report: Report) -> list[Section]:
-    """A folded table for every target, in ladder order; the tightest row first, those that do not apply last."""
+    """A folded table for every target, in ladder order; the tightest row first, those without a number last."""
     heads = (*columns("Row", "Lower", "Upper", "Bound / value", numeric=3), Column("Holds"))
     result = []
     for target, subject in SUBJECTS.items():
@@ -134,8 +135,8 @@ def row_sections(report: Report) -> list[Section]:
             measured = "not measured" if value is None else f"measured: {number(value)}"
             inside = f"{counted(len(rows), 'row')}; {measured}"
             note = beside(report, target)
-            applicable = [row for row in rows if row["status"] != "not applicable"]
-            ordered = [*by_tightness(applicable), *(row for row in rows if row["status"] == "not applicable")]
+            applicable = [row for row in rows if row["status"] not in WITHOUT_NUMBER]
+            ordered = [*by_tightness(applicable), *(row for row in rows if row["status"] in WITHOUT_NUMBER)]
             table = Table(name=subject.words, columns=heads, lines=tuple(map(_line, ordered)), caption=_ORDER, kind="rows")
             parts = (*((paragraph(note),) if note else ()), table)
             result.append(Section(title=subject.words, parts=parts, folded=inside))
@@ -154,7 +155,7 @@ def _joined(rows: Sequence[Record], name: str) -> str:
 
 def sides(row: Record) -> tuple[float | None, float | None]:
     """Lower and upper bound of a row; a side that is missing from an applicable row is infinite."""
-    if row["status"] == "not applicable":
+    if row["status"] in WITHOUT_NUMBER:
         return None, None
     lower, upper = row["lower"], row["upper"]
     return (-math.inf if lower is None else lower), (math.inf if upper is None else upper)
@@ -162,7 +163,7 @@ def sides(row: Record) -> tuple[float | None, float | None]:
 
 def compared(row: Record, key: str) -> float | None:
     """The "slack" or "ratio" of a row; infinite where the bound is, or the measured value is zero. None without a value."""
-    if row["status"] == "not applicable" or row["measured"] is None:
+    if row["status"] in WITHOUT_NUMBER or row["measured"] is None:
         return None
     return math.inf if row[key] is None else float(row[key])
 
@@ -171,7 +172,7 @@ def tone(row: Record) -> Tone:
     """How a row is shown: violated, without a guarantee, vacuous, or informative."""
     if row["guaranteed"] and row["holds"] is False:
         return "alarm"
-    if not row["guaranteed"]:  # not applicable among them
+    if not row["guaranteed"]:  # those without a number among them
         return "muted"
     return "plain" if row["status"] == "vacuous" else "good"
 
@@ -217,7 +218,7 @@ def _users(report: Report, *, applicable: bool = False) -> dict[tuple[str, str, 
     """Name, state and evidence of every assumption, with the names of the rows that make it."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in report["rows"]:
-        for assumption in row["assumptions"] if not applicable or row["status"] != "not applicable" else ():
+        for assumption in row["assumptions"] if not applicable or row["status"] not in WITHOUT_NUMBER else ():
             key = assumption["name"], assumption["state"], assumption["evidence"]
             found.setdefault(key, []).append(row["name"])
     return found

@@ -5,7 +5,8 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,8 @@ from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.known import QUANTITIES, as_stored
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.stream import PairStream, StreamedPair
+from kd2m_theory.bounds.work import Estimate
+from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import Confidence
 from kd2m_theory.estimators.interval_inputs import check_chosen_delta
@@ -66,6 +69,7 @@ class AuditReport:
         environment: versions that computed this.
         seconds: time of the whole audit.
         warnings: what about the pair looks like a mistake (shifted labels, rows in another order, …); usually nothing.
+        left_out: which of "measured", "clipping" and "breakdown" could not be computed, and why: for lack of memory.
 
     Example:
         >>> from kd2m_theory import AuditReport, Pair, audit
@@ -92,6 +96,7 @@ class AuditReport:
     seconds: float
     warnings: tuple[Finding, ...] = ()
     breakdown: Breakdown | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> BoundResult:
         for row in self.rows:
@@ -110,6 +115,19 @@ class AuditReport:
     def violations(self) -> tuple[BoundResult, ...]:
         """Rows whose assumptions stand and whose inequality does not: theory, code or a vouched assumption is wrong."""
         return tuple(row for row in self.rows if row.violated)
+
+    @property
+    def not_computed(self) -> tuple[BoundResult, ...]:
+        """Rows that were not computed because the audit was interrupted or its seconds had passed."""
+        return tuple(row for row in self.rows if row.status == "not computed")
+
+    @property
+    def machine_dependent(self) -> bool:
+        """Whether a clock decided which rows have a number: the audit had a limit of seconds, or was interrupted.
+
+        The numbers that are there do not depend on it.
+        """
+        return self.settings["seconds"] is not None or bool(self.not_computed)
 
     @property
     def verdict(self) -> Verdict:
@@ -174,6 +192,8 @@ class AuditReport:
             "seconds": self.seconds,
             "warnings": [_plain(each) | {"sentence": each.sentence} for each in self.warnings],
             "violations": [row.name for row in self.violations],
+            "machine_dependent": self.machine_dependent,
+            "left_out": dict(self.left_out),
             "measured": {name: _plain(value) for name, value in self.measured.items()},
             "clipping": _plain(self.clipping),
             "breakdown": _plain(self.breakdown),
@@ -332,7 +352,10 @@ def audit(
     whole_cloud: bool | None = None,
     teacher_risk: Any = None,
     teacher_error: Any = None,
+    seconds: float | None = None,
+    partial: bool = False,
     watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    announce: Callable[[Estimate], None] | None = None,
 ) -> AuditReport:
     """Measure a pair and evaluate every bound on it.
 
@@ -364,9 +387,15 @@ def audit(
             pair is an evaluation of the teacher: an interval for the population is made of it at its share of `delta`, and its
             student is not read. Rows T0.teacher_risk and F3.teacher_risk need it.
         teacher_error: the same of the teacher's error rate, for T0.teacher_error and F3.teacher_error.
+        seconds: after so many seconds no further row is begun; the one that runs is finished, and so is what is measured. The
+            report is then marked as dependent on the machine. No limit if None, and no number depends on a clock.
+        partial: what Ctrl-C does while rows are computed: if true, the report with the rows that are there is returned, and the
+            others are "not computed"; if false, KeyboardInterrupt is raised, as a notebook and a script expect.
         watch: wraps the iteration over rows, for a progress display.
+        announce: is called with the expected work before any of it is done.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C, unless `partial`; a second one at any time.
         InputError: the pair has neither head nor logits, delta is outside (0, ½], `only` names no row, a setting is out of
             range, `loss_bound` is the largest loss of the sample, no labels could give the teacher the stated risk, `align`
             shares inputs with the pair or is given for a stream, as is `teacher_risk`, a stream was made with another loss
@@ -398,22 +427,35 @@ def audit(
         teacher_risk=teacher_risk,
         teacher_error=teacher_error,
     )
-    seen: Pair | StreamedPair
-    warnings: tuple[Finding, ...]
-    if isinstance(pair, PairStream):
-        seen, warnings = pair.summary(), ()
-    else:
-        seen = pair if align is None else aligned(pair, align)
-        warnings = findings(seen)
+    if seconds is not None and not 0 < real_number(seconds) < math.inf:
+        raise InputError(f"seconds is {seconds}; give a finite number > 0, or leave it out for no limit")
+    if align is not None and isinstance(pair, Pair):
+        pair = aligned(pair, align)
+    seen = pair.summary() if isinstance(pair, PairStream) else pair
     ladder = Ladder(seen, delta, only, settings, rows=rows)
-    measured = ladder.measure()
-    results = ladder.evaluate(watch)
+    if announce is not None:
+        announce(ladder.estimate())
+    warnings = () if isinstance(seen, StreamedPair) else findings(seen)
+    measured, left_out = dict[str, Confidence](), dict[str, str]()
+    with _unless_too_large("measured", left_out):
+        measured = ladder.measure()
+    limit = math.inf if seconds is None else seconds - (time.perf_counter() - start)
+    results = ladder.evaluate(watch, seconds=limit, partial=partial)
+    found: Clipping | None = None
+    parts: Breakdown | None = None
+    if left_out:  # both take apart what is measured
+        left_out |= dict.fromkeys(("clipping", "breakdown"), left_out["measured"])
+    else:
+        with _unless_too_large("clipping", left_out):
+            found = ladder.clipping()
+        with _unless_too_large("breakdown", left_out):
+            parts = ladder.breakdown(results)
     assert seen.classes is not None
     return AuditReport(
         measured=measured,
         rows=results,
-        clipping=ladder.clipping(),
-        breakdown=ladder.breakdown(results),
+        clipping=found,
+        breakdown=parts,
         delta=delta,
         share=ladder.share,
         n=seen.n,
@@ -429,11 +471,13 @@ def audit(
             "temperature": settings.temperature,
             "vouch": sorted(settings.vouched),
             "whole_cloud": settings.whole_cloud,
+            "seconds": None if seconds is None else float(seconds),
             **{quantity: as_stored(getattr(settings, quantity)) for quantity in QUANTITIES},
         },
         environment={**_environment(), "date": datetime.date.today().isoformat()},
         seconds=time.perf_counter() - start,
         warnings=warnings,
+        left_out=left_out,
     )
 
 
@@ -452,6 +496,15 @@ def _of_stream(stream: PairStream, align: Pair | None, **given: float | None) ->
                 f"PairStream({name}={value!r})"
             )
     return stream.loss_bound, stream.temperature
+
+
+@contextmanager
+def _unless_too_large(what: str, left_out: dict[str, str]) -> Iterator[None]:
+    """What is within is left out, and the reason noted, where memory does not suffice for it."""
+    try:
+        yield
+    except MemoryError:
+        left_out[what] = "there is not enough memory"
 
 
 @cache

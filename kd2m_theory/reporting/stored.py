@@ -21,7 +21,7 @@ from kd2m_theory.bounds.breakdown import (
 )
 from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.known import QUANTITIES, Known, Of, Quantity, as_stored, told
-from kd2m_theory.bounds.result import State
+from kd2m_theory.bounds.result import INTERRUPTED, OUT_OF_TIME, WITHOUT_NUMBER, State
 from kd2m_theory.bounds.rows.row import Row
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.errors import InputError
@@ -37,8 +37,23 @@ SCHEMA = "kd2m-audit/4"
 _THIRD = "kd2m-audit/3"  # without a breakdown
 _FIRST = "kd2m-audit/2"  # of release 0.1.0: rows without a sentence and without `never_beats`, no clipping, no verdict
 _ROUNDED = 1e-9  # relative
-_STATUS = ("informative", "vacuous", "not applicable")
-_SETTINGS = ("only", "rows", "align", "loss_bound", "head_lipschitz", "temperature", "vouch", "whole_cloud", *QUANTITIES)
+_STATUS = ("informative", "vacuous", *WITHOUT_NUMBER)
+_SETTINGS = (
+    "only",
+    "rows",
+    "align",
+    "loss_bound",
+    "head_lipschitz",
+    "temperature",
+    "vouch",
+    "whole_cloud",
+    "seconds",
+    *QUANTITIES,
+)
+# Settings and fields that earlier versions had none of, with what stands for that.
+_LATER: Mapping[str, Any] = {"rows": [], "seconds": None, **dict.fromkeys(map(str, QUANTITIES))}
+# What may be left out of an audit for lack of memory.
+_PARTS = ("measured", "clipping", "breakdown")
 
 
 def read_audit(path: Path) -> dict[str, Any]:
@@ -81,15 +96,17 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
     clipping = None if table["schema"] == _FIRST or top.get("clipping") is None else _clipping(top.table("clipping"))
     n = top.whole("n", 1)
     groups = top.whole("groups", 2) if (ours or "groups" in table) and top.get("groups") is not None else None
-    check_measured(measured, rows, delta, groups)
+    left_out = _left_out(top) if ours or "left_out" in table else {}
+    check_measured(measured, () if "measured" in left_out else rows, delta, groups)
     if clipping is not None:
         bound = settings["loss_bound"]
         check_clipping(clipping, measured, 2 * math.log(classes) if bound is None else bound)
     parts = None if table["schema"] != SCHEMA or top.get("breakdown") is None else _breakdown(top.table("breakdown"))
     if parts is not None:
-        if clipping is None:
+        if clipping is None and "clipping" not in left_out:
             raise InputError("breakdown is there and clipping is null: both need the logits of both networks")
         check_breakdown(parts, measured, rows, n, groups, classes)
+    _check_stopped(rows, settings["seconds"])
     if ours:
         _check_words(rows, share, [quantity for quantity in QUANTITIES if "samples" in (settings[quantity] or {})])
     return {
@@ -107,6 +124,7 @@ def fields_of(table: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": top.size("seconds"),
         "warnings": tuple(finding_of(each) for each in top.tables("warnings")) if "warnings" in table else (),
         "breakdown": parts,
+        "left_out": left_out,
     }
 
 
@@ -143,8 +161,8 @@ def check_derived(table: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
             for name, mine in table["measured"].items()
         }
     if table["schema"] == _FIRST or table["environment"]["kd2m-theory"] != __version__:  # earlier versions had none of these
-        found = {"groups": None} | found
-        found["settings"] = {"rows": [], **dict.fromkeys(map(str, QUANTITIES)), **table["settings"]}
+        found = {"groups": None, "left_out": {}, "machine_dependent": expected["machine_dependent"]} | found
+        found["settings"] = {**_LATER, **table["settings"]}
     difference = next(differences(found, expected, ""), None)
     if difference is not None:
         raise InputError(difference)
@@ -231,7 +249,7 @@ def _enclosure(table: JsonTable) -> Enclosure:
 
 def _row(table: JsonTable) -> BoundResult:
     name = table.text("name")
-    applicable = table.choice("status", _STATUS) != "not applicable"
+    applicable = table.choice("status", _STATUS) not in WITHOUT_NUMBER
     if not applicable:
         for key in ("lower", "upper", "measured", "vacuous_from"):
             table.null(key)
@@ -280,7 +298,8 @@ def _settings(table: JsonTable, schema: str, ours: bool) -> dict[str, Any]:
         if key in QUANTITIES:
             found[key] = _told(table, key) if ours or key in table.found else None
             continue
-        value = [] if key == "rows" and (schema == _FIRST or (not ours and "rows" not in table.found)) else table.get(key)
+        earlier = schema == _FIRST or not ours
+        value = _LATER[key] if earlier and key in _LATER and key not in table.found else table.get(key)
         if key in ("only", "rows", "vouch"):
             if not (key == "only" and value is None) and not _is_list_of_text(value):
                 raise table.refuse(key, "a list of text")
@@ -337,6 +356,25 @@ def _check_words(rows: Sequence[BoundResult], share: float, evaluated: Sequence[
             level = 1 - len(mine.reads(evaluated)) * share if mine.limits and row.applicable else None
             if row.level != level:
                 raise InputError(f"the level of row {row.name} is {short(row.level)}, but {short(level)} follows from share")
+
+
+def _left_out(top: JsonTable) -> dict[str, str]:
+    """What could not be computed, and why: nothing that is there."""
+    found = top.table("left_out").words()
+    for part in found:
+        if part not in _PARTS:
+            raise InputError(f"left_out has {short(part)}, which is none of {', '.join(_PARTS)}")
+        if top.get(part):
+            raise InputError(f"left_out has {part}, and {part} is there")
+    return found
+
+
+def _check_stopped(rows: Sequence[BoundResult], seconds: float | None) -> None:
+    """Refuse rows that were not computed for another reason than there can be, or for two."""
+    reasons = {row.why for row in rows if row.status == "not computed"}
+    known = {INTERRUPTED} if seconds is None else {INTERRUPTED, OUT_OF_TIME}
+    if not reasons <= known or len(reasons) > 1:
+        raise InputError(f"rows were not computed because {short(sorted(reasons))}, and no audit ends so")
 
 
 def _check_rows(rows: Sequence[BoundResult], settings: Mapping[str, Any], ours: bool) -> None:

@@ -96,7 +96,7 @@ class JsonTable:
     def null(self, key: str) -> None:
         """Refuse a value that is not null."""
         if self.get(key) is not None:
-            raise self.refuse(key, "null, as the row is not applicable")
+            raise self.refuse(key, "null, as the row has no number")
 
     def table(self, key: str) -> "JsonTable":
         """A table in this table."""

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kd2m_theory.bounds.result import WITHOUT_NUMBER
 from kd2m_theory.bounds.targets import MEASURED, SUBJECTS
 from kd2m_theory.reporting.clipped import beside
-from kd2m_theory.reporting.first_screen import decisions, warnings
+from kd2m_theory.reporting.first_screen import decisions, unfinished, warnings
 from kd2m_theory.reporting.ladder_scale import interval
 from kd2m_theory.reporting.page_tables import compared, interval_cells, never_beating, sides, together, tone, value_cell
 from kd2m_theory.reporting.sections import Column, Line, Paragraph, Section, Table, paragraph
@@ -16,6 +17,8 @@ from kd2m_theory.words import counted, number
 Report = Mapping[str, Any]
 Record = Mapping[str, Any]
 
+# Statuses without a number, as the table has room for them.
+_SHORT = {"not applicable": "n/a", "not computed": "not computed"}
 _HOLDS = {True: "yes", False: "NO", None: "–"}
 _MEASURED = (
     Column("measured", width=32),
@@ -51,7 +54,7 @@ def _verdict(report: Report, within: Sequence[Tolerance]) -> Section:
     found = report["verdict"]
     headline = paragraph(found["headline"], tone="alarm" if found["violated"] else "strong")
     compared = (paragraph(found[measure]["sentence"]) for measure in ("errors", "cross_entropy"))
-    return Section(title="", parts=(headline, *compared, *warnings(report), *decisions(within)))
+    return Section(title="", parts=(headline, *compared, *warnings(report), *unfinished(report), *decisions(within)))
 
 
 def _measured(report: Report) -> Section:
@@ -72,14 +75,14 @@ def _ladder(report: Report) -> Iterator[Section]:
         value = next((row["measured"] for row in rows if row["measured"] is not None), None)
         title = subject.words if value is None else f"{subject.words}: {number(value)}"
         table = Table(name=subject.words, columns=_LADDER, lines=tuple(map(_line, rows)))
-        missing = dict.fromkeys(row["why"] for row in rows if row["status"] == "not applicable")
-        notes = [*(f"n/a: {why}" for why in missing), beside(report, target), *never_beating(rows)]
+        missing = dict.fromkeys((row["status"], row["why"]) for row in rows if row["status"] in WITHOUT_NUMBER)
+        notes = [*(f"{_SHORT[status]}: {why}" for status, why in missing), beside(report, target), *never_beating(rows)]
         yield Section(title=title, parts=(table, *(paragraph(note, tone="muted") for note in notes if note)))
 
 
 def _line(row: Record) -> Line:
-    if row["status"] == "not applicable":
-        cells: tuple[Any, ...] = (*["–"] * 5, row["assumed"], "n/a", "–")
+    if row["status"] in WITHOUT_NUMBER:
+        cells: tuple[Any, ...] = (*["–"] * 5, row["assumed"], _SHORT[row["status"]], "–")
     else:
         numbers = (*interval_cells(*sides(row)), *(value_cell(compared(row, key)) for key in ("slack", "ratio")))
         cells = (*numbers, _HOLDS[row["holds"]], row["assumed"], row["status"], f"{row['seconds']:.2f}")

@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from kd2m_theory.reporting.sections import Code, Drawing, Link, Paragraph, Part, Section, Table, Tone, cell
-from kd2m_theory.words import harmless
+from kd2m_theory.words import harmless, stripped
 
 _STYLES: dict[Tone, str] = {
     "plain": "",
@@ -47,7 +47,7 @@ def plain(sections: Iterable[Section], width: int = _WIDTH) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
     console.print(printed(sections), crop=False)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines())
+    return stripped(text)
 
 
 def _section(section: Section) -> Iterator[RenderableType]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.reporting.clipped import clipped_at, value_of
-from kd2m_theory.reporting.verdict import doubtful, population_intervals
+from kd2m_theory.reporting.verdict import DECIDED_BY, doubtful, not_computed, population_intervals
 from kd2m_theory.words import between, outward, signed
 
 Report = Mapping[str, Any]
@@ -71,17 +71,19 @@ def check_tolerances(max_error_gap: float | None, max_gap: float | None) -> None
 
 
 def _errors(report: Report, most: float) -> Tolerance:
-    status, ends = _decided(report, "population_error_gap", most)
+    target = DECIDED_BY["errors"]
+    status, ends = _decided(report, target, most)
     at_most = f"errors at most {_in_full(100 * most)} points above the teacher's"
-    sentence = _sentence(at_most, status, ends, most, 100.0, "points")
+    sentence = _sentence(at_most, status, ends, most, 100.0, "points", not_computed(report, target))
     return Tolerance(measure="errors", most=most, status=status, sentence=sentence)
 
 
 def _cross_entropy(report: Report, most: float) -> Tolerance:
-    status, ends = _decided(report, "population_gap", most)
+    target = DECIDED_BY["cross_entropy"]
+    status, ends = _decided(report, target, most)
     unclipped = value_of(report, "gap")
     at_most = f"cross-entropy, {clipped_at(report)}, at most {_in_full(most)} nats above the teacher's"
-    sentence = _sentence(at_most, status, ends, most, 1.0, "nats")
+    sentence = _sentence(at_most, status, ends, most, 1.0, "nats", not_computed(report, target))
     record = report["clipping"]
     clips = record is not None and (record["share_student"] or record["share_teacher"])
     if status != "undecided" and clips and (unclipped is None or (unclipped <= most) != (status == "met")):
@@ -112,7 +114,11 @@ def _in_full(most: float) -> str:
     return signed(most, 12)
 
 
-def _sentence(at_most: str, status: Met, ends: tuple[float, float] | None, most: float, scale: float, unit: str) -> str:
+def _sentence(
+    at_most: str, status: Met, ends: tuple[float, float] | None, most: float, scale: float, unit: str, not_computed: bool
+) -> str:
+    if ends is None and not_computed:
+        return f"{status}: {at_most}; no row that bounds the difference on the population was computed"
     if ends is None:
         return f"{status}: {at_most}; there is no guaranteed interval on the population"
     digits = next((digits for digits in range(3, 12) if _shows(ends, most, scale, digits)), 12)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from kd2m_theory.bounds.result import WITHOUT_NUMBER
 from kd2m_theory.bounds.rows.row import BY_DESIGN
 from kd2m_theory.bounds.rows.t0_label_free import ABOVE, BELOW
 from kd2m_theory.bounds.targets import SUBJECTS
@@ -31,6 +32,9 @@ MAGNITUDES: Mapping[Unit, Mapping[str, float]] = MappingProxyType(
         "nats": MappingProxyType({"negligible": 0.01, "small": 0.05, "moderate": 0.2}),
     }
 )
+
+# What the rows are about that decide each comparison.
+DECIDED_BY: Mapping[str, str] = MappingProxyType({"errors": "population_error_gap", "cross_entropy": "population_gap"})
 
 # Rows that take a measured gap apart and do not bound it: with labels they are exact, and no news.
 IDENTITIES = {"T9.kl"}
@@ -180,8 +184,11 @@ def _headline(report: Report, overall: Overall, errors: Comparison, cross_entrop
     if errors.status != "undecided":
         return f"Undecided: the student differs from its teacher; {less}, but {_open(report, cross_entropy)}."
     if cross_entropy.status != "undecided":
-        return f"Undecided: the student differs from its teacher; {loss}, but its error rate is undecided."
+        left = "not computed" if not errors.guaranteed and not_computed(report, DECIDED_BY["errors"]) else "undecided"
+        return f"Undecided: the student differs from its teacher; {loss}, but its error rate is {left}."
     if not errors.guaranteed and not cross_entropy.guaranteed:
+        if all(not_computed(report, target) for target in DECIDED_BY.values()):
+            return "Undecided: no row that compares student and teacher on the population was computed."
         if not guaranteed(report):
             return "Undecided: how much worse the student is can be neither measured nor bounded; the rows say what they lack."
         return "Undecided: no guaranteed interval compares student and teacher on the population; the rows say what they lack."
@@ -193,8 +200,10 @@ def _headline(report: Report, overall: Overall, errors: Comparison, cross_entrop
 
 
 def _open(report: Report, cross_entropy: Comparison) -> str:
-    turned = cross_entropy.guaranteed and _turned(cross_entropy)
-    return "clipping turns the sign of its cross-entropy" if turned else "its cross-entropy is undecided"
+    if cross_entropy.guaranteed and _turned(cross_entropy):
+        return "clipping turns the sign of its cross-entropy"
+    left_out = not cross_entropy.guaranteed and not_computed(report, DECIDED_BY["cross_entropy"])
+    return f"its cross-entropy is {'not computed' if left_out else 'undecided'}"
 
 
 def _turned(found: Comparison) -> bool:
@@ -209,6 +218,13 @@ def _sign(value: float | None) -> int:
 def guaranteed(report: Report) -> list[Record]:
     """Guaranteed rows, without those of the user's own, which nothing here proves."""
     return [row for row in report["rows"] if row["guaranteed"] and row["name"] not in report["settings"]["rows"]]
+
+
+def not_computed(report: Report, target: str) -> bool:
+    """Whether a guaranteed interval about a target is missing because its rows were left out or not reached."""
+    rows = [row for row in report["rows"] if row["target"] == target]
+    left_out = report["settings"]["only"] is not None and not rows
+    return left_out or any(row["status"] == "not computed" for row in rows)
 
 
 def population_intervals(report: Report, target: str) -> Iterator[tuple[str, float, float, float]]:
@@ -285,7 +301,7 @@ def _source(chosen: tuple[str, float, float, float, Status]) -> str:
 
 def _errors(report: Report, against: str) -> Comparison:
     """The comparison by error rates; it decides nothing if there are words that speak against every decision."""
-    chosen = _chosen(report, "population_error_gap")
+    chosen = _chosen(report, DECIDED_BY["errors"])
     sample = value_of(report, "error_gap")
     shares = [value_of(report, f"accuracy_{whose}") for whose in ("student", "teacher")]
     apart = value_of(report, "disagreement")
@@ -296,7 +312,10 @@ def _errors(report: Report, against: str) -> Comparison:
     elif apart is not None:
         seen = f" The networks disagree on {number(100 * apart, 3)} % of these samples."
     if chosen is None:
-        words = f"Errors: undecided; there is no guaranteed interval for the difference of the error rates.{seen}"
+        words = "undecided; there is no guaranteed interval for the difference of the error rates."
+        if not_computed(report, DECIDED_BY["errors"]):
+            words = "not computed; no row that bounds the difference of the error rates was."
+        words = f"Errors: {words}{seen}"
         return _comparison(None, "probability", "undecided", words, sample)
     _, _, lower, upper, status = chosen
     reach = reaches(lower, upper, 100.0, "percentage points")
@@ -310,7 +329,7 @@ def _errors(report: Report, against: str) -> Comparison:
 
 def _cross_entropy(report: Report, against: str) -> Comparison:
     """The comparison by cross-entropy, likewise."""
-    chosen, record = _chosen(report, "population_gap"), report["clipping"]
+    chosen, record = _chosen(report, DECIDED_BY["cross_entropy"]), report["clipping"]
     unclipped, sample = value_of(report, "gap"), None
     if record is not None and None not in (record["risk_student"], record["risk_teacher"]):
         sample = record["risk_student"] - record["risk_teacher"]
@@ -318,6 +337,8 @@ def _cross_entropy(report: Report, against: str) -> Comparison:
             unclipped = sample  # the two are one number, rounded in two ways
     if chosen is None:
         missing = "Cross-entropy: undecided; there is no guaranteed interval for its difference on the population."
+        if not_computed(report, DECIDED_BY["cross_entropy"]):
+            missing = "Cross-entropy: not computed; no row that bounds its difference on the population was."
         if unclipped is not None:
             missing += f" On these samples the student's is {differs(unclipped, 1.0, 'nats')}."
         return _comparison(None, "nats", "undecided", missing, sample, unclipped)
@@ -415,7 +436,7 @@ def relied_on(report: Report) -> list[str]:
     found = [
         assumption["name"]
         for row in report["rows"]
-        if row["status"] != "not applicable"
+        if row["status"] not in WITHOUT_NUMBER
         for assumption in row["assumptions"]
         if assumption["state"] == "vouched"
     ]
@@ -428,7 +449,7 @@ def _exceptions(report: Report) -> str:
     found = [
         f"{row['name']} is {words[about]}"
         for row in report["rows"]
-        if row["status"] != "not applicable" and row["name"].startswith("T")
+        if row["status"] not in WITHOUT_NUMBER and row["name"].startswith("T")
         if (about := SUBJECTS[row["target"]].about) != "sample"
     ]
     return f" ({'; '.join(found)})" if found else ""
@@ -454,7 +475,7 @@ def _caveats(report: Report) -> Iterable[str]:
     vouched = relied_on(report)
     if vouched:
         yield f"The data cannot check these assumptions: {', '.join(vouched)}."
-    loose = [row["name"] for row in report["rows"] if row["status"] != "not applicable" and not row["guaranteed"]]
+    loose = [row["name"] for row in report["rows"] if row["status"] not in WITHOUT_NUMBER and not row["guaranteed"]]
     if loose:
         yield f"An assumption is unmet in {', '.join(loose)}: printed without a guarantee."
     if report["settings"]["rows"]:

@@ -7,13 +7,18 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from kd2m_theory.bounds import two_ends
+from kd2m_theory.bounds.class_pairs import ClassPairs
 from kd2m_theory.bounds.rows import t5_convex
 from kd2m_theory.bounds.two_ends import cloud_of, enclosures
 
 
+def of_class(logits, label=0):
+    return cloud_of(logits, np.full(len(logits), label))
+
+
 def every_pair(student, teacher, label=0):
     rows, columns = np.divmod(np.arange(len(student) * len(teacher)), len(teacher))
-    return enclosures(cloud_of(student, label), cloud_of(teacher, label), rows, columns)
+    return enclosures(of_class(student, label), of_class(teacher, label), rows, columns)
 
 
 def loss(logits, label=0):
@@ -66,7 +71,7 @@ def area_by_quadrature(low, high, first, second, rise):
 def test_the_area_is_that_of_an_admissible_curve_so_nothing_tighter_follows():
     student, teacher = networks(1, n=3, size=1.5)
     rows, columns = np.divmod(np.arange(9), 3)
-    segments = two_ends._segments(cloud_of(student, 0), cloud_of(teacher, 0), rows, columns)
+    segments = two_ends._segments(of_class(student), of_class(teacher), rows, columns)
     start, end = segments.teacher, segments.student
     arguments = (start.low, end.high, start.curvature, end.curvature, segments.rise)
     found = two_ends._largest_area(*arguments)
@@ -89,13 +94,11 @@ def test_no_pair_is_looser_than_in_the_older_rows(size):
     student, teacher = networks(3, size=size)
     found = every_pair(student, teacher)
     slack = 1e-11 * (1 + size)
-    for cost, side in (
-        (t5_convex._upper, found.envelope_upper),
-        (t5_convex._negative_lower, -found.envelope_lower),
-        (t5_convex._curved_upper, found.sharp_upper),
-        (t5_convex._negative_curved_lower, -found.sharp_lower),
-    ):
-        assert (side <= cost(student, teacher, 0).values.ravel() + slack).all()
+    pairs = ClassPairs(0, student, teacher)
+    older = *t5_convex.slope_sides(pairs), *t5_convex.curved_sides(pairs)
+    sides = -found.envelope_lower, found.envelope_upper, -found.sharp_lower, found.sharp_upper
+    for cost, side in zip(older, sides, strict=True):
+        assert (side <= cost.values.ravel() + slack).all()
     assert (found.sharp_upper <= found.envelope_upper).all()
     assert (found.sharp_lower >= found.envelope_lower).all()
 

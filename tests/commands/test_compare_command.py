@@ -78,3 +78,26 @@ def test_an_input_at_fault_is_one_line_and_nothing_is_written(command, arguments
     assert err.count("\n") == 1
     assert sorted(map(str, Path().rglob("*"))) == before
     assert os.listdir()
+
+
+def test_many_students_fit_on_a_screen_and_all_prints_every_difference(command):
+    rng = np.random.default_rng(1)
+    labels = rng.integers(3, size=80)
+    teacher = 5 * np.eye(3)[labels] + rng.normal(size=(80, 3))
+    for k in range(5):
+        student = (4.5 - k) * np.eye(3)[labels] + rng.normal(size=(80, 3))
+        Pair(labels=labels, logits_teacher=teacher, logits_student=student).save(f"s{k}.safetensors")
+    names = [f"s{k}.safetensors" for k in range(5)]
+    status, short, err = command("compare", *names, "--json", "c.json")
+    assert (status, err) == (0, "")
+    assert len(short.splitlines()) <= 18 + len(names)
+    assert "15 differences in 2 measures: --all" in short
+    found = StudentComparison.from_json("c.json")
+    assert short.splitlines() == str(found).splitlines()
+    for name in found.students:
+        better, worse = (sum(pair[k] == name for pair in found.surely_better("errors")) for k in (0, 1))
+        line = next(line for line in short.splitlines() if line.startswith(f"{name} "))
+        assert f" {better} | {worse} " in line
+    whole = command("report", "c.json", "--all")[1]
+    assert whole.count(" − ") == 2 * 15 + 2
+    assert whole.splitlines() == found.table(every_difference=True).splitlines()

@@ -125,7 +125,10 @@ def test_a_comparison_that_contradicts_itself_is_refused(command):
             ["pair.safetensors"],
             "pair.safetensors is a pair, or predictions; audit it first: kd2m audit pair.safetensors --json",
         ),
-        (["c.json", "--all", "--max-gap", "1"], "c.json is a comparison of students; --all and --max-gap are for audits"),
+        (
+            ["c.json", "--max-error-gap", "0.1", "--max-gap", "1"],
+            "c.json is a comparison of students; --max-error-gap and --max-gap are for audits",
+        ),
         (["c.json", "--samples", "s.csv"], "c.json is a comparison of students; --samples is for audits"),
         (["r.json", "--report", "r.json"], "FILE and report are both r.json"),
         (["r.json", "--report", "p.htm"], "p.htm ends in .htm; a report for the browser ends in .html"),

@@ -1,8 +1,10 @@
 """Audits of every kind that a report's page must show."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +45,16 @@ def _with(report: AuditReport, name: str, **changes: object) -> AuditReport:
     return replace(report, rows=tuple(replace(row, **changes) if row.name == name else row for row in report.rows))
 
 
+def interrupted_after(count: int) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    """What watches an audit whose user presses Ctrl-C after so many rows."""
+
+    def watch(rows: Iterable[Any]) -> Iterator[Any]:
+        yield from islice(rows, count)
+        raise KeyboardInterrupt
+
+    return watch
+
+
 _KINDS: dict[str, Callable[[], AuditReport]] = {
     "plain": lambda: audit(a_pair()),
     "student better": lambda: audit(a_pair(features_student=3.0 * _teacher(), logits_student=None)),
@@ -60,6 +72,9 @@ _KINDS: dict[str, Callable[[], AuditReport]] = {
     "groups": lambda: audit(a_pair(groups=np.arange(N) // 3 % 15)),
     "one row": lambda: audit(a_pair(), only=["T5"]),
     "no rows": lambda: audit(a_pair(), only=[]),
+    "interrupted": lambda: audit(a_pair(), watch=interrupted_after(30), partial=True),
+    "out of time": lambda: audit(a_pair(), seconds=1e-9),
+    "out of memory": lambda: replace(report_of("plain"), breakdown=None, left_out={"breakdown": "there is not enough memory"}),
 }
 CASES = tuple(_KINDS)
 

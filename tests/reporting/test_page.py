@@ -327,7 +327,11 @@ def test_the_printed_call_gives_the_same_numbers(case, tmp_path, monkeypatch):
     for key in ("delta", "share", "n", "classes", "settings", "measured", "violations"):
         assert again[key] == first[key]
     timed = {"seconds": None}
-    assert [row | timed for row in again["rows"]] == [row | timed for row in first["rows"]]
+    pairs = zip(again["rows"], first["rows"], strict=True)
+    # Where an audit was interrupted no call can say.
+    there = [both for both in pairs if case != "interrupted" or both[1]["status"] != "not computed"]
+    assert len(there) > 20 or case in ("one row", "no rows")
+    assert all(one | timed == other | timed for one, other in there)
 
 
 def test_a_report_remembers_what_it_was_told():
@@ -340,6 +344,7 @@ def test_a_report_remembers_what_it_was_told():
         "temperature": 4.0,
         "vouch": ["gaussian classes"],
         "whole_cloud": False,
+        "seconds": None,
         "teacher_risk": None,
         "teacher_error": None,
     }

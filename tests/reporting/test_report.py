@@ -124,7 +124,7 @@ def test_the_schema_knows_every_field_and_every_word():
     assert rows["target"]["enum"] == list(get_args(Target))
     assert list(measured) == list(MEASURED)
     top = {field.name for field in dataclasses.fields(AuditReport)}
-    assert set(SCHEMA["properties"]) == top | {"schema", "violations", "verdict"}
+    assert set(SCHEMA["properties"]) == top | {"schema", "violations", "machine_dependent", "verdict"}
     assert SCHEMA["$defs"]["warning"]["properties"]["key"]["enum"] == list(KINDS)
     for name, kind in RECORDS:
         assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in dataclasses.fields(kind)]
@@ -277,6 +277,7 @@ def drawn_reports(draw):
             "temperature": draw(st.none() | SIZES),
             "vouch": draw(st.lists(TEXT, max_size=2)),
             "whole_cloud": draw(st.none() | st.booleans()),
+            "seconds": draw(st.none() | st.floats(1e-3, 1e6)),
             "teacher_risk": draw(st.none() | KNOWN),
             "teacher_error": draw(st.none() | KNOWN),
         },
@@ -392,7 +393,7 @@ def _remeasured(record):
         (_emptied, 'violations is [], but ["T0.error"] follows from the rest'),
         (_acquitted, "violations is [], but"),
         (_declared_to_hold, "violations is [], but"),
-        (_excused, ".lower is -1.0, not null, as the row is not applicable"),
+        (_excused, ".lower is -1.0, not null, as the row has no number"),
         (_without_the_row, "not those that the audit computed"),
         (_remeasured, 'row "T7.prediction" has another measured value than other rows about error_gap'),
         (lambda record: record["verdict"].update(violated=False), "verdict.violated is false, but true follows from the rest"),

@@ -123,8 +123,8 @@ def exact_change(student: Float64, teacher: Float64, label: int) -> Any:
 def examine(rng: np.random.Generator) -> Iterator[Case]:
     """One pair: a case for the slopes, and one for slopes and curvatures."""
     family, student, teacher, label = drawn(rng)
-    only = np.zeros(1, dtype=np.int64)
-    found = enclosures(cloud_of(student[None], label), cloud_of(teacher[None], label), only, only)
+    only, labels = np.zeros(1, dtype=np.int64), np.full(1, label)
+    found = enclosures(cloud_of(student[None], labels), cloud_of(teacher[None], labels), only, only)
     truth = exact_change(student, teacher, label)
     for of, lower, upper in (
         ("slopes", found.envelope_lower, found.envelope_upper),

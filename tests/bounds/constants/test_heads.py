@@ -122,7 +122,7 @@ def test_constants_from_products_are_no_smaller_than_from_differences(monkeypatc
     weight[5] = weight[4]
     directly = class_lipschitz(weight)
     monkeypatch.setattr(heads, "_DIRECT", 0)
-    monkeypatch.setattr(heads, "_BLOCK", 200)
+    monkeypatch.setattr(heads, "_ROWS", 7)
     found = class_lipschitz(weight)
     assert (found >= directly * (1 - 1e-14)).all()
     assert (found <= directly * (1 + 1e-12)).all()

@@ -18,7 +18,9 @@ def networks(n, seed=0, classes=3, size=1.0):
 def counted(monkeypatch):
     classes, compute = [], t5_two_ends._class_sides
     monkeypatch.setattr(
-        t5_two_ends, "_class_sides", lambda *arguments: classes.append(arguments[0].label) or compute(*arguments)
+        t5_two_ends,
+        "_class_sides",
+        lambda *arguments: classes.append(int(arguments[0].student.labels[0])) or compute(*arguments),
     )
     return classes
 
