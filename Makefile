@@ -38,8 +38,10 @@ figures: $(VENV)/.installed
 test: lint
 	$(MAKE) -j 2 types tests
 
+# Only the plugins that are named: pytest rewrites every module of the others, Hypothesis and anyio, in each process.
 tests: $(VENV)/.installed
-	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
+	cd $(ELSEWHERE) && OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -P -m pytest \
+		-p xdist.plugin -p _hypothesis_pytestplugin -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
 		-n 2 --dist worksteal --pyargs kd2m_theory $(CURDIR)/tests $(PYTEST)
 
 # Whole campaigns and trainings, what kills, interrupts or distributes whole processes, second members of a kind, and more

@@ -173,7 +173,8 @@ def check_metric(
         InputError: an argument is not as described.
 
     Example:
-        >>> report = check_metric(lambda x, y: (x.mean() - y.mean()) ** 2, examples=50)
+        >>> axioms = ("identity", "triangle", "scaling")
+        >>> report = check_metric(lambda x, y: (x.mean() - y.mean()) ** 2, axioms=axioms, examples=50)
         >>> [failure.name for failure in report.failures]
         ['triangle', 'scaling']
     """

@@ -17,7 +17,7 @@ STORED = 5000 * 5000
 
 
 def cloud_cost(
-    x: Float64, y: Float64, ground: Ground, p: int, a: Float64, b: Float64, max_pivots: int
+    x: Float64, y: Float64, ground: Ground, p: int, a: Float64, b: Float64, max_pivots: int, device: str = "cpu"
 ) -> tuple[Enclosure, int]:
     """Enclosure of the least mean cost c(x, y)^p in a unit of its own: it is 2^k times that, with k returned; even for p = 2.
 
@@ -29,10 +29,15 @@ def cloud_cost(
         a: n probability weights.
         b: m probability weights.
         max_pivots: cap of each call of the network simplex.
+        device: where tiles are computed; what needs none is computed on the CPU.
 
     Raises:
-        InputError: as `unit_costs`.
+        InputError: as `unit_costs`; torch has no such device here.
     """
+    if device != "cpu":
+        from kd2m_theory.extraction import choose_device  # deferred: it loads torch
+
+        device = str(choose_device(device))
     if ground not in NORMS or p not in (1, 2) or (ground == "sqeuclidean" and p == 2):
         return _of_matrix(x, y, ground, p, a, b, max_pivots)
     line = x.shape[1] == 1
@@ -55,7 +60,7 @@ def cloud_cost(
         return Enclosure(low, high, unit, "sorting"), power * exponent
     from kd2m_theory.estimators.large.solver import transport  # deferred: it loads torch
 
-    found = transport(x, y, power, a, b, target=CLOSED, max_pivots=max_pivots)
+    found = transport(x, y, power, a, b, target=CLOSED, max_pivots=max_pivots, device=device)
     method = "network simplex on tiles" + (f"; {found.reason}" if found.reason else "")
     low, high = _apart(min(max(0.0, found.lower), found.upper), found.upper, power, flushed)
     return Enclosure(low, high, unit, method, capped=bool(found.reason)), power * exponent

@@ -25,11 +25,17 @@ def wasserstein(
     weights_y: Any = None,
     *,
     max_pivots: int = MAX_PIVOTS,
+    device: str = "cpu",
 ) -> Enclosure:
     """W_p between two weighted clouds: the p-th root of the least mean cost of moving one onto the other.
 
     The result is a **distance**, not its square, with one exception that says so in its unit: ground="sqeuclidean"
     (p = 1) is the transport cost of ‖x − y‖², that is W₂².
+
+    Up to 25 million pairs of points their costs are stored. Above, with a Euclidean ground, the costs are computed in tiles, in
+    single precision with a bound on the error, and never stored: memory grows with n + m, and both ends are certified as
+    before. Points on a line are sorted. What a search uses is capped (pivots, passes over the pairs, pairs that are kept,
+    memory), never its time: beyond a cap the enclosure is wider, its status is "capped", and its method says why.
 
     Args:
         x: n × d points.
@@ -39,12 +45,15 @@ def wasserstein(
         weights_x: n weights ≥ 0 that sum to one; uniform if None.
         weights_y: m weights ≥ 0 that sum to one; uniform if None.
         max_pivots: cap of the network simplex; reaching it widens the enclosure and sets its status to "capped".
+        device: where tiles of large clouds are computed, as torch names it ("cuda"), or "auto"; smaller problems, the line, the
+            network simplex and the costs that decide the certificate stay on the CPU.
 
     Returns:
         Enclosure of the distance between the two empirical measures.
 
     Raises:
-        InputError: empty clouds, NaN or infinite points, float16, dimensions or weights that do not fit.
+        InputError: empty clouds, NaN or infinite points, float16, dimensions or weights that do not fit, or a device that this
+            machine does not have.
 
     Example:
         >>> distance = wasserstein([[0.0], [2.0]], [[1.0], [3.0]])
@@ -54,7 +63,7 @@ def wasserstein(
     x, y = cloud(x, "x"), cloud(y, "y")
     same_dimension(x, y)
     weights = probability_weights(weights_x, len(x), "weights_x"), probability_weights(weights_y, len(y), "weights_y")
-    value, exponent = cloud_cost(x, y, ground, p, *weights, max_pivots)
+    value, exponent = cloud_cost(x, y, ground, p, *weights, max_pivots, device)
     return value.root().shifted(exponent // 2) if p == 2 else value.shifted(exponent)
 
 

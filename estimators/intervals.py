@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy import stats
-from scipy.special import rel_entr
+from scipy.special import betainccinv, betaincinv, rel_entr, stdtrit
 
 from kd2m_theory.arrays import Float64
 from kd2m_theory.checks import one_of
@@ -80,8 +79,8 @@ def clopper_pearson_limits(successes: int, n: int, tail: float) -> tuple[float, 
     """
     check_counts(n, successes=successes)
     # Both ends from the small tail: 1 − tail has lost what a small one says.
-    lower = _outward(stats.beta.ppf(tail, successes, n - successes + 1), -1) if successes > 0 else 0.0
-    upper = _outward(stats.beta.isf(tail, successes + 1, n - successes), 1) if successes < n else 1.0
+    lower = _outward(betaincinv(successes, n - successes + 1, tail), -1) if successes > 0 else 0.0
+    upper = _outward(betainccinv(successes + 1, n - successes, tail), 1) if successes < n else 1.0
     return lower, upper
 
 
@@ -158,7 +157,7 @@ def student_t(values: Any, delta: float, unit: PopulationUnit = "nats") -> Confi
     values, delta = sample_of(values, least=2), check_delta(delta)
     n = len(values)
     mean = mean_of(values)
-    half = float(stats.t.isf(delta / 2, n - 1)) * deviation_of(values) / math.sqrt(n)
+    half = -float(stdtrit(n - 1, delta / 2)) * deviation_of(values) / math.sqrt(n)
     return Confidence(
         value=mean,
         lower=mean - half,

@@ -9,6 +9,8 @@ from kd2m_theory.estimators.ground import EPS, TINY
 
 # Distance from a line, relative to its length, that is rounding.
 _OFF = 1e-13
+# Coordinates that are looked at together.
+_BLOCK = 2**20
 
 
 def along_a_line(x: Float64, y: Float64, a: Float64, b: Float64) -> tuple[Float64, Float64, float] | None:
@@ -33,11 +35,17 @@ def along_a_line(x: Float64, y: Float64, a: Float64, b: Float64) -> tuple[Float6
         return None
     direction = direction / length
     places, off = [], 0.0
+    block = max(1, _BLOCK // x.shape[1])
     for points, weights in ((x, a), (y, b)):
-        place = (points - origin) @ direction
-        distance = np.linalg.norm(points - origin - place[:, None] * direction, axis=1)
-        if not (distance <= _OFF * length).all():
-            return None
+        place, distance = np.empty(len(points)), np.empty(len(points))
+        for start in range(0, len(points), block):
+            part = slice(start, start + block)
+            apart = points[part] - origin
+            place[part] = apart @ direction
+            apart -= place[part, None] * direction
+            distance[part] = np.linalg.norm(apart, axis=1)
+            if not (distance[part] <= _OFF * length).all():
+                return None
         places.append(place)
         # Root mean square, which is above the mean; places and distances are rounded, as is the length of the direction.
         off += math.sqrt(float(weights @ distance**2)) + 8 * (x.shape[1] + 4) * EPS * length

@@ -1,5 +1,7 @@
 """Exact interval for the difference of two probabilities that are observed on the same trials."""
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import special, stats
 
@@ -99,6 +101,8 @@ def paired_limit(first: int, second: int, n: int, tail: float) -> float:
     return _largest(first - second, lowest, highest, n, tail)
 
 
+# A study of many samples meets the same few counts again and again.
+@lru_cache(maxsize=4096)
 def _largest(difference: int, lowest: float, highest: float, n: int, tail: float) -> float:
     """Upper limit of p − q, wrong with probability at most `tail` less what the limits of p + q spend of it."""
     allowed = (1 - _ABOVE - _BELOW - 2 * _LEFT_OUT) * tail * (1 - 1e-7)  # rounding of the sums: below 1e-8 at n = 10⁷

@@ -17,6 +17,8 @@ _MARKS: dict[str, Any] = {
     "time": {"ls": "none", "marker": "o", "ms": 3.5, "color": GREEN, "alpha": 0.8, "mew": 0},
     "memory": {"ls": "none", "marker": "s", "ms": 4, "mfc": "none", "mec": INK, "mew": 0.8},
 }
+# Sizes that are all written at the axis.
+_TICKS = 4
 _NAMES = ("transport", "gaussian", "losses", "mmd", "audit_scale")
 
 
@@ -40,9 +42,9 @@ def table(transport: Benchmark, gaussian: Benchmark, losses: Benchmark, mmd: Ben
             "n": exact.measured("n"),
             "d": exact.measured("d"),
             "seconds": exact.measured("time"),
-            "peer_seconds": exact.measured("POT time"),
+            "peer_seconds": exact.numbers("POT time"),
             "mib": exact.measured("peak memory"),
-            "peer_mib": exact.measured("POT peak memory"),
+            "peer_mib": exact.numbers("POT peak memory"),
         },
         "comparisons": [
             _comparison("exact W₂ with certificate, POT", exact, "POT ", memory=True),
@@ -108,9 +110,12 @@ def _by_size(axes: Axes, exact: Table, column: str) -> None:
         n = [exact["n"][k] for k in rows]
         for prefix, colour, marker in (("peer_", ORANGE, "s"), ("", BLUE, "o")):
             values = [exact[prefix + column][k] for k in rows]
-            axes.plot(n, values, color=colour, ls=dashes, marker=marker, ms=3.5)
+            known = [(size, value) for size, value in zip(n, values, strict=True) if value is not None]
+            axes.plot(*zip(*known, strict=True) if known else ((), ()), color=colour, ls=dashes, marker=marker, ms=3.5)
     axes.set(xscale="log", yscale="log", xlabel="points of each cloud, $n$")
     sizes = sorted(set(exact["n"]))
+    if len(sizes) > _TICKS:
+        sizes = [size for size in sizes if math.log10(size).is_integer()]
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{size:,.0f}" for size in sizes])

@@ -35,6 +35,7 @@ MODULES = (
     "campaign_correlation",
     "sharpness",
     "peers",
+    "transport_sizes",
 )
 
 

@@ -12,14 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64
-from kd2m_theory.estimators.ground import EPS, UNDERFLOW
+from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.large.caps import MOST_WORK, Work
+from kd2m_theory.estimators.large.plans import cost_errors, exact_costs, some_of
 
 # Half the gap between 1 and the next number of single precision, and the smallest number that it tells from zero.
 _UNIT, _LEAST = 2.0**-24, 2.0**-149
 # Rows and columns of a tile: its products stay in a core's cache.
 ROWS, COLUMNS = 1024, 4096
-# Pairs whose exact costs are computed at a time.
-_EXACT = 1500
+# Devices without float64.
+WITHOUT_DOUBLE = ("mps",)
+# A pass in float64 takes so many in float32.
+_DOUBLE = 3
 # Points by which the clouds are centred.
 _CENTRE = 1000
 
@@ -41,17 +45,16 @@ class Clouds:
         order_y: the index in y of each column.
     """
 
-    def __init__(self, x: Float64, y: Float64, p: int, device: str = "cpu") -> None:
+    def __init__(self, x: Float64, y: Float64, p: int, device: torch.device | str = "cpu") -> None:
         self.p, self.dimension = p, x.shape[1]
         self.n, self.m = len(x), len(y)
         self._given = x, y
-        near = np.concatenate([points[:: max(1, len(points) // _CENTRE)] for points in (x, y)])
-        self._centre = np.median(near, axis=0)
+        self._centre = np.median(some_of(x, y, _CENTRE), axis=0)
         self._x, self._y = (_Side(points, self._centre, device) for points in (x, y))
         self.order_x, self.order_y = self._x.order, self._y.order
+        self._work = Work(MOST_WORK)
         # Of `exact`.
-        self.relative_error = (self.dimension + 4) * EPS
-        self.absolute_error = self.dimension * UNDERFLOW if p == 2 else float(np.sqrt(self.dimension * UNDERFLOW))
+        self.relative_error, self.absolute_error = cost_errors(self.dimension, p)
 
     def part(self, rows: Int64, columns: Int64) -> "Clouds":
         """Some of the rows and columns, in their order here."""
@@ -69,15 +72,7 @@ class Clouds:
 
     def exact(self, rows: Int64, columns: Int64) -> Float64:
         """Costs of single pairs in float64, right to the relative and absolute errors."""
-        x, y = self._given
-        rows, columns = self.order_x[rows], self.order_y[columns]
-        squares = np.empty(len(rows))
-        for start in range(0, len(rows), _EXACT):
-            part = slice(start, start + _EXACT)
-            difference = x[rows[part]]
-            difference -= y[columns[part]]
-            np.einsum("ij,ij->i", difference, difference, out=squares[part])
-        return squares if self.p == 2 else np.sqrt(squares, out=squares)
+        return exact_costs(*self._given, self.order_x[rows], self.order_y[columns], self.p)
 
     def equal(self, rows: Int64, columns: Int64) -> bool:
         """Whether the points of each of these pairs are one point: a cost of zero may have been too small for a number."""
@@ -105,6 +100,7 @@ class Clouds:
             transposed: take rows of y and columns of x.
         """
         left, right = (self._y, self._x) if transposed else (self._x, self._y)
+        self._work.pass_over(len(rows) * (len(right.norms) if columns is None else len(columns)), self.dimension)
         at = torch.as_tensor(columns, device=right.points.device) if columns is not None else slice(None)
         others, squares = right.points[at], right.squares[at if columns is None else columns]
         single = torch.as_tensor(paid, dtype=torch.float32, device=others.device)
@@ -123,6 +119,7 @@ class Clouds:
 
     def below(self, f: Float64, g: Float64, width: float, limit: int) -> tuple[Int64, Int64] | None:
         """All pairs with C_ij < f_i + g_j + width, and some more; None where they are more than `limit`."""
+        self._work.pass_over(self.n * self.m, self.dimension)
         found, every = _Below(self, f, g, width), np.arange(self.m)
         blocks = (np.arange(start, min(self.n, start + ROWS)) for start in range(0, self.n, ROWS))
         return _joined((tile for block in blocks for tile in found.tiles(block, every)), limit)
@@ -135,15 +132,19 @@ class Clouds:
         rows, columns = np.argsort(-drift_x, kind="stable"), np.argsort(-drift_y, kind="stable")
         blocks = [rows[start : start + ROWS // 4] for start in range(0, self.n, ROWS // 4)]
         counts = np.searchsorted(-drift_y[columns], [drift_x[block[0]] for block in blocks], side="right")
+        self._work.pass_over(sum(len(block) * int(count) for block, count in zip(blocks, counts, strict=True)), self.dimension)
         near = ((block, np.sort(columns[:count])) for block, count in zip(blocks, counts, strict=True))
         return _joined((tile for block, those in near for tile in found.tiles(block, those)), limit)
 
     def smallest(self, f: Float64, g: Float64, count: int) -> tuple[Float64, Int64]:
         """A lower bound on min_j C_ij − f_i − g_j of every row, from tiles in float64; and its `count` cheapest columns."""
+        self._work.pass_over(_DOUBLE * self.n * self.m, self.dimension)
         x, y = self._given
         count = min(count, self.m)
         result, found = np.full(self.n, np.inf), np.zeros((self.n, count), dtype=np.int64)
         device = self._x.points.device
+        if device.type in WITHOUT_DOUBLE:
+            device = torch.device("cpu")
         centre = torch.as_tensor(self._centre, device=device)
         size = (self._x.norms + float(self._y.norms.max())) ** 2
         error = (self.dimension + 16) * 4 * EPS * size
@@ -175,7 +176,7 @@ class Clouds:
 class _Side:
     """One cloud: its points in the order of their norms, in single precision; norms, and how far each point was moved."""
 
-    def __init__(self, points: Float64, centre: Float64, device: str) -> None:
+    def __init__(self, points: Float64, centre: Float64, device: torch.device | str) -> None:
         n, dimension = points.shape
         squares = np.empty(n)
         block = max(1, 2**21 // dimension)
@@ -257,7 +258,7 @@ class _Below:
             torch.gt(tile, bar[:, None], out=mask)
             flat = mask.view(-1)
             # NumPy's is four times as fast on the CPU.
-            found = torch.nonzero(flat).view(-1).cpu().numpy() if tile.is_cuda else np.flatnonzero(flat.numpy())
+            found = torch.nonzero(flat).view(-1).cpu().numpy() if device.type != "cpu" else np.flatnonzero(flat.numpy())
             i, j = np.divmod(found, len(at))
             yield rows[i], at[j]
 

@@ -7,14 +7,17 @@ import torch
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.estimators.large.caps import MOST_PAIRS, StoppedError
 from kd2m_theory.estimators.large.clouds import Clouds
-from kd2m_theory.estimators.large.sparse_network import Solved, first_plan, solve, solve_dense
+from kd2m_theory.estimators.large.sparse_network import InfeasibleError, first_plan, solve, solve_dense
 from kd2m_theory.estimators.large.strata import clusters, stratified
 
 # Points of the smallest level, clusters; least size and share of all points of the level between.
 _SMALLEST, _CLUSTERS, _BETWEEN, _SHARE = 3000, 2000, 4000, 4
 # Pairs of a row that a choice leaves, rows by which it is made, and undercut pairs of a row at which a level is done.
 PER_ROW, _ROWS, _UNDERCUT = 20, 256, 2.0
+# Reduced costs of these rows at most: 256 MiB.
+_STORED = 2**26
 _ROUNDS = 8
 _ROUNDED = 0.01
 # Rank of the cheapest pair that sets a potential: pairs cheaper than that are chosen.
@@ -24,21 +27,35 @@ _GROUPS = 64
 
 
 class Pairs:
-    """Pairs whose exact costs are known, by increasing keys i·m + j."""
+    """Pairs whose exact costs are known, by increasing keys i·m + j.
+
+    Args:
+        clouds: the points.
+    """
 
     def __init__(self, clouds: Clouds) -> None:
-        self._clouds = clouds
+        self._clouds, self._most = clouds, MOST_PAIRS
         self.keys, self.costs = np.empty(0, dtype=np.int64), np.empty(0)
 
     def add(self, rows: Int64, columns: Int64) -> int:
-        """Take these pairs in; returns how many are new."""
+        """Take these pairs in; returns how many are new.
+
+        Raises:
+            StoppedError: they would be more than the cap.
+        """
         given = np.unique(rows * self._clouds.m + columns)
         new = given[~_among(given, self.keys)]
+        if len(self.keys) + len(new) > self._most:
+            raise StoppedError("pairs of the network simplex reached their cap")
         keys = np.concatenate((self.keys, new))
         costs = np.concatenate((self.costs, self._clouds.exact(*np.divmod(new, self._clouds.m))))
         order = np.argsort(keys, kind="stable")
         self.keys, self.costs = keys[order], costs[order]
         return len(new)
+
+    def room(self, of_a_row: int) -> int:
+        """How many pairs a pass may find: so many of a row on average, and no more than the cap leaves."""
+        return min(of_a_row * max(self._clouds.n, self._clouds.m), self._most - len(self.keys))
 
     @property
     def ends(self) -> tuple[Int64, Int64]:
@@ -84,8 +101,7 @@ def start(clouds: Clouds, a: Float64, b: Float64, rng: np.random.Generator, max_
         f = extended(clouds, more_rows, columns, v, _RANK_SMALL)[1]
         g = extended(clouds, more_columns, rows, u, _RANK_SMALL, transposed=True)[1]
         rows, columns = more_rows, more_columns
-        solved = settled(clouds.part(rows, columns), weight_rows, weight_columns, f, g, rng, max_pivots)
-        u, v = solved.f, solved.g
+        u, v = settled(clouds.part(rows, columns), weight_rows, weight_columns, f, g, rng, max_pivots)
     every_row, every_column = np.arange(clouds.n), np.arange(clouds.m)
     nearest_f, f = extended(clouds, every_row, columns, v, _RANK)
     nearest_g, g = extended(clouds, every_column, rows, u, _RANK, transposed=True)
@@ -108,26 +124,29 @@ def _costs(clouds: Clouds, rows: Int64, columns: Int64) -> Float64:
 
 def settled(
     clouds: Clouds, a: Float64, b: Float64, f: Float64, g: Float64, rng: np.random.Generator, max_pivots: int
-) -> Solved:
-    """Potentials of a level that nearly no pair undercuts."""
+) -> tuple[Float64, Float64]:
+    """Potentials of a level that nearly no pair undercuts; those so far where the network simplex finds no plan."""
     known = Pairs(clouds)
     known.add(*first_plan(a, b))
     width = width_of(clouds, f, g, PER_ROW, rng)[0]
-    _choose(clouds, known, f, g, width, limit=4 * PER_ROW)
+    _choose(clouds, known, f, g, width, 4 * PER_ROW)
     for round_ in range(_ROUNDS):
-        solved = solve(*known.ends, known.costs, f, g, a, b, max_pivots)
+        try:
+            solved = solve(*known.ends, known.costs, f, g, a, b, max_pivots)
+        except InfeasibleError:
+            break
         f, g = solved.f, solved.g
         _, undercut = width_of(clouds, f, g, PER_ROW, rng)
         if undercut < _UNDERCUT or round_ == _ROUNDS - 1:
             break
         lower_f, lower_g = lowered(clouds, f, g, min(clouds.n, clouds.m) // _SHARE, rng)
-        _choose(clouds, known, lower_f, lower_g, width_of(clouds, lower_f, lower_g, 8, rng)[0], limit=4 * PER_ROW)
-    return solved
+        _choose(clouds, known, lower_f, lower_g, width_of(clouds, lower_f, lower_g, 8, rng)[0], 4 * PER_ROW)
+    return f, g
 
 
-def _choose(clouds: Clouds, known: Pairs, f: Float64, g: Float64, width: float, limit: int) -> None:
+def _choose(clouds: Clouds, known: Pairs, f: Float64, g: Float64, width: float, of_a_row: int) -> None:
     """Take in the pairs with reduced costs below the width, and the cheapest of rows and columns that have few."""
-    found = clouds.below(f, g, width, limit * max(clouds.n, clouds.m))
+    found = clouds.below(f, g, width, known.room(of_a_row))
     if found is None:
         return
     known.add(*found)
@@ -171,7 +190,7 @@ def extended(
 
 def width_of(clouds: Clouds, f: Float64, g: Float64, per_row: float, rng: np.random.Generator) -> tuple[float, float]:
     """The reduced cost below which `per_row` pairs of a row lie, by some rows; and how many of a row are below zero."""
-    rows = rng.permutation(clouds.n)[:_ROWS]
+    rows = rng.permutation(clouds.n)[: max(1, min(_ROWS, _STORED // clouds.m))]
     found = []
     for part, tile in clouds.reduced(rows, None, g):
         found.append(tile.sub_(torch.as_tensor(f[rows[part]], dtype=torch.float32, device=tile.device)[:, None]).flatten())

@@ -8,15 +8,17 @@ reduced cost of row i, or 0, the potentials (f + w, g) are feasible: their value
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators.ground import EPS, TINY
+from kd2m_theory.estimators.large.caps import StoppedError, memory_stops
 from kd2m_theory.estimators.large.clouds import Clouds
 from kd2m_theory.estimators.large.levels import PER_ROW, Pairs, few, lowered, start, width_of
-from kd2m_theory.estimators.large.sparse_network import Solved, first_plan, solve
+from kd2m_theory.estimators.large.plans import Bounds, first_bounds, plan_cost
+from kd2m_theory.estimators.large.sparse_network import InfeasibleError, Solved, first_plan, solve
 from kd2m_theory.shared_state import products_of_float32
 
 # Pairs of a row that are kept at most, of those that are looked at again, and by how much the width falls in a round.
@@ -28,29 +30,22 @@ _HALVINGS, _CHEAPEST = 6, 16
 _UNDERCUT = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What was found.
-
-    Attributes:
-        lower: a lower bound on the least cost.
-        upper: the cost of a plan.
-        reason: why the bounds are further apart than was asked; empty if they are not.
-    """
-
-    lower: float
-    upper: float
-    reason: str
-
-
 def transport(
-    x: Float64, y: Float64, p: int, a: Float64, b: Float64, *, target: float, max_pivots: int, device: str = "cpu"
+    x: Float64,
+    y: Float64,
+    p: int,
+    a: Float64,
+    b: Float64,
+    *,
+    target: float,
+    max_pivots: int,
+    device: torch.device | str = "cpu",
 ) -> Bounds:
-    """Enclose the least cost of moving weights a at x to weights b at y, where moving one unit costs ‖x − y‖^p.
+    """Bounds on the least mean cost ‖x − y‖^p. What a search may use is capped: where it stops early, they are further apart.
 
     Args:
-        x: n × d, with a largest coordinate of both clouds of at most 1.
-        y: m × d.
+        x: n × d points in the unit of `in_unit`.
+        y: m × d points.
         p: 1 or 2.
         a: n positive weights that add up to 1.
         b: m positive weights that add up to 1.
@@ -58,25 +53,45 @@ def transport(
         max_pivots: cap of each call of the network simplex.
         device: where tiles are computed.
     """
-    clouds = Clouds(x, y, p, device)
-    search = _Search(clouds, a[clouds.order_x], b[clouds.order_y], target, max_pivots, np.random.default_rng(clouds.n))
-    with products_of_float32:
-        search.run()
-    return Bounds(lower=search.lower, upper=search.upper, reason=search.reason)
+    # Coordinates are at most 1.
+    search = _Search(first_bounds(x, y, p, a, b, (4.0 * x.shape[1]) ** (p / 2) * (1 + 1e-9)), target, max_pivots)
+    try:
+        with products_of_float32, memory_stops():
+            search.run(Clouds(x, y, p, device), a, b)
+    except StoppedError as stopped:
+        search.reason = search.reason or str(stopped)
+    return Bounds(
+        lower=search.lower,
+        upper=search.upper,
+        reason="" if search.closed else search.reason,
+        potentials=search.potentials,
+    )
 
 
 class _Search:
-    def __init__(
-        self, clouds: Clouds, a: Float64, b: Float64, target: float, max_pivots: int, rng: np.random.Generator
-    ) -> None:
-        self._clouds, self._a, self._b = clouds, a, b
-        self._target, self._pivots, self._rng = target, max_pivots, rng
-        self.lower, self.upper, self.reason = 0.0, math.inf, ""
-        self._uniform = bool((a == a[0]).all() and (b == b[0]).all())
+    def __init__(self, begun: Bounds, target: float, max_pivots: int) -> None:
+        self._target, self._pivots = target, max_pivots
+        self.lower, self.upper, self.reason = begun.lower, begun.upper, begun.reason
+        self.potentials = begun.potentials
+        self._clouds: Clouds
+        self._a: Float64
+        self._b: Float64
+        self._rng: np.random.Generator
         self.plan: Solved
 
-    def run(self) -> None:
-        clouds, rng = self._clouds, self._rng
+    @property
+    def closed(self) -> bool:
+        """Whether the bounds are as close as was asked."""
+        return self.upper - self.lower <= self._target * abs(self.upper)
+
+    def run(self, clouds: Clouds, a: Float64, b: Float64) -> None:
+        """Bring the bounds together.
+
+        Raises:
+            StoppedError: something reached its cap; the bounds so far hold.
+        """
+        rng = np.random.default_rng(clouds.n)
+        self._clouds, self._a, self._b, self._rng = clouds, a[clouds.order_x], b[clouds.order_y], rng
         begun = start(clouds, self._a, self._b, rng, self._pivots)
         known = Pairs(clouds)
         known.add(*first_plan(self._a, self._b))
@@ -84,7 +99,7 @@ class _Search:
         # The rigorous pass.
         found = None
         for _ in range(_HALVINGS):
-            found = clouds.below(f, g, width, _KEPT * max(clouds.n, clouds.m))
+            found = clouds.below(f, g, width, known.room(_KEPT))
             if found is not None:
                 break
             width /= 2
@@ -102,12 +117,15 @@ class _Search:
         clouds, rng = self._clouds, self._rng
         width = width_of(clouds, f, g, PER_ROW, rng)[0]
         for _ in range(_CHOICES):
-            found = clouds.below(f, g, width, _KEPT * max(clouds.n, clouds.m))
+            found = clouds.below(f, g, width, known.room(_KEPT))
             if found is not None:
                 known.add(*found)
             del found
             known.add(*few(clouds, known, f, g))
-            self._solve(known, f, g)
+            try:
+                self._solve(known, f, g)
+            except InfeasibleError:
+                break  # what is certified of potentials does not need a plan
             f, g = lowered(clouds, self.plan.f, self.plan.g, 2048, rng)
             width, undercut = width_of(clouds, f, g, PER_ROW, rng)
             if undercut <= _UNDERCUT:
@@ -124,14 +142,14 @@ class _Search:
     def _certify(self, known: Pairs, f: Float64, g: Float64, at_least: Float64, width: float) -> None:
         """Rounds of the network simplex and of looking again; every pair not known is at least `at_least` at f, g."""
         clouds = self._clouds
+        self._value(known, f, g, at_least)
         for _ in range(_ROUNDS):
             self._solve(known, f, g)
             drift_x, drift_y = self.plan.f - f, self.plan.g - g
             shift = float(np.median(drift_y))
             drift_x, drift_y = drift_x + shift, drift_y - shift
             f, g = f + drift_x, g + drift_y
-            limit = _AGAIN * max(clouds.n, clouds.m)
-            new = clouds.below_where(f, g, width, drift_x - at_least + width, drift_y, limit)
+            new = clouds.below_where(f, g, width, drift_x - at_least + width, drift_y, known.room(_AGAIN))
             before = len(known.keys)
             if new is None:
                 at_least = self._looked(known, f, g)
@@ -140,8 +158,7 @@ class _Search:
                 known.add(*new)
             added = len(known.keys) - before
             self._value(known, f, g, at_least)
-            if self.upper - self.lower <= self._target * abs(self.upper):
-                self.reason = ""
+            if self.closed:
                 return
             if not added:
                 break
@@ -168,33 +185,20 @@ class _Search:
         f = f + w
         terms = np.concatenate((self._a * f, self._b * g))
         value = math.fsum(terms) - 26 * EPS * math.fsum(np.abs(terms)) - (clouds.n + clouds.m) * TINY
-        self.lower = max(self.lower, value)
+        if value >= self.lower:
+            self.lower, self.potentials = value, (np.empty(clouds.n), np.empty(clouds.m))
+            for potential, order, ordered in zip(self.potentials, (clouds.order_x, clouds.order_y), (f, g), strict=True):
+                potential[order] = ordered
 
     def _cost(self, known: Pairs) -> float:
-        """The cost of the plan after its marginals were repaired, rounded up: what is missing moves as far as it can."""
-        clouds, plan, a, b = self._clouds, self.plan, self._a, self._b
-        mass = plan.mass
-        if len(mass) == clouds.n == clouds.m and self._uniform and _is_permutation(plan.rows) and _is_permutation(plan.columns):
-            costs = known.costs_of(plan.rows, plan.columns)
-            total = math.fsum(costs) / clouds.n
-            return float(
-                total * (1 + clouds.relative_error + 30 * EPS)
-                + (0.0 if not total and clouds.equal(plan.rows, plan.columns) else clouds.absolute_error)
-            )
-        for ends, weights in ((plan.rows, a), (plan.columns, b)):
-            sums = np.bincount(ends, mass, len(weights))
-            mass = mass * np.minimum(1.0, np.divide(weights, sums, out=np.ones(len(weights)), where=sums > 0))[ends]
-        left = max(
-            math.fsum(np.maximum(weights - np.bincount(ends, mass, len(weights)), 0.0))
-            for ends, weights in ((plan.rows, a), (plan.columns, b))
+        clouds, plan = self._clouds, self.plan
+        costs = known.costs_of(plan.rows, plan.columns)
+        return plan_cost(
+            (plan.rows, plan.columns, plan.mass),
+            costs,
+            self._a,
+            self._b,
+            errors=(clouds.relative_error, clouds.absolute_error),
+            diameter=clouds.diameter,
+            exactly_zero=not costs.any() and clouds.equal(plan.rows, plan.columns),
         )
-        moved = mass * known.costs_of(plan.rows, plan.columns)
-        total = math.fsum(moved)
-        # Sums of masses at a point are right to a rounding of each term.
-        terms = float(max(np.bincount(plan.rows).max(), np.bincount(plan.columns).max())) + 4
-        misplaced = (left + 2 * terms * EPS) * clouds.diameter
-        return float(total * (1 + clouds.relative_error + 30 * EPS) + misplaced + clouds.absolute_error)
-
-
-def _is_permutation(indices: Int64) -> bool:
-    return bool((np.bincount(indices) == 1).all())

@@ -7,14 +7,15 @@ import numpy as np
 from scipy.sparse import coo_array, coo_matrix
 
 from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.estimators.large.caps import StoppedError
 from kd2m_theory.shared_state import without_warnings
 
 # No potential of a solved problem of points within the unit cube is as large, and its square is a number of single precision.
 _LARGEST = 1e12
 
 
-class InfeasibleError(Exception):
-    """No plan uses these pairs alone."""
+class InfeasibleError(StoppedError):
+    """The network simplex found no plan along these pairs: there is none, or masses are too small for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def solve_dense(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> tupl
 def _solved(plan: Any, log: dict[str, Any], f: Float64, g: Float64) -> Solved:
     warning = log["warning"]
     if warning is not None and "feasible" in str(warning).lower():
-        raise InfeasibleError(str(warning))
+        raise InfeasibleError("the network simplex found no plan along the pairs")
     used = coo_array(plan)
     kept = used.data > 0
     f, g = _even(f + np.asarray(log["u"], dtype=np.float64), g + np.asarray(log["v"], dtype=np.float64))
@@ -100,5 +101,11 @@ def first_plan(a: Float64, b: Float64) -> tuple[Int64, Int64]:
     middle = (cuts[1:] + cuts[:-1]) / 2
     i = np.minimum(np.searchsorted(ends_a, middle, side="right"), n - 1)
     j = np.minimum(np.searchsorted(ends_b, middle, side="right"), m - 1)
-    # Rounding may move an end by one point.
-    return np.concatenate((i, np.minimum(i + 1, n - 1), i)), np.concatenate((j, j, np.minimum(j + 1, m - 1)))
+    # Rounding may move an end by one point, and masses that it does not see have no cut of their own: every point gets a pair.
+    every_i, every_j = np.arange(n), np.arange(m)
+    beside_i = np.minimum(np.searchsorted(ends_b, ends_a), m - 1)
+    beside_j = np.minimum(np.searchsorted(ends_a, ends_b), n - 1)
+    return (
+        np.concatenate((i, np.minimum(i + 1, n - 1), i, every_i, beside_j)),
+        np.concatenate((j, j, np.minimum(j + 1, m - 1), beside_i, every_j)),
+    )

@@ -28,7 +28,7 @@ def clusters(clouds: Clouds, count: int, rng: np.random.Generator) -> tuple[Int6
 
 
 def _seeds(points: torch.Tensor, count: int, rng: np.random.Generator) -> torch.Tensor:
-    chosen = torch.as_tensor(rng.permutation(len(points))[: max(1, count // 2)])
+    chosen = torch.as_tensor(rng.permutation(len(points))[: max(1, count // 2)], device=points.device)
     new, distances = chosen, None
     for _ in range(_SEEDING):
         near = _nearest(points, points[new])[1]
@@ -36,11 +36,11 @@ def _seeds(points: torch.Tensor, count: int, rng: np.random.Generator) -> torch.
         furthest = float(distances.max())
         if not furthest > 0:
             break
-        weights = ((distances / furthest) ** _FAR).double().cpu().numpy()
+        weights = ((distances / furthest) ** _FAR).cpu().double().numpy()
         more = min((count - count // 2) // _SEEDING, int((weights > 0).sum()))
         if not more:
             break
-        new = torch.as_tensor(rng.choice(len(points), more, replace=False, p=weights / weights.sum()))
+        new = torch.as_tensor(rng.choice(len(points), more, replace=False, p=weights / weights.sum()), device=points.device)
         chosen = torch.cat((chosen, new))
     return points[chosen].clone()
 
@@ -72,5 +72,6 @@ def stratified(cluster: Int64, mass: Float64, size: int, rng: np.random.Generato
     chosen = np.sort(order[within < np.repeat(take, sizes)])
     inside = np.bincount(cluster[chosen], mass[chosen], minlength=count)
     whole = np.bincount(cluster, mass, minlength=count)
-    weights = mass[chosen] * np.divide(whole, inside, out=np.zeros(count), where=inside > 0)[cluster[chosen]]
+    # A share first: the whole mass beside one that is nearly no number has no quotient.
+    weights = whole[cluster[chosen]] * (mass[chosen] / inside[cluster[chosen]])
     return chosen, weights / weights.sum()

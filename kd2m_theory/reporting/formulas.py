@@ -203,6 +203,7 @@ _EVERYBODY = re.compile(
 _LABEL = re.compile(r"_\{?(Y'?)")
 
 
+@cache
 def symbols_of(latex: str, row: str) -> tuple[Symbol, ...]:
     """Every symbol of a formula, in the order of the table.
 

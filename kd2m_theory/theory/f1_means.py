@@ -157,12 +157,13 @@ def betting(threshold: float = 2.0, capped: bool = True) -> Formula:
         # A sample without range (None, and all values zero) says that the mean is zero.
         shares = values / np.where(width > 0, width, 1.0)[:, None]
         missed = (width == 0) & (x.mean > 0)
-        for i in np.flatnonzero(~missed):
-            m = x.mean / width[i]
-            missed[i] = not 0 < m < 1 or any(
-                rejects(row, centre, x.delta, threshold, capped)[0]
-                for row, centre in ((shares[[i]], m), (1 - shares[[i]], 1 - m))
-            )
+        for each in np.unique(width[~missed]):
+            rows, m = ~missed & (width == each), x.mean / each
+            if not 0 < m < 1:
+                missed[rows] = True
+                continue
+            both = ((shares[rows], m), (1 - shares[rows], 1 - m))
+            missed[rows] = np.logical_or(*(rejects(values, centre, x.delta, threshold, capped) for values, centre in both))
         return failing(best_of(float(weights @ missed), x.variables), x.delta)
 
     return formula

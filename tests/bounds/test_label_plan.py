@@ -262,7 +262,7 @@ def test_a_plan_that_was_changed_is_refused_whatever_was_changed(tmp_path):
             LabelPlan.load(path)
 
 
-@pytest.mark.parametrize("target", ["error", "gap"])
+@pytest.mark.parametrize("target", [pytest.param("error", marks=pytest.mark.long), "gap"])
 def test_a_plan_with_a_new_digest_and_parts_that_do_not_fit_is_one_error(tmp_path, target):
     """Whoever computes the digest again can say anything; nobody gets a traceback."""
     pair, labels = made(np.random.default_rng(7), n=8)

@@ -34,7 +34,9 @@ def some(labels, rows):
     return {int(row): int(labels[row]) for row in rows}
 
 
-@pytest.mark.parametrize(("target", "classes", "seed"), [("error", 2, 0), ("error", 3, 2), ("gap", 2, 1)])
+@pytest.mark.parametrize(
+    ("target", "classes", "seed"), [("error", 2, 0), pytest.param("error", 3, 2, marks=pytest.mark.long), ("gap", 2, 1)]
+)
 def test_over_all_choices_of_inputs_each_end_misses_as_rarely_as_it_says(target, classes, seed):
     """All 70 halves of 8 inputs. With half of its radius an end would miss too often."""
     pair, labels = made(seed, 8, classes, right=0.0)
@@ -49,7 +51,7 @@ def test_over_all_choices_of_inputs_each_end_misses_as_rarely_as_it_says(target,
     assert with_half.max() > 0.25 * 70
 
 
-@pytest.mark.parametrize("target", ["error", "gap"])
+@pytest.mark.parametrize("target", ["error", pytest.param("gap", marks=pytest.mark.long)])
 def test_the_population_is_missed_as_rarely_as_it_says(target):
     pair, labels = made(3, 20_000, 3)
     true, rng, missed = difference(pair, labels, target), np.random.default_rng(3), 0

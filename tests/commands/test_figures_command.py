@@ -49,7 +49,7 @@ def test_a_second_run_writes_the_same_bytes(kd2m):
             assert first.read() == second.read()
 
 
-@pytest.mark.parametrize(("width", "inches"), [("lncs", 122 / 25.4), ("5", 5.0)])
+@pytest.mark.parametrize(("width", "inches"), [pytest.param("lncs", 122 / 25.4, marks=pytest.mark.long), ("5", 5.0)])
 def test_a_figure_has_the_width_that_was_asked_for(kd2m, tmp_path, width, inches):
     assert kd2m("--out", "made", "--only", "gaussian-approximation", "--format", "svg", "--width", width)[0] == 0
     found = re.search(r'<svg [^>]*width="([0-9.]+)pt"', (tmp_path / "made" / "gaussian-approximation.svg").read_text())

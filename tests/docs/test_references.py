@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import cache
 
 import prose
 from pages import ROOT
@@ -15,6 +16,7 @@ _CITATION = re.compile(rf"\b({_NAME})((?:(?:,| and|, and) {_NAME})*)(?: et al\.)
 _OTHERS = {"Above", "COLT", "GSI", "ICLR", "ICML", "KDD", "November", "NeurIPS"}
 
 
+@cache
 def cited():
     """{(family name of the first author, year): where it is cited}."""
     found = {}

@@ -60,13 +60,13 @@ def caught(distance, axiom, repeats=True, **options):
         pytest.param(wasserstein, {"axioms": (*AXIOMS_OF["metric"], "translation", "separation")}, marks=pytest.mark.long),
         pytest.param(partial(wasserstein, p=2), {"dtypes": ("float64", "float32")}, marks=pytest.mark.long),
         pytest.param(conditional_wasserstein, {"labels": True}, marks=pytest.mark.long),
-        (partial(conditional_wasserstein, p=2, weighting="uniform"), {"labels": True, "points": (2, 5)}),
-        pytest.param(squared, {"expect": "squared"}, marks=pytest.mark.long),
         pytest.param(
-            centre_distance,
-            {"axioms": (*AXIOMS_OF["metric"], "translation"), "dtypes": ("float32", "float64")},
+            partial(conditional_wasserstein, p=2, weighting="uniform"),
+            {"labels": True, "points": (2, 5)},
             marks=pytest.mark.long,
         ),
+        pytest.param(squared, {"expect": "squared"}, marks=pytest.mark.long),
+        (centre_distance, {"axioms": (*AXIOMS_OF["metric"], "translation"), "dtypes": ("float32", "float64")}),
     ],
     ids=["W1", "W2", "conditional W1", "conditional W2", "squared W2", "centres"],
 )
@@ -115,9 +115,9 @@ def test_a_divergence_may_be_infinite_but_not_nan():
     def apart(x, y):
         return 0.0 if np.unique(x).tolist() == np.unique(y).tolist() else np.inf
 
-    check_metric(apart, expect="divergence", examples=15).assert_ok()
-    caught(apart, "finite")
-    caught(lambda x, y: apart(x, y) - apart(x, y) if len(x) > 1 else 0.0, "finite", expect="divergence")
+    check_metric(apart, expect="divergence", examples=15, **SMALL).assert_ok()
+    caught(apart, "finite", **SMALL)
+    caught(lambda x, y: apart(x, y) - apart(x, y) if len(x) > 1 else 0.0, "finite", expect="divergence", **SMALL)
 
 
 def nan_on_duplicates(x, y):
@@ -178,7 +178,7 @@ def test_random_results_are_caught():
 
 
 def test_float32_that_loses_digits_is_caught():
-    result = caught(drifts_in_float32, "dtype", dtypes=("float64", "float32"))
+    result = caught(drifts_in_float32, "dtype", dtypes=("float64", "float32"), **SMALL)
     assert result.measured[0][0] == "d(x.astype(dtype), y.astype(dtype))"
 
 
@@ -196,8 +196,8 @@ def test_an_exception_is_a_failure_with_its_text():
 @pytest.mark.parametrize(
     "wrap",
     [
-        np.float32,
-        np.array,
+        pytest.param(np.float32, marks=pytest.mark.long),
+        pytest.param(np.array, marks=pytest.mark.long),
         lambda v: torch.tensor(v, dtype=torch.float64, requires_grad=True),
         lambda v: SimpleNamespace(value=v),
     ],

@@ -136,6 +136,7 @@ def test_author_defect_with_an_eps_inside_divisions():
     assert math.isinf(gaussian_kl(x, np.zeros((3, 2))).value)
 
 
+@pytest.mark.long
 def test_the_estimators_do_not_load_torch():
     code = "import sys, kd2m_theory.estimators.gaussian, kd2m_theory.estimators.mixture; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -124,7 +124,10 @@ def test_bounded_intervals_cover_at_every_n(name, n, law):
 
 
 @pytest.mark.parametrize("law", [pytest.param("Bernoulli", marks=pytest.mark.long), "Beta"])
-@pytest.mark.parametrize("interval_of", [lambda v: percentile_bootstrap(v, DELTA), lambda v: student_t(v, DELTA)])
+@pytest.mark.parametrize(
+    "interval_of",
+    [pytest.param(lambda v: percentile_bootstrap(v, DELTA), marks=pytest.mark.long), lambda v: student_t(v, DELTA)],
+)
 def test_asymptotic_intervals_cover_at_500(interval_of, law):
     assert covers(interval_of, law, 500, trials=200)
     assert not interval_of(np.arange(5.0)).guaranteed

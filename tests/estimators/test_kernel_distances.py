@@ -136,7 +136,7 @@ def test_median_bandwidth_of_many_points_is_near_and_knows_no_order():
     assert median_bandwidth(shuffled[:100], shuffled[100:]) == pytest.approx(bandwidth, rel=1e-12)
 
 
-@every_kernel
+@pytest.mark.parametrize("name", sampled(EVERY, always=["rbf mixture", "energy", "polynomial"]))
 def test_blocks_of_any_size_give_one_answer(name, monkeypatch):
     rng = np.random.default_rng(10)
     x, y = rng.normal(size=(53, 4)), rng.normal(size=(38, 4)) + 0.3

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kernel_sums import EVERY, squared_by_loops
+from sampled import sampled
 from scipy import stats
 
 from kd2m_theory.estimators import clopper_pearson
@@ -137,7 +138,7 @@ def test_a_shift_of_every_pair_is_plain_to_the_paired_test_only():
     assert independent > 0.05
 
 
-@pytest.mark.parametrize("name", ["linear", "rbf", "energy"])
+@pytest.mark.parametrize("name", sampled(["linear", "rbf", "energy"], always=["rbf"]))
 @pytest.mark.parametrize("paired", [False, True])
 def test_p_value_is_uniform_when_the_laws_agree(name, paired):
     rng = np.random.default_rng(16)

@@ -50,7 +50,18 @@ def large(monkeypatch):
 @pytest.mark.parametrize("route", ["medium", pytest.param("large", marks=pytest.mark.long)])
 @pytest.mark.parametrize("p", [pytest.param(1, marks=pytest.mark.long), 2])
 @pytest.mark.parametrize(
-    "case", sampled(CLOUDS, later=["a curve in many dimensions", "five dimensions", "a noisy copy", "one dimension"])
+    "case",
+    sampled(
+        CLOUDS,
+        later=[
+            "a curve in many dimensions",
+            "five dimensions",
+            "a noisy copy",
+            "one constant cloud",
+            "one dimension",
+            "two dimensions",
+        ],
+    ),
 )
 def test_large_assignments_equal_the_dense_solver(case, p, route, request):
     if route == "large":

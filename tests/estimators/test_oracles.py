@@ -27,7 +27,7 @@ from kd2m_theory.estimators.transport import optimal_cost
 
 
 @pytest.mark.parametrize("branch", BRANCHES)
-@pytest.mark.parametrize("weighting", sampled(WEIGHTINGS, always=["random weights", "some weights zero"]))
+@pytest.mark.parametrize("weighting", sampled(WEIGHTINGS, always=["some weights zero"]))
 @given(data=st.data())
 def test_agrees_with_a_linear_program(branch, weighting, data):
     name, p = BRANCHES[branch]

@@ -1,20 +1,28 @@
 """Transport on tiles: the pairs that a pass finds, the bounds that it proves, and the enclosure of the whole, against all pairs."""
 
+from fractions import Fraction
+from importlib import import_module
+
 import numpy as np
+import ot
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sampled import sampled
+from scipy import sparse
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
+from kd2m_theory import InputError
 from kd2m_theory.estimators import between_clouds, wasserstein
 from kd2m_theory.estimators.large import levels, solver
 from kd2m_theory.estimators.large.clouds import Clouds
+from kd2m_theory.estimators.large.plans import first_bounds
 from kd2m_theory.estimators.large.sparse_network import InfeasibleError, first_plan, solve
 from kd2m_theory.estimators.large.strata import clusters, stratified
 from kd2m_theory.estimators.line import line_cost, monotone_coupling
+from kd2m_theory.validation.evidence.exact_transport import masses, powers
 
 RNG = np.random.default_rng(19)
 N = 150
@@ -41,6 +49,26 @@ CLOUDS = {
     "tiny": tuple(1e-150 * RNG.normal(size=(N, 3)) for _ in range(2)),
     "huge": tuple(1e150 * RNG.normal(size=(N, 3)) for _ in range(2)),
     "two points": (RNG.normal(size=(2, 3)), RNG.normal(size=(3, 3))),
+    "one point": (RNG.normal(size=(1, 3)), RNG.normal(size=(N, 3))),
+    "onto one point": (RNG.normal(size=(N, 3)), RNG.normal(size=(1, 3))),
+    "all equal": (np.ones((N, 3)), np.full((N - 3, 3), 2.0)),
+    "one place": (np.ones((N, 3)), np.ones((N, 3))),
+    "the plane": tuple(RNG.normal(size=(N, 2)) for _ in range(2)),
+    "a thousand dimensions": tuple(RNG.normal(size=(N, 1000)) for _ in range(2)),
+    "simplex": (np.eye(N), -np.eye(N)),
+    "one point more": (lambda x: (x, x[:-1].copy()))(RNG.normal(size=(N, 4))),
+    "near the largest number": tuple(1e306 * RNG.normal(size=(N, 3)) for _ in range(2)),
+    "near the least number": tuple(1e-303 * RNG.normal(size=(N, 3)) for _ in range(2)),
+    "disjoint": (RNG.normal(size=(N, 3)), 1e9 + RNG.normal(size=(N, 3))),
+}
+HOSTILE = {
+    "gaussians": CLOUDS["gaussians"],
+    "a far point": CLOUDS["a far point"],
+    "mixed sizes": tuple(RNG.normal(size=(N, 3)) * 10.0 ** RNG.integers(-18, 18, (N, 3)) for _ in range(2)),
+    "heavy tails": tuple(RNG.standard_cauchy((N, 3)) ** 3 for _ in range(2)),
+    "near ties": tuple(RNG.integers(0, 3, (N, 4)) * (1 + 2.0**-52 * RNG.integers(-2, 3, (N, 4))) for _ in range(2)),
+    "one point": CLOUDS["one point"],
+    "subnormal": tuple(1e-320 * RNG.normal(size=(N, 3)) for _ in range(2)),
 }
 
 
@@ -58,13 +86,36 @@ def weights_of(n, kind):
     if kind == "uniform":
         return None
     weights = RNG.exponential(size=n)
-    weights[: n // 10] = 0.0
+    if kind == "weighted":
+        weights[: n // 10] = 0.0
+    elif kind == "tiny":
+        weights[::3] = 1e-300
+    elif kind == "all at one":
+        weights = np.full(n, 1e-18)
+        weights[n // 2] = 1.0
+    elif kind == "of any size":
+        weights = 10.0 ** RNG.uniform(-300, 0, n)
+    elif kind == "least numbers":
+        weights[::2] = 5e-324
     return weights / weights.sum()
+
+
+LATER = (
+    "many clusters",
+    "tiny",
+    "large offset",
+    "lines",
+    "onto one point",
+    "one point more",
+    "disjoint",
+    "all equal",
+    "simplex",
+)
 
 
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("kind", ["uniform", "weighted"])
-@pytest.mark.parametrize("name", sampled(CLOUDS, later=["many clusters", "tiny", "large offset", "lines"]))
+@pytest.mark.parametrize("name", sampled(CLOUDS, later=LATER))
 def test_the_enclosure_is_that_of_all_pairs(name, kind, p, request):
     """Independent oracle: the solvers on the whole matrix, whose certificate shares no code with that of tiles."""
     x, y = CLOUDS[name]
@@ -72,11 +123,26 @@ def test_the_enclosure_is_that_of_all_pairs(name, kind, p, request):
     expected = wasserstein(x, y, p, **weights)
     request.getfixturevalue("on_tiles")
     found = wasserstein(x, y, p, **weights)
-    assert found.method == ("sorting" if name == "one line" else "network simplex on tiles")
+    on_a_line = ("one line", "all equal", "one point more, by weight")
+    assert found.method == ("sorting" if name in on_a_line else "network simplex on tiles")
     assert found.lower <= expected.upper
     assert expected.lower <= found.upper
     assert found.upper - found.lower <= 1e-9 * found.upper
     assert found.status == "optimal"
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("kind", ["uniform", "tiny", "all at one", "of any size", "least numbers"])
+@pytest.mark.parametrize("name", sampled(HOSTILE, later=["near ties", "subnormal", "heavy tails"]))
+def test_nothing_is_outside_whatever_points_and_masses_are(name, kind, p, request):
+    x, y = HOSTILE[name]
+    weights = {"weights_x": weights_of(len(x), kind), "weights_y": weights_of(len(y), kind)}
+    expected = wasserstein(x, y, p, **weights)
+    request.getfixturevalue("on_tiles")
+    found = wasserstein(x, y, p, **weights)
+    assert found.lower <= expected.upper
+    assert expected.lower <= found.upper
+    assert found.status != "capped" or ";" in found.method
 
 
 def potentials(drawn, n, m, size):
@@ -147,6 +213,139 @@ def test_a_solver_that_does_less_encloses_still(change, on_tiles, monkeypatch):
     if change == "pivots":
         assert found.status == "capped"
         assert found.method.endswith("the network simplex stopped at its cap")
+
+
+class Nth:
+    """A function whose n-th call, and all after it, raise."""
+
+    def __init__(self, function, n, error):
+        self._function, self._left, self._error = function, n, error
+        self.raised = False
+
+    def __call__(self, *arguments, **options):
+        self._left -= 1
+        if self._left < 0:
+            self.raised = True
+            raise self._error
+        return self._function(*arguments, **options)
+
+
+FAILURES = {
+    "no plan": (["large.solver.solve", "large.levels.solve"], InfeasibleError("no plan was found"), "no plan was found"),
+    "memory": (["torch.mm"], MemoryError(), "memory ran out"),
+    "memory of torch": (["torch.mm"], RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory ran out"),
+    "memory of a GPU": (["torch.mm"], torch.cuda.OutOfMemoryError("CUDA out of memory"), "memory ran out"),
+    "memory of NumPy": (["large.clouds.exact_costs"], MemoryError(), "memory ran out"),
+    "memory for the clouds": (["large.solver.Clouds"], MemoryError(), "memory ran out"),
+}
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("name", FAILURES)
+def test_whatever_fails_ends_in_an_enclosure_with_a_reason(name, p, on_tiles, monkeypatch):
+    """At the first call, and at later ones: bounds never contradict all pairs, and the more was done the closer they are."""
+    x, y = CLOUDS["unequal sizes"]
+    true = float(np.sqrt(squared_cost(x, y))) if p == 2 else None
+    places, error, reason = FAILURES[name]
+    gaps = []
+    for n in (0, 1, 3, 20):
+        with monkeypatch.context() as patch:
+            failing = []
+            for place in places:
+                owner, _, function = place.rpartition(".")
+                owner = torch if owner == "torch" else import_module(f"kd2m_theory.estimators.{owner}")
+                failing.append(Nth(getattr(owner, function), n, error))
+                patch.setattr(owner, function, failing[-1])
+            found = wasserstein(x, y, p)
+        assert any(each.raised for each in failing) or found.status == "optimal"
+        if found.status == "capped":
+            assert found.method.endswith(reason)
+        if true is not None:
+            assert found.lower <= true * (1 + 1e-12)
+            assert true <= found.upper * (1 + 1e-12)
+        assert 0 < found.lower <= found.upper < 10
+        gaps.append(found.relative_gap)
+    assert gaps[0] > 1e-3
+    assert sorted(gaps, reverse=True) == gaps
+
+
+def squared_cost(x, y):
+    """Another solver: HiGHS on the linear program of equal weights."""
+    n, m = len(x), len(y)
+    marginals = sparse.vstack(
+        (sparse.kron(sparse.eye_array(n), np.ones((1, m))), sparse.kron(np.ones((1, n)), sparse.eye_array(m)))
+    )
+    right = np.concatenate((np.full(n, 1 / n), np.full(m, 1 / m)))
+    return linprog(cdist(x, y).ravel() ** 2, A_eq=marginals.tocsr(), b_eq=right, method="highs-ds").fun
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(on_tiles, monkeypatch):
+    monkeypatch.setattr(torch, "mm", Nth(torch.mm, 0, RuntimeError("a defect")))
+    with pytest.raises(RuntimeError, match="a defect"):
+        wasserstein(*CLOUDS["gaussians"], 2)
+
+
+@pytest.mark.parametrize(
+    ("cap", "values", "words"),
+    [
+        (
+            "large.clouds.MOST_WORK",
+            [0, N * N * 250, 3 * N * N * 250, 10 * N * N * 250],
+            "passes over the pairs reached their cap",
+        ),
+        ("large.levels.MOST_PAIRS", [0, 2 * N, 5 * N, 8 * N, 15 * N], "pairs of the network simplex reached their cap"),
+    ],
+)
+@pytest.mark.parametrize("name", ["gaussians", "a grid", "simplex"])
+def test_caps_of_counted_work_widen_the_enclosure(name, cap, values, words, on_tiles, monkeypatch):
+    x, y = CLOUDS[name]
+    monkeypatch.setattr(between_clouds, "STORED", 10**9)
+    true = wasserstein(x, y, 2)
+    monkeypatch.setattr(between_clouds, "STORED", 0)
+    owner, _, constant = cap.rpartition(".")
+    for value in values:
+        monkeypatch.setattr(import_module(f"kd2m_theory.estimators.{owner}"), constant, value)
+        found = wasserstein(x, y, 2)
+        assert found.lower <= true.upper
+        assert true.lower <= found.upper
+        assert found.status == "optimal" or (found.status == "capped" and "cap" in found.method)
+        if not value:
+            assert found.method.endswith(words)
+
+
+def test_what_is_no_number_does_not_pass_for_a_bound(on_tiles, monkeypatch):
+    """Potentials and masses that are NaN or infinite say nothing, and the enclosure holds."""
+    x, y = CLOUDS["gaussians"]
+    true = wasserstein(x, y, 2)
+    emd = ot.lp.emd
+    for bad in (np.nan, np.inf, -np.inf):
+
+        def broken(*arguments, bad=bad, **options):
+            plan, log = emd(*arguments, **options)
+            return plan, log | {"u": log["u"] * np.where(np.arange(len(log["u"])) % 3, 1.0, bad), "v": log["v"] + bad}
+
+        monkeypatch.setattr(ot.lp, "emd", broken)
+        found = wasserstein(x, y, 2)
+        assert found.lower <= true.upper
+        assert true.lower <= found.upper
+        assert found.lower > 0
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@given(data=st.data())
+@settings(max_examples=25)
+def test_the_first_bounds_hold(p, data):
+    """Independent oracle: shortest paths in whole numbers."""
+    n, m, d = (data.draw(st.integers(1, 7)) for _ in range(3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    x, y = (rng.choice([0.0, 1.0, 1e-9, 1e-200, 0.3], size=(k, d)) * rng.uniform(-1, 1, (k, d)) for k in (n, m))
+    a, b = (10.0 ** rng.uniform(-data.draw(st.sampled_from([0, 20])), 0, k) for k in (n, m))
+    a, b = a / a.sum(), b / b.sum()
+    true = powers(x, y, p, masses(a, n), masses(b, m))
+    found = first_bounds(x, y, p, a, b, (4.0 * d) ** (p / 2))
+    assert Fraction(found.lower) <= true.high
+    assert true.low <= Fraction(found.upper)
+    assert found.upper <= cdist(x, y).max() ** p + 1e-12
 
 
 @pytest.mark.parametrize("told", ["highest", "medium"])
@@ -253,3 +452,14 @@ def test_a_square_that_is_no_number_is_no_distance_of_zero(apart, p, on_tiles):
     found = wasserstein(x, x + np.array([[apart], [0.0], [0.0]]), p)
     assert found.lower <= apart * 2**0.5 / 3 ** (1 / p) <= found.upper
     assert wasserstein(x, x[::-1], p).upper == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("size", [2, N])
+def test_a_device_that_is_not_here_is_refused_whatever_the_size(size, on_tiles):
+    x, y = (points[:size] for points in CLOUDS["gaussians"])
+    with pytest.raises(InputError, match="device 'cuda' cannot be used here; this machine has 'cpu'"):
+        wasserstein(x, y, 2, device="cuda")
+    with pytest.raises(InputError, match="device 'abacus' cannot be used here"):
+        wasserstein(x, y, 2, device="abacus")
+    assert wasserstein(x, y, 2, device="auto") == wasserstein(x, y, 2)

@@ -274,7 +274,11 @@ def test_every_network_has_one_colour_of_its_own():
     ("name", "entries"),
     [
         ("entropy", {"no teacher": "ALONE", "KD": "KD", "TTM": "TTM", "WTTM": "WTTM", "teacher": "TEACHER"}),
-        ("accuracy", {"teacher": "TEACHER", "student without": "ALONE", "KD": "KD", "TTM": "TTM", "WTTM": "WTTM"}),
+        pytest.param(
+            "accuracy",
+            {"teacher": "TEACHER", "student without": "ALONE", "KD": "KD", "TTM": "TTM", "WTTM": "WTTM"},
+            marks=pytest.mark.long,
+        ),
         pytest.param("embedding", {"teacher": "TEACHER", "student without": "ALONE"}, marks=pytest.mark.long),
     ],
 )

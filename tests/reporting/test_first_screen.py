@@ -171,7 +171,7 @@ def test_the_first_screen_is_one_screen(case):
     assert len(report_of(case).table(100).splitlines()) <= 25
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("width", sampled([60, 80, 100, 140], always=[60, 100]))
 @pytest.mark.parametrize("case", sampled(CASES, always=["plain", "unlabelled", "violated", "infinite"]))
 def test_nothing_is_cropped_at_any_width(case, width):
     report = report_of(case)
@@ -213,7 +213,10 @@ SAMPLING = {
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-@pytest.mark.parametrize("only", [None, ("T0.error",), ("T5.logits.sharp",), ("F3.T0.error",), ()])
+@pytest.mark.parametrize(
+    "only",
+    [pytest.param(None, marks=pytest.mark.long), ("T0.error",), ("T5.logits.sharp",), ("F3.T0.error",), ()],
+)
 def test_what_an_interval_relies_on_is_said_wherever_one_is_printed(only, labelled):
     report = audit(a_pair(60, 3, 0.9, 0.8, **({} if labelled else {"labels": None})), only=only)
     assert all(value.lower < value.upper for value in report.measured.values())  # they are about the population

@@ -222,8 +222,8 @@ def test_students_whose_labels_look_shifted_are_not_ranked(tmp_path):
     "only",
     [
         (),
-        ("T5.logits",),
-        ("F1.gap",),
+        pytest.param(("T5.logits",), marks=pytest.mark.long),
+        pytest.param(("F1.gap",), marks=pytest.mark.long),
         ("F1.error_gap",),
         ("F1.gap", "F1.error_gap"),
         pytest.param(None, marks=pytest.mark.long),

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href", "manifest", "style"}
 
 
-EVERY_RUN = ("plain", "student better", "unlabelled", "logits only", "violated", "groups", "no rows")
+EVERY_RUN = ("plain", "unlabelled", "violated", "groups", "no rows")
 
 
 @pytest.mark.parametrize("case", sampled(CASES, always=EVERY_RUN))
@@ -316,7 +316,10 @@ def test_citations_are_those_of_the_citation_file():
     assert cff["message"].startswith("If you use this software, please cite it and the paper whose framework it implements")
 
 
-@pytest.mark.parametrize("case", ["plain", "told much", "told of the teacher", "evaluated teacher", "one row"])
+PRINTED = ("plain", "told much", "told of the teacher", "evaluated teacher", "one row")
+
+
+@pytest.mark.parametrize("case", sampled(PRINTED, always=["told much", "told of the teacher"]))
 def test_the_printed_call_gives_the_same_numbers(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     a_pair(**({"labels": None} if case == "told of the teacher" else {})).save("pair.safetensors")

@@ -132,8 +132,10 @@ def test_the_schema_knows_every_field_and_every_word():
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 SIZES = st.floats(0, 1e6)
-TEXT = st.text(max_size=12)
-NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
+# What UTF-8 can write.
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+TEXT = st.text(CHARACTERS, max_size=12)
+NAMES = st.text(CHARACTERS, max_size=8)
 SHARES = st.floats(1e-9, 0.5)
 
 

@@ -22,6 +22,7 @@ HALF = sp.Rational(1, 2)
 SLOW_PROOFS = (
     "bretagnolle-huber-bernoulli-cover",
     "gaussian-kl-commuting",
+    "gaussian-kl-line",
     "gaussian-w2-commuting",
     "gaussian-w2-line",
     "gradient-hull",
@@ -126,6 +127,11 @@ SLOW = (
     "w2: cross term once",
     "w2: half the means",
     "w2: squared deviations",
+    "hull: plus e_y",
+    "pinsker: 2.1",
+    "quarter: ½",
+    "ttm: factor of H",
+    "ttm: order T",
 )
 
 

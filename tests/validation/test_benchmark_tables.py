@@ -53,7 +53,12 @@ def read(tmp_path, data):
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
 MEANS = st.fixed_dictionaries({"mean": NUMBERS, "half": st.none() | NUMBERS})
-CELLS = {"loss": st.text(), "time": st.none() | NUMBERS, "share": NUMBERS, "gain": MEANS}
+CELLS = {
+    "loss": st.text(st.characters(exclude_categories=["Cs"])),
+    "time": st.none() | NUMBERS,
+    "share": NUMBERS,
+    "gain": MEANS,
+}
 
 
 @given(st.lists(st.fixed_dictionaries(CELLS), max_size=4))
@@ -195,7 +200,7 @@ def shipped(name):
 def test_shipped_tables_have_the_columns_that_their_scripts_write(monkeypatch):
     """A script whose columns changed needs another run, or its figure reads columns that are no longer measured."""
     constants = {
-        "transport": ["COLUMNS"],
+        "transport": ["EXACT", "GROWTH", "MEASURED"],
         "losses": ["COLUMNS", "BY_CLASS"],
         "mmd": ["COLUMNS", "SUMMARY"],
         "gaussian": ["COLUMNS"],

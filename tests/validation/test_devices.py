@@ -305,6 +305,32 @@ def test_metrics_work_on_a_device_without_float64(device):
             assert wasserstein(x.to(device), y.to(device)) == wasserstein(x, y)
 
 
+@pytest.mark.parametrize("double", [True, pytest.param(False, marks=simulated)])
+@pytest.mark.parametrize("p", [1, 2])
+def test_large_clouds_are_enclosed_on_a_device(p, double, device, monkeypatch):
+    """Every level and every pass of it, the one in float64 included; the same as on the CPU, and what all pairs give."""
+    rng = np.random.default_rng(5)
+    x, y = (rng.normal(size=(k, 5)) for k in (160, 150))
+    true = wasserstein(x, y, p)
+    if REAL is None:
+        monkeypatch.setattr(extraction, "choose_device", torch.device)
+        monkeypatch.setattr("kd2m_theory.estimators.large.clouds.WITHOUT_DOUBLE", ("mps",) if double else (device.type,))
+    for name, value in {"large.levels._SMALLEST": 40, "large.levels._BETWEEN": 60, "large.clouds.COLUMNS": 96}.items():
+        monkeypatch.setattr(f"kd2m_theory.estimators.{name}", value)
+    monkeypatch.setattr("kd2m_theory.estimators.between_clouds.STORED", 0)
+    for kept in (60, 0):  # 0: every row is looked at in float64
+        monkeypatch.setattr("kd2m_theory.estimators.large.solver._KEPT", kept)
+        here = wasserstein(x, y, p)
+        with contextlib.nullcontext() if double else simulated_device.without_double():
+            there = wasserstein(x, y, p, device=str(device))
+        assert there.method == here.method == "network simplex on tiles"
+        assert there.value == pytest.approx(here.value, rel=1e-9)
+        for found in (here, there):
+            assert found.lower <= true.upper
+            assert true.lower <= found.upper
+            assert found.status == "optimal"
+
+
 @pytest.mark.parametrize("size", [8, 32])
 def test_glyphs_are_those_of_the_cpu_but_for_their_noise(size, device):
     clean, noisy = (GlyphsPopulation(10, side=size, noise=noise) for noise in (0.0, 0.15))

@@ -15,7 +15,7 @@ from kd2m_theory.validation.campaigns.campaign import campaign
 from kd2m_theory.validation.campaigns.plan import check
 
 HERE = Path(__file__).parents[2] / "validation" / "benchmarks"
-NAMES = ["losses", "glyphs", "steps", "nccl", "tensors", "bf16", "campaign"]
+NAMES = ["losses", "glyphs", "steps", "transport", "transport_large", "nccl", "tensors", "bf16", "campaign"]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -165,10 +165,20 @@ def test_every_point_says_how_long_it_takes_and_together_they_fit():
     assert [each.name for each in POINTS] == NAMES
     points = importlib.import_module("gpu_points")
     assert all(hasattr(points, each.function) for each in POINTS)
-    assert sum(each.seconds["full"] for each in POINTS) <= 8 * 60 - 30
+    seconds = sorted(each.seconds["full"] for each in POINTS)
+    assert sum(seconds[:-1]) <= 8 * 60 - 30  # the last wants a larger budget
+    assert sum(seconds) <= 12 * 60 - 30
 
 
-@pytest.mark.parametrize("name", ["glyphs", "steps", "bf16"])
+@pytest.mark.parametrize("name", ["transport", "transport_large"])
+def test_transport_in_tiny(name, monkeypatch):
+    monkeypatch.setattr("kd2m_theory.estimators.between_clouds.STORED", 0)  # the point sets it, in a process of its own
+    numbers = getattr(importlib.import_module("gpu_points"), f"point_{name}")("cpu", "tiny")
+    json.dumps(numbers, allow_nan=False)
+    assert [(row["status"], row["method"]) for row in numbers["rows"]] == [("optimal", "network simplex on tiles")]
+
+
+@pytest.mark.parametrize("name", ["glyphs", "steps", pytest.param("bf16", marks=pytest.mark.long)])
 def test_a_point_in_tiny(name):
     numbers = getattr(importlib.import_module("gpu_points"), f"point_{name}")("cpu", "tiny")
     json.dumps(numbers, allow_nan=False)

@@ -16,7 +16,7 @@ ROOT = HERE.parent.parent
 
 # What runs there, and how many tests that is at least: objectives and their training in every run, whatever else takes a device
 # where long tests run.
-FILES = {"test_simulated_device.py": 25, "test_devices.py": 80}
+FILES = {"test_simulated_device.py": 25, "test_devices.py": 84}
 
 
 @pytest.mark.parametrize("file", sampled(FILES, always=["test_simulated_device.py"]))

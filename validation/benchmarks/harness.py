@@ -63,8 +63,25 @@ def _child(job: Callable[..., Any], arguments: tuple[Any, ...], pipe: Connection
     pipe.send((result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
+class DiedError(SystemExit):
+    """A process ended without a result. Where nobody expects it, it ends the benchmark, with its words.
+
+    Args:
+        words: which job.
+        signal: that ended it; 0 if none did.
+    """
+
+    def __init__(self, words: str, signal: int) -> None:
+        super().__init__(words)
+        self.signal = signal
+
+
 def measure(job: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """The job's result and the peak memory of its process in MiB."""
+    """The job's result and the peak memory of its process in MiB.
+
+    Raises:
+        DiedError: it has none.
+    """
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(job, arguments, send))
@@ -73,7 +90,8 @@ def measure(job: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     try:
         result, peak = receive.recv()
     except EOFError:
-        raise SystemExit(f"{job.__name__}{arguments} died") from None
+        process.join()
+        raise DiedError(f"{job.__name__}{arguments} died", max(0, -(process.exitcode or 0))) from None
     finally:
         process.join()
     return result, peak

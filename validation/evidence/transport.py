@@ -9,6 +9,7 @@ import numpy as np
 
 from kd2m_theory.estimators import VertexNorm, conditional_wasserstein, joint_wasserstein, wasserstein
 from kd2m_theory.estimators.enclosure import Enclosure
+from kd2m_theory.validation.evidence import tiles
 from kd2m_theory.validation.evidence.exact_transport import (
     Exact,
     largest_difference,
@@ -167,6 +168,17 @@ def _joint(drawn: Drawn) -> tuple[Callable[[], Enclosure], Callable[[], Exact], 
     )
 
 
+def _on_tiles(drawn: Drawn) -> tuple[Callable[[], Enclosure], Callable[[], Exact], int]:
+    """A small problem that goes the way of a large one."""
+    estimate, exact, p = _euclidean(drawn)
+
+    def there() -> Enclosure:
+        with tiles.on_tiles():
+            return estimate()
+
+    return there, exact, p
+
+
 KINDS: Mapping[str, Problem] = {
     "euclidean": _euclidean,
     "squared euclidean": _squared,
@@ -174,11 +186,17 @@ KINDS: Mapping[str, Problem] = {
     "vertex norm": _vertex,
     "class by class": _conditional,
     "features and labels": _joint,
+    "on tiles": _on_tiles,
 }
+# One problem of so many is larger: its certificate on tiles is checked.
+_LARGER = 12
 
 
 def examine(rng: np.random.Generator) -> Iterator[Case]:
     """One problem."""
+    if rng.integers(_LARGER) == 0:
+        yield from tiles.examine(rng)
+        return
     drawn, kind = Drawn(rng), str(rng.choice(list(KINDS)))
     estimate, exact, p = KINDS[kind](drawn)
     strata = {
@@ -218,7 +236,11 @@ def _root(value: Fraction, p: int) -> str:
 def warm_up() -> None:
     """Load the solvers."""
     wasserstein([[0.0], [1.0]], [[0.5]])
+    with tiles.on_tiles():
+        wasserstein([[0.0, 1.0], [1.0, 3.0], [2.0, 0.0]], [[0.5, 0.0], [7.0, 1.0]])
 
+
+_MODULES = ("transport", "transport_problems", "exact_transport", "tiles")
 
 SUITE = Suite(
     name="transport",
@@ -230,9 +252,9 @@ SUITE = Suite(
     case="one problem",
     blocks=120,
     items=250,
-    seconds=300.0,
+    seconds=900.0,
     memory=2**31,
-    modules=tuple(f"kd2m_theory.validation.evidence.{name}" for name in ("transport", "transport_problems", "exact_transport")),
+    modules=tuple(f"kd2m_theory.validation.evidence.{name}" for name in _MODULES),
     examine=examine,
     warm_up=warm_up,
 )

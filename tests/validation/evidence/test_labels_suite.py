@@ -42,7 +42,7 @@ def test_cells_are_those_that_coverage_judges_and_few_trials_are_a_doubt():
     assert judge(Tally()).doubts
 
 
-@pytest.mark.parametrize("end", ["lower", "upper"])
+@pytest.mark.parametrize("end", [pytest.param("lower", marks=pytest.mark.long), "upper"])
 def test_an_end_that_is_moved_to_the_middle_is_caught(end, monkeypatch):
     honest = labels.drawn_plan
 

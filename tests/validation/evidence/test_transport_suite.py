@@ -1,5 +1,8 @@
 """A sample of the suite `transport`, its exact solver, and intervals that are wrong on purpose."""
 
+import contextlib
+import resource
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -7,9 +10,10 @@ import numpy as np
 import pytest
 from problems import brute_force, costs_of, exact_line, linear_program
 
-from kd2m_theory.estimators import Enclosure, VertexNorm, wasserstein
+from kd2m_theory.estimators import Enclosure, VertexNorm, between_clouds, wasserstein
+from kd2m_theory.estimators.large import clouds, levels, solver
 from kd2m_theory.validation.evidence import exact_transport as exact
-from kd2m_theory.validation.evidence import transport
+from kd2m_theory.validation.evidence import tiles, transport
 from kd2m_theory.validation.evidence.suite import Tally
 
 
@@ -24,8 +28,62 @@ def sample(items):
 def test_the_exact_value_is_inside_on_every_kind_of_problem():
     tally = sample(60)
     assert tally.failures == []
-    assert set(tally.strata["kind"]) == set(transport.KINDS)
+    assert set(tally.strata["kind"]) == {*transport.KINDS, "certificate on tiles"}
     assert set(tally.strata["status"]) == {"optimal", "capped", "open"}
+
+
+def certificates(items):
+    return [case for item in range(items) for case in tiles.examine(np.random.default_rng([7, item]))]
+
+
+def problem():
+    rng = np.random.default_rng(3)
+    return rng.normal(size=(40, 3)), rng.normal(size=(40, 3)) + 1, 2, np.full(40, 1 / 40), np.full(40, 1 / 40)
+
+
+def test_certificates_on_tiles_hold():
+    assert [case.failure for case in certificates(8)] == [""] * 8
+
+
+@pytest.mark.parametrize(("pivots", "status"), [(10**6, "optimal"), (1, "capped")])
+def test_the_status_of_a_certificate_is_told(pivots, status):
+    (case,) = tiles._certified(*problem(), pivots, {}, small=True)
+    assert (case.strata["status"], case.failure) == (status, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda found: replace(found, lower=1.1 * found.lower, upper=1.1 * found.upper), "does not meet"),
+        (lambda found: replace(found, lower=0.9 * found.lower, upper=0.9 * found.upper), "does not meet"),
+        (lambda found: replace(found, lower=found.upper, upper=0.5 * found.lower), "is not an interval"),
+        (lambda found: replace(found, potentials=tuple(0.9 * each for each in found.potentials)), "its potentials prove"),
+    ],
+)
+def test_a_certificate_that_is_wrong_is_caught(change, words, monkeypatch):
+    monkeypatch.setattr(solver, "transport", lambda *given, real=solver.transport, **more: change(real(*given, **more)))
+    (case,) = tiles._certified(*problem(), 10**6, {}, small=True)
+    assert words in case.failure
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_a_size_goal_is_reached_within_its_memory_or_not(monkeypatch):
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    monkeypatch.setattr(tiles, "_resident", lambda: 0)
+    enough = tiles.Goal(n=300, m=200, d=3, classes=3, p=1, weighted=True, gigabytes=1.0)
+    case = tiles.reach("small", enough, np.random.default_rng(0))
+    assert (case.failure, case.strata["status"]) == ("", "optimal")
+    too_little = replace(enough, n=5000, m=4000, weighted=False, gigabytes=0.05)
+    assert "0.05 GB" in tiles.reach("small", too_little, np.random.default_rng(0)).failure
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_tiles_are_as_they_were_afterwards():
+    before = between_clouds.STORED, levels._SMALLEST, clouds.ROWS
+    with contextlib.suppress(ZeroDivisionError), tiles.on_tiles():
+        assert before != (between_clouds.STORED, levels._SMALLEST, clouds.ROWS)
+        raise ZeroDivisionError
+    assert before == (between_clouds.STORED, levels._SMALLEST, clouds.ROWS)
 
 
 @pytest.mark.parametrize("shift", [1e-6, -1e-6])
@@ -46,7 +104,7 @@ def test_an_estimator_that_raises_is_a_failure(monkeypatch):
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(transport, "joint_wasserstein", raises)
-    failures = sample(20).failures
+    failures = sample(40).failures
     assert {each["failure"] for each in failures} == {"raises ZeroDivisionError: division by zero"}
     assert {each["kind"] for each in failures} == {"features and labels"}
 

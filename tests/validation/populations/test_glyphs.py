@@ -30,15 +30,20 @@ def test_labels_fonts_and_classes_are_uniform(glyphs):
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(1100, marks=pytest.mark.long)])
-def test_a_shorter_sample_begins_a_longer_one(glyphs, count):
+def test_a_shorter_sample_begins_a_longer_one(count):
+    glyphs = population("glyphs", classes=10)
     long, short = glyphs.sample("validation", count, 4), glyphs.sample("validation", 30, 4)
     assert same([part[:30] for part in long], short)
     assert len(long[0]) == count
     assert len({image.numpy().tobytes() for image in long[0]}) == count
 
 
-def test_the_atlas_has_every_character_whole_and_no_two_alike():
+@pytest.mark.parametrize("fonts", [atlas.FONTS[::6], pytest.param(atlas.FONTS, marks=pytest.mark.long)], ids=len)
+def test_the_atlas_has_every_character_whole_and_no_two_alike(fonts, monkeypatch):
+    monkeypatch.setattr(atlas, "FONTS", fonts)
+    atlas.atlas.cache_clear()
     cells = atlas.atlas(62)
+    atlas.atlas.cache_clear()
     ink = cells > 0
     assert cells.shape == (62, len(atlas.FONTS), atlas.SIDE, atlas.SIDE)
     assert not ink[..., 0, :].any()

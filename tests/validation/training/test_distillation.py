@@ -436,7 +436,9 @@ def test_devices_that_cannot_train_are_refused_by_name(device, tmp_path, monkeyp
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("objective", [{"name": "kd"}, {"name": "none"}, {"name": "cw2"}])
+@pytest.mark.parametrize(
+    "objective", [{"name": "kd"}, *(pytest.param({"name": name}, marks=pytest.mark.long) for name in ("none", "cw2"))]
+)
 def test_outputs_that_are_not_finite_stop_with_step_and_network_and_keep_the_last_good_checkpoint(
     objective, tmp_path, monkeypatch
 ):

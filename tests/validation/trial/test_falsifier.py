@@ -49,7 +49,7 @@ def test_a_random_instance_of_nothing_is_refused():
         instances.random_instance(torch.Generator(), n=0)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_bound_made_a_tenth_too_small_is_refuted_from_random_starts(seed):
     mutant = Mutant(name="constant × 0.9", form="T2.head_aware", sides=scaled(T2.form("T2.head_aware").sides, 0.9))
     finding = escape(mutant, T2, seed=seed, steps=1500)
