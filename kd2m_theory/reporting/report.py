@@ -465,6 +465,7 @@ def audit(
         settings={
             "only": None if only is None else [row.name for row in ladder.rows],
             "rows": list(ladder.own),
+            "stream": isinstance(pair, PairStream),
             "align": align is not None,
             "loss_bound": settings.loss_bound,
             "head_lipschitz": settings.head_lipschitz,

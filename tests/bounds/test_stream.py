@@ -1,3 +1,5 @@
+import html
+import re
 import tracemalloc
 
 import numpy as np
@@ -6,9 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kd2m_theory import InputError, Pair, PairStream, audit
-from kd2m_theory.bounds import ladder, statistics
+from kd2m_theory import AuditReport, InputError, Pair, PairStream, audit
+from kd2m_theory.bounds import Ladder, ladder, statistics
+from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.statistics import OF_BOTH, OF_ONE
+from kd2m_theory.bounds.work import Rates
+from kd2m_theory.reporting.page import html_page
 
 STREAMED = [row.name for row in ladder.ROWS if row.streams]
 
@@ -218,3 +223,56 @@ def test_every_statistic_is_read_by_a_row_or_a_measured_value():
     assert kept == {f"{name}_{side}" for name in OF_ONE for side in ("student", "teacher")} | {
         name for group in OF_BOTH for name in group
     }
+
+
+def test_a_ladder_orders_and_estimates_what_a_stream_kept_and_stops_where_it_is_told(monkeypatch):
+    arrays = drawn(0, 60, 3, True, False, False)
+    stream, pair = PairStream(), Pair(None, None, arrays[2], *arrays[:2])
+    stream.update(*arrays[:3])
+    found, whole = (Ladder(each, 0.05, settings=Settings()) for each in (stream.summary(), pair))
+    assert [row.name for row in found.in_order() if row.name in STREAMED] == [
+        row.name for row in whole.in_order() if row.name in STREAMED
+    ]
+    rates = Rates(steps=1e6, products=1e6)
+    expected = found.estimate(rates)
+    one_by_one = Ladder(pair, 0.05, STREAMED).estimate(rates)
+    assert {row.name for row in expected.rows} == {row.name for row in one_by_one.rows}
+    assert expected.seconds == pytest.approx(one_by_one.seconds)
+    assert expected.samples == sum(values.nbytes for values in stream.summary().statistics.values())
+
+    def pressed(rows):
+        for k, row in enumerate(rows):
+            if k == 5:
+                raise KeyboardInterrupt
+            yield row
+
+    with pytest.raises(KeyboardInterrupt):
+        audit(stream, watch=pressed)
+    report = audit(stream, partial=True, watch=pressed)
+    there = [row.name for row in found.in_order()][:5]
+    assert {row.name for row in report.not_computed} == {row.name for row in expected.rows} - set(there)
+    late = audit(stream, seconds=1e-9)
+    assert {row.name for row in late.not_computed} == {row.name for row in expected.rows}
+    assert late.measured == audit(stream).measured
+
+
+@pytest.mark.parametrize("told", [{}, {"loss_bound": 1.5, "temperature": 2.0}])
+def test_the_page_of_a_stream_says_how_to_make_it_again(told, tmp_path):
+    stream, arrays = PairStream(**told), drawn(0, 60, 3, True, True, False)
+    stream.update(*arrays)
+    report = audit(stream, only=STREAMED, teacher_error=0.7)
+    assert report.settings["stream"]
+    report.to_json(tmp_path / "r.json")
+    assert numbers(AuditReport.from_json(tmp_path / "r.json")) == numbers(report)
+    code = next(text for text in codes(html_page(report.to_dict())) if "PairStream" in text)
+    names = {"batches": list(cut(arrays, [20, 40], np.arange(60)[::-1]))}
+    *setup, call = code.splitlines()
+    exec("\n".join(setup), names)
+    assert numbers(eval(call, names)) == numbers(report)
+    assert "Pair.load" not in code
+
+
+def codes(page):
+    """The text of every block of code of a page."""
+    found = re.findall(r"<code[^>]*>(.*?)</code>", page, flags=re.DOTALL)
+    return [html.unescape(re.sub(r"<[^>]+>", "", text)) for text in found]
