@@ -226,7 +226,10 @@ def of_one(name: str, logits: Float64, labels: Int64 | None) -> Statistic:
     """A statistic of one network's n × K logits, n values."""
     compute = OF_ONE[name.rsplit("_", 1)[0]]
     return np.concatenate(
-        [compute(Side(logits[rows], None if labels is None else labels[rows])) for rows in row_blocks(*logits.shape, BLOCK)]
+        [
+            compute(Side(logits[rows], None if labels is None else labels[rows]))
+            for rows in row_blocks(len(logits), logits.shape[1], BLOCK)
+        ]
     )
 
 
@@ -242,6 +245,6 @@ def _joined(parts: Sequence[Mapping[str, Statistic]]) -> dict[str, Statistic]:
 
 
 def _rows(student: Float64, teacher: Float64, labels: Int64 | None, told: Told) -> Iterator[Rows]:
-    for rows in row_blocks(*student.shape, BLOCK):
+    for rows in row_blocks(len(student), student.shape[1], BLOCK):
         own = None if labels is None else labels[rows]
         yield Rows(Side(student[rows], own), Side(teacher[rows], own), told)
