@@ -384,7 +384,7 @@ def _errors_differ(view: View, at: At) -> Callable[[float], bool]:
     """Whether an interval for the difference of errors excludes 0, from the one of its limits that could."""
     if view.groups is not None:
         return lambda tail: _excludes_zero(at(tail))
-    wrong = [errors(logits, view.labels) for logits in (view.logits_student, view.logits_teacher)]
+    wrong = view.wrong()
     few, many = sorted((int((wrong[0] & ~wrong[1]).sum()), int((wrong[1] & ~wrong[0]).sum())))
     return lambda tail: few < many and round_up(paired_limit(few, many, len(wrong[0]), tail)) < 0
 

@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, in_order_of_appearance
+from kd2m_theory.arrays import Float64, Int64, by_rows, in_order_of_appearance
 from kd2m_theory.pair import Pair
 
 # With a larger share of repeated samples the order would be nearly the same for every file of the same law.
 DISTINCT = 0.9
+# Bytes of a digest.
+DIGEST = hashlib.sha256().digest_size
 # Bytes of the samples whose digests are computed at once.
 BLOCK = 2**26
 
@@ -34,22 +36,46 @@ def in_content_order(pair: Pair) -> tuple[Pair, bool]:
     Returns:
         The pair, and whether so many samples of each side are distinct that their order says nothing about them.
     """
+    if pair.inputs_paired and pair.features_teacher is None:
+        assert pair.logits_teacher is not None
+        assert pair.logits_student is not None
+        order, most = order_of_two(pair.logits_student, pair.logits_teacher, pair.labels, pair.groups)
+        return pair.taken(order, order), most
     # First in the order of every bit: whatever is computed from there is the same for all orders of the file, to the last bit.
     first = [order for order, _ in _orders(pair, _given(pair))]
     then, distinct = zip(*_orders(pair, _logits(pair), first), strict=True)
     return pair.taken(*(before[order] for before, order in zip(first, then, strict=True))), all(distinct)
 
 
-def order_of_two(student: Float64, teacher: Float64, labels: Int64, groups: Int64 | None) -> tuple[Int64, bool]:
+def order_of_two(student: Float64, teacher: Float64, labels: Int64 | None, groups: Int64 | None) -> tuple[Int64, bool]:
     """The order of `in_content_order` for n × K logits of two networks on the same inputs, and whether most samples differ.
 
     It is that of an audit of the two, but for samples with the same logits in single precision, of which an audit looks at
     the features first.
     """
-    first = _order(_digests([_Content(teacher), _Content(student), _Content(labels)]), groups)[0]
+    return order_of_digests(*digests_of_two(student, teacher, labels), groups)
+
+
+def digests_of_two(student: Float64, teacher: Float64, labels: Int64 | None) -> tuple[list[bytes], list[bytes]]:
+    """Digests of n samples whose order is that of `order_of_two`: of every bit, and of logits in single precision."""
+    classes = [] if labels is None else [_Content(labels)]
+    exact = _digests([_Content(teacher), _Content(student), *classes])
+    if all(by_rows(lambda part: (_single(part) == part).all(axis=1), side).all() for side in (teacher, student)):
+        return exact, exact  # of networks in single precision
+    return exact, _digests([_Content(teacher, made=_single), _Content(student, made=_single), *classes])
+
+
+def order_of_digests(exact: list[bytes], single: list[bytes], groups: Int64 | None) -> tuple[Int64, bool]:
+    """The order of `order_of_two`, from the digests of all samples.
+
+    Args:
+        exact: n digests of every bit.
+        single: n digests of logits in single precision.
+        groups: n numbers of groups, or None.
+    """
+    first = _order(exact, groups)[0]
     groups = None if groups is None else in_order_of_appearance(groups[first])
-    single = [_Content(teacher, made=_single), _Content(student, made=_single), _Content(labels)]
-    order, distinct = _order(_digests(single, first), groups)
+    order, distinct = _order([single[row] for row in first.tolist()], groups)
     return first[order], distinct
 
 

@@ -36,6 +36,7 @@ from kd2m_theory.bounds.rows import (
 )
 from kd2m_theory.bounds.rows.row import Requirement, Row, Sides, Situation, two_limits
 from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.stream import StreamedPair, streamed_view
 from kd2m_theory.bounds.targets import SUBJECTS, Target, Value
 from kd2m_theory.bounds.view import View, both_views
 from kd2m_theory.bounds.work import Estimate, Part, Rates, RowEstimate, Size, Work, measured_rates, size_of
@@ -100,7 +101,7 @@ class Ladder:
     the audit is told, never from values.
 
     Args:
-        pair: the pair.
+        pair: the pair, or what a stream kept of one.
         delta: failure probability of everything guaranteed together.
         only: names of the rows to compute, which then share δ among themselves; all if None.
         settings: what else was decided before looking at the sample.
@@ -128,7 +129,7 @@ class Ladder:
 
     def __init__(
         self,
-        pair: Pair,
+        pair: Pair | StreamedPair,
         delta: float,
         only: Sequence[str] | None = None,
         settings: Settings | None = None,
@@ -138,11 +139,18 @@ class Ladder:
     ) -> None:
         own = own_rows(rows, ROWS, [limit for limits in _GUARANTEED.values() for limit in limits])
         self.settings = settings or Settings()
-        self.pair, like_chance = in_content_order(pair)
-        pair = self.pair
+        if isinstance(pair, StreamedPair) and self.settings.teacher_risk is not None:
+            raise InputError("teacher_risk needs the losses at all labels, which a stream does not keep; audit a Pair")
+        pair, like_chance = (pair, pair.like_chance) if isinstance(pair, StreamedPair) else in_content_order(pair)
+        self.pair: Pair | StreamedPair = pair
         if self.settings.head_lipschitz is not None and pair.head_weight is not None:
             raise InputError("head_lipschitz is for a head that is not linear, and this pair has head_weight; leave one out")
-        features, logits = both_views(pair, self.settings)
+        features: View | None
+        logits: View | None
+        if isinstance(pair, StreamedPair):
+            features, logits = None, streamed_view(pair, self.settings)
+        else:
+            features, logits = both_views(pair, self.settings)
         if features is None and logits is None:
             raise InputError(
                 "the pair has no risk to bound: pass head_weight and features that fit it, or the logits of both networks "
@@ -198,12 +206,14 @@ class Ladder:
         return None if view is None else clipping(view)
 
     def breakdown(self, rows: Sequence[BoundResult]) -> Breakdown | None:
-        """Where the difference of the two networks comes from; None without logits of both.
+        """Where the difference of the two networks comes from; None without logits of both, or where they were not kept.
 
         Args:
             rows: what `evaluate` returned.
         """
         pair, views = self.pair, self._views
+        if isinstance(pair, StreamedPair):
+            return None
         names = pair.class_names
         return breakdown(views["logits"], views["features"], rows, row_numbers=pair.row_numbers, class_names=names)
 
@@ -311,7 +321,10 @@ class Ladder:
         return result
 
     def _unmet(self, row: Row, needs: Iterable[Requirement]) -> str:
-        situation = Situation(self.pair, self.settings, self._views[row.space])
+        view = self._views[row.space]
+        if view is not None and view.streamed is not None and not row.streams:
+            return "it needs the logits themselves, and a stream keeps numbers of each sample"
+        situation = Situation(self.pair, self.settings, view)
         checked = (need.check(situation) for need in needs if need.blocking)
         return "; ".join(found.evidence for found in checked if found is not None and found.state == "unmet")
 
@@ -474,8 +487,7 @@ def _accuracies(view: View) -> dict[str, Measurement]:
         else:
             result["error_gap"] = partial(_error_difference, wrong_s, wrong_t)
     if view.paired:
-        student, teacher = view.predicted()
-        result["disagreement"] = partial(_share, view, student != teacher)
+        result["disagreement"] = partial(_share, view, view.differ())
     return result
 
 

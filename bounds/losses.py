@@ -32,11 +32,6 @@ def cross_entropy(logits: Float64, labels: Int64) -> Float64:
     return by_rows(losses, logits, labels)
 
 
-def largest_loss(logits: Float64) -> Float64:
-    """Cross-entropy at the least likely class of each row of n × K logits, n values in nats."""
-    return by_rows(lambda part: -log_softmax(part, axis=1).min(axis=1), logits)
-
-
 def log_partition(logits: Float64) -> Float64:
     """log Σ_c exp(a_c) for each row of n × K logits, n values in nats."""
     return by_rows(lambda part: np.asarray(logsumexp(part, axis=1)), logits)
@@ -62,11 +57,6 @@ def squared_error(outputs: Float64, labels: Int64) -> Float64:
 def brier_score(logits: Float64, labels: Int64) -> Float64:
     """‖softmax(a) − e_y‖² for each row of n × K logits and n labels, n values."""
     return by_rows(lambda part, classes: squared_error(softmax(part, axis=1), classes), logits, labels)
-
-
-def true_probability(logits: Float64, labels: Int64) -> Float64:
-    """softmax(a)_y for each row of n × K logits: the accuracy of a predictor that draws its answer from softmax(a)."""
-    return np.exp(-cross_entropy(logits, labels))
 
 
 def errors(logits: Float64, labels: Int64) -> NDArray[np.bool_]:

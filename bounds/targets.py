@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64, by_rows
+from kd2m_theory.arrays import Float64
 from kd2m_theory.assumptions import About
 from kd2m_theory.bounds.constants.heads import sizes_of_terms
-from kd2m_theory.bounds.losses import brier_score, clipped, squared_error, true_probability
+from kd2m_theory.bounds.losses import brier_score, clipped, squared_error
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.ground import EPS
@@ -120,23 +119,20 @@ def _error_student(view: View, labelled: bool) -> Value:
     return Value(_wrong(view)[0] if labelled else None, 1e-15, 1.0)
 
 
-def _probabilities(view: View, temperature: float) -> Value:
-    _, labels_t = view.both_labels()
-    student, teacher = (np.exp(-losses) for losses in view.losses())
-    if temperature != 1.0:
-        teacher = by_rows(lambda part, labels: true_probability(part / temperature, labels), view.logits_teacher, labels_t)
+def _probabilities(view: View, teacher_losses: Float64) -> Value:
+    student, teacher = np.exp(-view.losses()[0]), np.exp(-teacher_losses)
     # An exponent is right to a few roundings of the logits that it is a difference of.
     rounding = 8 * EPS * (view.classes + 8 + sum(view.depth))
     return _of_shares(_mean(student) - _mean(teacher), rounding, _mean(teacher))
 
 
 def _probability_gap(view: View, labelled: bool) -> Value:
-    return _probabilities(view, 1.0) if labelled else _UNKNOWN_SHARES
+    return _probabilities(view, view.losses()[1]) if labelled else _UNKNOWN_SHARES
 
 
 def _tempered_gap(view: View, labelled: bool) -> Value:
-    temperature = view.settings.temperature
-    return _probabilities(view, temperature) if labelled and temperature else _UNKNOWN_SHARES
+    told = labelled and view.settings.temperature
+    return _probabilities(view, view.per_sample("tempered_loss")) if told else _UNKNOWN_SHARES
 
 
 def _squared(view: View, losses: tuple[Float64, Float64], depth: float) -> Value:
@@ -184,13 +180,7 @@ def _class_w2(view: View, _labelled: bool) -> Value:
 
 def _expected_gap(view: View, _labelled: bool) -> Value:
     """Labels come from the teacher, so its expected risk is the mean entropy of its predictions."""
-
-    def negative_entropies(logits: Float64) -> Float64:
-        logs = log_softmax(logits, axis=1)
-        result: Float64 = (np.exp(logs) * logs).sum(axis=1)
-        return result
-
-    entropy = -_mean(by_rows(negative_entropies, view.logits_teacher))
+    entropy = -_mean(view.per_sample("negative_entropy_teacher"))
     return Value(None, 0.0, math.log(view.classes) - entropy)
 
 

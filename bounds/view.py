@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Literal, TypeVar, cast
@@ -20,8 +20,9 @@ from kd2m_theory.bounds.constants.heads import (
     spectral_lipschitz,
 )
 from kd2m_theory.bounds.couplings import best_of, distance_by_plans, good_plans
-from kd2m_theory.bounds.losses import cross_entropy, largest_loss, log_partition
+from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.statistics import Statistic, Told, group_of, of_both, of_one
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import CostMatrix, Enclosure, optimal_cost, wasserstein
 from kd2m_theory.estimators.distances import common_shares
@@ -96,6 +97,8 @@ class View:
         replay_extreme: the same of the loss at any class of each sample, whatever its label: of classes that are as good as
             impossible too, whose losses are large and may be compared with one another.
         like_chance: whether the order of the samples says nothing about them (see `content_order`).
+        streamed: statistics by name, of samples whose logits were not kept (see `stream`); points and logits are then 0 × K,
+            and rows read `per_sample` alone.
     """
 
     space: Space
@@ -115,6 +118,7 @@ class View:
     groups: Int64 | None = None
     replay_error: float = 0.0
     replay_extreme: float = 0.0
+    streamed: Mapping[str, Statistic] | None = None
 
     def __post_init__(self) -> None:
         """Rows read arrays, those that several share among them, and cannot write them."""
@@ -128,7 +132,14 @@ class View:
     @property
     def units(self) -> int:
         """Number of what is drawn independently: groups, or samples of the student."""
-        return len(self.logits_student) if self.groups is None else int(self.groups.max()) + 1
+        return self.samples[0] if self.groups is None else int(self.groups.max()) + 1
+
+    @property
+    def samples(self) -> tuple[int, int]:
+        """Number of samples of student and teacher."""
+        if self.streamed is not None:
+            return 2 * (len(self.streamed["predicted_student"]),)
+        return len(self.logits_student), len(self.logits_teacher)
 
     def averaged(self, values: Float64) -> Float64:
         """The mean of a value of each sample over each group; the values themselves where there are none."""
@@ -213,12 +224,34 @@ class View:
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """What it holds of the samples."""
+        if self.streamed is not None:
+            return tuple(self.streamed.values())
         arrays = (self.features_student, self.features_teacher, self.logits_student, self.logits_teacher)
         return tuple(array for array in arrays if array is not None)
 
     def memory_of(self, of_logits: bool) -> int:
         """What tells the values that its rows share from those of another view: one number where they share them with it."""
         return id(self._of_logits if of_logits else self._memory)
+
+    def per_sample(self, name: str) -> Statistic:
+        """A statistic of each sample, by its name in `statistics`: n values, in nats where it has a unit."""
+        if self.streamed is not None:
+            return self.streamed[name]
+        if name.endswith("_teacher"):
+            return self.shared(name, lambda: of_one(name, self.logits_teacher, self.labels_teacher), of_teacher=True)
+        if name.endswith("_student"):
+            return self.shared(name, lambda: of_one(name, self.logits_student, self.labels_student), of_logits=True)
+        group, told = group_of(name), Told(self.loss_bound, self.settings.temperature)
+
+        def compute() -> tuple[Statistic, ...]:
+            found = of_both(group, self.logits_student, self.logits_teacher, self.labels_teacher, told)
+            return tuple(found[each] for each in group)
+
+        return self.shared(", ".join(group), compute, of_logits=True)[group.index(name)]
+
+    def of_both(self, name: str) -> tuple[Statistic, Statistic]:
+        """A statistic of one network, by its name in `statistics.OF_ONE`: of each sample of the student, and of the teacher."""
+        return self.per_sample(f"{name}_student"), self.per_sample(f"{name}_teacher")
 
     def coincide(self, other: "View") -> None:
         """Share what is a function of the logits with another view, where its logits are the same: one head, replayed.
@@ -282,28 +315,19 @@ class View:
 
     def lengths(self) -> Float64:
         """‖z_S − z_T‖ of each input (n), rounded up."""
-
-        def compute() -> Float64:
-            if self.features_student is None or self.features_teacher is None:
-                return by_rows(lambda a, b: row_norms(_centred(a) - _centred(b)), self.logits_student, self.logits_teacher)
-            return by_rows(lambda a, b: row_norms(a - b), self.features_student, self.features_teacher)
-
-        return self.shared("lengths", lambda: compute() + self.point_error)
+        if self.features_student is None or self.features_teacher is None:
+            return self.per_sample("length") + self.point_error
+        sides = self.features_student, self.features_teacher
+        return self.shared("lengths", lambda: by_rows(lambda a, b: row_norms(a - b), *sides) + self.point_error)
 
     def changes(self) -> tuple[Float64, Float64]:
         """The least and the largest change of a logit Δ = a_S − a_T of each input, n values each in nats."""
-
-        def ends(student: Float64, teacher: Float64) -> tuple[Float64, Float64]:
-            change = student - teacher
-            return change.min(axis=1), change.max(axis=1)
-
-        return self.shared("changes of logits", lambda: by_rows(ends, self.logits_student, self.logits_teacher), of_logits=True)
+        return self.per_sample("least_change"), self.per_sample("most_change")
 
     def advances(self) -> tuple[Float64, Float64]:
         """The least and the largest Δ_c − Δ_Y of each input over all classes c, Y among them: n values each in nats."""
-        least, largest = self.changes()
-        rows = np.arange(len(self.labels))
-        own = self.logits_student[rows, self.labels] - self.logits_teacher[rows, self.labels]
+        # Rounding is monotone, so that the extremes may be taken first.
+        (least, largest), own = self.changes(), self.per_sample("own_change")
         return least - own, largest - own
 
     def vertex_norms(self) -> Float64:
@@ -412,38 +436,36 @@ class View:
 
     def losses(self) -> tuple[Float64, Float64]:
         """Cross-entropy of student and teacher for each sample under this view's head, in nats."""
-        labels_s, labels_t = self.both_labels()
-        student = self.shared("student's losses", lambda: cross_entropy(self.logits_student, labels_s), of_logits=True)
-        teacher = self.shared("teacher's losses", lambda: cross_entropy(self.logits_teacher, labels_t), of_teacher=True)
-        return student, teacher
+        return self.of_both("loss")
 
     def log_partitions(self) -> tuple[Float64, Float64]:
         """log Σ_c exp(a_c) of student and teacher for each sample, in nats."""
-        student = self.shared("student's log partitions", lambda: log_partition(self.logits_student), of_logits=True)
-        teacher = self.shared("teacher's log partitions", lambda: log_partition(self.logits_teacher), of_teacher=True)
-        return student, teacher
+        return self.of_both("partition")
 
     def largest_losses(self) -> tuple[Float64, Float64]:
         """Cross-entropy of student and teacher at the least likely class of each sample, in nats."""
-        student = self.shared("student's largest losses", lambda: largest_loss(self.logits_student), of_logits=True)
-        teacher = self.shared("teacher's largest losses", lambda: largest_loss(self.logits_teacher), of_teacher=True)
-        return student, teacher
+        return self.of_both("largest_loss")
 
     @property
     def depth(self) -> tuple[float, float]:
         """The largest size of a logit of student and teacher, in nats."""
-        return self.shared("depth", lambda: (_largest(self.logits_student), _largest(self.logits_teacher)), of_logits=True)
+        student, teacher = self.of_both("size")
+        return float(student.max()), float(teacher.max())
 
     def predicted(self) -> tuple[Int64, Int64]:
         """The most likely class (the first of equals) of each sample, of student and teacher."""
-        student = self.shared("student's classes", lambda: self.logits_student.argmax(axis=1), of_logits=True)
-        teacher = self.shared("teacher's classes", lambda: self.logits_teacher.argmax(axis=1), of_teacher=True)
-        return student, teacher
+        return self.of_both("predicted")
 
     def wrong(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether student and teacher err on each of their samples."""
         student, teacher = (predicted != labels for predicted, labels in zip(self.predicted(), self.both_labels(), strict=True))
         return student, teacher
+
+    def differ(self) -> NDArray[np.bool_]:
+        """Whether the two networks predict different classes for each input."""
+        student, teacher = self.predicted()
+        result: NDArray[np.bool_] = student != teacher
+        return result
 
     def risk_error(self, risk: float) -> float:
         """How far rounding may have moved a mean loss of one network of about this size, in nats."""
@@ -457,7 +479,7 @@ class View:
         total += self.replay_error + sum(8 * EPS * float(losses.mean()) for losses in self.losses())
         if self.space == "features" and self.weight is None:  # somebody else's arithmetic, in float32 at worst
             single = float(np.finfo(np.float32).eps)
-            total += 8 * single * sum(float(_sizes(a).mean()) for a in (self.logits_student, self.logits_teacher))
+            total += 8 * single * sum(float(sizes.mean()) for sizes in self.of_both("size"))
         return total
 
 
@@ -591,10 +613,7 @@ def logits_view(pair: Pair, settings: Settings, replays: _Replays | None = None)
         teacher, error, extreme = made.logits, error + made.error, extreme + made.extreme
     if teacher is None or student is None:
         return None
-    # Any constant may be subtracted from a row; only the rounding of the subtraction moves the point.
-    norms = (by_rows(lambda part: row_norms(_centred(part)), logits) for logits in (student, teacher))
-    moved = EPS * sum(float(np.sqrt((each**2).mean())) for each in norms)
-    return View(
+    view = View(
         "logits",
         None,
         None,
@@ -604,10 +623,19 @@ def logits_view(pair: Pair, settings: Settings, replays: _Replays | None = None)
         *_labels(pair),
         pair.inputs_paired,
         settings,
-        moved,
         replay_error=error,
         replay_extreme=extreme,
     )
+    view.point_error = centring_error(view)
+    return view
+
+
+def centring_error(view: View) -> float:
+    """How far rounding moved a pair of points of the logits view, root mean square of student plus that of teacher.
+
+    Any constant may be subtracted from a row; only the rounding of the subtraction moves the point.
+    """
+    return EPS * sum(float(np.sqrt((norms**2).mean())) for norms in view.of_both("norm"))
 
 
 def _replayed(pair: Pair, features: Float64 | None) -> _Replay | None:
@@ -638,15 +666,6 @@ def _points(features: Float64 | None, logits: Float64) -> Float64:
 
 def _equal(one: Float64, other: Float64) -> bool:
     return one is other or np.array_equal(one, other)
-
-
-def _sizes(logits: Float64) -> Float64:
-    """The largest size of a logit of each row."""
-    return by_rows(lambda part: np.abs(part).max(axis=1), logits)
-
-
-def _largest(logits: Float64) -> float:
-    return float(_sizes(logits).max())
 
 
 def _centred(logits: Float64) -> Float64:

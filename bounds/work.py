@@ -369,8 +369,8 @@ def size_of(view: View) -> Size:
         counts = (np.bincount(labels, minlength=view.classes).tolist() for labels in view.both_labels())
         pairs = Counter((n, m) for n, m in zip(*counts, strict=True) if n and m)
     return Size(
-        student=len(view.logits_student),
-        teacher=len(view.logits_teacher),
+        student=view.samples[0],
+        teacher=view.samples[1],
         classes=view.classes,
         dimension=view.classes if view.features_student is None else view.features_student.shape[1],
         pairs=tuple((n, m, times) for (n, m), times in pairs.items()),

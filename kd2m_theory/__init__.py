@@ -13,6 +13,7 @@ from kd2m_theory.version import __version__ as __version__
 if TYPE_CHECKING:
     from kd2m_theory.bounds.labelling.partly import partly_labelled
     from kd2m_theory.bounds.labelling.plan import LabelPlan, label_plan
+    from kd2m_theory.bounds.stream import PairStream
     from kd2m_theory.errors import InputError, MissingDependencyError, PairFileError
     from kd2m_theory.pair import Pair
     from kd2m_theory.reporting.comparison import StudentComparison, compare
@@ -29,6 +30,7 @@ __all__ = [
     "MissingDependencyError",
     "Pair",
     "PairFileError",
+    "PairStream",
     "StudentComparison",
     "audit",
     "compare",
@@ -43,6 +45,7 @@ _HOME = {
     "MissingDependencyError": "kd2m_theory.errors",
     "Pair": "kd2m_theory.pair",
     "PairFileError": "kd2m_theory.errors",
+    "PairStream": "kd2m_theory.bounds.stream",
     "StudentComparison": "kd2m_theory.reporting.comparison",
     "audit": "kd2m_theory.reporting.report",
     "compare": "kd2m_theory.reporting.comparison",

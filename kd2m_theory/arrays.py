@@ -25,14 +25,19 @@ _MODELS = {
 }
 
 
-def row_blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of consecutive rows that cover an array of this shape, each of about a million entries; at least one row each.
+def row_blocks(rows: int, columns: int, entries: int | None = None) -> Iterator[slice]:
+    """Slices of consecutive rows that cover an array of this shape; at least one row each.
+
+    Args:
+        rows: number of rows.
+        columns: number of columns.
+        entries: numbers in a slice, at most; about a million if None.
 
     Example:
         >>> list(row_blocks(5, 2**19))
         [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    step = max(1, _ENTRIES // max(1, columns))
+    step = max(1, (_ENTRIES if entries is None else entries) // max(1, columns))
     for start in range(0, rows, step):
         yield slice(start, min(rows, start + step))
 

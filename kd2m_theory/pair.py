@@ -1,8 +1,6 @@
 """A teacher and a student as the theory sees them: features, logits, labels, and the head that both are measured with."""
 
-import json
-import struct
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -20,9 +18,10 @@ from kd2m_theory.arrays import (
     real_array,
     to_numpy,
 )
-from kd2m_theory.errors import InputError, PairFileError
-from kd2m_theory.files import check_writable, opened, write_atomically
+from kd2m_theory.errors import InputError
+from kd2m_theory.files import check_writable
 from kd2m_theory.labels import as_texts, check_class_names, check_range, encoded_labels
+from kd2m_theory.pair_files import ROWS, STUDENT, Contents, read_pair, write_pair
 from kd2m_theory.predictions import (
     FLOOR,
     check_floor,
@@ -39,27 +38,6 @@ if TYPE_CHECKING:
 
     from kd2m_theory.model_heads import Place, Where
 
-FORMAT = "kd2m-pair"
-FORMAT_VERSION = "1"
-_ARRAYS = (
-    "features_teacher",
-    "features_student",
-    "labels",
-    "labels_student",
-    "logits_teacher",
-    "logits_student",
-    "head_weight",
-    "head_bias",
-    "groups",
-    "row_numbers",
-)
-# Endings of the files that `Pair.load` reads.
-PAIRS = (".safetensors", ".npz", ".csv", ".parquet")
-# What an .npz may have besides.
-_ALSO_NPZ = ("probabilities_teacher", "probabilities_student", "class_names", "inputs_paired")
-# Those with one row per sample, and of them the student's.
-_STUDENT = ("features_student", "logits_student", "labels_student")
-_ROWS = ("features_teacher", "logits_teacher", "labels", "groups", "row_numbers", *_STUDENT)
 # Beyond this squares and products of features, weights and logits leave float64.
 _LARGEST = 1e150
 # A float32 network and its head replayed in float64 differ by rounding (TF32 included); more means another layer.
@@ -261,8 +239,8 @@ class Pair:
         state: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is not None and item.name in _ROWS:
-                value = value[student if item.name in _STUDENT else teacher]
+            if value is not None and item.name in ROWS:
+                value = value[student if item.name in STUDENT else teacher]
             if value is not None and item.name == "groups":
                 value = in_order_of_appearance(value)
             if value is None and item.name == "row_numbers" and self.inputs_paired:
@@ -446,27 +424,35 @@ class Pair:
         words = {**arguments.pop("provenance"), **(provenance or {})}
         return cls(**arguments, probability_floor=probability_floor, provenance=words, groups=groups)
 
-    def save(self, path: str | Path) -> None:
-        """Write the pair as safetensors: the arrays, the format version and the provenance; atomically.
+    def save(self, path: str | Path, *, shard_rows: int | None = None, shard_bytes: int | None = None) -> None:
+        """Write the pair: the arrays, the format version and the provenance; atomically.
+
+        A .safetensors and an .npz hold any pair. A .parquet holds the logits and labels of one whose inputs are paired, as the
+        columns `teacher_<class>`, `student_<class>` and `label`.
+
+        With one of the two sizes the pair is cut into shards, which are named as those of Hugging Face's models are:
+        `pair-00001-of-00004.safetensors`, …, and `pair.safetensors.index.json`, which is written last. The first has the head.
+
+        Args:
+            path: ends in .safetensors, .npz or .parquet.
+            shard_rows: rows of each shard but the last; of each network where the inputs are not paired.
+            shard_bytes: instead, bytes that the rows of a shard may have; a row that has more is a shard by itself.
 
         Raises:
-            InputError: the name does not end in .safetensors, or nothing can be written there.
+            InputError: another ending, nothing can be written there, a size that is not positive, both sizes, shards of another
+                number of shards are there, or a pair with features, groups or other inputs as .parquet.
+            MissingDependencyError: a .parquet, and pyarrow is not installed.
         """
-        from safetensors.numpy import save
-
         path = check_writable(path)
-        if path.suffix != ".safetensors":
-            raise InputError(f"{path.name} does not end in .safetensors, the one format pairs are written in")
-        metadata = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "inputs_paired": json.dumps(self.inputs_paired),
-            "provenance": json.dumps({"kd2m_theory": __version__, **self.provenance}, sort_keys=True),
+        whole = {
+            "inputs_paired": self.inputs_paired,
+            "class_names": self.class_names,
+            "head_weight": self.head_weight,
+            "head_bias": self.head_bias,
+            "provenance": {"kd2m_theory": __version__, **self.provenance},
         }
-        if self.class_names is not None:
-            metadata["class_names"] = json.dumps(self.class_names)
-        tensors = {name: _compact(getattr(self, name)) for name in _ARRAYS if getattr(self, name) is not None}
-        write_atomically(path, _in_order(save(tensors, metadata)))
+        rows = {name: getattr(self, name) for name in ROWS}
+        write_pair(path, Contents(name=path.name, rows=_given(rows), whole=_given(whole)), shard_rows, shard_bytes)
 
     @classmethod
     def load(cls, path: str | Path) -> "Pair":
@@ -475,27 +461,22 @@ class Pair:
         An .npz may also have `probabilities_teacher`, `probabilities_student` and `class_names`. A .csv or .parquet has
         predictions alone: the columns `teacher_<class>` and `student_<class>`, probabilities or logits, and `label`.
 
+        A pair may be cut into shards, which hold its rows in order and agree in everything else. The head may be in some of
+        them. Groups are numbered across all shards, labels −100 leave out rows as in one file, and what is left has the row
+        numbers that it has in all shards together.
+
+        Args:
+            path: a file; of a pair in shards, any of them, as `pair-00001-of-00004.npz`, the name without numbers, `pair.npz`,
+                the index, or the folder, if no other pair's shards are in it; or a pattern, as `"preds-*.parquet"`, for files
+                of any names, taken in their order, in which part-2 is before part-10.
+
         Raises:
-            PairFileError: missing, truncated, foreign, or of an unknown format version.
+            PairFileError: missing, truncated, foreign, or of an unknown format version; shards that are not all there, or do
+                not agree. The message names the file.
             InputError: the arrays do not make a pair.
             MissingDependencyError: a .parquet, and pyarrow is not installed.
         """
-        path = Path(path)
-        if path.suffix in (".csv", ".parquet"):
-            from kd2m_theory.table_files import read_predictions
-
-            return cls(**read_predictions(path))
-        readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
-        if path.suffix not in readers:
-            with opened(path, f"{path} is not a pair file", PairFileError):
-                stored = "; kd2m report shows a stored audit or comparison" if path.suffix == ".json" else ""
-                raise PairFileError(
-                    f"{path.name} is neither .safetensors nor .npz, the formats of pairs, nor .csv or .parquet with "
-                    f"predictions{stored}"
-                )
-        with opened(path, f"{path} is not a pair file", PairFileError):  # a library would wait for a FIFO
-            arrays, paired, provenance = readers[path.suffix](path)
-        return cls(**arrays, inputs_paired=paired, provenance=provenance)
+        return cls(**read_pair(Path(path)))
 
 
 def check_pair(pair: object, name: str = "pair") -> Pair:
@@ -511,6 +492,10 @@ def check_pair(pair: object, name: str = "pair") -> Pair:
     if not isinstance(pair, Pair):
         raise InputError(f"{name} is a {type(pair).__name__}; pass a Pair, such as Pair.load(path) of a file")
     return pair
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _groups(groups: Any, n: int, kept: Int64 | None) -> Int64 | None:
@@ -673,82 +658,3 @@ def _owned(value: Float64, name: str) -> Float64:
     if array.size and (largest := max(array.max(), -array.min())) > _LARGEST:
         raise InputError(f"{name} has values up to {largest:.3g}, beyond {_LARGEST:g}; rescale the features")
     return array
-
-
-def _compact(array: Any) -> Any:
-    """Float32 where that loses nothing: features of a float32 network need no float64 file."""
-    if array.dtype == np.float64:
-        with np.errstate(over="ignore", under="ignore"):
-            single = array.astype(np.float32)
-        if np.array_equal(single, array):
-            return np.ascontiguousarray(single)
-    return np.ascontiguousarray(array)
-
-
-_Contents = tuple[dict[str, Any], Any, dict[str, Any]]
-
-
-def _read_safetensors(path: Path) -> _Contents:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            _check_format(path, metadata.get("format"), metadata.get("format_version"))
-            _check_names(path, file.keys())
-            arrays: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
-        raise PairFileError(f"{path.name} is not a whole safetensors file ({error}); write it again") from None
-    except (TypeError, AttributeError):
-        raise PairFileError(f"{path.name} holds a number format coarser than float32 (bfloat16?); write float32") from None
-    try:
-        if "class_names" in metadata:
-            arrays["class_names"] = _texts(json.loads(metadata["class_names"]))
-        return arrays, json.loads(metadata["inputs_paired"]), dict(json.loads(metadata["provenance"]))
-    except (KeyError, ValueError, TypeError, RecursionError):
-        raise PairFileError(f"{path.name} lacks its metadata; write it again with Pair.save") from None
-
-
-def _texts(names: Any) -> list[str]:
-    """Names of classes as `Pair.save` writes them; numbers among them would be looked up in labels.
-
-    Raises:
-        TypeError: anything but a list of texts.
-    """
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TypeError
-    return names
-
-
-def _read_npz(path: Path) -> _Contents:
-    from kd2m_theory.archives import read_arrays
-
-    arrays = read_arrays(path, lambda names: _check_names(path, names - {"format_version"}, _ALSO_NPZ), PairFileError)
-    written = str(arrays.pop("format_version", FORMAT_VERSION))
-    _check_format(path, FORMAT, written)
-    paired: Any = arrays.pop("inputs_paired", None)
-    return arrays, True if paired is None else paired[()], {"source": path.name}
-
-
-def _check_names(path: Path, names: Iterable[str], also: Sequence[str] = ()) -> None:
-    known = (*_ARRAYS, *also)
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise PairFileError(f"{path.name} holds {', '.join(unknown[:5])}, which no pair has; names are {', '.join(known)}")
-
-
-def _in_order(file: bytes) -> bytes:
-    """A safetensors file whose header is sorted: the library writes metadata in an order that differs from call to call."""
-    (size,) = struct.unpack_from("<Q", file)
-    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header + file[8 + size :]
-
-
-def _check_format(path: Path, kind: str | None, written: str | None) -> None:
-    if kind != FORMAT:
-        raise PairFileError(f"{path.name} is a safetensors file of something else, not a pair; write it with Pair.save")
-    if written != FORMAT_VERSION:
-        raise PairFileError(
-            f"{path.name} has pair format version {written}; this kd2m-theory reads version {FORMAT_VERSION}: upgrade it"
-        )

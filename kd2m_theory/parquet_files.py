@@ -12,7 +12,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.files import opened, read_bytes
 
 # A file of a kilobyte can declare billions of equal rows.
-_CELLS = 2**26
+CELLS = 2**26
 _BYTES = 2**30
 
 
@@ -52,7 +52,7 @@ def check_parquet(path: Path, what: str) -> None:
 def _checked(data: Any, what: str, error: type[InputError]) -> pyarrow.parquet.ParquetFile:
     file = pyarrow.parquet.ParquetFile(data)
     rows, width = file.metadata.num_rows, file.metadata.num_columns
-    if rows * max(width, 1) > _CELLS:
+    if rows * max(width, 1) > CELLS:
         raise error(f"{what} (it declares {rows:,} rows of {width:,} columns)")
     return file
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from array import array
 from collections import Counter
 from collections.abc import Hashable, Mapping
@@ -17,26 +18,30 @@ from kd2m_theory.tables import matched
 
 _SIDES = ("teacher", "student")
 _LABEL = "label"
+# Key of the metadata of a file that `Pair.save` wrote, and the version of what is said there.
+_TOLD, _VERSION = b"kd2m-pair", 1
 
 
-def read_predictions(path: Path) -> dict[str, Any]:
-    """Arguments of a `Pair`, of a file whose name ends in .csv or .parquet.
+def predictions(source: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a `Pair`, of columns as `read_csv` and `read_parquet` return them.
+
+    Args:
+        source: name of the file, or of all files together.
+        columns: by name.
 
     Raises:
-        PairFileError: the file cannot be read, is larger than 64 MiB (CSV) or 1 GiB (Parquet), or has other columns.
-        InputError: its numbers make no pair.
-        MissingDependencyError: Parquet without pyarrow.
+        PairFileError: a network has no column.
+        InputError: the numbers make no pair.
     """
-    columns = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
     found = {side: {name.removeprefix(f"{side}_"): name for name in columns if name.startswith(f"{side}_")} for side in _SIDES}
     for side, names in found.items():
         if not names:
-            raise PairFileError(f"{path.name} has no column {side}_<class>; {_SCHEMA}")
+            raise PairFileError(f"{source} has no column {side}_<class>; {_SCHEMA}")
     numeric = all(_whole(each) for names in found.values() for each in names)
     labels = columns.get(_LABEL)
     if labels is not None and numeric:
         labels = [int(each) if isinstance(each, str) and _whole(each) else each for each in labels]
-        _check_counting(labels, found["teacher"], path)
+        _check_counting(labels, found["teacher"], source)
     rows = {side: np.column_stack([columns[name] for name in each.values()]) for side, each in found.items()}
     classes: dict[str, tuple[Hashable, ...]] = {
         side: tuple(int(name) if numeric else name for name in each) for side, each in found.items()
@@ -49,7 +54,7 @@ def read_predictions(path: Path) -> dict[str, Any]:
         class_names=None if single else classes["teacher"],
         class_names_student=None if single else classes["student"],
     )
-    return arguments | {"provenance": {"source": path.name} | arguments["provenance"]}
+    return arguments | {"provenance": {"source": source} | arguments["provenance"]}
 
 
 _SCHEMA = "columns are teacher_<class> and student_<class> for every class, and label (or none)"
@@ -59,13 +64,13 @@ def _whole(word: str) -> bool:
     return word.isascii() and word.removeprefix("-").isdigit() and len(word) < 10
 
 
-def _check_counting(labels: list[Any], classes: Mapping[str, str], path: Path) -> None:
+def _check_counting(labels: list[Any], classes: Mapping[str, str], source: str) -> None:
     """Refuse labels 1…K of columns 0…K−1: a file has no other names for its classes than those of its columns."""
     k = len(classes)
     there = {each for each in labels if each != IGNORED}
     if k > 1 and set(classes) == {str(each) for each in range(k)} and there and there <= set(range(1, k + 1)) and k in there:
         raise InputError(
-            f"{path.name} has labels 1 to {k} and columns teacher_0 to teacher_{k - 1}; rename the columns to teacher_1 … "
+            f"{source} has labels 1 to {k} and columns teacher_0 to teacher_{k - 1}; rename the columns to teacher_1 … "
             f"teacher_{k} and student_1 … student_{k}, or number the labels from 0"
         )
 
@@ -87,7 +92,13 @@ def _check_columns(names: list[Any], path: Path) -> None:
         raise PairFileError(f"{path.name} has the column {twice[:40]!r} twice")
 
 
-def _read_csv(path: Path) -> Mapping[str, Any]:
+def read_csv(path: Path) -> dict[str, Any]:
+    """The columns of a CSV file: float64, and labels as a list of texts.
+
+    Raises:
+        PairFileError: the file cannot be read, is larger than 64 MiB, or has other columns than those of predictions.
+        InputError: a label is missing.
+    """
     what = f"{path.name} is not a CSV file"
     try:
         text = read_bytes(path, what, PairFileError).decode("utf-8-sig")
@@ -128,13 +139,22 @@ def _number(cell: str, name: str, line: int, path: Path) -> float:
         raise PairFileError(f"{path.name} has {cell[:40]!r} in column {name}, line {line}, which is not a number") from None
 
 
-def _read_parquet(path: Path) -> Mapping[str, Any]:
+def read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The columns of a Parquet file, labels as a list; of one that `Pair.save` wrote, arguments of `Pair`.
+
+    Returns:
+        What has one entry per sample, and what `parquet_bytes` was told of all samples.
+
+    Raises:
+        PairFileError: the file cannot be read, is larger than 1 GiB, or has other columns than those of predictions.
+        MissingDependencyError: pyarrow is not installed.
+    """
     require(f"reading {path.name}", "pyarrow")
     import pyarrow
 
-    from kd2m_theory.parquet_files import read_parquet
+    from kd2m_theory import parquet_files
 
-    table = read_parquet(path, f"{path.name} is not a Parquet file", None, PairFileError)
+    table = parquet_files.read_parquet(path, f"{path.name} is not a Parquet file", None, PairFileError)
     names = table.column_names
     _check_columns(names, path)
     columns: dict[str, Any] = {}
@@ -146,7 +166,64 @@ def _read_parquet(path: Path) -> Mapping[str, Any]:
             columns[name] = column.to_numpy()
         else:
             raise PairFileError(f"{path.name} has {str(kind)[:40]} in column {name[:40]}; write float64 or float32")
-    return columns
+    told = (table.schema.metadata or {}).get(_TOLD)
+    return (columns, {}) if told is None else _of_pair(columns, told, path)
+
+
+def _of_pair(columns: Mapping[str, Any], told: bytes, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `parquet_bytes` was given."""
+    try:
+        whole = json.loads(told)
+        if not isinstance(whole, dict) or whole.pop("format_version") != _VERSION:
+            raise ValueError
+        whole["provenance"] = dict(whole["provenance"])
+        if set(whole) - {"inputs_paired", "provenance", "class_names"}:
+            raise ValueError
+        rows: dict[str, Any] = {
+            f"logits_{side}": np.column_stack([value for name, value in columns.items() if name.startswith(f"{side}_")])
+            for side in _SIDES
+        }
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise PairFileError(f"{path.name} does not say what Pair.save says of a pair; write it again") from None
+    if _LABEL in columns:
+        rows["labels"] = np.array(columns[_LABEL])
+    return rows, whole
+
+
+def parquet_bytes(name: str, rows: Mapping[str, Any], whole: Mapping[str, Any]) -> bytes:
+    """A Parquet file with the logits of both networks and, if they are known, the labels.
+
+    Args:
+        name: of the file.
+        rows: `logits_teacher`, `logits_student` and perhaps `labels`.
+        whole: arguments of `Pair` that are about all samples and that JSON holds.
+
+    Raises:
+        InputError: it would have more cells than `read_parquet` takes.
+        MissingDependencyError: pyarrow is not installed.
+    """
+    require(f"writing {name}", "pyarrow")
+    import pyarrow
+    import pyarrow.parquet
+
+    from kd2m_theory.parquet_files import CELLS
+
+    n, classes = rows["logits_teacher"].shape
+    if n * (2 * classes + 1) > CELLS:
+        most = CELLS // (2 * classes + 1)
+        raise InputError(
+            f"{name} would have {n:,} rows of {2 * classes + 1:,} columns, more than are read from one file; write "
+            f"shards of shard_rows={most} at most"
+        )
+    called = whole.get("class_names") or tuple(range(classes))
+    columns = {f"{side}_{each}": rows[f"logits_{side}"][:, k] for side in _SIDES for k, each in enumerate(called)}
+    if "labels" in rows:
+        columns[_LABEL] = rows["labels"] if "class_names" not in whole else np.array(called, dtype=object)[rows["labels"]]
+    told = json.dumps({"format_version": _VERSION, **whole}, sort_keys=True)
+    table = pyarrow.table(columns).replace_schema_metadata({_TOLD: told})
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink)
+    return bytes(sink.getvalue())
 
 
 def _labels(values: list[Any]) -> list[Hashable]:

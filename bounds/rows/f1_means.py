@@ -126,6 +126,7 @@ ROWS = (
         compute=_gap,
         limits=two_limits("F1.gap"),
         forms=("F1.betting", "F1.mixture", "F3.difference"),
+        streams=True,
     ),
     Row(
         name="F1.risk",
@@ -141,6 +142,7 @@ ROWS = (
         compute=_risk,
         limits=two_limits("student risk"),
         forms=("F1.betting", "F1.mixture"),
+        streams=True,
     ),
     Row(
         name="F1.error_gap",
@@ -156,6 +158,7 @@ ROWS = (
         compute=_error_gap,
         limits=two_limits("error gap"),
         forms=("F1.clopper_pearson", "F1.mixture", "F3.difference"),
+        streams=True,
     ),
     Row(
         name="F1.error",
@@ -171,5 +174,6 @@ ROWS = (
         compute=_error,
         limits=two_limits("student error"),
         forms=("F1.clopper_pearson", "F1.mixture"),
+        streams=True,
     ),
 )

@@ -91,6 +91,7 @@ def _row(
         work=together(work, one_pass),
         limits=("student risk, upper" if losses else "student error, upper",),
         never_beats="F1.risk" if losses else "F1.error",
+        streams=base.streams,
         forms=(
             *(("F2.hoeffding", "F1.betting", "F1.mixture") if losses else ("F2.error", "F1.clopper_pearson")),
             *base.rests_on,

@@ -101,10 +101,8 @@ def _risk(view: View) -> Sides:
 
 
 def _error(view: View) -> Sides:
-    student, teacher = view.predicted()
-    differ = student != teacher
     wrong = _known(view, "teacher_error").value
-    lower, upper = error_ends(share_limits(view, differ), wrong, view.classes)  # type: ignore[arg-type]
+    lower, upper = error_ends(share_limits(view, view.differ()), wrong, view.classes)  # type: ignore[arg-type]
     return Sides(lower, upper, details={"e": wrong[1]})  # type: ignore[index,dict-item]
 
 
@@ -147,5 +145,6 @@ ROWS = (
         limits=two_limits("disagreement"),
         forms=("F3.teacher_error", "F3.error", "F1.clopper_pearson"),
         told="teacher_error",
+        streams=True,
     ),
 )

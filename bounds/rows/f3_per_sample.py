@@ -7,12 +7,7 @@ Both networks' probabilities add up to one, so some class is no more probable fo
 is in [0, B] and the least in [−B, 0].
 """
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import log_softmax
-
-from kd2m_theory.arrays import Float64, Int64, by_rows
-from kd2m_theory.bounds.losses import clipped, margin
+from kd2m_theory.bounds.losses import clipped
 from kd2m_theory.bounds.rows.f1_means import mean_limits, share_limits
 from kd2m_theory.bounds.rows.row import (
     CLIPPED,
@@ -35,20 +30,13 @@ from kd2m_theory.estimators.ground import EPS
 
 def _label_free(view: View) -> Sides:
     bound = view.loss_bound
-
-    def ends(student: Float64, teacher: Float64) -> tuple[Float64, Float64]:
-        change = clipped(-log_softmax(student, axis=1), bound) - clipped(-log_softmax(teacher, axis=1), bound)
-        return change.min(axis=1), change.max(axis=1)
-
-    least, largest = by_rows(ends, view.logits_student, view.logits_teacher)
-    lower, _ = mean_limits(view, least, -bound, 0.0)
-    _, upper = mean_limits(view, largest, 0.0, bound)
+    lower, _ = mean_limits(view, view.per_sample("least_clipped"), -bound, 0.0)
+    _, upper = mean_limits(view, view.per_sample("most_clipped"), 0.0, bound)
     return Sides(lower, upper, details={"B": bound})
 
 
 def _disagreement(view: View) -> Sides:
-    student, teacher = view.predicted()
-    return both_sides(share_limits(view, student != teacher)[1])
+    return both_sides(share_limits(view, view.differ())[1])
 
 
 def _head_aware(view: View) -> Sides:
@@ -58,16 +46,7 @@ def _head_aware(view: View) -> Sides:
 
 
 def _margin(view: View) -> Sides:
-
-    def may_err(student: Float64, teacher: Float64, labels: Int64) -> NDArray[np.bool_]:
-        change = student - teacher
-        change = change - np.take_along_axis(change, labels[:, None], axis=1)
-        np.put_along_axis(change, labels[:, None], -np.inf, axis=1)
-        slack = 8 * EPS * np.maximum(np.abs(student).max(axis=1), np.abs(teacher).max(axis=1))
-        near: NDArray[np.bool_] = margin(teacher, labels) <= change.max(axis=1) + slack
-        return near
-
-    return Sides(0.0, share_limits(view, by_rows(may_err, view.logits_student, view.logits_teacher, view.labels))[1])
+    return Sides(0.0, share_limits(view, view.per_sample("near"))[1])
 
 
 ROWS = (
@@ -86,6 +65,7 @@ ROWS = (
         compute=_label_free,
         limits=two_limits("F3.T0"),
         forms=("F3.risk", "F1.betting", "F1.mixture"),
+        streams=True,
     ),
     Row(
         name="F3.T1",
@@ -101,6 +81,7 @@ ROWS = (
         compute=_head_aware,
         limits=("F3.T1, upper",),
         forms=("F3.paired", "F1.betting", "F1.mixture"),
+        streams=True,
     ),
     Row(
         name="F3.T0.error",
@@ -117,6 +98,7 @@ ROWS = (
         compute=_disagreement,
         limits=("disagreement, upper",),
         forms=("F3.error", "F1.clopper_pearson", "F1.mixture"),
+        streams=True,
     ),
     Row(
         name="F3.T8",
@@ -133,5 +115,6 @@ ROWS = (
         limits=("F3.T8, upper",),
         never_beats="F1.error",
         forms=("F3.margin", "F1.clopper_pearson", "F1.mixture"),
+        streams=True,
     ),
 )

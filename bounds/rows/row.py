@@ -11,6 +11,7 @@ from kd2m_theory.assumptions import INPUTS, hypothesis, sentence
 from kd2m_theory.bounds.known import SINGLE, WORDS, Known, Of, Quantity
 from kd2m_theory.bounds.result import Assumption, State
 from kd2m_theory.bounds.settings import VOUCHABLE, WHOLE_CLOUD, Settings
+from kd2m_theory.bounds.stream import StreamedPair
 from kd2m_theory.bounds.targets import SUBJECTS, Target
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.bounds.work import Working, one_pass
@@ -35,7 +36,7 @@ class Sides:
 class Situation:
     """What an assumption is checked on: the pair, the settings, and the row's view (None when the pair has no such view)."""
 
-    pair: Pair
+    pair: Pair | StreamedPair
     settings: Settings
     view: View | None
 
@@ -98,6 +99,7 @@ class Row:
         never_beats: a row that needs nothing more and whose upper bound is never larger, on any pair; None if there is none.
         told: the argument of an audit that it uses and has no number without; None if it uses none. A row about the population
             reads one more limit where that is an evaluation of the teacher.
+        streams: whether it is computed from `View.per_sample` and labels alone, and so has a number for a `PairStream`.
         work: what `compute` takes, counted from sizes alone (see `bounds.work`); one pass over the logits if nothing is said.
             It decides when the row runs and what an estimate says of it, and no number.
 
@@ -122,6 +124,7 @@ class Row:
     forms: tuple[str, ...] = ()
     never_beats: str | None = None
     told: Quantity | None = None
+    streams: bool = False
     work: Working = one_pass
 
     def __post_init__(self) -> None:

@@ -51,8 +51,7 @@ def error_ends(apart: Interval, wrong: Interval, classes: int) -> Interval:
 
 def _error(view: View) -> Sides:
     known: Known = view.settings.teacher_error
-    student, predicted = view.predicted()
-    differ = student != predicted
+    predicted, differ = view.predicted()[1], view.differ()
     lower = upper = 0.0
     for rows, interval in known.cells(predicted):
         share, apart = len(rows) / len(predicted), int(differ[rows].sum()) / len(rows)
@@ -95,5 +94,6 @@ ROWS = (
         structural={},
         compute=_error,
         told="teacher_error",
+        streams=True,
     ),
 )

@@ -33,15 +33,14 @@ def _risk(view: View) -> Sides:
 
 def _by_teacher(view: View) -> dict[str, float]:
     """Two lines that bound the gap by the teacher's own risk, where no labels tell it: T0.known with λ = 1 and λ = 2."""
-    if view.labels_teacher is not None:
+    if view.labels_teacher is not None or view.streamed is not None:
         return {}
     labels = worst_labels(view)
     return {ABOVE: labels.intercept(1, 1.0), BELOW: -labels.intercept(-1, 2.0)}
 
 
 def _error(view: View) -> Sides:
-    student, teacher = view.predicted()
-    differ = student != teacher
+    differ = view.differ()
     return both_sides(min(1.0, math.nextafter(int(differ.sum()) / len(differ), math.inf)))
 
 
@@ -59,6 +58,7 @@ ROWS = (
         needs=(SAME_INPUTS,),
         structural={},
         compute=_risk,
+        streams=True,
         work=passes(3),
     ),
     Row(
@@ -73,5 +73,6 @@ ROWS = (
         needs=(SAME_INPUTS,),
         structural={},
         compute=_error,
+        streams=True,
     ),
 )

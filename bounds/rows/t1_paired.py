@@ -108,6 +108,7 @@ def _chain(space: Space, prefix: str) -> tuple[Row, ...]:
             needs=(*shared.needs, SAME_INPUTS),
             structural={**shared.structural, **_GRADIENT},
             compute=compute,
+            streams=space == "logits",
             work=together(one_pass, head),
         )
 

@@ -15,12 +15,11 @@ zero, so without it this is a statement about the mean over labels, and no gap o
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64, by_rows
+from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import (
     CROSS_ENTROPY,
     LABELS,
@@ -50,65 +49,21 @@ def _mean(values: Float64) -> float:
     return math.fsum(values) / len(values)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Predictions:
-    """What the predictive distributions p̂_T and p_S of each input say, n values each; d = log p̂_T − log p_S.
-
-    Attributes:
-        least: min_c (p_S(c) − p̂_T(c)).
-        largest: max_c (p_S(c) − p̂_T(c)).
-        moved: Σ_c |p_S(c) − p̂_T(c)|.
-        divergence: KL(p̂_T‖p_S), as Σ_c p̂_T(c) (e^{−d_c} − 1 + d_c): terms ≥ 0, small where the networks agree.
-        expected: Σ_c p̂_T(c) d_c.
-        sizes: Σ_c p̂_T(c) |d_c|.
-    """
-
-    least: Float64
-    largest: Float64
-    moved: Float64
-    divergence: Float64
-    expected: Float64
-    sizes: Float64
-
-
-def _of_rows(student: Float64, teacher: Float64) -> tuple[Float64, ...]:
-    """The fields of `_Predictions` for some rows of logits, those of the teacher divided by its temperature."""
-    teacher, student = log_softmax(teacher, axis=1), log_softmax(student, axis=1)
-    weight, ratio = np.exp(teacher), teacher - student
-    # d may be infinite or e^{−d} overflow only where the weight makes up for it: p̂_T e^{−d} = p_S.
-    shift, product = np.exp(student) - weight, weight * ratio
-    terms = np.where(np.abs(ratio) < 1.0, weight * (np.expm1(-ratio.clip(-1.0, 1.0)) + ratio), shift + product)
-    moved, sizes = np.abs(shift).sum(axis=1), np.abs(product).sum(axis=1)
-    return shift.min(axis=1), shift.max(axis=1), moved, terms.sum(axis=1), product.sum(axis=1), sizes
-
-
-def _predictions(view: View, temperature: float = 1.0) -> _Predictions:
-    """Computed once for all rows, a block of inputs at a time."""
-
-    def compute() -> _Predictions:
-        least, largest, moved, divergence, expected, sizes = by_rows(
-            lambda student, teacher: _of_rows(student, teacher / temperature), view.logits_student, view.logits_teacher
-        )
-        return _Predictions(least=least, largest=largest, moved=moved, divergence=divergence, expected=expected, sizes=sizes)
-
-    return view.shared(f"predictions at temperature {temperature}", compute, of_logits=True)
-
-
-def _divergence(view: View, temperature: float = 1.0) -> tuple[float, float]:
-    """E KL(p̂_T‖p_S), and a bound on its rounding error."""
-    found, step = _predictions(view, temperature), 2 * _rounding(view)
-    value = _mean(found.divergence)
-    error = step * _mean(found.moved) + step * step + _rounding(view) * value
+def _divergence(view: View, kind: Literal["", "tempered_"] = "") -> tuple[float, float]:
+    """E KL(p̂_T‖p_S), and a bound on its rounding error; p̂_T is the teacher's or, tempered, the softened teacher's."""
+    step = 2 * _rounding(view)
+    value = _mean(view.per_sample(f"{kind}divergence"))
+    error = step * _mean(view.per_sample(f"{kind}apart")) + step * step + _rounding(view) * value
     return max(0.0, value), error
 
 
 def _largest(view: View) -> Sides:
-    found, rounding = _predictions(view), 2 * _rounding(view)
-    return Sides(-_mean(-found.least) - rounding, _mean(found.largest) + rounding)
+    rounding = 2 * _rounding(view)
+    return Sides(-_mean(-view.per_sample("least_gain")) - rounding, _mean(view.per_sample("most_gain")) + rounding)
 
 
 def _tv(view: View) -> Sides:
-    return both_sides(min(1.0, 0.5 * _mean(_predictions(view).moved) + 2 * _rounding(view)))
+    return both_sides(min(1.0, 0.5 * _mean(view.per_sample("apart")) + 2 * _rounding(view)))
 
 
 def _pinsker(view: View) -> Sides:
@@ -122,8 +77,7 @@ def _bretagnolle_huber(view: View) -> Sides:
 
 
 def _ttm(view: View) -> Sides:
-    assert view.settings.temperature is not None
-    divergence = sum(_divergence(view, view.settings.temperature))
+    divergence = sum(_divergence(view, "tempered_"))
     return both_sides(total_variation_bound(divergence) * (1 + 4 * EPS), details={"TTM term E KL(p̂_T‖p_S)": divergence})
 
 
@@ -135,10 +89,10 @@ def _expected(view: View) -> tuple[float, float]:
 
 def _log_loss(view: View) -> Sides:
     divergence, slack = _expected(view)
-    found, (student, teacher) = _predictions(view), view.losses()
+    student, teacher = view.losses()
     seen = student - teacher
-    residual = _mean(seen - found.expected)
-    slack += 4 * _rounding(view) * (_mean(np.abs(seen)) + _mean(found.sizes))
+    residual = _mean(seen - view.per_sample("expected"))
+    slack += 4 * _rounding(view) * (_mean(np.abs(seen)) + _mean(view.per_sample("expected_size")))
     details = {"E KL(p_T‖p_S)": divergence, "labels are not the teacher's": residual}
     return Sides(divergence + residual - slack, divergence + residual + slack, details=details)
 
@@ -176,6 +130,7 @@ def _row(
         needs=(SAME_INPUTS,),
         structural={},
         compute=compute,
+        streams=True,
         work=passes(3),
     )
 
@@ -233,6 +188,7 @@ ROWS = (
         needs=(SAME_INPUTS,),
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_log_loss,
+        streams=True,
         work=passes(5),
     ),
     Row(
@@ -248,6 +204,7 @@ ROWS = (
         needs=(SAME_INPUTS, vouched("teacher labels")),
         structural={"cross-entropy": CROSS_ENTROPY},
         compute=_expected_log_loss,
+        streams=True,
         work=passes(3),
     ),
 )

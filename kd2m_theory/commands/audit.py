@@ -23,7 +23,10 @@ def audit(
     pair: Annotated[
         Path,
         typer.Argument(
-            metavar="PAIR", help="A pair as .safetensors or .npz, or predictions as .csv or .parquet.", show_default=False
+            metavar="PAIR",
+            help="A pair as .safetensors or .npz, or predictions as .csv or .parquet; a shard, a folder of shards or a quoted "
+            "pattern ('preds-*.parquet') for a pair in several files.",
+            show_default=False,
         ),
     ],
     delta: Annotated[float, typer.Option(help="Failure probability of everything guaranteed, together.")] = 0.05,
@@ -155,12 +158,13 @@ def _known(words: str | None, option: str) -> Any:
     from kd2m_theory.bounds import Known
     from kd2m_theory.errors import InputError
     from kd2m_theory.files import read_json
-    from kd2m_theory.pair import PAIRS, Pair
+    from kd2m_theory.pair import Pair
+    from kd2m_theory.shards import PAIRS, names_pair
 
     if words is None:
         return None
     path = Path(words)
-    if path.suffix in PAIRS:
+    if names_pair(path) or path.is_dir():
         return Pair.load(path)
     rest = words.removeprefix("population:")
     if rest.endswith(".json"):

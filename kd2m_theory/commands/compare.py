@@ -9,6 +9,7 @@ import typer
 
 from kd2m_theory.commands.audit_outputs import STANDARD
 from kd2m_theory.commands.comparison_outputs import ComparisonOutputs
+from kd2m_theory.shards import short_name
 
 
 def compare(
@@ -16,7 +17,8 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="PAIR…",
-            help="A pair of each student (.safetensors, .npz, .csv, .parquet), all on the same inputs with the same teacher.",
+            help="A pair of each student (.safetensors, .npz, .csv, .parquet, or shards), all on the same inputs with the same "
+            "teacher.",
             show_default=False,
         ),
     ],
@@ -63,7 +65,7 @@ def _file_names(paths: list[Path]) -> list[str]:
         >>> _file_names([Path("a/pair.npz"), Path("b/pair.npz")]), _file_names([Path("a/one.npz"), Path("b/two.npz")])
         (['a/pair', 'b/pair'], ['one', 'two'])
     """
-    short = [path.stem for path in paths]
+    short = [short_name(path) for path in paths]
     if len({*short}) == len(short):
         return short
-    return [path.with_suffix("").as_posix() for path in paths]
+    return [path.with_name(short_name(path)).as_posix() for path in paths]

@@ -30,10 +30,10 @@ def report(
     """
     from kd2m_theory.errors import InputError
     from kd2m_theory.files import check_distinct, read_json
-    from kd2m_theory.pair import PAIRS
     from kd2m_theory.reporting.comparison import StudentComparison
     from kd2m_theory.reporting.comparison_stored import SCHEMA
     from kd2m_theory.reporting.report import AuditReport
+    from kd2m_theory.shards import names_pair
 
     outputs = Outputs(
         page=page,
@@ -46,7 +46,7 @@ def report(
     )
     check_distinct(FILE=file, report=page, figure=figure, samples=samples)
     outputs.check()
-    if file.suffix in PAIRS:
+    if names_pair(file):
         raise InputError(f"{file} is a pair, or predictions; audit it first: kd2m audit {file} --json report.json")
     if read_json(file, f"{file} is neither an audit nor a comparison").get("schema") != SCHEMA:
         outputs.finish(AuditReport.from_json(file), None)

@@ -208,11 +208,21 @@ def _origin(report: Report) -> tuple[Part, ...]:
 
 
 def _call(settings: Mapping[str, Any]) -> str:
-    changed = {name: value for name, value in settings.items() if value not in (None, []) and (name, value) != ("align", False)}
-    words = [f"{name}={_written(name, value)}" for name, value in changed.items()]
-    more = "from kd2m_theory.bounds import Known\n" if any("Known(" in each for each in words) else ""
-    call = f'kd2m.audit(kd2m.Pair.load("pair.safetensors"), {", ".join(words)})'
-    return f"import kd2m_theory as kd2m\n{more}\n{call}"
+    words = {
+        name: f"{name}={_written(name, value)}"
+        for name, value in settings.items()
+        if value not in (None, []) and name != "stream" and (name, value) != ("align", False)
+    }
+    lines = ["import kd2m_theory as kd2m"]
+    if any("Known(" in each for each in words.values()):
+        lines.append("from kd2m_theory.bounds import Known")
+    lines.append("")
+    pair = 'kd2m.Pair.load("pair.safetensors")'
+    if settings["stream"]:
+        pair = "stream"
+        told = ", ".join(words.pop(name) for name in ("loss_bound", "temperature") if name in words)
+        lines += [f"stream = kd2m.PairStream({told})", "for batch in batches:", "    stream.update(*batch)"]
+    return "\n".join([*lines, f"kd2m.audit({pair}, {', '.join(words.values())})"])
 
 
 def _written(name: str, value: Any) -> str:
@@ -252,12 +262,18 @@ def _known(value: Mapping[str, Any]) -> str:
 def _reproduce(report: Report, command: str | None) -> tuple[Part, ...]:
     settings = {"delta": report["delta"], **report["settings"]}
     told = pairs_table("What the audit was told", ("Setting", "Value"), {name: _told(each) for name, each in settings.items()})
-    words = "With the same pair and the versions above, this gives the same numbers:"
+    samples = "samples" if settings["stream"] else "pair"
+    words = f"With the same {samples} and the versions above, this gives the same numbers:"
     if report["machine_dependent"]:
-        words = "With the same pair and the versions above, this gives the same numbers, of more or fewer rows:"
+        words = f"With the same {samples} and the versions above, this gives the same numbers, of more or fewer rows:"
     if command is not None:
         return paragraph(words), Code(command, "sh"), told
     files = "An audit does not know the files that it was made of: put the name of the pair's in place of pair.safetensors"
+    if settings["stream"]:
+        files = (
+            "A stream does not keep its samples: batches are what it was given, tuples of logits_teacher, logits_student and, "
+            "where there are any, labels and groups; their sizes and their order move no number"
+        )
     if settings["align"]:
         files += ", and load the pair that the map was fitted on as other"
     if any("samples" in (settings[quantity] or {}) for quantity in QUANTITIES):

@@ -20,6 +20,7 @@ from kd2m_theory.bounds.breakdown import Breakdown
 from kd2m_theory.bounds.clipping import Clipping
 from kd2m_theory.bounds.known import QUANTITIES, as_stored
 from kd2m_theory.bounds.settings import Settings
+from kd2m_theory.bounds.stream import PairStream, StreamedPair
 from kd2m_theory.bounds.work import Estimate
 from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
@@ -338,7 +339,7 @@ _DERIVED = ("direction", "guaranteed", "assumed", "holds", "slack", "ratio")
 
 
 def audit(
-    pair: Pair,
+    pair: Pair | PairStream,
     delta: float = 0.05,
     *,
     only: Sequence[str] | None = None,
@@ -366,7 +367,8 @@ def audit(
     1 − δ by itself.
 
     Args:
-        pair: the pair; what it lacks (labels, a shared head, the same inputs) makes rows not applicable.
+        pair: the pair; what it lacks (labels, a shared head, the same inputs) makes rows not applicable. Or a stream, whose
+            loss bound and temperature are taken, and for which rows that need all logits at once are not applicable.
         delta: failure probability of everything guaranteed together.
         only: names of the rows to compute, which then share `delta` among themselves; all if None.
         rows: bounds of your own, which follow those of the package, share `delta` by their limits, and have no say in the
@@ -396,7 +398,8 @@ def audit(
         KeyboardInterrupt: Ctrl-C, unless `partial`; a second one at any time.
         InputError: the pair has neither head nor logits, delta is outside (0, ½], `only` names no row, a setting is out of
             range, `loss_bound` is the largest loss of the sample, no labels could give the teacher the stated risk, `align`
-            shares inputs with the pair, or one of `rows` is not a row, or has the name of another or a limit of the package's.
+            shares inputs with the pair or is given for a stream, as is `teacher_risk`, a stream was made with another loss
+            bound or temperature, or one of `rows` is not a row, or has the name of another or a limit of the package's.
 
     Example:
         >>> import numpy as np
@@ -409,7 +412,10 @@ def audit(
     """
     start = time.perf_counter()
     check_chosen_delta(delta)
-    check_pair(pair)
+    if isinstance(pair, PairStream):
+        loss_bound, temperature = _of_stream(pair, align, loss_bound=loss_bound, temperature=temperature)
+    else:
+        check_pair(pair)
     if align is not None:
         check_pair(align, "align")
     settings = Settings(
@@ -423,12 +429,13 @@ def audit(
     )
     if seconds is not None and not 0 < real_number(seconds) < math.inf:
         raise InputError(f"seconds is {seconds}; give a finite number > 0, or leave it out for no limit")
-    if align is not None:
+    if align is not None and isinstance(pair, Pair):
         pair = aligned(pair, align)
-    ladder = Ladder(pair, delta, only, settings, rows=rows)
+    seen = pair.summary() if isinstance(pair, PairStream) else pair
+    ladder = Ladder(seen, delta, only, settings, rows=rows)
     if announce is not None:
         announce(ladder.estimate())
-    warnings = findings(pair)
+    warnings = () if isinstance(seen, StreamedPair) else findings(seen)
     measured, left_out = dict[str, Confidence](), dict[str, str]()
     with _unless_too_large("measured", left_out):
         measured = ladder.measure()
@@ -443,7 +450,7 @@ def audit(
             found = ladder.clipping()
         with _unless_too_large("breakdown", left_out):
             parts = ladder.breakdown(results)
-    assert pair.classes is not None
+    assert seen.classes is not None
     return AuditReport(
         measured=measured,
         rows=results,
@@ -451,13 +458,14 @@ def audit(
         breakdown=parts,
         delta=delta,
         share=ladder.share,
-        n=pair.n,
-        groups=None if pair.groups is None else int(pair.groups.max()) + 1,
-        classes=pair.classes,
-        provenance=pair.provenance,
+        n=seen.n,
+        groups=None if seen.groups is None else int(seen.groups.max()) + 1,
+        classes=seen.classes,
+        provenance=seen.provenance,
         settings={
             "only": None if only is None else [row.name for row in ladder.rows],
             "rows": list(ladder.own),
+            "stream": isinstance(pair, PairStream),
             "align": align is not None,
             "loss_bound": settings.loss_bound,
             "head_lipschitz": settings.head_lipschitz,
@@ -472,6 +480,23 @@ def audit(
         warnings=warnings,
         left_out=left_out,
     )
+
+
+def _of_stream(stream: PairStream, align: Pair | None, **given: float | None) -> tuple[float | None, float | None]:
+    """Loss bound and temperature of a stream, which statistics of its samples depend on.
+
+    Raises:
+        InputError: `align` is given, or one of the two that is not the stream's.
+    """
+    if align is not None:
+        raise InputError("align fits a map between features, and a stream has logits alone; leave it out")
+    for name, value in given.items():
+        if value is not None and value != getattr(stream, name):
+            raise InputError(
+                f"{name} is {value!r}, and the stream was made with {getattr(stream, name)!r}; say it there, as "
+                f"PairStream({name}={value!r})"
+            )
+    return stream.loss_bound, stream.temperature
 
 
 @contextmanager

@@ -41,6 +41,7 @@ _STATUS = ("informative", "vacuous", *WITHOUT_NUMBER)
 _SETTINGS = (
     "only",
     "rows",
+    "stream",
     "align",
     "loss_bound",
     "head_lipschitz",
@@ -51,7 +52,7 @@ _SETTINGS = (
     *QUANTITIES,
 )
 # Settings and fields that earlier versions had none of, with what stands for that.
-_LATER: Mapping[str, Any] = {"rows": [], "seconds": None, **dict.fromkeys(map(str, QUANTITIES))}
+_LATER: Mapping[str, Any] = {"rows": [], "stream": False, "seconds": None, **dict.fromkeys(map(str, QUANTITIES))}
 # What may be left out of an audit for lack of memory.
 _PARTS = ("measured", "clipping", "breakdown")
 
@@ -304,8 +305,8 @@ def _settings(table: JsonTable, schema: str, ours: bool) -> dict[str, Any]:
             if not (key == "only" and value is None) and not _is_list_of_text(value):
                 raise table.refuse(key, "a list of text")
             found[key] = value
-        elif key == "align":
-            found[key] = table.truth(key)
+        elif key in ("stream", "align"):
+            found[key] = table.truth(key) if key in table.found else value
         elif key == "whole_cloud":
             found[key] = None if value is None else table.truth(key)
         else:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kd2m_theory import Pair, arrays, audit
-from kd2m_theory.bounds import ROWS, Ladder, class_lipschitz, lipschitz, spectral_lipschitz
+from kd2m_theory.bounds import ROWS, Ladder, class_lipschitz, lipschitz, spectral_lipschitz, statistics
 from kd2m_theory.bounds import view as view_module
 from kd2m_theory.bounds.constants import heads
 from kd2m_theory.bounds.rows import f4_mmd, t3_joint, t6_kernel
@@ -44,6 +44,7 @@ def test_blocks_move_no_number(monkeypatch, labelled, of_the_teacher):
     more = {"only": NAMES, "temperature": 2.0, "vouch": ("gaussian classes", "teacher labels"), "teacher_error": 0.6}
     at_once = audit(pair, **more)
     monkeypatch.setattr(arrays, "_ENTRIES", 13)
+    monkeypatch.setattr(statistics, "BLOCK", 13)
     monkeypatch.setattr(t6_kernel, "_ENTRIES", 5)
     in_blocks = audit(pair, **more)
     assert at_once.warnings == in_blocks.warnings
@@ -229,6 +230,7 @@ def test_no_step_of_an_audit_of_a_vocabulary_needs_more_than_a_few_copies_of_the
     """n × K = 120,000 numbers, of which K² = 4 million are 33 times as many."""
     for module in (arrays, t6_kernel, t3_joint):
         monkeypatch.setattr(module, "_ENTRIES", 2**14)
+    monkeypatch.setattr(statistics, "BLOCK", 2**13)
     monkeypatch.setattr(t3_joint, "_DIFFERENCES", 0)
     monkeypatch.setattr(heads, "_ROWS", 2**7)
     monkeypatch.setattr(heads, "_DIRECT", 0)

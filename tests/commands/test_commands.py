@@ -70,6 +70,28 @@ def test_audit_reads_predictions_and_says_what_looks_like_a_mistake(folder, monk
     assert "in column teacher_0, line 2, which is not a number" in err
 
 
+@pytest.mark.parametrize("name", ["cut", "cut/it.npz", "cut/it-0*.npz", "cut/it-00002-of-00003.npz", "cut/it.npz.index.json"])
+def test_a_pair_in_shards_is_audited_by_any_of_its_names(name, folder, monkeypatch, capsys):
+    (folder / "cut").mkdir()
+    Pair.load("good.safetensors").save("cut/it.npz", shard_rows=15)
+    read = [
+        kd2m(monkeypatch, capsys, "audit", each, "--only", "F1.error", "--json", "-") for each in (name, "good.safetensors")
+    ]
+    (status, out, err), (_, whole, _) = read
+    assert (status in (0, None), err) == (True, "")
+    assert json.loads(out)["measured"] == json.loads(whole)["measured"]
+    status, _, err = kd2m(monkeypatch, capsys, "report", "cut/it.npz.index.json")
+    assert (status, "is a pair, or predictions; audit it first" in err) == (2, True)
+
+
+def test_a_shard_that_is_missing_is_named(folder, monkeypatch, capsys):
+    Pair.load("good.safetensors").save("it.npz", shard_rows=15)
+    (folder / "it-00002-of-00003.npz").unlink()
+    status, out, err = kd2m(monkeypatch, capsys, "audit", "it.npz")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "it.npz lacks shard 00002 of 3" in err
+
+
 def test_audit_writes_a_page_that_names_its_own_command(folder, monkeypatch, capsys):
     pair().save("my pair.safetensors")
     status, out, err = kd2m(monkeypatch, capsys, "audit", "my pair.safetensors", "--delta", "0.1", "--report", "r.html")

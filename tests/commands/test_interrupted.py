@@ -91,6 +91,15 @@ def test_seconds_stand_in_the_report(command, pair):
     assert command("audit", pair, "--seconds", "0")[0] == 2
 
 
+def test_shards_are_estimated_limited_and_interrupted_as_their_pair_is(command, pair, own, monkeypatch):
+    Pair.load(pair).save("cut.safetensors", shard_rows=11)
+    monkeypatch.setattr("kd2m_theory.bounds.ladder.measured_rates", lambda: Rates(steps=1e8, products=1e9))
+    target = own("2e7")
+    for name, words in {"estimate": ["--estimate"], "limit": ["--seconds", "1e-9"], "ctrl-c": ["--rows", target]}.items():
+        (status, whole, _), found = (command("audit", each, *words) for each in (pair, "cut.safetensors"))
+        assert (found[0], found[1].replace("cut.safetensors", str(pair))) == (status, whole), name
+
+
 def test_an_estimate_lists_the_rows_and_computes_nothing(command, pair, monkeypatch):
     from kd2m_theory.bounds import Ladder
 

@@ -260,7 +260,7 @@ def test_saving_refuses_what_cannot_be_written_and_leaves_nothing(tmp_path):
     for path, message in (
         (folder, "is a folder"),
         (tmp_path / "absent" / "p.safetensors", "does not exist; create it"),
-        (tmp_path / "p.npz", r"does not end in \.safetensors"),
+        (tmp_path / "p.csv", r"does not end in \.safetensors, \.npz, \.parquet"),
     ):
         with pytest.raises(InputError, match=message):
             made().save(path)

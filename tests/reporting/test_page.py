@@ -341,6 +341,7 @@ def test_a_report_remembers_what_it_was_told():
     assert report_of("told much").to_dict()["settings"] == {
         "only": None,
         "rows": [],
+        "stream": False,
         "align": False,
         "loss_bound": 5.0,
         "head_lipschitz": None,

@@ -273,6 +273,7 @@ def drawn_reports(draw):
         settings={
             "only": names,
             "rows": names if version == __version__ else [],  # this version has no rows of such names
+            "stream": draw(st.booleans()),
             "align": draw(st.booleans()),
             "loss_bound": loss_bound,
             "head_lipschitz": draw(st.none() | SIZES),

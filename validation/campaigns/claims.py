@@ -7,6 +7,7 @@ import numpy as np
 
 from kd2m_theory.bounds import Ladder
 from kd2m_theory.errors import InputError
+from kd2m_theory.pair import Pair
 from kd2m_theory.validation.campaigns.controls import CONTROLS, without_radius
 
 # Everything guaranteed that one audit says, together; and an interval that is wrong on purpose, which has to be caught.
@@ -44,6 +45,7 @@ class Claim:
 
 def row_claims(ladder: Ladder) -> Iterator[Claim]:
     """What the rows of an audit say about the population, and the controls of each."""
+    assert isinstance(ladder.pair, Pair)  # controls look at the samples
     for row in ladder.evaluate():
         if row.applicable and row.level is not None:
             claim = Claim(name=row.name, target=row.target, lower=row.lower, upper=row.upper, guaranteed=row.guaranteed)

@@ -54,7 +54,7 @@ def test_a_form_is_about_what_its_row_is_about():
 
 
 def test_rows_anchored_in_the_sample_are_anchored_in_statements_about_it():
-    anchors = [row for _, row, _ in f2_anchored._DISTANCES] + [f2_anchored._ERROR, f2_anchored._MARGIN]
+    anchors = [row for _, row, *_ in f2_anchored._DISTANCES] + [f2_anchored._ERROR, f2_anchored._MARGIN]
     assert {ABOUT[row.name] for row in anchors} == {"sample"}
 
 
