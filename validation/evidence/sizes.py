@@ -102,7 +102,7 @@ def small(rng: np.random.Generator) -> Size:
     return Size(
         n=int(np.exp(rng.uniform(np.log(20), np.log(1000)))),
         d=int(rng.choice([0, 2, 16, 256])),
-        classes=int(rng.choice([2, 3, 10, 100, 1000])),
+        classes=int(rng.choice([2, 3, 10, 100, 300])),
         zipf=bool(rng.random() < 0.5),
         whole_cloud=bool(rng.random() < 0.5),
         gigabytes=_SMALL_GIGABYTES,
