@@ -53,7 +53,7 @@ class Size:
 
 GOALS: Mapping[str, Size] = {
     "CIFAR-10": Size(n=10_000, d=512, classes=10, seconds=20, gigabytes=1.0),
-    "CIFAR-10 with T3, T4": Size(n=10_000, d=512, classes=10, whole_cloud=True, seconds=40, gigabytes=2.0),
+    "CIFAR-10 with T3, T4": Size(n=10_000, d=512, classes=10, whole_cloud=True, seconds=40, gigabytes=4.0),
     "1,000 classes": Size(n=10_000, d=128, classes=1000, seconds=90, gigabytes=2.0),
     "a vocabulary of 32,000": Size(n=2000, d=256, classes=32_000, zipf=True, seconds=120, gigabytes=4.0),
     "a million rows": Size(n=1_000_000, d=0, classes=10, seconds=300, gigabytes=4.0),

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,15 @@ def test_every_goal_is_the_first_item_of_a_block(monkeypatch):
     sizes.SUITE.item(0, 1)
     assert asked[-1][0] == "up to 1,000 samples"
     assert max(sizes.small(np.random.default_rng(seed)).n for seed in range(100)) <= 1000
+
+
+def test_the_page_has_the_goals():
+    page = (Path(__file__).parents[3] / "docs" / "sizes.md").read_text(encoding="utf-8")
+    lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.count("|") == 7][2:]
+    assert lines == [
+        [name, f"{size.n:,}", f"{size.d or '–'}", f"{size.classes:,}", f"{size.seconds:g}", f"{size.gigabytes:g}"]
+        for name, size in sizes.GOALS.items()
+    ]
 
 
 def test_a_row_that_does_not_hold_fails_or_has_no_memory_is_a_failure(monkeypatch):
