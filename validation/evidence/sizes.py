@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory import AuditReport, Pair, audit
 from kd2m_theory.bounds.ladder import at_fault
 from kd2m_theory.bounds.result import BoundResult
 from kd2m_theory.estimators import wasserstein
+from kd2m_theory.pair import Pair
+from kd2m_theory.reporting.report import AuditReport, audit
 from kd2m_theory.validation.evidence import tiles
 from kd2m_theory.validation.evidence.suite import Case, Suite
 from kd2m_theory.validation.evidence.workers import within_memory
