@@ -95,8 +95,8 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) 
 
 
 def _shares(classes: int) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = 1.0 / np.arange(1, classes + 1)
-    return shares / shares.sum()
+    shares = 1.0 / np.arange(1, classes + 1)
+    return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
 def small(rng: np.random.Generator) -> Size:
