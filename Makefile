@@ -23,9 +23,9 @@ help:
 	@echo "make format     let ruff rewrite the sources"
 	@echo "make lowest     the tests with the lowest versions that pyproject.toml admits, in .venv-lowest; downloads 3 GB"
 	@echo "make newest     the tests with the newest versions, in .venv-newest; downloads 3 GB"
-	@echo "make benchmark  measure the tables of validation/benchmarks/ again, time and memory beside peers, and write docs/benchmarks.md from them"
+	@echo "make benchmark  measure the tables of validation/benchmarks/, time and memory beside peers and of audits of every size, and write docs/benchmarks.md from them"
 	@echo "make gpu        everything that waits for a GPU, within MINUTES=8, into validation/benchmarks/gpu.json; in small without one"
-	@echo "make evidence   make long, and in MINUTES=60 more: adversarial rows, hostile transport and files, coverage; continues where it stopped"
+	@echo "make evidence   make long, and in MINUTES=60 more: adversarial rows, hostile transport and files, coverage, large audits; continues where it stopped"
 
 demo: $(VENV)/.installed
 	$(BIN)/kd2m demo

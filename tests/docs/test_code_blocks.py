@@ -53,6 +53,7 @@ LONG_PAGES = (
     "docs/predictions.md",
     "docs/scaling.md",
     "docs/sequences.md",
+    "docs/sizes.md",
     "docs/training.md",
 )
 

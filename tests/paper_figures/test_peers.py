@@ -13,8 +13,8 @@ QUOTIENTS = {
     "exact W₂ with certificate, POT": ("transport", 0, "POT / ours"),
     "Gaussian W₂, sqrtm": ("gaussian", 0, "sqrtm / ours"),
     "MMD, three matrix products": ("mmd", 0, "MMD / products"),
-    "audit's rows T2, K = 10, POT": ("audit_scale", 1, "POT / ours"),
-    "audit's rows T2, K = 100, POT": ("audit_scale", 3, "POT / ours"),
+    "audit's rows T2, K = 10, POT": ("audit_scale", 3, "POT / ours"),
+    "audit's rows T2, K = 100, POT": ("audit_scale", 2, "POT / ours"),
 }
 
 

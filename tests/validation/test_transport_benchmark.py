@@ -110,10 +110,13 @@ def test_a_peer_gives_the_exact_value_or_one_near_it(script, peer, monkeypatch):
 def test_a_measurement_is_a_process_with_limits(script, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
     case = script.Case(script.MAIN, "SciPy", 400, 400, 8)
-    found = script.measured(case, 2**30, 60)
+    found = script.measured(case, script.Limits(2**30, 60))
     assert found["time"] > 0 < found["peak memory"]
-    assert script.measured(script.Case(script.MAIN, "SciPy", 6000, 6000, 8), 2**26, 60)["remark"] == "more than 0.0625 GiB"
-    assert script.measured(script.Case(script.MAIN, "POT", 5000, 5000, 8), 2**32, 1)["remark"] == "more than 1 s"
+    assert (
+        script.measured(script.Case(script.MAIN, "SciPy", 6000, 6000, 8), script.Limits(2**26, 60))["remark"]
+        == "more than 0.0625 GiB"
+    )
+    assert script.measured(script.Case(script.MAIN, "POT", 5000, 5000, 8), script.Limits(2**32, 1))["remark"] == "more than 1 s"
 
 
 def test_the_figure_has_every_method_in_the_largest_dimension(script, tmp_path):

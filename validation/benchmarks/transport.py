@@ -20,23 +20,29 @@ Clouds are features of a teacher and of a student, in d dimensions: classes at r
 import argparse
 import itertools
 import math
-import os
-import signal
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import DiedError, command_line, environment, measure, save
+from harness import (
+    Answer,
+    Kept,
+    Limits,
+    chosen_limits,
+    environment,
+    keep_measuring,
+    measured_within,
+    resumable,
+    threads,
+    within,
+)
 from numpy.typing import NDArray
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators import wasserstein
-from kd2m_theory.validation.benchmark_tables import BenchmarkTable, Column, Record, heading, line, stored
-from kd2m_theory.validation.evidence.workers import limit_memory
+from kd2m_theory.validation.benchmark_tables import Benchmark, BenchmarkTable, Column, Record
 
 SEED = 20250402
 EXACT = (
@@ -109,7 +115,6 @@ class Case:
         return (1 if self.d == 1 else self.d) * float(max(self.n, self.m)) ** exponent
 
 
-Answer = dict[str, Any]
 Clouds = tuple[Cloud, Cloud, Cloud | None, Cloud | None]
 
 
@@ -239,7 +244,7 @@ PEERS: dict[str, tuple[str, Callable[[Cloud, Cloud], Answer]]] = {
 }
 
 
-def run(case: Case, memory: int, seconds: int) -> Answer:
+def run(case: Case, limits: Limits) -> Answer:
     """Seconds of one case, of the clock and of the CPU, and what the method found; in a process of its own."""
     import ot  # noqa: F401  # libraries count neither as time nor against the limit
     import torch  # noqa: F401
@@ -251,36 +256,16 @@ def run(case: Case, memory: int, seconds: int) -> Answer:
         PEERS[case.method][1](x[few], y[few])
     else:
         _ours(x[few], y[few], None, None, p)
-    limit_memory(memory)
-    signal.alarm(seconds)
-    start, cpu = time.perf_counter(), time.process_time()
-    try:
-        found = PEERS[case.method][1](x, y) if case.method != "ours" else _ours(x, y, a, b, p)
-    except MemoryError:
-        return {"remark": _too_much(memory)}
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):
-            raise
-        return {"remark": _too_much(memory)}
-    return {"time": time.perf_counter() - start, "CPU time": time.process_time() - cpu, **found}
+    return within(limits, lambda: PEERS[case.method][1](x, y) if case.method != "ours" else _ours(x, y, a, b, p))
 
 
-def _too_much(memory: int) -> str:
-    return f"more than {memory / 2**30:g} GiB"
-
-
-def measured(case: Case, memory: int, seconds: int) -> Record:
+def measured(case: Case, limits: Limits) -> Record:
     """A record without what needs the others."""
     nothing = {column.name: None if column.format else "" for column in MEASURED}
     record: dict[str, Any] = nothing | asdict(case)
     if case.method != "ours" and find_spec(PEERS[case.method][0]) is None:
         return record | {"remark": "not installed"}
-    try:
-        found, peak = measure(run, case, memory, seconds)
-    except DiedError as died:
-        stopped = died.signal == signal.SIGALRM
-        return record | {"remark": f"more than {seconds} s" if stopped else f"ended, probably {_too_much(memory)}"}
-    return record | {"peak memory": peak if "time" in found else None} | found
+    return record | measured_within(limits, run, case)
 
 
 def cases(sizes: Sequence[int], d: int, most_of_peers: int) -> list[Case]:
@@ -352,54 +337,16 @@ def tables(records: Iterable[Record]) -> list[BenchmarkTable]:
     ]
 
 
-class Kept:
-    """The measurements in their file.
-
-    Args:
-        path: None keeps nothing.
-        again: whether to forget what is there.
-    """
-
-    def __init__(self, path: Path | None, again: bool) -> None:
-        self.path = path
-        libraries = ["numpy", "scipy", "torch", "POT"]
-        libraries += [name for name, module in (("ortools", "ortools"), ("geomloss", "geomloss")) if find_spec(module)]
-        self.environment = environment(*libraries, threads=os.environ.get("OMP_NUM_THREADS") or os.cpu_count())
-        self.records: list[Record] = []
-        if path is None or again or not path.exists():
-            return
-        before = stored("transport").read(path)
-        if dict(before.environment) == self.environment:
-            self.records = [dict(record) for table in before.titled("measurements") for record in table.records]
-        else:
-            print(f"{path} is of another machine or other versions: everything is measured again", flush=True)
-
-    def has(self, case: Case) -> bool:
-        """Whether it was measured."""
-        wanted = asdict(case)
-        return any(all(record[name] == value for name, value in wanted.items()) for record in self.records)
-
-    def keep(self, record: Record) -> None:
-        """Add one and write the file."""
-        self.records.append(record)
-        save(
-            self.path,
-            title="Exact W2 with certificate beside peers",
-            environment=self.environment,
-            tables=tables(self.records),
-            note="a peer that gives no exact value has an error; what is above the limits of memory or time has a remark",
-        )
+def records(benchmark: Benchmark) -> list[Record]:
+    """The measurements that a file holds."""
+    return [dict(record) for table in benchmark.titled("measurements") for record in table.records]
 
 
 def main() -> None:
-    parser = command_line(__doc__)
+    parser = resumable(__doc__)
     parser.add_argument("--n", type=int, nargs="+", default=list(SIZES), help="sizes")
     parser.add_argument("--d", type=int, default=512, help="dimensions; 512 if not given")
     parser.add_argument("--peers", type=int, default=10_000, metavar="N", help="largest size for peers; 10,000 if not given")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no measurement later; no limit if not given")
-    parser.add_argument("--memory", type=float, default=12.0, help="GiB of one measurement; 12 if not given")
-    parser.add_argument("--seconds", type=int, default=3600, help="of one measurement; 3,600 if not given")
-    parser.add_argument("--again", action="store_true", help="forget what the file has")
     chosen = parser.parse_args()
     try:
         _run(chosen)
@@ -408,16 +355,26 @@ def main() -> None:
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    kept = Kept(chosen.save, chosen.again)
-    end = time.monotonic() + 60 * chosen.minutes
-    todo = [case for case in cases(chosen.n, chosen.d, chosen.peers) if not kept.has(case)]
-    print(*heading(MEASURED), sep="\n", flush=True)
-    for done, case in enumerate(todo):
-        if time.monotonic() > end:
-            print(f"{len(todo) - done} measurements are left; the same command continues", flush=True)
-            return
-        kept.keep(measured(case, int(chosen.memory * 2**30), chosen.seconds))
-        print(line(MEASURED, compared(kept.records)[-1]), flush=True)
+    libraries = ["numpy", "scipy", "torch", "POT"]
+    libraries += [name for name, module in (("ortools", "ortools"), ("geomloss", "geomloss")) if find_spec(module)]
+    kept = Kept(
+        chosen.save,
+        chosen.again,
+        name="transport",
+        title="Exact W2 with certificate beside peers",
+        environment=environment(*libraries, threads=threads()),
+        tables=tables,
+        records=records,
+        note="a peer that gives no exact value has an error; what is above the limits of memory or time has a remark",
+    )
+    keep_measuring(
+        kept,
+        cases(chosen.n, chosen.d, chosen.peers),
+        chosen.minutes,
+        MEASURED,
+        measured=lambda case: measured(case, chosen_limits(chosen)),
+        last=lambda: compared(kept.records)[-1],
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ _LISTED = {
     "files": ("file", "file", ("damage",)),
     "coverage": ("order", "order of the sample in its file", ("claim", "law", "pair", "n", "delta")),
     "labels": ("order", "how the file came, and when one stopped", ("claim", "law", "n")),
+    "sizes": ("size", "size of the audit", ("row", "part")),
 }
 _UNITS = {
     "coverage": "cells, each a claim on one population and pair at one n and δ",

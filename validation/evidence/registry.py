@@ -6,7 +6,7 @@ from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.evidence.suite import Suite
 
-NAMES = ("rows", "transport", "segments", "files", "coverage", "labels")
+NAMES = ("rows", "transport", "segments", "files", "coverage", "labels", "sizes")
 
 
 def suites(only: str | None = None) -> tuple[Suite, ...]:

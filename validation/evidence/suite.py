@@ -154,12 +154,19 @@ class Suite:
         Raises:
             InputError: there is no such item.
         """
+        return list(self.examine(self.numbers(block, item)))
+
+    def numbers(self, block: int, item: int) -> "np.random.Generator":
+        """The random numbers of one item.
+
+        Raises:
+            InputError: there is no such item.
+        """
         import numpy as np
 
         if block < 0 or not 0 <= item < self.items:
             raise InputError(f"{self.name} has no case {block}:{item}; a block has items 0 to {self.items - 1}")
-        numbers = np.random.default_rng([SEED, zlib.crc32(self.name.encode()), block, item])
-        return list(self.examine(numbers))
+        return np.random.default_rng([SEED, zlib.crc32(self.name.encode()), block, item])
 
     def block(self, block: int) -> tuple[Tally, float]:
         """What a block shows, and the seconds of CPU it took."""

@@ -7,7 +7,6 @@ bound.
 """
 
 import math
-import resource
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from kd2m_theory.estimators.scale import in_unit, shifted_down, shifted_up
 from kd2m_theory.estimators.transport import optimal_cost
 from kd2m_theory.validation.evidence.suite import Case
 from kd2m_theory.validation.evidence.transport_problems import CAPS, GEOMETRIES, WEIGHTS, weights
-from kd2m_theory.validation.evidence.workers import limit_memory
+from kd2m_theory.validation.evidence.workers import within_memory
 
 # Sizes of tiles and levels while `on_tiles` holds; the first alone where a problem is large enough for the others.
 _SMALL: Mapping[str, int] = {"ROWS": 8, "COLUMNS": 6, "_SMALLEST": 10, "_BETWEEN": 20}
@@ -109,24 +108,12 @@ def reach(name: str, goal: Goal, rng: np.random.Generator) -> Case:
     )
     a, b = (rng.exponential(size=len(points)) if goal.weighted else None for points in (x, y))
     a, b = (None if each is None else each / each.sum() for each in (a, b))
-    before = limit_memory(max(0, int(goal.gigabytes * 1e9) - _resident()))
     try:
-        found = wasserstein(x, y, goal.p, weights_x=a, weights_y=b)
+        with within_memory(int(goal.gigabytes * 1e9)):
+            found = wasserstein(x, y, goal.p, weights_x=a, weights_y=b)
     except MemoryError:
         return Case(strata, f"needs more than {goal.gigabytes:g} GB")
-    finally:
-        if before is not None:
-            resource.setrlimit(resource.RLIMIT_AS, before)
     return Case({**strata, "status": found.status}, "" if found.status == "optimal" else f"{found!r}: {found.method}")
-
-
-def _resident() -> int:
-    """Bytes of this process in memory; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        return 0
 
 
 @contextmanager

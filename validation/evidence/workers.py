@@ -165,6 +165,26 @@ def _serve(end: Connection, scratch: str) -> None:
             end.send(("lost", f"{type(error).__name__}: {error}"))
 
 
+@contextmanager
+def within_memory(total: int) -> Iterator[None]:
+    """Within it this process is refused more memory than so many bytes in all, those that it holds already included (Linux)."""
+    before = limit_memory(max(0, total - _resident()))
+    try:
+        yield
+    finally:
+        if before is not None:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
 def limit_memory(more: int) -> tuple[int, int] | None:
     """Refuse this process more memory than it has now plus so many bytes, where the system can (Linux).
 

@@ -12,7 +12,15 @@ from kd2m_theory.validation.evidence.tables import SCHEMA, file_name
 
 PAGE = Path(__file__).parents[3] / "docs" / "evidence.md"
 POWERS = ("half the radius", "no radius", "nothing")
-STRATA = {"rows": "family", "transport": "kind", "segments": "family", "files": "file", "coverage": "order", "labels": "order"}
+STRATA = {
+    "rows": "family",
+    "transport": "kind",
+    "segments": "family",
+    "files": "file",
+    "coverage": "order",
+    "labels": "order",
+    "sizes": "size",
+}
 
 
 def table(name, **changes):

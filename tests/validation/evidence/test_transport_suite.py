@@ -13,7 +13,7 @@ from problems import brute_force, costs_of, exact_line, linear_program
 from kd2m_theory.estimators import Enclosure, VertexNorm, between_clouds, wasserstein
 from kd2m_theory.estimators.large import clouds, levels, solver
 from kd2m_theory.validation.evidence import exact_transport as exact
-from kd2m_theory.validation.evidence import tiles, transport
+from kd2m_theory.validation.evidence import tiles, transport, workers
 from kd2m_theory.validation.evidence.suite import Tally
 
 
@@ -69,7 +69,7 @@ def test_a_certificate_that_is_wrong_is_caught(change, words, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
 def test_a_size_goal_is_reached_within_its_memory_or_not(monkeypatch):
     before = resource.getrlimit(resource.RLIMIT_AS)
-    monkeypatch.setattr(tiles, "_resident", lambda: 0)
+    monkeypatch.setattr(workers, "_resident", lambda: 0)
     enough = tiles.Goal(n=300, m=200, d=3, classes=3, p=1, weighted=True, gigabytes=1.0)
     case = tiles.reach("small", enough, np.random.default_rng(0))
     assert (case.failure, case.strata["status"]) == ("", "optimal")
