@@ -43,7 +43,7 @@ def _prediction(view: View) -> Sides:
     total = 0.0
     for label, share in view.shares.items():
         predictions = student[labels_s == label], teacher[labels_t == label]
-        # Of all classes, those that are predicted.
+        # Classes that nobody predicts add nothing.
         _, places = np.unique(np.concatenate(predictions), return_inverse=True)
         sides = places[: len(predictions[0])], places[len(predictions[0]) :]
         laws = [np.bincount(classes, minlength=places.max() + 1) / len(classes) for classes in sides]

@@ -18,7 +18,7 @@ AGREEMENT = 1e-6
 # A certified number lies outward by what rounding may have done to numbers of ordinary size.
 _ROUNDING = 1e-12
 _TEMPERED = "T9.ttm"
-# Of the rows that are compared, which are about the sample, no number depends on it.
+# The rows that are compared are about the sample: none of their numbers depends on it.
 _DELTA = 0.05
 
 
