@@ -20,7 +20,6 @@ from kd2m_theory.bounds.constants.heads import (
     spectral_lipschitz,
 )
 from kd2m_theory.bounds.couplings import best_of, distance_by_plans, good_plans
-from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.statistics import Statistic, Told, group_of, of_both, of_one
 from kd2m_theory.errors import InputError
