@@ -13,7 +13,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
     @functools.cache
     def tree(**options: Any) -> str:
-        """The tree as the page of contents, which is no entry of it, shows it."""
+        """The tree beside the page of contents, which is itself not listed in it."""
         return app.builder._get_local_toctree(app.config.root_doc, **options)
 
     def _before_the_theme(app: Sphinx, page: str, _template: str, context: dict[str, Any], _document: Any) -> None:
