@@ -62,7 +62,7 @@ def betting(
     Example:
         >>> values = [0.0] * 990 + [1.0] * 10
         >>> betting(values, 0, 1, 0.05)
-        Confidence(0.01 in [0.002981, 0.02328], nats, guaranteed at 95 %)
+        Confidence(0.01 in [0.002981, 0.02329], nats, guaranteed at 95 %)
         >>> betting(values, 0, 1, 0.05) == betting(values[::-1], 0, 1, 0.05)
         True
     """
@@ -98,7 +98,7 @@ def betting_in_order(
     Example:
         >>> values = np.random.default_rng(0).permutation([0.0] * 990 + [1.0] * 10)
         >>> betting_in_order(values, 0, 1, 0.05)
-        Confidence(0.01 in [0.003603, 0.02368], nats, guaranteed at 95 %)
+        Confidence(0.01 in [0.003602, 0.02369], nats, guaranteed at 95 %)
     """
     return _interval(values, low, high, delta, unit, range_known, "betting in order", in_order=True)
 

@@ -152,7 +152,7 @@ def student_t(values: Any, delta: float, unit: PopulationUnit = "nats") -> Confi
 
     Example:
         >>> student_t(np.array([0.1, 0.4, 0.3, 0.2]), 0.05)
-        Confidence(0.25 in [0.04457, 0.4554], nats, asymptotic at 95 %)
+        Confidence(0.25 in [0.04457, 0.4555], nats, asymptotic at 95 %)
     """
     values, delta = sample_of(values, least=2), check_delta(delta)
     n = len(values)
@@ -190,7 +190,7 @@ def hoeffding(
 
     Example:
         >>> hoeffding([0.2, 0.4, 0.6, 0.8] * 25, 0, 1, 0.05)
-        Confidence(0.5 in [0.3642, 0.6358], nats, guaranteed at 95 %)
+        Confidence(0.5 in [0.3641, 0.6359], nats, guaranteed at 95 %)
     """
     values, delta = bounded_sample(values, low, high, range_known), check_delta(delta)
     half = (high - low) * math.sqrt(math.log(2 / delta) / (2 * len(values)))
@@ -217,7 +217,7 @@ def empirical_bernstein(
 
     Example:
         >>> empirical_bernstein([0.0] * 990 + [1.0] * 10, 0, 1, 0.05)
-        Confidence(0.01 in [0, 0.02955], nats, guaranteed at 95 %)
+        Confidence(0.01 in [0, 0.02956], nats, guaranteed at 95 %)
     """
     values, delta = bounded_sample(values, low, high, range_known, least=2), check_delta(delta)
     n, log = len(values), math.log(4 / delta)
@@ -297,7 +297,7 @@ def mean_interval(
 
     Example:
         >>> mean_interval([0.2, 0.4, 0.6, 0.8] * 25, "betting", low=0, high=1)
-        Confidence(0.5 in [0.4354, 0.5646], nats, guaranteed at 95 %)
+        Confidence(0.5 in [0.4353, 0.5647], nats, guaranteed at 95 %)
     """
     one_of(method, get_args(Method), "method")
     bounded: dict[str, Callable[..., Confidence]] = {

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.words import number
+from kd2m_theory.words import enclosing, number
 
 Status = Literal["optimal", "capped", "open", "guaranteed", "asymptotic", "estimate", "infinite", "vacuous"]
 
@@ -121,10 +121,11 @@ class Number:
 
     def _repr_html_(self) -> str:
         """A small table for notebooks; everything in it is escaped."""
+        lower, upper = enclosing(self.lower, self.upper, _MOST_DIGITS)
         cells = {
             "value": number(self.value, _MOST_DIGITS),
-            "lower": number(self.lower, _MOST_DIGITS),
-            "upper": number(self.upper, _MOST_DIGITS),
+            "lower": lower,
+            "upper": upper,
             "unit": self.unit,
             "status": f"{self._standing()}: {MEANING[self.status]}",
         }
@@ -134,13 +135,15 @@ class Number:
         return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
 
     def _words(self) -> Iterator[str]:
-        """Value with its ends, unit, status and notes: what one line says."""
+        """Value with its ends, unit, status and notes: what one line says. Ends are rounded outward, the value to nearest."""
         for digits in range(4, _MOST_DIGITS + 1):
             value, lower, upper = (number(end, digits) for end in (self.value, self.lower, self.upper))
             if lower != upper:
                 break
-        known = self.status not in _WITHOUT_INTERVAL and not value == lower == upper
-        yield f"{value} in [{lower}, {upper}]" if known else value
+        if self.status in _WITHOUT_INTERVAL or value == lower == upper:
+            yield value
+        else:
+            yield "{} in [{}, {}]".format(value, *enclosing(self.lower, self.upper, digits))
         yield self.unit
         yield self._standing()
         yield from self._notes()

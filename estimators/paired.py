@@ -48,7 +48,7 @@ def paired_difference(only_first: int, only_second: int, n: int, delta: float) -
 
     Example:
         >>> paired_difference(12, 5, 200, 0.05)
-        Confidence(0.035 in [−0.02388, 0.09176], probability, guaranteed at 95 %)
+        Confidence(0.035 in [−0.02389, 0.09177], probability, guaranteed at 95 %)
     """
     delta = check_delta(delta)
     check_counts(n, only_first=only_first, only_second=only_second)

@@ -2,9 +2,12 @@
 
 import math
 import re
+import sys
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
+# So many significant digits tell any two doubles apart.
+_ALL_DIGITS = 17
 # From here on, numbers with few digits are printed with a power of ten.
 _LARGE = 1e5
 
@@ -77,6 +80,26 @@ def outward(lower: float | None, upper: float | None, scale: float = 1.0, digits
     return low, math.inf if upper is None else rounded_up(scale * upper, digits)
 
 
+def enclosing(lower: float, upper: float, digits: int = 4) -> tuple[str, str]:
+    """Both ends of an interval in words, rounded outward: read back as doubles, they contain the interval, however narrow.
+
+    `between` forgives the last bits instead, as tables of a few digits should; here digits may be many and numbers small.
+
+    Example:
+        >>> enclosing(0.012345, 0.012345), enclosing(0.05, 0.2), enclosing(-float("inf"), 1.0000000000000002)
+        (('0.01234', '0.01235'), ('0.05', '0.2'), ('−∞', '1.001'))
+    """
+    return _end(lower, digits, ROUND_FLOOR), _end(upper, digits, ROUND_CEILING)
+
+
+def _end(value: float, digits: int, rounding: str) -> str:
+    # Between two doubles near the least normal one there may be no number with so few digits.
+    if not math.isfinite(value) or 0 < abs(value) < sys.float_info.min * 10**digits:
+        return number(value, _ALL_DIGITS)
+    # The shortest number that reads back as the double: 0.2 stands for itself.
+    return number(float(_shortened(Decimal(repr(value)), digits, rounding)), digits)
+
+
 def rounded_up(value: float, digits: int) -> float:
     """A number with so many significant digits that is not below the value, up to rounding of 1e-9.
 
@@ -107,12 +130,17 @@ def _rounded(value: float, digits: int, rounding: str) -> float:
     exact = Decimal(value)
     if abs(exact) < _NOTHING:
         return 0.0
-    step = Decimal(1).scaleb(exact.adjusted() - digits + 1)
-    nearest = (exact / step).to_integral_value() * step
+    nearest = _shortened(exact, digits, ROUND_HALF_EVEN)
     # A certified end lies above the value that it is printed beside by its last bits only.
     if abs(nearest - exact) <= _NOTHING * min(Decimal(1), abs(exact)):
         return float(nearest)
-    return float((exact / step).to_integral_value(rounding) * step)
+    return float(_shortened(exact, digits, rounding))
+
+
+def _shortened(exact: Decimal, digits: int, rounding: str) -> Decimal:
+    """A number with so many significant digits."""
+    step = Decimal(1).scaleb(exact.adjusted() - digits + 1)
+    return (exact / step).to_integral_value(rounding) * step
 
 
 # Controls, halves of surrogate pairs, noncharacters, and what reorders the text around it.

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,8 +21,15 @@ _WIDTH = 320
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register with Sphinx."""
-    app.connect("builder-inited", lambda built: draw(Path(built.srcdir)))
+    """Register with Sphinx, and begin: a second process runs the examples while this one computes what other pages show."""
+    second = ProcessPoolExecutor(1)
+    drawn = second.submit(draw, Path(app.srcdir))
+
+    def _finish(*_: Any) -> None:
+        with second:  # no thread of it is left when pages are read, in processes of their own
+            drawn.result()
+
+    app.connect("env-before-read-docs", _finish)
     app.connect("source-read", _shown)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 

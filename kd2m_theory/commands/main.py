@@ -31,6 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},  # of every command below it too
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # lines of a paragraph are joined before they are broken again
     help="Distances between feature distributions, bounds for a distilled student, and whether they hold.",
 )
 

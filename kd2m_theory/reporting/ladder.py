@@ -16,7 +16,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.reporting import style
 from kd2m_theory.reporting.ladder_scale import UNITS, Record, Report, ends, groups_of, interval, limits, look, short, sign_of
 from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, folded, legend_below, sheet
-from kd2m_theory.words import harmless
+from kd2m_theory.words import harmless, rounded_up
 
 # Targets of the picture, in its order.
 TITLES = {
@@ -131,7 +131,7 @@ def _row(axes: Axes, k: float, row: Record, sign: float, span: tuple[float, floa
     lower, upper = ends(row, sign)
     colour, dashes, face = _style(row)
     if upper <= 0 or upper == math.inf:  # no place on the axis
-        axes.text(left * 1.05, k, f"≤ {upper:.3g}", color=colour, va="center", fontsize=7)
+        axes.text(left * 1.05, k, f"≤ {short(rounded_up(upper, 3))}", color=colour, va="center", fontsize=7)
         return
     start = lower if lower > left else left
     axes.plot([start, upper], [k, k], color=colour, lw=1.6, ls=dashes, solid_capstyle="butt")
@@ -141,7 +141,7 @@ def _row(axes: Axes, k: float, row: Record, sign: float, span: tuple[float, floa
     else:
         axes.plot([left], [k], marker="<", ms=4, color=colour, mew=0, clip_on=False)
     ratio = f"  (×{short(upper / (sign * gap))})" if gap else ""
-    axes.text(upper, k, f"   {short(upper)}{ratio}", color=colour, va="center", ha="left", fontsize=7)
+    axes.text(upper, k, f"   {short(rounded_up(upper, 3))}{ratio}", color=colour, va="center", ha="left", fontsize=7)
 
 
 def _style(row: Record) -> tuple[str, str, str]:

@@ -22,6 +22,7 @@ from kd2m_theory.reporting.ladder_scale import (
     sign_of,
 )
 from kd2m_theory.reporting.sections import Drawing
+from kd2m_theory.words import outward
 
 _TITLES = {
     "gap": "Gap, each network with its own head",
@@ -183,7 +184,8 @@ class _Panel:
     def _numbers(self, lower: float, upper: float) -> str:
         size = 0.0 if self.measured is None else abs(self.measured["value"])
         ratio = f" (×{short(upper / size)})" if size and 0 < upper < math.inf else ""
-        return (f"{short(lower)} to {short(upper)}" if lower > 0 else f"≤ {short(upper)}") + ratio
+        low, high = outward(lower, upper, digits=3)
+        return (f"{short(low)} to {short(high)}" if lower > 0 else f"≤ {short(high)}") + ratio
 
     def _axis(self, top: float) -> list[Html]:
         line = f"{top:.2f}em"

@@ -1,6 +1,7 @@
 """What commands print at 60, 80, 100 and 140 columns, in a pipe: no line is wider, nothing is cropped, nothing is coloured."""
 
 import io
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -140,6 +141,25 @@ def violation():
 def cell(verdict):
     counts = {"n": 1000, "delta": 0.05, "trials": 10_000, "certain": 900, "possible": 1000, "lower": 0.08, "upper": 0.11}
     return Cell(run="a run", name="F1.gap", guaranteed=True, power="no radius", verdict=verdict, **counts)
+
+
+def paragraphs_of(text):
+    """Lines of each paragraph of a help between usage and options."""
+    prose, _, _ = text.partition("╭")
+    paragraphs = "\n".join(line.strip() for line in prose.splitlines()).strip().split("\n\n")
+    return [paragraph.splitlines() for paragraph in paragraphs[1:]]
+
+
+@pytest.mark.parametrize("words", [["audit"], ["report"], ["compare"], ["train"], ["validate", "run"]], ids=" ".join)
+def test_a_line_of_help_ends_where_the_next_word_has_no_room(command, monkeypatch, words):
+    width = 80
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", width)
+    status, out, _ = command(*words, "--help")
+    assert status == 0
+    assert paragraphs_of(out)
+    for lines in paragraphs_of(out):
+        for line, following in pairwise(lines):
+            assert cell_len(f"{line} {following.split()[0]}") > width - 2, line  # a space at either end
 
 
 @at_every_width

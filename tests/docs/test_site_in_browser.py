@@ -63,3 +63,14 @@ def test_the_report_of_the_campaign_is_folded_and_opens(browser):
     page.locator("details.fold > summary").click()
     assert all(table.is_visible() for table in tables.all())
     page.close()
+
+
+def test_the_tree_of_pages_marks_the_page_that_is_open(browser):
+    page = browser.new_page(viewport=DESK)
+    for name in PAGES:
+        page.goto((SITE / f"{name}.html").as_uri())
+        marked = page.locator(".sidebar-tree .current-page > a").all()
+        title = page.locator("h1").first.text_content().removesuffix("¶")
+        assert [(link.text_content(), link.get_attribute("href")) for link in marked] == [(title, "#")] * (name != "index")
+        assert page.locator(".sidebar-tree .current-page").count() == len(marked)
+    page.close()

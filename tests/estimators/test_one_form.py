@@ -5,6 +5,7 @@ import json
 import math
 import operator
 import pickle
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,6 +14,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kd2m_theory import InputError, estimators
 from kd2m_theory.estimators import Confidence, CostMatrix, Enclosure, Estimate, Number, VertexNorm
@@ -319,8 +322,30 @@ def test_its_fields_are_json(kind):
 def test_a_capped_solver_and_its_width_are_printed():
     capped = Enclosure(1.0, 1.23456, "distance", "by hand", capped=True)
     assert repr(capped) == "Enclosure(1.235 in [1, 1.235], distance, capped)"
+    assert repr(replace(capped, upper=1.23416)) == "Enclosure(1.234 in [1, 1.235], distance, capped)"
     near = Enclosure(1.0000001, 1.0000002, "distance", "by hand")
     assert repr(near) == "Enclosure(1.0000002 in [1.0000001, 1.0000002], distance, open)"
+
+
+NUMBERS = st.floats(allow_nan=False)
+
+
+@given(ends=st.tuples(NUMBERS, NUMBERS, NUMBERS).map(sorted))
+def test_a_printed_interval_contains_the_interval(ends):
+    lower, value, upper = ends
+    for number in (
+        Enclosure(lower, upper, "nats", "by hand", capped=True),
+        Confidence(value, lower, upper, 0.95, "nats", "by hand", True, "none"),
+    ):
+        texts = Cells(number._repr_html_()).texts
+        printed = [(texts[texts.index("lower") + 1], texts[texts.index("upper") + 1])]
+        printed += re.findall(r" in \[(.+), (.+)\], nats", repr(number))
+        # One number in place of an interval agrees with it to nine digits.
+        assert len(printed) == 2 or upper - lower <= 1e-9 * max(abs(lower), abs(upper)) or lower == upper
+        for words in printed:
+            low, high = (float(each.replace("−", "-").replace("∞", "inf")) for each in words)
+            assert low <= lower
+            assert upper <= high
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from kd2m_theory.validation.campaigns.findings import Findings
 from kd2m_theory.validation.campaigns.table import Row
 from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms, spreads, tightest
 from kd2m_theory.validation.campaigns.verdict import Cell
-from kd2m_theory.words import number
+from kd2m_theory.words import number, outward
 
 
 def sections(found: Findings, store: Path) -> list[Section]:
@@ -128,7 +128,7 @@ def _claim(cell: Cell) -> tuple[str, ...]:
         f"{cell.n:,}",
         f"{cell.certain}" if cell.certain == cell.possible else f"{cell.certain}–{cell.possible}",
         f"{cell.trials:,}",
-        f"[{100 * cell.lower:.2g}, {100 * cell.upper:.2g}] %",
+        "[{:.3g}, {:.3g}] %".format(*outward(cell.lower, cell.upper, 100)),
         cell.verdict,
         cell.power,
     )

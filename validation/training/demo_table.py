@@ -14,7 +14,7 @@ from kd2m_theory.bounds.targets import MEASURED
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import read_json
 from kd2m_theory.validation.stored_tables import StoredTable
-from kd2m_theory.words import number
+from kd2m_theory.words import number, outward, rounded_up
 
 Report = Mapping[str, Any]
 
@@ -103,7 +103,7 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
     by_name = [{row["name"]: row for row in report["rows"]} for report in chosen]
     for name in _SHOWN:
         rows = [each[name] for each in by_name]
-        pairs = ((number(row["upper"]), f"{number(row['ratio'], 3)}  {_HOLDS[row['holds']]:>5}") for row in rows)
+        pairs = ((number(rounded_up(row["upper"], 4)), f"{number(row['ratio'], 3)}  {_HOLDS[row['holds']]:>5}") for row in rows)
         stated = "" if rows[0]["guaranteed"] else " (as stated)"
         table.add_row(f"{name}{stated}", *(cell for pair in pairs for cell in pair))
     return table
@@ -146,4 +146,5 @@ def block(tables: Path | None) -> str:
 
 
 def _interval(lower: float, upper: float) -> str:
-    return f"[{number(lower, 2)}, {number(upper, 2)}]"
+    low, high = outward(lower, upper)
+    return f"[{number(low, 3)}, {number(high, 3)}]"
