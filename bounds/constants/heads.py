@@ -140,7 +140,7 @@ def enclosing_lipschitz(weight: Float64) -> Float64:
         weight: K × d weight of the head.
 
     Source:
-        Bădoiu & Clarkson, "Smaller core-sets for balls", SODA 2003: the steps towards the centre.
+        Bădoiu and Clarkson 2003: the steps towards the centre.
 
     Example:
         >>> enclosing_lipschitz(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.5]])).round(1)
