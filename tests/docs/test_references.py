@@ -1,8 +1,8 @@
 """Every work that the project cites by name and year is in the one list of references, and every work there is cited."""
 
 import re
-import unicodedata
 import tomllib
+import unicodedata
 from functools import cache
 
 import prose
