@@ -15,7 +15,8 @@ SOURCES := $(shell find $(ROOMS) -name '*.py' -not -path '*/benchmarks/*') $(wil
 
 help:
 	@echo "make demo       train on real digits, audit both students, draw the ladder (kd2m-demo/)"
-	@echo "make test       lint, format check, types, packaging guards, doctests, tests"
+	@echo "make test       lint, format check, packaging guards, doctests, tests"
+	@echo "make types      strict types of everything that is installed"
 	@echo "make long       what make test leaves out: whole campaigns and trainings, killed and distributed runs, second members of a kind, more examples"
 	@echo "make docs       build the site into build/site/, warnings are errors"
 	@echo "make browser-test  the page of an audit and the site in a real browser; needs a Chromium"
@@ -34,9 +35,7 @@ figures: $(VENV)/.installed
 	$(BIN)/python -P -m kd2m_theory.validation.stored_parts docs/quick-start.md docs/campaign.md docs/benchmarks.md docs/evidence.md
 	$(BIN)/kd2m figures --out kd2m-figures
 
-# Types are checked on one core while the tests run.
-test: lint
-	$(MAKE) -j 2 types tests
+test: lint tests
 
 # Only the plugins that are named: pytest rewrites every module of the others, Hypothesis and anyio, in each process.
 tests: $(VENV)/.installed
