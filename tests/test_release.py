@@ -143,7 +143,7 @@ def test_the_workflow_names_targets_and_versions_that_exist():
                 assert (program, rest) == ("make", ["PYTHON=python"]), command
                 assert target in targets, command
                 made[name].append(target)
-    assert made == {"pinned": ["test", "long", "docs"], "newest": ["newest"], "lowest": ["lowest"]}
+    assert made == {"pinned": ["types", "test", "long", "docs"], "newest": ["newest"], "lowest": ["lowest"]}
     assert pythons == {"3.11", "3.12", "3.13", "3.14"}
     assert workflow["jobs"]["pinned"]["strategy"]["matrix"]["python"] == ["3.11"]
     assert PROJECT["project"]["requires-python"] == f">={min(pythons, key=Version)}"

@@ -8,7 +8,7 @@ from sampled import sampled
 from kd2m_theory import InputError, Pair, audit
 from kd2m_theory.paper_figures.ladder import FIGURE
 from kd2m_theory.reporting import style
-from kd2m_theory.words import outward
+from kd2m_theory.words import rounded_up
 
 RNG = np.random.default_rng(0)
 TEACHER = RNG.normal(size=(60, 4))
@@ -60,7 +60,7 @@ def test_every_row_is_named_and_numbered():
     assert len(rows) > 30
     for row in rows:
         assert f">{row.name}<" in text
-        assert (outward(row.lower, row.upper, digits=3)[1] if row.applicable else f"not applicable: {row.why[:20]}") in text
+        assert (f"{rounded_up(row.upper, 3):.3g}" if row.applicable else f"not applicable: {row.why[:20]}") in text
     assert "measured gap" in text
 
 
