@@ -9,7 +9,7 @@ from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators.enclosure import CLOSED, Enclosure, Unit
 from kd2m_theory.estimators.ground import EPS, NORMS, TINY, Ground, unit_costs
 from kd2m_theory.estimators.line import along_a_line, line_cost
-from kd2m_theory.estimators.scale import in_unit, round_down, round_up, shifted_down, shifted_up, without_constants
+from kd2m_theory.estimators.scale import exponent_of, in_unit, round_down, round_up, shifted_down, shifted_up, without_constants
 from kd2m_theory.estimators.transport import optimal_cost
 
 # Pairs up to which all costs are stored: below, the solvers on the matrix are faster; above, tiles are.
@@ -66,9 +66,22 @@ def cloud_cost(
     return Enclosure(low, high, unit, method, capped=bool(found.reason)), power * exponent
 
 
+def _translated(x: Float64, y: Float64) -> tuple[Float64, Float64]:
+    """The clouds with a point of theirs at zero, where that is exact and makes coordinates four times as small, or smaller."""
+    origin = x[0]
+    moved = x - origin, y - origin
+    if exponent_of(*moved) > exponent_of(x, y) - 2:
+        return x, y
+    for points, new in zip((x, y), moved, strict=True):
+        back = new - points
+        if ((points - (new - back)) - (origin + back)).any():  # what the subtraction rounded off (Knuth's two-sum)
+            return x, y
+    return moved
+
+
 def _scaled(x: Float64, y: Float64) -> tuple[tuple[Float64, Float64], int, float]:
     """The clouds and the exponent of `in_unit`, and by how much the distances of the points may have changed."""
-    kept = without_constants(x, y)
+    kept = _translated(*without_constants(x, y))
     (x, y), exponent = in_unit(*kept)
     exact = all((np.ldexp(new, exponent) == old).all() for new, old in zip((x, y), kept, strict=True))
     return (x, y), exponent, 0.0 if exact else (x.shape[1] + 1) * TINY

@@ -463,3 +463,14 @@ def test_a_device_that_is_not_here_is_refused_whatever_the_size(size, on_tiles):
     with pytest.raises(InputError, match="device 'abacus' cannot be used here"):
         wasserstein(x, y, 2, device="abacus")
     assert wasserstein(x, y, 2, device="auto") == wasserstein(x, y, 2)
+
+
+@pytest.mark.parametrize("offset", [1e7, -3e11])
+def test_clouds_far_from_zero_are_as_near_each_other_as_at_zero(offset, on_tiles):
+    """A translation that is exact costs nothing, and digits of an offset are none of the distance."""
+    rng = np.random.default_rng(5)
+    x, y = (offset + rng.integers(0, 2**20, (60, 3)) / 2**10 for _ in range(2))
+    found = wasserstein(x, y, 2)
+    moved = wasserstein(x - offset, y - offset, 2)
+    assert found.method == "network simplex on tiles"
+    assert (found.lower, found.upper) == pytest.approx((moved.lower, moved.upper), rel=1e-9)

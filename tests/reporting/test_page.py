@@ -20,6 +20,7 @@ from sampled import sampled
 
 import kd2m_theory as kd2m
 from kd2m_theory.bounds import ROWS
+from kd2m_theory.bounds.result import WITHOUT_NUMBER
 from kd2m_theory.bounds.targets import MEASURED
 from kd2m_theory.reporting.citation import PAPER, software
 from kd2m_theory.reporting.html import Html, element
@@ -102,8 +103,8 @@ def test_every_row_has_the_numbers_of_the_report_to_the_last_digit(case):
             assert cells[row["name"]][-1] == "∞"
         assert row["statement"] in shown[row["name"]]
         assert row["sentence"] in shown[row["name"]]
-        if row["status"] == "not applicable":
-            assert f"not applicable: {row['why']}." in shown[row["name"]]
+        if row["status"] in WITHOUT_NUMBER:
+            assert f"{row['status']}: {row['why']}." in shown[row["name"]]
             assert cells[row["name"]] == ["–"] * 3
         else:
             lower, upper = (
@@ -204,7 +205,7 @@ def panels_of(page):
 @pytest.mark.parametrize("case", sampled(CASES, always=EVERY_RUN))
 def test_the_ladder_draws_every_applicable_row_of_its_targets_the_tightest_first(case):
     record, page = report_of(case).to_dict(), page_of_case(case)
-    drawn = {row["name"]: row for row in record["rows"] if row["target"] in UNITS and row["status"] != "not applicable"}
+    drawn = {row["name"]: row for row in record["rows"] if row["target"] in UNITS and row["status"] not in WITHOUT_NUMBER}
     panels = panels_of(page)
     names = [name for _, panel in panels for name in panel]
     assert sorted(names) == sorted(drawn)

@@ -143,7 +143,8 @@ def script(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "SEED", 3)
-    monkeypatch.setattr(demo, "run", lambda _seed, _device: short())
+    done = short()
+    monkeypatch.setattr(demo, "run", lambda _seed, _device: done)
     for drawn in (AuditReport, StudentComparison):
         monkeypatch.setattr(drawn, "plot", lambda _report, _path: None)
     made = module.tables()
