@@ -655,6 +655,15 @@ def _logits(value: Any, name: str, verified: bool, notes: dict[str, str]) -> Flo
 def _owned(value: Float64, name: str) -> Float64:
     """The pair's own copy."""
     array = np.array(value)
+    refuse_too_large(array, name)
+    return array
+
+
+def refuse_too_large(array: Float64, name: str) -> None:
+    """Refuse numbers whose squares and products leave float64.
+
+    Raises:
+        InputError: the largest of them.
+    """
     if array.size and (largest := max(array.max(), -array.min())) > _LARGEST:
         raise InputError(f"{name} has values up to {largest:.3g}, beyond {_LARGEST:g}; rescale the features")
-    return array
