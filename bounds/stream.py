@@ -133,12 +133,13 @@ class PairStream:
         self.provenance = dict(provenance or {})
         self._parts: list[_Part] = []
         self._pending: list[_Batch] = []
+        self._waiting = 0  # rows that are pending: counting them at every batch would take batches times batches
         self._left_out = 0
 
     @property
     def n(self) -> int:
         """Number of samples so far."""
-        return sum(len(part.exact) // DIGEST for part in self._parts) + sum(len(batch.teacher) for batch in self._pending)
+        return sum(len(part.exact) // DIGEST for part in self._parts) + self._waiting
 
     def update(self, logits_teacher: Any, logits_student: Any, labels: Any = None, groups: Any = None) -> None:
         """Add a batch; a batch of one sample is one, too.
@@ -177,13 +178,14 @@ class PairStream:
         if not len(batch.teacher):
             return
         self._pending.append(batch)
+        self._waiting += len(batch.teacher)
         least = max(_LEAST, _GATHERED // max(1, teacher.shape[1]))
-        if sum(len(each.teacher) for each in self._pending) >= 2 * least:
+        if self._waiting >= 2 * least:
             # As many stay as are looked at together at least: a few rows left over at the end could not be judged.
             whole = _joined(self._pending)
             cut = len(whole.teacher) - least
             self._parts.append(self._part(whole.rows(slice(cut))))
-            self._pending = [whole.rows(np.arange(cut, len(whole.teacher)))]
+            self._pending, self._waiting = [whole.rows(np.arange(cut, len(whole.teacher)))], least
 
     def merge(self, other: "PairStream") -> None:
         """Add everything that another stream has seen, such as one on another machine.
@@ -204,6 +206,7 @@ class PairStream:
             self._check_alike(each)
         self._parts += other._parts
         self._pending += other._pending
+        self._waiting += other._waiting
         self._left_out += other._left_out
 
     def _check_alike(self, batch: _Batch | _Part) -> None:

@@ -288,7 +288,11 @@ def test_a_few_rows_left_at_the_end_are_judged_with_those_before_them(left, batc
     stream = PairStream()
     for start in range(0, n, batch):
         stream.update(*(array[start : start + batch] for array in (teacher, student, labels)))
+        assert stream.n == min(n, start + batch)
     assert numbers(audit(stream, only=STREAMED)) == numbers(audit(Pair(None, None, labels, teacher, student), only=STREAMED))
+    other = PairStream()
+    other.merge(stream)
+    assert other.n == n
 
 
 @pytest.mark.parametrize(
