@@ -64,17 +64,24 @@ def index_path(path: Path) -> Path:
     return path.with_name(path.name + INDEX)
 
 
-def refuse_other_shards(path: Path, shards: int) -> None:
-    """Refuse to write a pair in so many shards beside those of another number, of which a folder would then hold both.
+def refuse_other_files(path: Path, shards: int | None) -> None:
+    """Refuse to write a pair beside files of the same pair that stay: its name, or its folder, would then stand for either.
+
+    Args:
+        path: of the pair.
+        shards: in how many it is to be written; None for one file.
 
     Raises:
-        PairFileError: naming one of them.
+        PairFileError: naming one of the files.
     """
-    for file in _listed(path.parent):
+    if shards is not None and os.path.lexists(path):
+        raise PairFileError(f"{path.name} is there in one file, which would be read instead; delete it, or choose another name")
+    for file in _family(path.parent, path.stem, path.suffix):
         match = _NAME.fullmatch(file.name)
-        if match and match["stem"] + match["ending"] == path.name and int(match["shards"]) != shards:
+        if match and int(match["shards"]) != shards:
+            planned = "the one file" if shards is None else f"the {shards:,}"
             raise PairFileError(
-                f"{file.name} is a shard of another number of shards than the {shards:,} to be written; delete those of "
+                f"{file.name} is a shard of another number of shards than {planned} to be written; delete those of "
                 f"{path.name} first, or choose another name"
             )
 

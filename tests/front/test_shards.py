@@ -399,3 +399,16 @@ def test_an_index_that_cannot_be_read_is_not_passed_over(tmp_path):
     index.symlink_to(index.name)
     with pytest.raises(PairFileError, match="loop of links"):
         Pair.load(tmp_path)
+
+
+def test_a_pair_is_not_written_beside_files_that_would_be_read_in_its_place(tmp_path):
+    first, other = tmp_path / "first.npz", tmp_path / "other.npz"
+    small_pair().save(first)
+    with pytest.raises(PairFileError, match=r"first\.npz is there in one file, which would be read instead"):
+        small_pair().save(first, shard_rows=2)
+    small_pair().save(other, shard_rows=2)
+    with pytest.raises(PairFileError, match=r"other-00001-of-00002\.npz is a shard of .* than the one file to be written"):
+        small_pair().save(other)
+    small_pair().save(other, shard_rows=2)
+    small_pair().save(first)
+    assert len(list(tmp_path.iterdir())) == 4
