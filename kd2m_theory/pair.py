@@ -439,8 +439,8 @@ class Pair:
             shard_bytes: instead, bytes that the rows of a shard may have; a row that has more is a shard by itself.
 
         Raises:
-            InputError: another ending, nothing can be written there, a size that is not positive, both sizes, files of a
-                pair of that name are there in another number of shards, or a pair with features, groups or other inputs as .parquet.
+            InputError: another ending, nothing can be written there, a size that is not positive, both sizes, a pair of
+                that name is there in another number of files, or a pair with features, groups or other inputs as .parquet.
             MissingDependencyError: a .parquet, and pyarrow is not installed.
         """
         path = check_writable(path)
