@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, in_order_of_appearance, to_numpy
+from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, group_values, in_order_of_appearance, to_numpy
 from kd2m_theory.bounds.content_order import DIGEST, digests_of_two, order_of_digests
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.statistics import Statistic, Told, every_statistic
 from kd2m_theory.bounds.view import View, centring_error
 from kd2m_theory.errors import InputError
-from kd2m_theory.labels import as_texts, check_class_names, encoded_labels
-from kd2m_theory.pair import Pair
+from kd2m_theory.labels import as_texts, check_class_names, check_range, encoded_labels
+from kd2m_theory.pair import Pair, refuse_too_large
+from kd2m_theory.predictions import logits_matrix
 
 # Entries of one network's logits that are gathered before they are looked at: twice that is there at most, and its temporaries.
 # Samples that are gathered at least, where there are as many: what logits look like is not seen on a few.
@@ -64,6 +65,15 @@ class _Batch:
     student: NDArray[Any]
     labels: Int64 | None
     groups: NDArray[Any] | None
+
+    def rows(self, chosen: Any) -> "_Batch":
+        """Some of the rows, as a view or a copy as NumPy makes it."""
+        return _Batch(
+            teacher=self.teacher[chosen],
+            student=self.student[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +133,13 @@ class PairStream:
         self.provenance = dict(provenance or {})
         self._parts: list[_Part] = []
         self._pending: list[_Batch] = []
+        self._waiting = 0  # rows that are pending: counting them at every batch would take batches times batches
         self._left_out = 0
 
     @property
     def n(self) -> int:
         """Number of samples so far."""
-        return sum(len(part.exact) // DIGEST for part in self._parts) + sum(len(batch.teacher) for batch in self._pending)
+        return sum(len(part.exact) // DIGEST for part in self._parts) + self._waiting
 
     def update(self, logits_teacher: Any, logits_student: Any, labels: Any = None, groups: Any = None) -> None:
         """Add a batch; a batch of one sample is one, too.
@@ -140,8 +151,9 @@ class PairStream:
             groups: b numbers or names, likewise; a group may have samples in several batches.
 
         Raises:
-            InputError: shapes that do not fit each other or the batches before; labels or groups in some batches only; whatever
-                `Pair` refuses, some batches later perhaps, for rows are gathered first.
+            InputError: shapes that do not fit each other or the batches before; labels or groups in some batches only; rows or
+                labels that `Pair` refuses. The batch is then not added, and the stream goes on as if it had not been there.
+                That logits are no logits, but probabilities for instance, is seen on many rows only: some batches later.
         """
         teacher, student = (
             _rows(to_numpy(value, name))
@@ -151,36 +163,38 @@ class PairStream:
         if teacher.shape != student.shape or teacher.ndim != 2:
             raise InputError(f"the batch has logits_teacher of shape {teacher.shape} and logits_student of {student.shape}")
         classes = None if labels is None else encoded_labels(labels, n, "labels", self.class_names)
-        members = None if groups is None else np.array(to_numpy(groups, "groups"))
-        if members is not None and members.shape != (n,):
-            raise InputError(
-                f"groups has shape {members.shape} for {n} samples; give each sample the number or name of its group"
-            )
-        batch = _Batch(teacher=teacher, student=student, labels=classes, groups=members)
-        if classes is not None and (classes == IGNORED).any():
-            kept = classes != IGNORED
-            self._left_out += int((~kept).sum())
-            batch = _Batch(
-                teacher=teacher[kept],
-                student=student[kept],
-                labels=classes[kept],
-                groups=None if members is None else members[kept],
-            )
+        batch = _Batch(
+            teacher=teacher,
+            student=student,
+            labels=classes,
+            groups=None if groups is None else np.array(group_values(groups, n, "groups")),
+        )
         self._check_alike(batch)
+        if n:
+            _check_rows(batch)
+        if classes is not None and (classes == IGNORED).any():
+            batch = batch.rows(classes != IGNORED)
+        self._left_out += n - len(batch.teacher)
         if not len(batch.teacher):
             return
         self._pending.append(batch)
+        self._waiting += len(batch.teacher)
         least = max(_LEAST, _GATHERED // max(1, teacher.shape[1]))
-        if sum(len(each.teacher) for each in self._pending) >= 2 * least:
-            self._parts.append(self._part())
-            self._pending.clear()
+        if self._waiting >= 2 * least:
+            # As many stay as are looked at together at least: a few rows left over at the end could not be judged.
+            whole = _joined(self._pending)
+            cut = len(whole.teacher) - least
+            self._parts.append(self._part(whole.rows(slice(cut))))
+            self._pending, self._waiting = [whole.rows(np.arange(cut, len(whole.teacher)))], least
 
     def merge(self, other: "PairStream") -> None:
         """Add everything that another stream has seen, such as one on another machine.
 
         Raises:
-            InputError: the other has another loss bound, temperature or class names, or its batches do not fit.
+            InputError: the other is no stream, has another loss bound, temperature or class names, or its batches do not fit.
         """
+        if not isinstance(other, PairStream):
+            raise InputError(f"a {type(other).__name__} cannot be merged into a stream; pass another PairStream")
         for name in ("loss_bound", "temperature", "class_names"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
@@ -192,6 +206,7 @@ class PairStream:
             self._check_alike(each)
         self._parts += other._parts
         self._pending += other._pending
+        self._waiting += other._waiting
         self._left_out += other._left_out
 
     def _check_alike(self, batch: _Batch | _Part) -> None:
@@ -206,34 +221,27 @@ class PairStream:
                 raise InputError(f"the batch {verb} {name}, unlike those before it; give them for all batches or for none")
         if _columns(before) != _columns(batch):
             raise InputError(f"the batch has logits in {_columns(batch)} columns, and those before it have {_columns(before)}")
+        kinds = [each.groups.dtype.type for each in (before, batch) if each.groups is not None and len(each.groups)]
+        if len({*kinds}) > 1:
+            first, other = (kind.__name__.rstrip("_") for kind in kinds)
+            raise InputError(f"the batch has groups of type {other}, and those before it of {first}; give them in one")
 
-    def _part(self) -> _Part:
-        """What stays of the rows that are pending."""
-        batches = self._pending
-        labels = (
-            None if batches[0].labels is None else np.concatenate([each.labels for each in batches if each.labels is not None])
-        )
-        groups = (
-            None if batches[0].groups is None else np.concatenate([each.groups for each in batches if each.groups is not None])
-        )
-        pair = Pair(
-            logits_teacher=np.concatenate([each.teacher for each in batches]),
-            logits_student=np.concatenate([each.student for each in batches]),
-            labels=labels,
-        )
+    def _part(self, batch: _Batch) -> _Part:
+        """What stays of rows."""
+        pair = Pair(logits_teacher=batch.teacher, logits_student=batch.student, labels=batch.labels)
         teacher, student = pair.logits_teacher, pair.logits_student
         assert teacher is not None
         assert student is not None
         bound = 2 * math.log(teacher.shape[1]) if self.loss_bound is None else self.loss_bound
         exact, single = digests_of_two(student, teacher, pair.labels)
         return _Part(
-            columns=_columns(batches[0]),
+            columns=_columns(batch),
             classes=teacher.shape[1],
             statistics=every_statistic(student, teacher, pair.labels, Told(bound, self.temperature)),
             exact=b"".join(exact),
             single=b"".join(single),
             labels=pair.labels,
-            groups=groups,
+            groups=batch.groups,
         )
 
     def summary(self) -> StreamedPair:
@@ -244,7 +252,7 @@ class PairStream:
         """
         if not self.n:
             raise InputError("nothing was added to the stream yet; call update first")
-        parts = [*self._parts, *([self._part()] if self._pending else [])]
+        parts = [*self._parts, *([self._part(_joined(self._pending))] if self._pending else [])]
         groups = None
         if parts[0].groups is not None:
             groups = group_numbers(np.concatenate([part.groups for part in parts if part.groups is not None]), self.n, "groups")
@@ -279,6 +287,31 @@ class PairStream:
 def _rows(values: NDArray[Any]) -> NDArray[Any]:
     """A copy, for a loader may write the next batch where this one is; one column as b × 1."""
     return np.array(values.reshape(-1, 1) if values.ndim == 1 else values)
+
+
+def _joined(batches: Sequence[_Batch]) -> _Batch:
+    """The rows of all batches, in order."""
+    labels = [each.labels for each in batches if each.labels is not None]
+    groups = [each.groups for each in batches if each.groups is not None]
+    return _Batch(
+        teacher=np.concatenate([each.teacher for each in batches]),
+        student=np.concatenate([each.student for each in batches]),
+        labels=np.concatenate(labels) if labels else None,
+        groups=np.concatenate(groups) if groups else None,
+    )
+
+
+def _check_rows(batch: _Batch) -> None:
+    """Refuse what no gathering of other rows could mend, as long as the batch is not among them.
+
+    Raises:
+        InputError: as `Pair`.
+    """
+    for rows, name in ((batch.teacher, "logits_teacher"), (batch.student, "logits_student")):
+        refuse_too_large(logits_matrix(rows, name, verified=True)[0], name)
+    if batch.labels is not None:
+        columns = _columns(batch)
+        check_range(batch.labels, max(2, columns), "labels", columns == 1)
 
 
 def _columns(batch: _Batch | _Part) -> int:

@@ -198,6 +198,18 @@ def group_numbers(value: Any, n: int, name: str) -> Int64:
     Raises:
         InputError: wrong rank or length, neither whole numbers nor names, or a single group.
     """
+    numbers = in_order_of_appearance(group_values(value, n, name))
+    if numbers.max(initial=0) < 1:
+        raise InputError(f"{name} puts all samples into one group; a statement about the population needs at least two")
+    return numbers
+
+
+def group_values(value: Any, n: int, name: str) -> NDArray[Any]:
+    """The numbers or names of the groups of n rows, arguments as of `group_numbers`: int64 where they fit, and never rounded.
+
+    Raises:
+        InputError: wrong rank or length, or neither whole numbers nor names.
+    """
     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     if array.shape != (n,):
         raise InputError(f"{name} has shape {array.shape} for {n} samples; give each sample the number or name of its group")
@@ -213,10 +225,8 @@ def group_numbers(value: Any, n: int, name: str) -> Int64:
         raise InputError(f"{name} has values that are not whole numbers; number or name the groups")
     if array.dtype.kind not in "iufUSb":
         raise InputError(f"{name} has dtype {array.dtype}; number or name the groups")
-    numbers = in_order_of_appearance(array)
-    if numbers.max(initial=0) < 1:
-        raise InputError(f"{name} puts all samples into one group; a statement about the population needs at least two")
-    return numbers
+    fits = array.dtype.kind in "iub" or (array.dtype.kind == "f" and not (np.abs(array) >= 2.0**63).any())
+    return array.astype(np.int64) if fits and array.dtype != np.uint64 else array
 
 
 def in_order_of_appearance(values: NDArray[Any]) -> Int64:

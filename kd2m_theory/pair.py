@@ -439,8 +439,8 @@ class Pair:
             shard_bytes: instead, bytes that the rows of a shard may have; a row that has more is a shard by itself.
 
         Raises:
-            InputError: another ending, nothing can be written there, a size that is not positive, both sizes, shards of another
-                number of shards are there, or a pair with features, groups or other inputs as .parquet.
+            InputError: another ending, nothing can be written there, a size that is not positive, both sizes, a pair of
+                that name is there in another number of files, or a pair with features, groups or other inputs as .parquet.
             MissingDependencyError: a .parquet, and pyarrow is not installed.
         """
         path = check_writable(path)
@@ -655,6 +655,15 @@ def _logits(value: Any, name: str, verified: bool, notes: dict[str, str]) -> Flo
 def _owned(value: Float64, name: str) -> Float64:
     """The pair's own copy."""
     array = np.array(value)
+    refuse_too_large(array, name)
+    return array
+
+
+def refuse_too_large(array: Float64, name: str) -> None:
+    """Refuse numbers whose squares and products leave float64.
+
+    Raises:
+        InputError: the largest of them.
+    """
     if array.size and (largest := max(array.max(), -array.min())) > _LARGEST:
         raise InputError(f"{name} has values up to {largest:.3g}, beyond {_LARGEST:g}; rescale the features")
-    return array

@@ -13,7 +13,7 @@ import numpy as np
 from kd2m_theory.checks import whole as whole_number
 from kd2m_theory.errors import InputError, PairFileError
 from kd2m_theory.files import check_writable, opened, write_atomically
-from kd2m_theory.shards import pair_files, refuse_other_shards, shard_paths, write_index
+from kd2m_theory.shards import pair_files, refuse_other_files, shard_paths, write_index
 
 FORMAT = "kd2m-pair"
 FORMAT_VERSION = "1"
@@ -174,13 +174,14 @@ def write_pair(path: Path, contents: Contents, shard_rows: int | None = None, sh
     whole = {name: _compact(value) if name in _HEAD else value for name, value in contents.whole.items()}
     contents = Contents(name=contents.name, rows=compact, whole=whole)
     if shard_rows is None and shard_bytes is None:
+        refuse_other_files(path, None)
         write_atomically(path, writers[path.suffix](contents))
         return
     step = _rows_of_a_shard(compact, shard_rows, shard_bytes)
     longest = max(len(value) for value in compact.values())
     starts = range(0, longest, step)
     files = shard_paths(path, len(starts))
-    refuse_other_shards(path, len(files))
+    refuse_other_files(path, len(files))
     for file in files:
         check_writable(file)
     for start, file in zip(starts, files, strict=True):

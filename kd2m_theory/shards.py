@@ -6,10 +6,12 @@ content is not that of a model's index, which says in which file each tensor is:
 """
 
 import glob
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +64,24 @@ def index_path(path: Path) -> Path:
     return path.with_name(path.name + INDEX)
 
 
-def refuse_other_shards(path: Path, shards: int) -> None:
-    """Refuse to write a pair in so many shards beside those of another number, of which a folder would then hold both.
+def refuse_other_files(path: Path, shards: int | None) -> None:
+    """Refuse to write a pair beside files of the same pair that stay: its name, or its folder, would then stand for either.
+
+    Args:
+        path: of the pair.
+        shards: in how many it is to be written; None for one file.
 
     Raises:
-        PairFileError: naming one of them.
+        PairFileError: naming one of the files.
     """
-    for file in _listed(path.parent):
+    if shards is not None and os.path.lexists(path):
+        raise PairFileError(f"{path.name} is there in one file, which would be read instead; delete it, or choose another name")
+    for file in _family(path.parent, path.stem, path.suffix):
         match = _NAME.fullmatch(file.name)
-        if match and match["stem"] + match["ending"] == path.name and int(match["shards"]) != shards:
+        if match and int(match["shards"]) != shards:
+            planned = "the one file" if shards is None else f"the {shards:,}"
             raise PairFileError(
-                f"{file.name} is a shard of another number of shards than the {shards:,} to be written; delete those of "
+                f"{file.name} is a shard of another number of shards than {planned} to be written; delete those of "
                 f"{path.name} first, or choose another name"
             )
 
@@ -108,17 +117,17 @@ def pair_files(path: Path) -> Found:
     """
     if path.name.endswith(INDEX):
         return _of_index(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         return _of_folder(path)
     match = _NAME.fullmatch(path.name)
     if match and match["ending"] in PAIRS:
         return _of_family(path.parent, match["stem"], match["ending"])
-    if path.exists():
+    if os.path.exists(path):
         return Found(path.name, (path,))
-    if glob.has_magic(str(path)):
-        return _of_pattern(path)
     if path.suffix in PAIRS and _family(path.parent, path.stem, path.suffix):
         return _of_family(path.parent, path.stem, path.suffix)
+    if glob.has_magic(str(path)):
+        return _of_pattern(path)
     return Found(path.name, (path,))
 
 
@@ -158,7 +167,9 @@ def _of_folder(folder: Path) -> Found:
 
 
 def _of_pattern(pattern: Path) -> Found:
-    files = [Path(name) for name in glob.glob(str(pattern)) if not name.endswith(INDEX)]
+    # A folder that is there is no pattern, whatever brackets its name has.
+    folder = glob.escape(str(pattern.parent)) if os.path.isdir(pattern.parent) else str(pattern.parent)
+    files = [Path(name) for name in glob.glob(os.path.join(folder, pattern.name)) if not name.endswith(INDEX)]
     if not files:
         raise PairFileError(f"there is no file {pattern}")
     endings = sorted({file.suffix for file in files})
@@ -179,7 +190,7 @@ def _natural(path: Path) -> list[Any]:
 
 def _family(folder: Path, stem: str, ending: str) -> list[Path]:
     """Every file with the name of a shard of a pair."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
     matches = ((file, _NAME.fullmatch(file.name)) for file in _listed(folder))
     return [file for file, match in matches if match and (match["stem"], match["ending"]) == (stem, ending)]
@@ -210,7 +221,8 @@ def _checked_family(files: list[Path], folder: Path, stem: str, ending: str) -> 
         raise PairFileError(f"shard {twice[0]} of {name} is there twice, as {numbers[twice[0]].name}; keep one")
     first = 0 if 0 in numbers else 1
     expected = range(first, first + counts[0])
-    missing = [number for number in expected if number not in numbers]
+    # A name may speak of more shards than could be counted: six that are missing are enough.
+    missing = list(islice((number for number in expected if number not in numbers), 6))
     if missing:
         listed = ", ".join(f"{number:05d}" for number in missing[:5]) + (", …" if len(missing) > 5 else "")
         raise PairFileError(
@@ -223,7 +235,7 @@ def _checked_family(files: list[Path], folder: Path, stem: str, ending: str) -> 
             f"{numbers[beyond].name} has a number beyond {counts[0]:,}; shards are numbered from 1, or all from 0"
         )
     index = folder / (name + INDEX)
-    return _checked(name, [numbers[number] for number in expected], index if index.exists() else None)
+    return _checked(name, [numbers[number] for number in expected], index if os.path.lexists(index) else None)
 
 
 def _checked(name: str, files: list[Path], index: Path | None) -> Found:
@@ -233,7 +245,7 @@ def _checked(name: str, files: list[Path], index: Path | None) -> Found:
         PairFileError: naming the shard that is not.
     """
     for file in files:
-        if not file.exists():
+        if not os.path.exists(file):
             raise PairFileError(f"there is no file {file}, a shard of {name}")
     if index is not None:
         listed = {each["file"]: each["digest"] for each in _read_index(index)}

@@ -276,3 +276,73 @@ def codes(page):
     """The text of every block of code of a page."""
     found = re.findall(r"<code[^>]*>(.*?)</code>", page, flags=re.DOTALL)
     return [html.unescape(re.sub(r"<[^>]+>", "", text)) for text in found]
+
+
+@pytest.mark.parametrize("left", [1, 2, 63, 64, 65])
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_a_few_rows_left_at_the_end_are_judged_with_those_before_them(left, batch, monkeypatch):
+    monkeypatch.setattr("kd2m_theory.bounds.stream._GATHERED", 1)
+    n = 128 + left
+    teacher, student, labels, _ = drawn(3, n, 4, True, False, False)
+    teacher[-2:] = np.eye(4)[:2]  # alone they would be probabilities
+    stream = PairStream()
+    for start in range(0, n, batch):
+        stream.update(*(array[start : start + batch] for array in (teacher, student, labels)))
+        assert stream.n == min(n, start + batch)
+    assert numbers(audit(stream, only=STREAMED)) == numbers(audit(Pair(None, None, labels, teacher, student), only=STREAMED))
+    other = PairStream()
+    other.merge(stream)
+    assert other.n == n
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"teacher": np.full((5, 4), np.nan)}, "logits_teacher holds 20 NaN"),
+        ({"student": np.full((5, 4), -np.inf)}, "logits_student has 20 values −∞"),
+        ({"student": np.zeros((5, 4), np.float16)}, "float16"),
+        ({"teacher": np.zeros((5, 4), bool)}, "bool"),
+        ({"teacher": np.full((5, 4), 1e200)}, "beyond 1e\\+150"),
+        ({"labels": np.full(5, 4)}, r"labels has 5 values outside 0\.\.3"),
+        ({"labels": np.full(5, -100), "student": np.full((5, 4), np.nan)}, "logits_student holds 20 NaN"),
+        ({"labels": np.array([-100, 0, 0, 0, 9])}, "labels has 1 value outside"),
+        ({"groups": np.array(list("abcde"))}, "groups of type str, and those before it of int64"),
+        ({"groups": np.arange(5, dtype=np.uint64)}, "groups of type uint64, and those before it of int64"),
+        ({"groups": np.array([0.5] * 5)}, "groups has values that are not whole"),
+    ],
+)
+def test_a_batch_that_is_refused_leaves_the_stream_as_it_was(change, message):
+    teacher, student, labels, groups = drawn(4, 50, 4, True, True, False)
+    whole, stream = PairStream(), PairStream()
+    whole.update(teacher, student, labels, groups)
+    stream.update(teacher[:20], student[:20], labels[:20], groups[:20])
+    bad = {"teacher": teacher[:5], "student": student[:5], "labels": labels[:5], "groups": groups[:5]} | change
+    with pytest.raises(InputError, match=message):
+        stream.update(*bad.values())
+    stream.update(teacher[20:], student[20:], labels[20:], groups[20:])
+    assert numbers(audit(stream, only=STREAMED)) == numbers(audit(whole, only=STREAMED))
+    assert stream.summary().provenance == whole.summary().provenance
+
+
+@pytest.mark.parametrize("kind", [str, np.float32, np.float64, np.int8, np.uint64])
+def test_groups_are_numbers_or_names_as_those_of_a_pair(kind):
+    teacher, student, labels, groups = drawn(5, 60, 3, True, True, False)
+    groups = groups.astype(kind)
+    stream = PairStream()
+    for start in range(0, 60, 25):
+        stream.update(*(array[start : start + 25] for array in (teacher, student, labels, groups)))
+    pair = Pair(None, None, labels, teacher, student, groups=groups)
+    assert numbers(audit(stream, only=STREAMED)) == numbers(audit(pair, only=STREAMED))
+
+
+def test_large_numbers_of_groups_are_not_rounded():
+    teacher, student, labels, _ = drawn(6, 60, 3, True, False, False)
+    stream = PairStream()
+    stream.update(teacher[:30], student[:30], labels[:30], 2**53 + np.arange(30))
+    stream.update(teacher[30:], student[30:], labels[30:], np.arange(30.0))
+    assert len(np.unique(stream.summary().groups)) == 60
+
+
+def test_only_a_stream_is_merged():
+    with pytest.raises(InputError, match="a ndarray cannot be merged into a stream"):
+        PairStream().merge(np.zeros((3, 2)))

@@ -351,3 +351,64 @@ def test_a_write_that_fails_half_way_is_noticed(tmp_path, monkeypatch):
             logits(seed=1).save(path, shard_rows=4)
     with pytest.raises(PairFileError, match=r"pair-00001-of-00003\.npz is not the shard"):
         Pair.load(path)
+
+
+def small_pair():
+    return Pair(labels=[0, 1, 1], logits_teacher=np.eye(3)[:, :2], logits_student=np.eye(3)[:, :2])
+
+
+@pytest.mark.parametrize("digits", [9, 40])
+def test_a_name_that_speaks_of_very_many_shards_is_refused_at_once(digits, tmp_path):
+    file = tmp_path / f"p-00001-of-{'9' * digits}.npz"
+    small_pair().save(file)
+    with pytest.raises(PairFileError, match=r"lacks shards 00002, 00003, 00004, 00005, 00006, … of 9"):
+        Pair.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300 + ".npz", "x" * 300 + "-00001-of-00002.npz", "x" * 300 + ".npz.index.json", "x" * 300]
+)
+def test_a_name_that_no_file_can_have_is_refused_in_words(name, tmp_path):
+    with pytest.raises(PairFileError):
+        Pair.load(tmp_path / name)
+
+
+def test_an_index_may_list_a_name_that_no_file_can_have(tmp_path):
+    small_pair().save(tmp_path / "p.npz", shard_rows=2)
+    index = index_path(tmp_path / "p.npz")
+    table = json.loads(index.read_text())
+    table["shards"][0]["file"] = "x" * 300
+    index.write_text(json.dumps(table))
+    with pytest.raises(PairFileError, match="there is no file"):
+        Pair.load(index)
+
+
+@pytest.mark.parametrize("name", ["br[ack]ets", "q?", "star*"])
+def test_shards_whose_names_look_like_patterns_are_found(name, tmp_path):
+    folder = tmp_path / name
+    folder.mkdir()
+    small_pair().save(folder / f"{name}.npz", shard_rows=2)
+    for path in (folder, folder / f"{name}.npz", index_path(folder / f"{name}.npz"), folder / "*.npz"):
+        equal(small_pair(), Pair.load(path))
+
+
+def test_an_index_that_cannot_be_read_is_not_passed_over(tmp_path):
+    small_pair().save(tmp_path / "p.npz", shard_rows=2)
+    index = index_path(tmp_path / "p.npz")
+    index.unlink()
+    index.symlink_to(index.name)
+    with pytest.raises(PairFileError, match="loop of links"):
+        Pair.load(tmp_path)
+
+
+def test_a_pair_is_not_written_beside_files_that_would_be_read_in_its_place(tmp_path):
+    first, other = tmp_path / "first.npz", tmp_path / "other.npz"
+    small_pair().save(first)
+    with pytest.raises(PairFileError, match=r"first\.npz is there in one file, which would be read instead"):
+        small_pair().save(first, shard_rows=2)
+    small_pair().save(other, shard_rows=2)
+    with pytest.raises(PairFileError, match=r"other-00001-of-00002\.npz is a shard of .* than the one file to be written"):
+        small_pair().save(other)
+    small_pair().save(other, shard_rows=2)
+    small_pair().save(first)
+    assert len(list(tmp_path.iterdir())) == 4
