@@ -153,7 +153,7 @@ class PairStream:
         Raises:
             InputError: shapes that do not fit each other or the batches before; labels or groups in some batches only; rows or
                 labels that `Pair` refuses. The batch is then not added, and the stream goes on as if it had not been there.
-                That logits are no logits, but probabilities for instance, is seen on many rows only: some batches later.
+                That logits are not logits, but probabilities for instance, is seen on many rows only: some batches later.
         """
         teacher, student = (
             _rows(to_numpy(value, name))
@@ -191,7 +191,7 @@ class PairStream:
         """Add everything that another stream has seen, such as one on another machine.
 
         Raises:
-            InputError: the other is no stream, has another loss bound, temperature or class names, or its batches do not fit.
+            InputError: the other is not a stream, has another loss bound, temperature or class names, or its batches do not fit.
         """
         if not isinstance(other, PairStream):
             raise InputError(f"a {type(other).__name__} cannot be merged into a stream; pass another PairStream")
@@ -302,7 +302,7 @@ def _joined(batches: Sequence[_Batch]) -> _Batch:
 
 
 def _check_rows(batch: _Batch) -> None:
-    """Refuse what no gathering of other rows could mend, as long as the batch is not among them.
+    """Refuse what no gathering of other rows could fix, as long as the batch is not among them.
 
     Raises:
         InputError: as `Pair`.
