@@ -191,7 +191,8 @@ class PairStream:
         """Add everything that another stream has seen, such as one on another machine.
 
         Raises:
-            InputError: the other is not a stream, has another loss bound, temperature or class names, or its batches do not fit.
+            InputError: the other is not a stream, has another loss bound, temperature or class names, or batches that do not
+                fit.
         """
         if not isinstance(other, PairStream):
             raise InputError(f"a {type(other).__name__} cannot be merged into a stream; pass another PairStream")
