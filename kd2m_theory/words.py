@@ -26,7 +26,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if isinstance(value, int):
         return f"{value:,}".replace("-", "−")
     words = f"{value + 0.0:.{digits}g}"  # + 0.0 turns −0 into 0
-    if "e+" in words and abs(float(words)) < _LARGE:
+    if "e+" in words and abs(value) < _LARGE:
         words = f"{float(words):.0f}"
     return words.replace("-", "−")
 
