@@ -20,6 +20,8 @@ from kd2m_theory.estimators.large.plans import cost_errors, exact_costs, some_of
 _UNIT, _LEAST = 2.0**-24, 2.0**-149
 # Rows and columns of a tile: its products stay in a core's cache.
 ROWS, COLUMNS = 1024, 4096
+# Elements of a block of rows that are ranked: 64 MiB.
+_TILE = 2**24
 # Devices without float64.
 WITHOUT_DOUBLE = ("mps",)
 # A pass in float64 takes so many in float32.
@@ -79,11 +81,6 @@ class Clouds:
         x, y = self._given
         return bool((x[self.order_x[rows]] == y[self.order_y[columns]]).all())
 
-    def centred(self, count: int) -> torch.Tensor:
-        """Evenly chosen points of both clouds in single precision, at most about `count` of them."""
-        step = max(1, (self.n + self.m) // count)
-        return torch.cat((self._x.points[::step], self._y.points[::step]))
-
     def points(self, transposed: bool) -> torch.Tensor:
         """Centred points of x, or of y, in single precision."""
         return (self._y if transposed else self._x).points
@@ -107,12 +104,12 @@ class Clouds:
         shift = torch.as_tensor(squares, dtype=torch.float32, device=others.device)
         if self.p == 2:
             shift = shift - single
-        block = max(1, 2**22 // len(others))
+        block = max(1, _TILE // len(others))
         for start in range(0, len(rows), block):
             part = slice(start, min(len(rows), start + block))
             mine = torch.as_tensor(rows[part], device=others.device)
             own = torch.as_tensor(left.squares[rows[part]], dtype=torch.float32, device=others.device)
-            tile = torch.mm(left.points[mine], others.T).mul_(-2).add_(shift).add_(own[:, None])
+            tile = torch.addmm(shift, left.points[mine], others.T, alpha=-2).add_(own[:, None])
             if self.p == 1:
                 tile = tile.clamp_(min=0).sqrt_().sub_(single)
             yield part, tile
@@ -130,7 +127,8 @@ class Clouds:
         """Those pairs of `below` with drift_i + drift_j ≥ 0, and some more."""
         found = _Below(self, f, g, width)
         rows, columns = np.argsort(-drift_x, kind="stable"), np.argsort(-drift_y, kind="stable")
-        blocks = [rows[start : start + ROWS // 4] for start in range(0, self.n, ROWS // 4)]
+        some = min(ROWS, max(ROWS // 2, self.n // 32))  # many blocks, so that few pairs are looked at that need not be
+        blocks = [rows[start : start + some] for start in range(0, self.n, some)]
         counts = np.searchsorted(-drift_y[columns], [drift_x[block[0]] for block in blocks], side="right")
         self._work.pass_over(sum(len(block) * int(count) for block, count in zip(blocks, counts, strict=True)), self.dimension)
         near = ((block, np.sort(columns[:count])) for block, count in zip(blocks, counts, strict=True))
@@ -241,6 +239,7 @@ class _Below:
         self._far = y.norms
         self._buffer = torch.empty(ROWS * COLUMNS, dtype=torch.float32, device=x.points.device)
         self._mask = torch.empty(ROWS * COLUMNS, dtype=torch.bool, device=x.points.device)
+        self._gathered = torch.empty(COLUMNS, self._y.shape[1], dtype=torch.float32, device=x.points.device)
         self._single = torch.as_tensor(column, dtype=torch.float32, device=x.points.device)
 
     def tiles(self, rows: Int64, columns: Int64) -> Iterator[tuple[Int64, Int64]]:
@@ -252,7 +251,11 @@ class _Below:
             index = _index(at, device)
             bar = torch.as_tensor(self._bar(rows, at), device=device)
             tile = self._buffer[: len(left) * len(at)].view(len(left), len(at))
-            torch.mm(left, self._y[index].T, out=tile)
+            if isinstance(index, slice):
+                right = self._y[index]
+            else:
+                right = torch.index_select(self._y, 0, index, out=self._gathered[: len(at)])
+            torch.mm(left, right.T, out=tile)
             tile.sub_(self._single[index])
             mask = self._mask[: tile.numel()].view(tile.shape)
             torch.gt(tile, bar[:, None], out=mask)

@@ -1,7 +1,5 @@
 """Potentials from coarse to fine: of a small weighted sample, of a quarter of the points, of all."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,8 +10,9 @@ from kd2m_theory.estimators.large.clouds import Clouds
 from kd2m_theory.estimators.large.sparse_network import InfeasibleError, first_plan, solve, solve_dense
 from kd2m_theory.estimators.large.strata import clusters, stratified
 
-# Points of the smallest level, clusters; least size and share of all points of the level between.
-_SMALLEST, _CLUSTERS, _BETWEEN, _SHARE = 3000, 2000, 4000, 4
+# Points of the smallest level (one of each cluster at least), clusters, how many times as many points the next level has, and
+# how many times as large as the smallest a level between is at least.
+_SMALLEST, _CLUSTERS, _SHARE, _GROWTH = 2000, 2000, 4, 1.5
 # Pairs of a row that a choice leaves, rows by which it is made, and undercut pairs of a row at which a level is done.
 PER_ROW, _ROWS, _UNDERCUT = 20, 256, 2.0
 # Reduced costs of these rows at most: 256 MiB.
@@ -75,37 +74,28 @@ def _among(keys: Int64, known: Int64) -> NDArray[np.bool_]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Potentials of all points to begin with.
-
-    Attributes:
-        f: of the rows.
-        g: of the columns.
-        width: reduced costs below which about `PER_ROW` pairs of a row lie at potentials that no sampled pair undercuts.
-    """
-
-    f: Float64
-    g: Float64
-    width: float
-
-
-def start(clouds: Clouds, a: Float64, b: Float64, rng: np.random.Generator, max_pivots: int) -> Start:
+def start(clouds: Clouds, a: Float64, b: Float64, rng: np.random.Generator, max_pivots: int) -> tuple[Float64, Float64]:
     """Potentials near the optimal ones, of every row and column."""
     near = clusters(clouds, min(_CLUSTERS, max(2, (clouds.n + clouds.m) // 20)), rng)
     (rows, weight_rows), (columns, weight_columns) = _samples(near, (a, b), _SMALLEST, rng)
     u, v = solve_dense(_costs(clouds, rows, columns), weight_rows, weight_columns, max_pivots)
-    middle = max(_BETWEEN, min(clouds.n, clouds.m) // _SHARE)
-    if 2 * middle <= min(clouds.n, clouds.m):
-        (more_rows, weight_rows), (more_columns, weight_columns) = _samples(near, (a, b), middle, rng)
+    for size in _between(min(len(rows), len(columns)), min(clouds.n, clouds.m)):
+        (more_rows, weight_rows), (more_columns, weight_columns) = _samples(near, (a, b), size, rng)
         f = extended(clouds, more_rows, columns, v, _RANK_SMALL)[1]
         g = extended(clouds, more_columns, rows, u, _RANK_SMALL, transposed=True)[1]
         rows, columns = more_rows, more_columns
         u, v = settled(clouds.part(rows, columns), weight_rows, weight_columns, f, g, rng, max_pivots)
-    every_row, every_column = np.arange(clouds.n), np.arange(clouds.m)
-    nearest_f, f = extended(clouds, every_row, columns, v, _RANK)
-    nearest_g, g = extended(clouds, every_column, rows, u, _RANK, transposed=True)
-    return Start(f=f, g=g, width=max(0.0, width_of(clouds, nearest_f, nearest_g, PER_ROW, rng)[0]))
+    f = extended(clouds, np.arange(clouds.n), columns, v, _RANK)[1]
+    g = extended(clouds, np.arange(clouds.m), rows, u, _RANK, transposed=True)[1]
+    return f, g
+
+
+def _between(smallest: int, points: int) -> list[int]:
+    """Sizes of the levels between the smallest and all points, each a share of the next."""
+    sizes: list[int] = []
+    while (size := points // _SHARE ** (len(sizes) + 1)) > _GROWTH * smallest:
+        sizes.append(size)
+    return sizes[::-1]
 
 
 def _samples(

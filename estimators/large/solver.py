@@ -18,13 +18,16 @@ from kd2m_theory.estimators.large.caps import StoppedError, memory_stops
 from kd2m_theory.estimators.large.clouds import Clouds
 from kd2m_theory.estimators.large.levels import PER_ROW, Pairs, few, lowered, start, width_of
 from kd2m_theory.estimators.large.plans import Bounds, first_bounds, plan_cost
-from kd2m_theory.estimators.large.sparse_network import InfeasibleError, Solved, first_plan, solve
+from kd2m_theory.estimators.large.sparse_network import Solved, first_plan, solve
 from kd2m_theory.shared_state import products_of_float32
 
-# Pairs of a row that are kept at most, of those that are looked at again, and by how much the width falls in a round.
-_KEPT, _AGAIN, _FALL = 60, 60, 0.3
-# Rounds of choosing pairs before the rigorous pass, and of the certificate.
-_CHOICES, _ROUNDS = 4, 12
+# Pairs of a row that are kept at most, of a whole pass and of those that look again at some pairs.
+_KEPT, _AGAIN = 60, 60
+# Rounds of the certificate, and whole passes.
+_ROUNDS, _PASSES = 12, 4
+# Share of all pairs that is looked at again at most for a greater width, down to which part of it; and the share from which on
+# a whole pass at better potentials is no dearer.
+_LOOK, _LEAST, _WHOLE = 0.25, 0.1, 0.6
 # Halvings of a width at which too many pairs are found, and the pairs of a row that are taken where they all tie.
 _HALVINGS, _CHEAPEST = 6, 16
 _UNDERCUT = 8.0
@@ -76,7 +79,6 @@ class _Search:
         self._clouds: Clouds
         self._a: Float64
         self._b: Float64
-        self._rng: np.random.Generator
         self.plan: Solved
 
     @property
@@ -91,79 +93,62 @@ class _Search:
             StoppedError: something reached its cap; the bounds so far hold.
         """
         rng = np.random.default_rng(clouds.n)
-        self._clouds, self._a, self._b, self._rng = clouds, a[clouds.order_x], b[clouds.order_y], rng
-        begun = start(clouds, self._a, self._b, rng, self._pivots)
+        self._clouds, self._a, self._b = clouds, a[clouds.order_x], b[clouds.order_y]
+        f, g = start(clouds, self._a, self._b, rng, self._pivots)
         known = Pairs(clouds)
         known.add(*first_plan(self._a, self._b))
-        f, g, width = self._chosen(known, begun.f, begun.g)
-        # The rigorous pass.
-        found = None
+        width, passes, undercut = width_of(clouds, f, g, PER_ROW, rng)[0], 1, 0.0
+        at_least = self._passed(known, f, g, width)
+        for round_ in range(_ROUNDS):
+            self._value(known, f, g, at_least)
+            if self.closed:
+                return
+            self._solve(known, f, g)
+            drift_x, drift_y = self.plan.f - f, self.plan.g - g
+            shift = float(np.median(drift_y))
+            drift_x, drift_y = drift_x + shift, drift_y - shift
+            if round_ < passes:  # the plan is the first after a whole pass
+                width, undercut = width_of(clouds, f + drift_x, g + drift_y, PER_ROW, rng)
+            width, share = _width(drift_x - at_least, drift_y, max(0.0, width))
+            if (share > _WHOLE or undercut > _UNDERCUT) and passes < _PASSES:
+                f, g = lowered(clouds, self.plan.f, self.plan.g, 2048, rng)
+                width, undercut = width_of(clouds, f, g, PER_ROW, rng)
+                if undercut > _UNDERCUT:
+                    width = width_of(clouds, f, g, _UNDERCUT, rng)[0]
+                at_least, passes = self._passed(known, f, g, width), passes + 1
+                continue
+            f, g, before = f + drift_x, g + drift_y, len(known.keys)
+            new = clouds.below_where(f, g, width, drift_x - at_least + width, drift_y, known.room(_AGAIN))
+            if new is None:
+                at_least = self._looked(known, f, g)
+            else:
+                at_least = np.full(clouds.n, width)
+                known.add(*new)
+            if len(known.keys) == before:
+                self._value(known, f, g, at_least)
+                break
+        self.reason = self.reason or "the search for pairs ended at its cap"
+
+    def _passed(self, known: Pairs, f: Float64, g: Float64, width: float) -> Float64:
+        """Take in all pairs with reduced costs below a width, by a look at every pair; a lower bound on those of the others."""
+        clouds = self._clouds
         for _ in range(_HALVINGS):
             found = clouds.below(f, g, width, known.room(_KEPT))
             if found is not None:
-                break
-            width /= 2
-        if found is None:  # reduced costs of many pairs are zero but for rounding
-            at_least = self._looked(known, f, g)
-        else:
-            known.add(*found)
-            at_least = np.full(clouds.n, width)
-        known.add(*few(clouds, known, f, g, 16, 6))
-        del found
-        self._certify(known, f, g, at_least, _FALL * begun.width)
-
-    def _chosen(self, known: Pairs, f: Float64, g: Float64) -> tuple[Float64, Float64, float]:
-        """Potentials that few pairs undercut, and the width that leaves about `PER_ROW` pairs of a row."""
-        clouds, rng = self._clouds, self._rng
-        width = width_of(clouds, f, g, PER_ROW, rng)[0]
-        for _ in range(_CHOICES):
-            found = clouds.below(f, g, width, known.room(_KEPT))
-            if found is not None:
                 known.add(*found)
-            del found
-            known.add(*few(clouds, known, f, g))
-            try:
-                self._solve(known, f, g)
-            except InfeasibleError:
-                break  # what is certified of potentials does not need a plan
-            f, g = lowered(clouds, self.plan.f, self.plan.g, 2048, rng)
-            width, undercut = width_of(clouds, f, g, PER_ROW, rng)
-            if undercut <= _UNDERCUT:
-                break
-            width = width_of(clouds, f, g, _UNDERCUT, rng)[0]
-        return f, g, width
+                known.add(*few(clouds, known, f, g, 16, 6))
+                return np.full(clouds.n, width)
+            width /= 2
+        # Reduced costs of many pairs are zero but for rounding.
+        at_least = self._looked(known, f, g)
+        known.add(*few(clouds, known, f, g, 16, 6))
+        return at_least
 
     def _solve(self, known: Pairs, f: Float64, g: Float64) -> None:
         self.plan = solve(*known.ends, known.costs, f, g, self._a, self._b, self._pivots)
         if self.plan.capped:
             self.reason = "the network simplex stopped at its cap"
         self.upper = min(self.upper, self._cost(known))
-
-    def _certify(self, known: Pairs, f: Float64, g: Float64, at_least: Float64, width: float) -> None:
-        """Rounds of the network simplex and of looking again; every pair not known is at least `at_least` at f, g."""
-        clouds = self._clouds
-        self._value(known, f, g, at_least)
-        for _ in range(_ROUNDS):
-            self._solve(known, f, g)
-            drift_x, drift_y = self.plan.f - f, self.plan.g - g
-            shift = float(np.median(drift_y))
-            drift_x, drift_y = drift_x + shift, drift_y - shift
-            f, g = f + drift_x, g + drift_y
-            new = clouds.below_where(f, g, width, drift_x - at_least + width, drift_y, known.room(_AGAIN))
-            before = len(known.keys)
-            if new is None:
-                at_least = self._looked(known, f, g)
-            else:
-                at_least = np.full(clouds.n, width)
-                known.add(*new)
-            added = len(known.keys) - before
-            self._value(known, f, g, at_least)
-            if self.closed:
-                return
-            if not added:
-                break
-            width /= 2
-        self.reason = self.reason or "the search for pairs ended at its cap"
 
     def _looked(self, known: Pairs, f: Float64, g: Float64) -> Float64:
         """A lower bound on each row's smallest reduced cost, from all pairs in float64; its cheapest pairs are known then."""
@@ -202,3 +187,17 @@ class _Search:
             diameter=clouds.diameter,
             exactly_zero=not costs.any() and clouds.equal(plan.rows, plan.columns),
         )
+
+
+def _width(drift_x: Float64, drift_y: Float64, most: float) -> tuple[float, float]:
+    """The reduced cost up to which pairs are looked at again, and which share of all pairs that is.
+
+    Those are the pairs with drift_i + drift_j + width ≥ 0. As wide as one look may be: then later drifts stay below it.
+    """
+    by_drift = np.sort(drift_y)
+    width, share = most, 1.0
+    while True:
+        share = 1.0 - float(np.searchsorted(by_drift, -width - drift_x).mean()) / len(by_drift)
+        if share <= _LOOK or width <= _LEAST * most:
+            return width, share
+        width *= 0.8

@@ -11,11 +11,15 @@ _POINTS, _ROUNDS, _SEEDING = 20_000, 3, 4
 # Far points are preferred by this power of their squared distance: classes that the first half of the seeds missed are found.
 _FAR = 8
 _BLOCK = 8192
+# Dimensions onto which points are projected at random: distances that tell classes apart stay as they are up to a few per cent.
+_DIMENSIONS = 64
 
 
 def clusters(clouds: Clouds, count: int, rng: np.random.Generator) -> tuple[Int64, Int64]:
-    """A cluster for every row and every column, by k-means on a part of both clouds together."""
-    points = clouds.centred(_POINTS)
+    """A cluster for every row and every column, by k-means on a part of both clouds together, in few dimensions."""
+    cloud_x, cloud_y = (_projected(clouds.points(side), clouds.n) for side in (False, True))
+    step = max(1, (clouds.n + clouds.m) // _POINTS)
+    points = torch.cat((cloud_x[::step], cloud_y[::step]))
     centres = _seeds(points, min(count, len(points)), rng)
     for _ in range(_ROUNDS):
         nearest = _nearest(points, centres)[0]
@@ -23,8 +27,15 @@ def clusters(clouds: Clouds, count: int, rng: np.random.Generator) -> tuple[Int6
         sums = torch.zeros_like(centres).index_add_(0, nearest, points)
         centres = torch.where(sizes[:, None] > 0, sums / sizes.clamp(min=1)[:, None], centres)
     centres = centres[torch.bincount(_nearest(points, centres)[0], minlength=len(centres)) > 0]
-    rows, columns = (_nearest(clouds.points(side), centres)[0].cpu().numpy() for side in (False, True))
+    rows, columns = (_nearest(cloud, centres)[0].cpu().numpy() for cloud in (cloud_x, cloud_y))
     return rows, columns
+
+
+def _projected(points: torch.Tensor, seed: int) -> torch.Tensor:
+    if points.shape[1] <= _DIMENSIONS:
+        return points
+    directions = np.random.default_rng(seed).standard_normal((points.shape[1], _DIMENSIONS), np.float32)
+    return torch.mm(points, torch.as_tensor(directions / np.float32(_DIMENSIONS) ** 0.5, device=points.device))
 
 
 def _seeds(points: torch.Tensor, count: int, rng: np.random.Generator) -> torch.Tensor:

@@ -76,8 +76,7 @@ HOSTILE = {
 def on_tiles(monkeypatch):
     """Tiles of a few pairs, and every level of potentials, for clouds of any size."""
     monkeypatch.setattr(between_clouds, "STORED", 0)
-    monkeypatch.setattr(levels, "_SMALLEST", 30)
-    monkeypatch.setattr(levels, "_BETWEEN", 50)
+    monkeypatch.setattr(levels, "_SMALLEST", 20)
     monkeypatch.setattr("kd2m_theory.estimators.large.clouds.ROWS", 64)
     monkeypatch.setattr("kd2m_theory.estimators.large.clouds.COLUMNS", 48)
 
@@ -187,7 +186,7 @@ def test_more_pairs_than_the_limit_are_none():
     assert clouds.below_where(zero, zero, 1e6, zero, zero, N * N - 1) is None
 
 
-@pytest.mark.parametrize("change", ["kept", "again", "rounds", "pivots", "potentials"])
+@pytest.mark.parametrize("change", ["kept", "again", "rounds", "one pass", "many passes", "pivots", "potentials"])
 def test_a_solver_that_does_less_encloses_still(change, on_tiles, monkeypatch):
     x, y = CLOUDS["gaussians"]
     true = wasserstein(*CLOUDS["gaussians"], 2)
@@ -198,14 +197,14 @@ def test_a_solver_that_does_less_encloses_still(change, on_tiles, monkeypatch):
         monkeypatch.setattr(solver, "_AGAIN", 0)
     elif change == "rounds":
         monkeypatch.setattr(solver, "_ROUNDS", 1)
-        monkeypatch.setattr(solver, "_CHOICES", 1)
+    elif change == "one pass":
+        monkeypatch.setattr(solver, "_PASSES", 1)
+    elif change == "many passes":  # whether they help or not
+        monkeypatch.setattr(solver, "_UNDERCUT", -1.0)
     elif change == "pivots":
         options["max_pivots"] = 40
     else:  # potentials that say nothing
-        start = levels.start
-        monkeypatch.setattr(
-            solver, "start", lambda *arguments: (lambda s: levels.Start(0 * s.f, 0 * s.g, s.width))(start(*arguments))
-        )
+        monkeypatch.setattr(solver, "start", lambda clouds, *_: (np.zeros(clouds.n), np.zeros(clouds.m)))
     found = wasserstein(x, y, 2, **options)
     assert found.lower <= true.upper
     assert true.lower <= found.upper

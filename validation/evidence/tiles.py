@@ -25,7 +25,7 @@ from kd2m_theory.validation.evidence.transport_problems import CAPS, GEOMETRIES,
 from kd2m_theory.validation.evidence.workers import within_memory
 
 # Sizes of tiles and levels while `on_tiles` holds; the first alone where a problem is large enough for the others.
-_SMALL: Mapping[str, int] = {"ROWS": 8, "COLUMNS": 6, "_SMALLEST": 10, "_BETWEEN": 20}
+_SMALL: Mapping[str, int] = {"ROWS": 8, "COLUMNS": 6, "_SMALLEST": 10}
 # One problem of so many has up to `_LARGE` points a cloud, the others up to `_MEDIUM`.
 _SELDOM, _MEDIUM, _LARGE = 40, 300, 4000
 # One problem of so many is a size goal: minutes.
