@@ -7,21 +7,20 @@ its unit. The certified distance (`joint`) and the training loss (`losses.transp
     "mean"      C / Σ a_i b_j C_ij, the cost of the independent coupling of the two samples
     "max"       C / max C_ij, as the code of KD²M (arXiv 2504.01757) does for features
 
-A scale that is made of the sample takes the triangle inequality away, as it differs from one pair of samples to the next.
+A scale that is made of the sample differs from one pair of samples to the next, and takes the triangle inequality away.
 """
 
 import math
 import sys
 from dataclasses import replace
-from typing import Literal, cast
+from typing import Literal
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.checks import above_zero, one_of
+from kd2m_theory.checks import above_zero
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix
 
 CostScale = float | Literal["mean", "max"]
-_WORDS = ("mean", "max")
 # Relative error of a scale beyond which costs divided by it are refused.
 _COARSE = 1e-6
 
@@ -37,9 +36,9 @@ def cost_scale(value: object, name: str) -> CostScale:
         ('mean', 4.0)
     """
     if isinstance(value, str):
-        if value not in _WORDS:
-            one_of(value, (*_WORDS, "or a number > 0"), name)
-        return cast(Literal["mean", "max"], value)
+        if value not in ("mean", "max"):
+            raise InputError(f"{name} is {value!r}; choose 'mean', 'max', or a number > 0")
+        return value
     return above_zero(value, name)
 
 

@@ -103,9 +103,9 @@ def squared_jw2(
             `joint_wasserstein`, whose square this is. Costs that are all 0 stay 0.
         label_scale: t, the same for the label cost.
 
-    With "mean", s = ‖E z_S − E z_T‖² + tr Σ_S + tr Σ_T: for β = 0 the loss is one less the concordance correlation (Lin 1989) of
-    the best coupling, at most 1, and least where the clouds are equal. With "max" an outlier makes all other costs small: one
-    student point far away has the loss 1/n, so that this gradient can reward an outlier.
+    With "mean", s = ‖E z_S − E z_T‖² + tr Σ_S + tr Σ_T: for β = 0 the loss is one less the concordance correlation (Lin 1989)
+    of the best coupling, at most 1, and least where the clouds are equal. With "max" an outlier makes all other costs small: a
+    cloud of n points of which one is far away has the loss 1/n, so that this gradient can reward an outlier.
 
     Raises:
         InputError: as `squared_w2`; β negative or not finite; a scale that is not positive, or an unknown word.
