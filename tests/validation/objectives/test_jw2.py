@@ -1,5 +1,7 @@
 """JW₂: its label part acts on the plan and on the gradient, at the default setting and on the stored pairs of the demonstration."""
 
+import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from objective_problems import labels_of, make, outputs
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
+from scipy.special import softmax
 
 from kd2m_theory import InputError, Pair
 from kd2m_theory.validation.objectives.jw2 import JW2
@@ -15,15 +18,20 @@ from kd2m_theory.validation.objectives.objective import Sizes
 from kd2m_theory.validation.objectives.w2 import W2
 from kd2m_theory.validation.training.outputs import Outputs
 
-DATA = Path(__file__).parents[2] / "data"
+ROOT = Path(__file__).parents[3]
 BATCH = 64
 COSTS = ("logits", "predictions", "labels")
 RAW = {"feature_scale": 1.0, "label_scale": 1.0}
 
 
+@cache
+def stored(name):
+    return Pair.load(ROOT / "tests" / "data" / f"demo-{name}.npz")
+
+
 def demo_batch(name, number):
     """Student, teacher and labels of 64 images of a stored pair, in float64."""
-    pair = Pair.load(DATA / f"demo-{name}.npz")
+    pair = stored(name)
     rows = slice(BATCH * number, BATCH * (number + 1))
     sides = []
     for features, logits in ((pair.features_student, pair.logits_student), (pair.features_teacher, pair.logits_teacher)):
@@ -32,13 +40,19 @@ def demo_batch(name, number):
     return (*sides, torch.tensor(pair.labels[rows].astype(np.int64)))
 
 
-def parts(student, teacher, beta, scale):
-    """The plan of the default label cost by SciPy, and feature and label part of the sum that it makes least."""
-    centred = [side.logits.numpy() - side.logits.numpy().mean(axis=1, keepdims=True) for side in (student, teacher)]
-    costs = [cdist(student.features, teacher.features) ** 2, cdist(*centred) ** 2]
-    features, labels = (cost / cost.mean() if scale else cost for cost in costs)
-    rows, columns = linear_sum_assignment(features + beta * labels)
-    return columns, features[rows, columns].mean(), beta * labels[rows, columns].mean()
+def parts(student, teacher, labels, beta=1.0, cost="logits", scale="mean"):
+    """The plan by SciPy, and feature and label part of the sum that it makes least."""
+    logits = [side.logits.numpy() for side in (student, teacher)]
+    predictions = [softmax(each, axis=1) for each in logits]
+    of_labels = {
+        "logits": [each - each.mean(axis=1, keepdims=True) for each in logits],
+        "predictions": predictions,
+        "labels": [predictions[0], np.eye(predictions[0].shape[1])[labels]],
+    }[cost]
+    costs = [cdist(student.features, teacher.features) ** 2, cdist(*of_labels) ** 2]
+    of_features, of_labels = (each / {"mean": each.mean(), "max": each.max(), "1": 1.0}[scale] for each in costs)
+    rows, columns = linear_sum_assignment(of_features + beta * of_labels)
+    return columns, of_features[rows, columns].mean(), beta * of_labels[rows, columns].mean()
 
 
 def made_for(student, cost="logits", **options):
@@ -57,16 +71,34 @@ def gradients(objective, student, teacher, labels):
 @pytest.mark.parametrize("number", [0, 7])
 def test_the_label_part_is_a_tenth_to_nine_tenths_at_the_default_setting(name, number):
     student, teacher, labels = demo_batch(name, number)
-    _, of_features, of_labels = parts(student, teacher, 1.0, scale=True)
+    _, of_features, of_labels = parts(student, teacher, labels)
     assert 0.1 < of_labels / (of_features + of_labels) < 0.9
     assert made_for(student)(student, teacher, labels).parts["jw2"].item() == pytest.approx(of_features + of_labels, rel=1e-9)
+
+
+def test_the_shares_on_the_page_are_those_of_the_stored_pairs():
+    """Means over 14 batches."""
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = re.findall(r'^\| `"(\w+)"` \| `?"?(\w+)"?`? \| (\d.*) \|$', page, re.MULTILINE)
+    assert [row[:2] for row in rows] == [*((cost, "mean") for cost in COSTS), ("logits", "max"), ("predictions", "1")]
+    for cost, scale, said in rows:
+        found = []
+        for name in ("alone", "cw2"):
+            shares, within = [], []
+            for number in range(14):
+                student, teacher, labels = demo_batch(name, number)
+                plan, of_features, of_labels = parts(student, teacher, labels, 1.0, cost, scale)
+                shares.append(100 * of_labels / (of_features + of_labels))
+                within.append(100 * (labels[plan] == labels).double().mean().item())
+            found += [f"{np.mean(shares):.2g}%", f"{np.mean(within):.0f}%"]
+        assert said.split(" | ") == found
 
 
 @pytest.mark.parametrize(("name", "least"), [("alone", 0.9), ("cw2", 0.03)])
 def test_the_plan_changes_with_beta(name, least):
     """A student trained alone has features of its own: only labels say which of its images belongs to which of the teacher's."""
     student, teacher, labels = demo_batch(name, 3)
-    plans = {beta: parts(student, teacher, beta, scale=True)[0] for beta in (0.0, 0.3, 1.0)}
+    plans = {beta: parts(student, teacher, labels, beta)[0] for beta in (0.0, 0.3, 1.0)}
     assert (plans[1.0] != plans[0.0]).mean() > least
     same = {beta: (labels[plan] == labels).double().mean() for beta, plan in plans.items()}
     assert same[1.0] > 0.95
