@@ -145,6 +145,18 @@ def test_transport_on_the_line_with_labels_encloses_the_truth(x, y, beta):
             assert exact(distance.lower) <= truth <= exact(distance.upper)
 
 
+@given(points(3, 2), points(3, 2), st.sampled_from([0.0, 1e-200, 0.3, 1.0, 1e200]), st.sampled_from(["mean", "max"]))
+def test_squares_as_shares_enclose_the_truth(x, y, beta, scale):
+    labels, others = [[0.1, 3.0], [0.2, -1e9], [0.3, 0.7]], [[1e-9, 0.3], [0.1, 3.0], [7.0, 0.1]]
+    size = (lambda costs: sum(map(sum, costs)) / 9) if scale == "mean" else (lambda costs: max(map(max, costs)))
+    of_features, of_labels = squares(x, y), squares(labels, others)
+    one, other = size(of_features) or 1, size(of_labels)
+    truth = best([[of_features[i][j] / one + Fraction(beta) * of_labels[i][j] / other for j in range(3)] for i in range(3)])
+    distance = estimators.joint_wasserstein(x, y, labels, others, beta=beta, feature_scale=scale, label_scale=scale)
+    assert exact(distance.lower) ** 2 <= truth <= exact(distance.upper) ** 2
+    assert distance.status == "optimal"
+
+
 def test_a_mean_cost_that_underflows_is_refused():
     """The only pair that costs anything has a weight that float64 does not hold."""
     with pytest.raises(InputError, match="feature_scale is 'mean', and that of these costs underflows float64; give a number"):
