@@ -154,7 +154,7 @@ def test_squares_as_shares_enclose_the_truth(x, y, beta, scale):
     truth = best([[of_features[i][j] / one + Fraction(beta) * of_labels[i][j] / other for j in range(3)] for i in range(3)])
     distance = estimators.joint_wasserstein(x, y, labels, others, beta=beta, feature_scale=scale, label_scale=scale)
     assert exact(distance.lower) ** 2 <= truth <= exact(distance.upper) ** 2
-    assert distance.status == "optimal"
+    assert distance.gap <= 1e-9 * distance.upper + 1e-100  # some squares are too small for float64
 
 
 def test_a_mean_cost_that_underflows_is_refused():
