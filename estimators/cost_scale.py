@@ -36,9 +36,10 @@ def cost_scale(value: object, name: str) -> CostScale:
         ('mean', 4.0)
     """
     if isinstance(value, str):
-        if value not in ("mean", "max"):
+        known: dict[str, CostScale] = {"mean": "mean", "max": "max"}
+        if value not in known:
             raise InputError(f"{name} is {value!r}; choose 'mean', 'max', or a number > 0")
-        return value
+        return known[value]
     return above_zero(value, name)
 
 
