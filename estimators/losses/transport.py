@@ -114,9 +114,11 @@ def squared_jw2(
     feature_scale, label_scale = cost_scale(feature_scale, "feature_scale"), cost_scale(label_scale, "label_scale")
     _check(student, teacher)
     _check_shapes(predictions_student, predictions_teacher)
-    features = _in_unit_of_cost(student, teacher, feature_scale)
-    labels = _in_unit_of_cost(predictions_student.to(student), predictions_teacher.to(teacher), label_scale)
-    return squared_w2(*(torch.cat((z, weight**0.5 * y), dim=1) for z, y in zip(features, labels, strict=True)))
+    features = _in_unit_of_cost(torch.cat((student, teacher)), len(student), feature_scale)
+    labels = torch.cat((predictions_student.to(student), predictions_teacher.to(teacher)))
+    labels = _in_unit_of_cost(labels, len(predictions_student), label_scale)
+    joint = torch.cat((features, weight**0.5 * labels), dim=1)
+    return squared_w2(joint[: len(student)], joint[len(student) :])
 
 
 def squared_sliced_w2(
@@ -207,27 +209,25 @@ def _costs(stacks: Sequence[tuple[Stack, Stack]], rows: Sequence[tuple[Int64, In
         yield _finite(matrix[: len(mine), : len(theirs)])
 
 
-def _in_unit_of_cost(student: Tensor, teacher: Tensor, scale: CostScale) -> tuple[Tensor, Tensor]:
-    """Both clouds divided by the root of the scale of their squared distances. The host does not wait."""
+def _in_unit_of_cost(points: Tensor, n: int, scale: CostScale) -> Tensor:
+    """Two clouds, n points and the rest, divided by the root of the scale of their squared distances; the host never waits."""
     if not isinstance(scale, str):
-        root = scale**0.5
-        return student / root, teacher / root
+        return points / scale**0.5
     # Neither a common translation nor a common factor changes the result: both are constants for the gradient too.
     with torch.no_grad():
-        origin = teacher[:1]
-        size = torch.maximum((student - origin).abs().amax(), (teacher - origin).abs().amax())
-        size = torch.where(size == 0, torch.ones_like(size), size)  # and not > 0: NaN must stay NaN, to be refused
-    x, y = (student - origin) / size, (teacher - origin) / size
-    cost = _mean_square(x, y) if scale == "mean" else _largest_square(x, y)
-    root = torch.where(cost == 0, torch.ones_like(cost), cost).sqrt()
-    return x / root, y / root
+        origin = points[n : n + 1]
+        size = (points - origin).abs().amax()
+        size += size == 0  # and not a comparison with >: NaN must stay NaN, to be refused
+    points = (points - origin) / size
+    cost = _mean_square(points[:n], points[n:]) if scale == "mean" else _largest_square(points[:n], points[n:])
+    return points / (cost + (cost == 0)).sqrt()
 
 
 def _mean_square(x: Tensor, y: Tensor) -> Tensor:
-    """The mean of ‖x_i − y_j‖² over all pairs, without the pairs."""
-    mean_x, mean_y = x.mean(dim=0), y.mean(dim=0)
-    spreads = ((z - mean).square().sum(dim=1).mean() for z, mean in ((x, mean_x), (y, mean_y)))
-    return (mean_x - mean_y).square().sum() + sum(spreads)
+    """The mean of ‖x_i − y_j‖² over all pairs, without the pairs: one of y is at the origin, so that few digits cancel."""
+    squares = x.square().sum() / len(x) + y.square().sum() / len(y)
+    mean: Tensor = squares - 2 * (x.mean(dim=0) @ y.mean(dim=0))
+    return mean
 
 
 def _largest_square(x: Tensor, y: Tensor) -> Tensor:

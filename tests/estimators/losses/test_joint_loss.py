@@ -1,7 +1,5 @@
 """The joint loss with scaled costs: values of the certified distance, gradients of the values, laws of the scales."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,8 @@ from kd2m_theory import InputError
 from kd2m_theory.estimators.joint import joint_wasserstein
 from kd2m_theory.estimators.losses.transport import squared_jw2, squared_w2
 
-SCALES = (1.0, 2.5, "mean", "max")
-BOTH = [{"feature_scale": s, "label_scale": t} for s, t in product(SCALES, SCALES)]
+PAIRS = [(1.0, 1.0), (2.5, "mean"), ("mean", "mean"), ("mean", 0.3), ("max", 1.0), ("max", "max")]
+BOTH = [{"feature_scale": s, "label_scale": t} for s, t in PAIRS]
 OF_BATCH = [{"feature_scale": s, "label_scale": s} for s in ("mean", "max")]
 MEANS = OF_BATCH[0]
 
@@ -29,7 +27,7 @@ def with_gradients(tensors):
 
 
 @pytest.mark.parametrize("options", BOTH, ids=str)
-@pytest.mark.parametrize(("n", "m"), [(6, 6), (5, 3)])
+@pytest.mark.parametrize(("n", "m"), [(4, 4), (4, 3)])
 def test_it_is_the_square_of_the_certified_distance_and_differentiable(options, n, m):
     batch = draw(n, m, seed=n)
     expected = joint_wasserstein(*batch, p=2, beta=0.7, **options)
