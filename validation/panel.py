@@ -133,6 +133,8 @@ def _distances() -> _Numbers:
         "wasserstein on the line": lambda: e.wasserstein(x[:, :1], y[:, :1], p=1),
         "conditional_wasserstein": lambda: e.conditional_wasserstein(x, y, a, b, p=2, weighting="uniform"),
         "joint_wasserstein": lambda: e.joint_wasserstein(x, y, p, q),
+        "joint_wasserstein, means": lambda: e.joint_wasserstein(x, y, p, q, feature_scale="mean", label_scale="mean"),
+        "joint_wasserstein, largest": lambda: e.joint_wasserstein(x, y, p, q, feature_scale="max", label_scale=0.5),
         "sliced_wasserstein": lambda: e.sliced_wasserstein(x, y),
         "max_sliced_wasserstein": lambda: e.max_sliced_wasserstein(x, y),
         "gromov_wasserstein": lambda: e.gromov_wasserstein(x, y),

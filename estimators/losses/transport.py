@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.checks import at_least_zero
 from kd2m_theory.errors import InputError
+from kd2m_theory.estimators.cost_scale import CostScale, cost_scale
 from kd2m_theory.estimators.losses.by_class import Stack, by_class_of_each, stack_of_one
 from kd2m_theory.estimators.losses.inputs import require_floats, require_values
 from kd2m_theory.estimators.transport import optimal_plan
@@ -77,28 +79,46 @@ def squared_cw2(student: Tensor, teacher: Tensor, labels: Tensor, labels_teacher
 
 
 def squared_jw2(
-    student: Tensor, teacher: Tensor, predictions_student: Tensor, predictions_teacher: Tensor, beta: float = 1.0
+    student: Tensor,
+    teacher: Tensor,
+    predictions_student: Tensor,
+    predictions_teacher: Tensor,
+    beta: float = 1.0,
+    *,
+    feature_scale: CostScale = 1.0,
+    label_scale: CostScale = 1.0,
 ) -> Tensor:
-    """JW₂² of KD²M: transport of ‖z_S − z_T‖² + β‖ŷ_S − ŷ_T‖², student against teacher; the gradient goes through both parts.
+    """JW₂² of KD²M (arXiv 2504.01757): transport of ‖z_S − z_T‖² / s + β‖y_S − y_T‖² / t, student against teacher.
+
+    The gradient is that of the value: it goes through both parts and through the scales. The author's code computes the scaled
+    feature cost without gradient, so that there features are not trained by it at all.
 
     Args:
         student: n × d features.
         teacher: m × d features.
-        predictions_student: n × K predictions, or one-hot labels.
+        predictions_student: n × K predictions, logits, or one-hot labels.
         predictions_teacher: m × K.
-        beta: weight of the label cost, ≥ 0.
+        beta: weight of the scaled label cost, ≥ 0; with 0 the loss is W₂² / s.
+        feature_scale: s: a number > 0, "mean" (of ‖z_S − z_T‖² over all n·m pairs) or "max" (over these pairs), as in
+            `joint_wasserstein`, whose square this is. Costs that are all 0 stay 0.
+        label_scale: t, the same for the label cost.
+
+    With "mean", s = ‖E z_S − E z_T‖² + tr Σ_S + tr Σ_T: for β = 0 the loss is one less the concordance correlation (Lin 1989)
+    of the best coupling, at most 1, and least where the clouds are equal. With "max" an outlier makes all other costs small: a
+    cloud of n points of which one is far away has the loss 1/n, so that this gradient can reward an outlier.
 
     Raises:
-        InputError: as `squared_w2`; β negative.
+        InputError: as `squared_w2`; β negative or not finite; a scale that is not positive, or an unknown word.
     """
-    if not beta >= 0:
-        raise InputError(f"beta is {beta!r}; the label cost has a weight ≥ 0")
+    weight = at_least_zero(beta, "beta")
+    feature_scale, label_scale = cost_scale(feature_scale, "feature_scale"), cost_scale(label_scale, "label_scale")
     _check(student, teacher)
     _check_shapes(predictions_student, predictions_teacher)
-    scale = beta**0.5
-    joint_student = torch.cat((student, scale * predictions_student.to(student)), dim=1)
-    joint_teacher = torch.cat((teacher, scale * predictions_teacher.to(teacher)), dim=1)
-    return squared_w2(joint_student, joint_teacher)
+    features = _in_unit_of_cost(torch.cat((student, teacher)), len(student), feature_scale)
+    labels = torch.cat((predictions_student.to(student), predictions_teacher.to(teacher)))
+    labels = _in_unit_of_cost(labels, len(predictions_student), label_scale)
+    joint = torch.cat((features, weight**0.5 * labels), dim=1)
+    return squared_w2(joint[: len(student)], joint[len(student) :])
 
 
 def squared_sliced_w2(
@@ -187,6 +207,36 @@ def _costs(stacks: Sequence[tuple[Stack, Stack]], rows: Sequence[tuple[Int64, In
     padded = (matrix for part, each in zip(np.split(known, ends), costs, strict=True) for matrix in part.reshape(each.shape))
     for matrix, (mine, theirs) in zip(padded, rows, strict=True):
         yield _finite(matrix[: len(mine), : len(theirs)])
+
+
+def _in_unit_of_cost(points: Tensor, n: int, scale: CostScale) -> Tensor:
+    """Two clouds, n points and the rest, divided by the root of the scale of their squared distances; the host never waits."""
+    if not isinstance(scale, str):
+        return points / scale**0.5
+    # Neither a common translation nor a common factor changes the result: both are constants for the gradient too.
+    with torch.no_grad():
+        origin = points[n : n + 1]
+        size = (points - origin).abs().amax()
+        size += size == 0  # and not a comparison with >: NaN must stay NaN, to be refused
+    points = (points - origin) / size
+    cost = _mean_square(points[:n], points[n:]) if scale == "mean" else _largest_square(points[:n], points[n:])
+    return points / (cost + (cost == 0)).sqrt()
+
+
+def _mean_square(x: Tensor, y: Tensor) -> Tensor:
+    """The mean of ‖x_i − y_j‖² over all pairs, without the pairs: one of y is at the origin, so that few digits cancel."""
+    squares = x.square().sum() / len(x) + y.square().sum() / len(y)
+    mean: Tensor = squares - 2 * (x.mean(dim=0) @ y.mean(dim=0))
+    return mean
+
+
+def _largest_square(x: Tensor, y: Tensor) -> Tensor:
+    """The largest ‖x_i − y_j‖²; where several are, the gradient is that of one of them."""
+    with torch.no_grad():
+        squares = x.square().sum(dim=1)[:, None] - 2 * x @ y.T + y.square().sum(dim=1)
+        at = squares.argmax().reshape(1)  # of one entry: an index of none would make the host wait
+    i, j = at.div(len(y), rounding_mode="floor"), at % len(y)
+    return (x.index_select(0, i) - y.index_select(0, j)).square().sum()
 
 
 def _distances(batch: Tensor) -> Tensor:

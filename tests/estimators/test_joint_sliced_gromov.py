@@ -1,6 +1,6 @@
 """Joint, sliced and Gromov–Wasserstein transport against closed forms, brute force and each other."""
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -38,6 +38,68 @@ def test_joint_agrees_with_a_linear_program(seed, p, beta, soft):
         assert distance.unit == "distance"
 
 
+@given(
+    seed=seeds,
+    p=st.sampled_from([1, 2]),
+    scales=st.tuples(*[st.sampled_from([0.3, 1.0, 4.0, "mean", "max"])] * 2),
+    factor=st.sampled_from([1.0, 1e-120, 1e140]),
+)
+def test_joint_with_scales_agrees_with_a_linear_program(seed, p, scales, factor):
+    """Points without weight take part in no scale."""
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(1, 7, 2)
+    x, y, first, second = (rng.normal(size=(k, 2)) for k in (n, m, n, m))
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+    far = np.array([[1e3, 0.0]])
+    costs = np.zeros((n, m))
+    for each, weight, scale in zip((cdist(x, y), cdist(first, second)), (1.0, 0.7), scales, strict=True):
+        unit = {"mean": a @ each**p @ b, "max": (each**p).max()}.get(scale, scale)
+        costs += weight * each**p / unit
+    expected = linear_program(costs, a, b) ** (1 / p)
+    if scales[0] in ("mean", "max"):
+        x, y = factor * x, factor * y
+    distance = joint_wasserstein(
+        np.vstack((x, factor * far)),
+        y,
+        np.vstack((first, far)),
+        second,
+        p,
+        0.7,
+        feature_scale=scales[0],
+        label_scale=scales[1],
+        weights_x=[*a, 0.0],
+        weights_y=b,
+    )
+    assert distance.value == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    assert distance.lower <= distance.upper <= distance.lower * (1 + 1e-9) + 1e-9
+
+
+@pytest.mark.parametrize("scale", ["mean", "max"])
+def test_joint_with_a_scale_of_the_sample_is_symmetric_and_zero_for_equal_samples(scale):
+    x, y = np.random.default_rng(0).normal(size=(2, 9, 3))
+    labels = np.arange(9) % 3
+    keywords = {"feature_scale": scale, "label_scale": scale}
+    there, back = (
+        joint_wasserstein(x, y, labels, labels[::-1], **keywords),
+        joint_wasserstein(y, x, labels[::-1], labels, **keywords),
+    )
+    assert there.lower <= back.upper
+    assert back.lower <= there.upper
+    assert joint_wasserstein(x, x[::-1], labels, labels[::-1], **keywords).upper == 0.0
+    assert joint_wasserstein(np.ones((4, 2)), np.ones((3, 2)), [1] * 4, [1] * 3, **keywords).upper == 0.0
+
+
+def test_the_largest_cost_as_scale_breaks_the_triangle_inequality():
+    x = [[0.0, 0.0], [-10.0, 20.0], [-10.0, -20.0]]
+    y = [[-2.0, 1.0], [-10.0, -20.0], [-20.0, 20.0]]
+    z = [[0.0, 0.0], [-2.0, 0.0], [-20.0, 0.0]]
+    labels = [0, 0, 0]
+    first, second, direct = (
+        joint_wasserstein(one, other, labels, labels, feature_scale="max") for one, other in ((x, y), (y, z), (x, z))
+    )
+    assert direct.lower > (first + second).upper + 0.05
+
+
 @given(seed=seeds)
 def test_joint_lies_between_plain_and_conditional(seed):
     """Without label cost it is W; with an infinite one, and equal classes, it is the class-conditional distance."""
@@ -58,8 +120,12 @@ def test_joint_lies_between_plain_and_conditional(seed):
 def test_joint_is_a_metric_on_labelled_clouds(seed):
     rng = np.random.default_rng(seed)
     points, labels = rng.normal(size=(3, 7, 2)), rng.integers(0, 3, (3, 7))
-    for p in (1, 2):
-        d = {(i, j): joint_wasserstein(points[i], points[j], labels[i], labels[j], p) for i in range(3) for j in range(3)}
+    for p, scales in product((1, 2), ({}, {"feature_scale": 0.3, "label_scale": 4.0})):
+        d = {
+            (i, j): joint_wasserstein(points[i], points[j], labels[i], labels[j], p, **scales)
+            for i in range(3)
+            for j in range(3)
+        }
         assert d[0, 2].lower <= (d[0, 1] + d[1, 2]).upper
         assert d[0, 1].lower <= d[1, 0].upper
         assert d[0, 0].upper < 1e-6

@@ -62,7 +62,12 @@ CASES = {
     ],
     "class_wasserstein": [Case(lambda c: estimators.class_wasserstein(c * X, c * Y, LABELS, LABELS))],
     "conditional_wasserstein": [Case(lambda c: estimators.conditional_wasserstein(c * X, c * Y, LABELS, LABELS, p=2))],
-    "joint_wasserstein": [Case(lambda c: estimators.joint_wasserstein(c * X, c * Y, LABELS, LABELS, p=2, beta=c**2), least=-500)],
+    "joint_wasserstein": [
+        Case(lambda c: estimators.joint_wasserstein(c * X, c * Y, LABELS, LABELS, p=2, beta=c**2), least=-500),
+        Case(lambda c: estimators.joint_wasserstein(c * X, c * Y, LABELS, LABELS, feature_scale=c**2), degree=0.0, least=-500),
+        Case(lambda c: estimators.joint_wasserstein(c * X, c * Y, LABELS, LABELS, feature_scale="mean"), degree=0.0),
+        Case(lambda c: estimators.joint_wasserstein(c * X, c * Y, c * X, c * Y, feature_scale="max", label_scale="max"), degree=0.0),
+    ],
     "sliced_wasserstein": [
         Case(lambda c: estimators.sliced_wasserstein(c * X, c * Y)),
         Case(lambda c: estimators.sliced_wasserstein(c * X, c * Y, projections=2)),

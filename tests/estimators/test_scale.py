@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -123,9 +124,17 @@ def test_transport_of_order_two_encloses_the_truth(x, y):
 def test_transport_on_the_line_with_labels_encloses_the_truth(x, y, beta):
     moves = [[abs(Fraction(float(u)) - Fraction(float(v))) for v in y[:, 0]] for u in x[:, 0]]
     with_labels = [[moves[i][j] + Fraction(beta) * (i != j) for j in range(3)] for i in range(3)]
+    mean, most = sum(map(sum, moves)) / 9, max(map(max, moves))
+    joint = partial(estimators.joint_wasserstein, x, y, [0, 1, 2], [0, 1, 2], p=1, beta=beta)
+
+    def shares(unit, label_unit):
+        return best([[moves[i][j] / (unit or 1) + Fraction(beta) * (i != j) / label_unit for j in range(3)] for i in range(3)])
+
     calls = (
         (lambda: estimators.wasserstein(x, y), best(moves)),
-        (lambda: estimators.joint_wasserstein(x, y, [0, 1, 2], [0, 1, 2], p=1, beta=beta), best(with_labels)),
+        (joint, best(with_labels)),
+        (lambda: joint(feature_scale="mean", label_scale="mean"), shares(mean, Fraction(2, 3))),
+        (lambda: joint(feature_scale="max", label_scale=3.0), shares(most, 3)),
     )
     for call, truth in calls:
         distance, refused = attempted(call)
@@ -134,6 +143,26 @@ def test_transport_on_the_line_with_labels_encloses_the_truth(x, y, beta):
             assert truth > Fraction(2) ** 1020
         else:
             assert exact(distance.lower) <= truth <= exact(distance.upper)
+
+
+@given(points(3, 2), points(3, 2), st.sampled_from([0.0, 1e-200, 0.3, 1.0, 1e200]), st.sampled_from(["mean", "max"]))
+def test_squares_as_shares_enclose_the_truth(x, y, beta, scale):
+    labels, others = [[0.1, 3.0], [0.2, -1e9], [0.3, 0.7]], [[1e-9, 0.3], [0.1, 3.0], [7.0, 0.1]]
+    size = (lambda costs: sum(map(sum, costs)) / 9) if scale == "mean" else (lambda costs: max(map(max, costs)))
+    of_features, of_labels = squares(x, y), squares(labels, others)
+    one, other = size(of_features) or 1, size(of_labels)
+    truth = best([[of_features[i][j] / one + Fraction(beta) * of_labels[i][j] / other for j in range(3)] for i in range(3)])
+    distance = estimators.joint_wasserstein(x, y, labels, others, beta=beta, feature_scale=scale, label_scale=scale)
+    assert exact(distance.lower) ** 2 <= truth <= exact(distance.upper) ** 2
+    assert distance.gap <= 1e-9 * distance.upper + 1e-100  # some squares are too small for float64
+
+
+def test_a_mean_cost_that_underflows_is_refused():
+    """The only pair that costs anything has a weight that float64 does not hold."""
+    with pytest.raises(InputError, match="feature_scale is 'mean', and that of these costs underflows float64; give a number"):
+        estimators.joint_wasserstein(
+            [[0.0], [1.0]], [[0.0]], [0, 0], [0], feature_scale="mean", weights_x=[1.0, 1e-310], weights_y=[1.0]
+        )
 
 
 @given(points(3, 2), points(3, 2), points(2, 2))
@@ -282,7 +311,11 @@ CALLS = {
     "wasserstein": lambda x, y, v: [estimators.wasserstein(x, y, p) for p in (1, 2)],
     "class_wasserstein": lambda x, y, v: found_numbers(estimators.class_wasserstein(x, y, LABELS, LABELS)),
     "conditional_wasserstein": lambda x, y, v: [estimators.conditional_wasserstein(x, y, LABELS, LABELS, p) for p in (1, 2)],
-    "joint_wasserstein": lambda x, y, v: [estimators.joint_wasserstein(x, y, y, x, beta=abs(v[0]))],
+    "joint_wasserstein": lambda x, y, v: [
+        estimators.joint_wasserstein(x, y, y, x, beta=abs(v[0])),
+        estimators.joint_wasserstein(x, y, y, x, beta=abs(v[0]), feature_scale="mean", label_scale="max"),
+        estimators.joint_wasserstein(x, y, y, x, 1, feature_scale=abs(v[0]) or 1.0, label_scale="mean"),
+    ],
     "sliced_wasserstein": lambda x, y, v: [estimators.sliced_wasserstein(x, y, p, projections=20) for p in (1, 2)],
     "max_sliced_wasserstein": lambda x, y, v: [estimators.max_sliced_wasserstein(x, y, p, starts=2, steps=5) for p in (1, 2)],
     "gromov_wasserstein": lambda x, y, v: [estimators.gromov_wasserstein(x, y)],

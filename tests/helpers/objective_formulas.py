@@ -20,8 +20,29 @@ def kl(p, q):
 
 def brute_w2(x, y):
     """W₂² of two clouds of one size: the best of all permutations."""
-    costs = ((x[:, None] - y[None]) ** 2).sum(axis=2)
+    costs = pairs(x, y)
     return min(costs[range(len(x)), order].mean() for order in itertools.permutations(range(len(x))))
+
+
+def pairs(x, y):
+    """Squared distances of all pairs."""
+    return ((x[:, None] - y[None]) ** 2).sum(axis=2)
+
+
+def brute_jw2(z_s, z_t, a_s, a_t, y, beta=1.0, label_cost="logits", feature_scale="mean", label_scale="mean"):
+    """JW₂² from its definition: the best of all permutations for the sum of two scaled costs."""
+    labels = {
+        "logits": lambda: [a - a.mean(axis=1, keepdims=True) for a in (a_s, a_t)],
+        "predictions": lambda: [softmax(a_s), softmax(a_t)],
+        "labels": lambda: [softmax(a_s), np.eye(CLASSES)[y]],
+    }[label_cost]()
+    features, of_labels = pairs(z_s, z_t), pairs(*labels)
+    scales = [
+        {"mean": costs.mean(), "max": costs.max()}.get(scale, scale)
+        for costs, scale in ((features, feature_scale), (of_labels, label_scale))
+    ]
+    costs = features / scales[0] + beta * of_labels / scales[1]
+    return min(costs[range(len(z_s)), order].mean() for order in itertools.permutations(range(len(z_s))))
 
 
 def moments(x, shrinkage=0.0, diagonal=False):
@@ -91,12 +112,9 @@ def oracle(name, options, student, teacher, labels):
     diagonal = options.get("covariance") == "diagonal"
     power = softmax(a_t) ** gamma
     target = power / power.sum(axis=1, keepdims=True)
-    predicted = np.eye(CLASSES)[y] if options.get("label_cost") == "labels" else softmax(a_t)
     sigma = options.get("bandwidth") or median_distance(z_t)
     linear = options.get("kernel") == "linear"
     mmd = (lambda p, q: ((p.mean(axis=0) - q.mean(axis=0)) ** 2).sum()) if linear else lambda p, q: brute_mmd(p, q, sigma)
-    beta = options.get("beta", 1.0) ** 0.5
-    joint = [np.hstack((z_s, beta * softmax(a_s))), np.hstack((z_t, beta * predicted))]
     shrinkage = options.get("shrinkage", 0.1)
     values = {
         "kd": lambda: 16 * kl(softmax(a_t / 4), softmax(a_s / 4)).mean(),
@@ -104,7 +122,7 @@ def oracle(name, options, student, teacher, labels):
         "wttm": lambda: (power.sum(axis=1) * kl(target, softmax(a_s))).mean(),
         "w2": lambda: brute_w2(z_s, z_t),
         "cw2": lambda: by_class(brute_w2, z_s, z_t, y),
-        "jw2": lambda: brute_w2(*joint),
+        "jw2": lambda: brute_jw2(z_s, z_t, a_s, a_t, y, **options),
         "gaussian-w2": lambda: brute_gaussian_w2(z_s, z_t, diagonal),
         "gaussian-cw2": lambda: by_class(lambda p, q: brute_gaussian_w2(p, q, diagonal), z_s, z_t, y),
         "gaussian-kl": lambda: brute_kl(

@@ -204,6 +204,18 @@ def test_an_objective_by_class_never_waits_for_a_class(name, classes, device):
     assert events["to host"] + events["waits"] <= 3
 
 
+@simulated
+@pytest.mark.parametrize("scale", [2.0, "mean", "max"])
+@pytest.mark.parametrize("cost", ["logits", "predictions", "labels"])
+def test_no_scale_of_joint_costs_makes_the_host_wait(scale, cost, device):
+    student, teacher = (on(outputs(seed=seed), device) for seed in (1, 2))
+    made = make("jw2", feature_scale=scale, label_scale=scale, label_cost=cost).to(device)
+    labels = labels_of().to(device)
+    with simulated_device.counted() as events:
+        made(leaves(student), teacher, labels).total.backward()
+    assert (events["to host"], events["to device"], events["waits"]) == COPIES["jw2"]
+
+
 @pytest.mark.skipif(not str(REAL).startswith("cuda"), reason="CUDA has a mode in which waiting is an error")
 @pytest.mark.parametrize("name", [name for name, counts in COPIES.items() if not any(counts)])
 def test_plain_objectives_never_make_the_host_wait(name, device):
@@ -245,6 +257,8 @@ LOSSES = {
     "CW2": lambda x, y, c: squared_cw2(x, y, c),
     "CW2, other labels": lambda x, y, c: squared_cw2(x, y, c, c.flip(0)),
     "JW2": lambda x, y, c: squared_jw2(x, y, x.softmax(1), y.softmax(1), 0.5),
+    "JW2, means": lambda x, y, c: squared_jw2(x, y[:7], x.softmax(1), y[:7], 0.5, feature_scale="mean", label_scale="mean"),
+    "JW2, largest": lambda x, y, c: squared_jw2(x, y, x.softmax(1), y, 0.5, feature_scale="max", label_scale="max"),
     "GW2": lambda x, y, c: squared_gw2(x, y[:, :2]),
     "sliced": lambda x, y, c: squared_sliced_w2(x, y, 8, torch.Generator().manual_seed(1)),
     "Gaussian W2": lambda x, y, c: squared_gaussian_w2(x, y),

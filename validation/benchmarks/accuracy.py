@@ -36,7 +36,7 @@ GRIDS: dict[str, tuple[float, ...]] = {
     "wttm": (0.5, 2.0, 8.0, 32.0),
     "w2": _SQUARED,
     "cw2": _SQUARED,
-    "jw2": _SQUARED,
+    "jw2": (0.01, 0.1, 1.0, 10.0),  # without a unit
     "gaussian-w2": _SQUARED,
     "gaussian-cw2": _SQUARED,
     "gaussian-kl": _DIVERGENCE,

@@ -27,7 +27,8 @@ def distances(pair: Pair) -> dict[str, Number]:
     """Every distance by name: between the features, where they are of one dimension, and between the predictions.
 
     All are distances, not squares, but for the divergences in nats and the disagreement, a probability. Features are as they
-    are: no scale is taken out.
+    are: no scale is taken out, but for JW2, which adds costs of features and logits as the objective does, each as a share of
+    its mean; it is left out where classes are masked.
     """
     found: dict[str, Number] = {}
     student, teacher, labels = pair.features_student, pair.features_teacher, pair.labels
@@ -44,8 +45,9 @@ def distances(pair: Pair) -> dict[str, Number]:
         differ = float((log_q.argmax(axis=1) != log_p.argmax(axis=1)).mean())
         found["KL of predictions"] = Estimate(value=divergence, unit="nats", method="mean over the inputs")
         found["disagreement"] = Estimate(value=differ, unit="probability", method="share of the inputs")
-        if "W2" in found:
-            found["JW2"] = joint_wasserstein(student, teacher, np.exp(log_q), np.exp(log_p))
+        if "W2" in found and np.isfinite(log_q).all() and np.isfinite(log_p).all():
+            centred = [log - log.mean(axis=1, keepdims=True) for log in (log_q, log_p)]
+            found["JW2"] = joint_wasserstein(student, teacher, *centred, feature_scale="mean", label_scale="mean")
     return found
 
 

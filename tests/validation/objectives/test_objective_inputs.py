@@ -146,7 +146,7 @@ def test_shares_of_a_masked_class_may_be_zero():
 def test_jw2_takes_shares_as_predictions():
     student, teacher, mixed = outputs(seed=1), outputs(seed=2), shares()
     by_labels = make("jw2", label_cost="labels")(student, teacher, mixed)
-    by_predictions = make("jw2")(student, Outputs(mixed.log(), teacher.features), labels_of())
+    by_predictions = make("jw2", label_cost="predictions")(student, Outputs(mixed.log(), teacher.features), labels_of())
     torch.testing.assert_close(by_labels.parts["jw2"], by_predictions.parts["jw2"])
 
 
