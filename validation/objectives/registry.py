@@ -12,6 +12,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.validation.objectives.conditional_gaussian_kl import ConditionalGaussianKL
 from kd2m_theory.validation.objectives.cross_entropy import CrossEntropy
 from kd2m_theory.validation.objectives.cw2 import CW2
+from kd2m_theory.validation.objectives.dkd import DKD
 from kd2m_theory.validation.objectives.gaussian_kl import GaussianKL, SymmetricGaussianKL
 from kd2m_theory.validation.objectives.gaussian_w2 import GaussianCW2, GaussianW2
 from kd2m_theory.validation.objectives.gromov_w2 import GromovW2
@@ -22,7 +23,7 @@ from kd2m_theory.validation.objectives.objective import Objective, Sizes
 from kd2m_theory.validation.objectives.paired_l2 import PairedL2
 from kd2m_theory.validation.objectives.sliced_w2 import SlicedW2
 from kd2m_theory.validation.objectives.ttm import TTM
-from kd2m_theory.validation.objectives.unikd import UniKDReconstruction
+from kd2m_theory.validation.objectives.unikd import UniKD
 from kd2m_theory.validation.objectives.w2 import W2
 from kd2m_theory.validation.objectives.weighted_sum import WeightedSum
 from kd2m_theory.validation.objectives.wttm import WTTM
@@ -31,6 +32,7 @@ from kd2m_theory.validation.torch_random import kept_random
 SINGLE: dict[str, Callable[..., Objective]] = {
     "none": CrossEntropy,
     "kd": KD,
+    "dkd": DKD,
     "ttm": TTM,
     "wttm": WTTM,
     "w2": W2,
@@ -46,7 +48,7 @@ SINGLE: dict[str, Callable[..., Objective]] = {
     "gromov-w2": GromovW2,
     "sliced-w2": SlicedW2,
     "paired-l2": PairedL2,
-    "unikd-reconstruction": UniKDReconstruction,
+    "unikd": UniKD,
 }
 NAMES = (*SINGLE, "sum")
 
@@ -117,6 +119,7 @@ def _single(name: str, student: nn.Module, teacher: nn.Module | None, options: d
         _size(student, "student", "feature_size"),
         _size(teacher, "teacher", "feature_size"),
         tuple(getattr(student, "stage_channels", ())),
+        getattr(teacher, "preactivation_channels", 0),
     )
     return kind(sizes, **options)
 
