@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from kd2m_theory.checks import did_you_mean
+from kd2m_theory.deprecation import current
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.objectives.conditional_gaussian_kl import ConditionalGaussianKL
 from kd2m_theory.validation.objectives.cross_entropy import CrossEntropy
@@ -105,6 +106,8 @@ def _term(label: str, each: Any, student: nn.Module, teacher: nn.Module | None) 
 
 
 def _single(name: str, student: nn.Module, teacher: nn.Module | None, options: dict[str, Any]) -> Objective:
+    options = {current(f"option of {name}", option): value for option, value in options.items()}
+    name = current("objective", name)
     kind = SINGLE.get(name)
     if kind is None:
         raise InputError(f"there is no objective {name!r}; {did_you_mean(name, NAMES)}objectives are {', '.join(NAMES)}")

@@ -5,12 +5,15 @@ The equations and tables of the paper could not be read. The code is public (git
 closed form of the constraint is this project's: a summary of the paper speaks of an analytical solution, the code samples.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from kd2m_theory.arrays import IGNORED
 from kd2m_theory.checks import above_zero, at_least_zero, one_of
+from kd2m_theory.deprecation import going
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.objectives.divergence import mean_over_images
 from kd2m_theory.validation.objectives.dkd import DKD
@@ -20,6 +23,12 @@ from kd2m_theory.validation.objectives.objective import Objective, Sizes
 from kd2m_theory.validation.objectives.stage_fusion import StageFusion
 from kd2m_theory.validation.objectives.step_random import StepRandom
 from kd2m_theory.validation.training.outputs import Outputs
+
+if not TYPE_CHECKING:  # to type checkers, every name would be there
+
+    def __getattr__(name: str) -> Any:
+        return going(__name__, name)
+
 
 TEACHER_MAPS = ("first-stage", "features")
 
@@ -134,7 +143,9 @@ class UniKD(StepRandom, Objective):
         if self.closed_form:
             (mean_t, log_t), (mean_s, log_s) = of_teacher, of_student
             none = torch.zeros_like(mean_s)
-            divergences = diagonal_divergence(mean_t, none if log_t is None else log_t, mean_s, none if log_s is None else log_s)
+            divergences = diagonal_divergence(
+                mean_t, none if log_t is None else log_t, mean_s, none if log_s is None else log_s
+            )
             terms["constraint"] = mean_over_images(divergences, labels)
         else:
             terms["constraint"] = self._divergence(z_student, z_teacher, labels)

@@ -5,7 +5,6 @@ Sources: He et al., arXiv 1512.03385, §4.2 and Zagoruyko and Komodakis, arXiv 1
 a stem of twice the width. Three groups at full, half and quarter resolution; the features are the mean over the last map.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -87,9 +86,10 @@ class WideBlock(nn.Module):
 
 
 class WideResNet(Classifier):
-    """Wide ResNet of 6n + 4 layers, without dropout; `stages` are the maps of the three groups, the last one activated.
+    """Wide ResNet of 6n + 4 layers, without dropout; `stages` are the maps of the three groups.
 
-    A group ends without an activation; what the second begins with, bn of the first's map, is the first before activation.
+    A group ends in a sum without activation. Before its activation, which the second group begins with, the first map is
+    bn(map): that is the pre-activation.
 
     Args:
         blocks: n, blocks in each group.
@@ -119,8 +119,9 @@ class WideResNet(Classifier):
         shallow = first(self.stem(images))
         preactivation = head.bn1(shallow)
         middle = passed(head.after_normalisation(shallow, preactivation), blocks)
-        deep = torch.relu(self.last_bn(third(middle)))
-        return Encoding(deep.mean(dim=(2, 3)), (shallow, middle, deep), preactivation)
+        deep = third(middle)
+        features = functional.relu(self.last_bn(deep)).mean(dim=(2, 3))
+        return Encoding(features, (shallow, middle, deep), preactivation)
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:

@@ -73,9 +73,7 @@ def test_initial_weights_come_from_their_seed_alone():
     before = torch.get_rng_state()
     student, teacher = Net(), Net()
     torch.manual_seed(5)
-    first, second, other = (
-        objective("unikd", student, teacher, init_seed=seed).state_dict() for seed in (1, 1, 2)
-    )
+    first, second, other = (objective("unikd", student, teacher, init_seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
     drawn = torch.rand(3)
@@ -227,3 +225,21 @@ def test_features_that_are_not_finite_are_named(name):
     student = Outputs(outputs().logits, torch.full((9, 3), math.nan).double())
     with pytest.raises(InputError, match="training has diverged"):
         make(name)(student, outputs(seed=1), labels_of())
+
+
+def test_the_old_name_of_unikd_warns_and_makes_it():
+    options = {"anchor": False, "anchor_weight": 2.0, "weight": 0.5}
+    with pytest.warns(DeprecationWarning, match=r"'unikd-reconstruction' is deprecated .* 0\.3\.0; use 'unikd'") as warned:
+        made = objective("unikd-reconstruction", Net(), Net(), **options)
+    assert [str(each.message).split("; ")[-1] for each in warned] == [
+        "use 'supplement'",
+        "use 'supplement_weight'",
+        "use 'unikd'",
+    ]
+    assert type(made).__name__ == "UniKD"
+    assert made.weights() == {"dkd_target": 1.0, "dkd_others": 8.0, "constraint": 0.5}
+    with pytest.warns(DeprecationWarning, match="UniKDReconstruction is deprecated"):
+        from kd2m_theory.validation.objectives.unikd import UniKDReconstruction
+    assert UniKDReconstruction is type(made)
+    with pytest.raises(InputError, match="'unikd' has no option 'anchor'"):
+        objective("unikd", Net(), Net(), anchor=False)
