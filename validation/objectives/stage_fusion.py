@@ -14,11 +14,11 @@ class StageFusion(nn.Module):
     """Feature maps of several stages, and the features as the deepest level → one vector per image.
 
     Every level goes through a bias-free 1×1 convolution to a common width and ReLU; the features count as a map of one pixel.
-    From the deepest on, the running map is up-sampled to the next shallower level (nearest neighbour), a 1×1 convolution of both
-    and a sigmoid predict two gates per pixel, each in (0, 1) by itself, and gate · level + gate · running map is passed on. At
-    the shallowest level a bias-free 3×3 convolution and ReLU bring it to that level's own channels, and the mean over pixels
-    is taken. The author's code has such a 3×3 convolution at every level, but uses the output of the shallowest only; the
-    others neither compute nor learn anything here. The 1×1 convolutions of levels and the 3×3 one start Kaiming-uniform, a = 1.
+    From the deepest on, the running map is up-sampled to the next shallower level (nearest neighbour). A 1×1 convolution of
+    both and a sigmoid predict two gates per pixel, each in (0, 1) by itself; gate · level + gate · running map is passed on.
+    At the shallowest level a bias-free 3×3 convolution and ReLU bring it to that level's own channels, and the mean over
+    pixels is taken. The author's code has such a 3×3 convolution at every level and uses only the output of the shallowest;
+    the others are left out. The 1×1 convolutions of levels and the 3×3 one start Kaiming-uniform, a = 1.
 
     Args:
         channels: of the stages, shallow to deep; empty for networks without, whose only level is the features.

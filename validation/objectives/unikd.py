@@ -141,11 +141,7 @@ class UniKD(StepRandom, Objective):
         z_student, z_teacher = sampled(*of_student, noise[:, 0]), sampled(*of_teacher, noise[:, 1])
         terms = self.logit_term.terms(student, teacher, labels)
         if self.closed_form:
-            (mean_t, log_t), (mean_s, log_s) = of_teacher, of_student
-            none = torch.zeros_like(mean_s)
-            divergences = diagonal_divergence(
-                mean_t, none if log_t is None else log_t, mean_s, none if log_s is None else log_s
-            )
+            divergences = diagonal_divergence(*_with_variance(*of_teacher), *_with_variance(*of_student))
             terms["constraint"] = mean_over_images(divergences, labels)
         else:
             terms["constraint"] = self._divergence(z_student, z_teacher, labels)
@@ -174,6 +170,10 @@ class UniKD(StepRandom, Objective):
         drawn = np.random.default_rng(self.step_seed()).standard_normal((n, 2, classes), dtype=np.float32)
         rows = (labels != IGNORED).cumsum(dim=0) - 1
         return torch.from_numpy(drawn).to(logits.device, logits.dtype)[rows]
+
+
+def _with_variance(mean: Tensor, log_variance: Tensor | None) -> tuple[Tensor, Tensor]:
+    return mean, torch.zeros_like(mean) if log_variance is None else log_variance
 
 
 def _no_map() -> InputError:

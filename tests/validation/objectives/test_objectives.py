@@ -1,6 +1,7 @@
 """Objectives: what holds for all of them, sums, state, and clear refusals."""
 
 import math
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -229,13 +230,18 @@ def test_features_that_are_not_finite_are_named(name):
 
 def test_the_old_name_of_unikd_warns_and_makes_it():
     options = {"anchor": False, "anchor_weight": 2.0, "weight": 0.5}
-    with pytest.warns(DeprecationWarning, match=r"'unikd-reconstruction' is deprecated .* 0\.3\.0; use 'unikd'") as warned:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         made = objective("unikd-reconstruction", Net(), Net(), **options)
-    assert [str(each.message).split("; ")[-1] for each in warned] == [
-        "use 'supplement'",
-        "use 'supplement_weight'",
-        "use 'unikd'",
+    assert [str(each.message) for each in warned] == [
+        f"{old} is deprecated and will be removed in kd2m-theory 0.3.0; use {new!r}"
+        for old, new in (
+            ("option of unikd-reconstruction 'anchor'", "supplement"),
+            ("option of unikd-reconstruction 'anchor_weight'", "supplement_weight"),
+            ("objective 'unikd-reconstruction'", "unikd"),
+        )
     ]
+    assert {each.category for each in warned} == {DeprecationWarning}
     assert type(made).__name__ == "UniKD"
     assert made.weights() == {"dkd_target": 1.0, "dkd_others": 8.0, "constraint": 0.5}
     with pytest.warns(DeprecationWarning, match="UniKDReconstruction is deprecated"):
