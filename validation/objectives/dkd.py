@@ -1,4 +1,4 @@
-"""DKD: decoupled knowledge distillation (Zhao, Cui, Song, Qiu, Liang, CVPR 2022, arXiv 2203.08679)."""
+"""DKD: decoupled knowledge distillation (Zhao et al. 2022, arXiv 2203.08679)."""
 
 import torch
 from torch import Tensor
