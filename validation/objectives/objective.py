@@ -169,7 +169,7 @@ class Objective(nn.Module, ABC):
         return Outputs(
             teacher.logits.detach().to(dtype),
             teacher.features.detach().to(dtype),
-            preactivation=None if shallow is None else averaged(shallow.detach(), dtype),
+            preactivation=None if shallow is None else averaged(shallow.detach()).to(dtype),
         )
 
     def _checked(self, labels: Tensor, logits: Tensor) -> Tensor:
@@ -210,6 +210,8 @@ class Objective(nn.Module, ABC):
         class, rows of zeros stay in their place, and the terms leave them out.
         """
         ignored = labels == IGNORED if labels.ndim == 1 else torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
+        if labels.device.type == "cpu" and not ignored.any():
+            return lambda outputs: outputs, labels
         if self.compares == "images" or self.skips_ignored:
             return lambda outputs: _changed(
                 outputs, lambda t: t.masked_fill(ignored.reshape(-1, *[1] * (t.ndim - 1)), 0)

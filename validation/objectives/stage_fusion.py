@@ -1,6 +1,5 @@
 """Adaptive feature fusion (AFF) of UniKD, after its first author's code: gates join the levels, deep to shallow."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,10 +36,11 @@ class StageFusion(nn.Module):
         width = min(_WIDEST, features) if width is None else whole(width, "width", 1)
         levels = (*channels, features)
         self.outputs = levels[0]
-        self.lateral = nn.ModuleList(nn.Conv2d(count, width, 1, bias=False) for count in levels)
+        lateral = [nn.Conv2d(count, width, 1, bias=False) for count in levels]
+        self.lateral = nn.ModuleList(lateral)
         self.gates = nn.ModuleList(nn.Conv2d(2 * width, 2, 1) for _ in channels)
         self.last = nn.Conv2d(width, self.outputs, 3, padding=1, bias=False)
-        for convolution in (*self.lateral, self.last):
+        for convolution in (*lateral, self.last):
             nn.init.kaiming_uniform_(convolution.weight, a=1)
 
     def forward(self, stages: tuple[Tensor, ...], features: Tensor) -> Tensor:
@@ -63,8 +63,16 @@ class StageFusion(nn.Module):
         *maps, fused = (functional.relu(convolution(level)) for convolution, level in zip(self.lateral, levels, strict=True))
         gates = []
         for gate, level in zip(reversed(self.gates), reversed(maps), strict=True):
-            deeper = functional.interpolate(fused, size=level.shape[2:], mode="nearest")
-            share = gate(torch.cat((level, deeper), dim=1)).sigmoid()
-            fused = share[:, :1] * level + share[:, 1:] * deeper
+            assert isinstance(gate, nn.Conv2d)
+            # The gate's convolution of both maps side by side, without joining them: of the deeper one before it is enlarged,
+            # since a 1×1 convolution and repeated pixels commute.
+            of_level, of_deeper = gate.weight.split(level.shape[1], dim=1)
+            scores = _enlarged(functional.conv2d(fused, of_deeper), level)
+            share = (functional.conv2d(level, of_level, gate.bias) + scores).sigmoid()
+            fused = share[:, :1] * level + share[:, 1:] * _enlarged(fused, level)
             gates.append(share)
         return functional.relu(self.last(fused)), tuple(gates)
+
+
+def _enlarged(deeper: Tensor, level: Tensor) -> Tensor:
+    return functional.interpolate(deeper, size=level.shape[2:], mode="nearest")

@@ -23,6 +23,6 @@ class Outputs:
     preactivation: Tensor | None = None
 
 
-def averaged(stage: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The mean over the pixels of a map as a map of one pixel, in its own dtype or another: all that a head reads of it."""
-    return stage.mean(dim=(2, 3), keepdim=True, dtype=dtype)
+def averaged(stage: Tensor) -> Tensor:
+    """The mean over the pixels of a map as a map of one pixel, at least in float32: all that a head reads of it."""
+    return stage.mean(dim=(2, 3), keepdim=True, dtype=torch.promote_types(stage.dtype, torch.float32))

@@ -49,7 +49,8 @@ class TeacherOutputs:
     def batch(self, step: int, images: Tensor) -> Outputs:
         """Outputs for the batch of that step of the epoch, without gradient."""
         if self._kept is not None:
-            return Outputs(**{name: values[step].to(images.device) for name, values in self._kept.items()})
+            kept = {name: values[step].to(images.device) for name, values in self._kept.items()}
+            return Outputs(kept["logits"], kept["features"], preactivation=kept.get("preactivation"))
         with torch.no_grad():
             outputs: Outputs = self.teacher(images)
         if self._new is not None:

@@ -17,6 +17,7 @@ from kd2m_theory.validation.objectives.stage_fusion import StageFusion
 from kd2m_theory.validation.objectives.unikd import UniKD
 from kd2m_theory.validation.training.networks import network
 from kd2m_theory.validation.training.outputs import Outputs
+from kd2m_theory.validation.training.teacher_outputs import TeacherOutputs
 
 
 def normal(*shape, seed=0):
@@ -385,3 +386,20 @@ def test_a_head_reads_a_shallow_stage_that_the_features_forgot():
         found.append((made.student_head(vectors)[0].argmax(dim=1) == labels).float().mean().item())
     assert found[0] == 1.0
     assert found[1] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_teacher_that_is_kept_teaches_the_same(half, tmp_path):
+    student, teacher = network("cnn-4", 3, (1, 4, 4), seed=0), network("cnn-4-8", 3, (1, 4, 4), seed=1)
+    images = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    if half:
+        teacher, images = teacher.bfloat16(), images.bfloat16()
+    losses = []
+    for _ in range(2):
+        taught = TeacherOutputs(teacher, tmp_path)
+        taught.start_epoch(0)
+        made = objective("unikd", student, teacher, init_seed=0)
+        losses.append(made(student(images.float()), taught.batch(0, images), torch.arange(6) % 3).total.item())
+        taught.end_epoch(0)
+    assert (tmp_path / "epoch-0001.safetensors").exists()
+    assert losses[0] == losses[1]
