@@ -161,7 +161,7 @@ class Bench:
 
         def heads() -> None:
             of_student, of_teacher = ours.student_head(vectors), ours.teacher_head(maps[1].mean(dim=(2, 3)))
-            (sampled(*of_student, noise[:, 0]).sum() + sampled(*of_teacher, noise[:, 1]).sum()).backward()
+            (sampled(noise[:, 0], *of_student).sum() + sampled(noise[:, 1], *of_teacher).sum()).backward()
 
         def supplement() -> None:
             own = tempered_divergence(z_student, given.logits, labels, 1.0)

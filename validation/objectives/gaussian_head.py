@@ -23,7 +23,7 @@ class GaussianHead(nn.Module):
         return self.mean(vectors), None if self.log_variance is None else self.log_variance(vectors)
 
 
-def sampled(mean: Tensor, log_variance: Tensor | None, noise: Tensor) -> Tensor:
+def sampled(noise: Tensor, mean: Tensor, log_variance: Tensor | None) -> Tensor:
     """μ + ε·σ, n × K, for noise ε of that shape; μ where no variance is predicted."""
     return mean if log_variance is None else mean + noise * (log_variance / 2).exp()
 

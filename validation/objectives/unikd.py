@@ -138,7 +138,7 @@ class UniKD(StepRandom, Objective):
         vectors = student.features if self.fusion is None else self.fusion(student.stages, student.features)
         of_student, of_teacher = self.student_head(vectors), self.teacher_head(self._vectors_of(teacher))
         noise = self._noise(student.logits, labels)
-        z_student, z_teacher = sampled(*of_student, noise[:, 0]), sampled(*of_teacher, noise[:, 1])
+        z_student, z_teacher = sampled(noise[:, 0], *of_student), sampled(noise[:, 1], *of_teacher)
         terms = self.logit_term.terms(student, teacher, labels)
         if self.closed_form:
             divergences = diagonal_divergence(*_with_variance(*of_teacher), *_with_variance(*of_student))

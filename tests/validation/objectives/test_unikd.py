@@ -160,13 +160,13 @@ def test_divergence_of_predicted_gaussians_is_torchs():
 
 def test_a_sample_has_the_predicted_mean_and_variance():
     mean, log_variance = torch.tensor([1.0, -2.0]).double(), torch.tensor([0.0, math.log(9)]).double()
-    drawn = sampled(mean, log_variance, normal(200_000, 2))
+    drawn = sampled(normal(200_000, 2), mean, log_variance)
     torch.testing.assert_close(drawn.mean(dim=0), mean, rtol=0, atol=0.03)
     torch.testing.assert_close(drawn.std(dim=0), torch.tensor([1.0, 3.0]).double(), rtol=0.01, atol=0)
     head = GaussianHead(3, 2, predict_variance=False).double()
     said = head(normal(5, 3))
     assert said[1] is None
-    assert torch.equal(sampled(*said, normal(5, 2)), said[0])
+    assert torch.equal(sampled(normal(5, 2), *said), said[0])
 
 
 def test_fusion_gates_each_level_pixel_by_pixel():
