@@ -33,7 +33,6 @@ from kd2m_theory.validation.torch_random import kept_random
 SINGLE: dict[str, Callable[..., Objective]] = {
     "none": CrossEntropy,
     "kd": KD,
-    "dkd": DKD,
     "ttm": TTM,
     "wttm": WTTM,
     "w2": W2,
@@ -50,6 +49,7 @@ SINGLE: dict[str, Callable[..., Objective]] = {
     "sliced-w2": SlicedW2,
     "paired-l2": PairedL2,
     "unikd": UniKD,
+    "dkd": DKD,
 }
 NAMES = (*SINGLE, "sum")
 

@@ -135,7 +135,7 @@ def test_a_sum_passes_epochs_and_needs_on():
     [
         ("cw3", {}, "there is no objective 'cw3'; did you mean 'cw2'"),
         ("gaussian_w", {}, "did you mean 'gaussian-w2'"),
-        ("yyyy", {}, "objectives are .*, unikd, sum"),
+        ("yyyy", {}, "objectives are .*, unikd, dkd, sum"),
         ("zzzz", {}, "no objective 'zzzz'; objectives are none, kd"),
         ("cw2", {"wieght": 1.0}, "'cw2' has no option 'wieght'; did you mean 'weight'"),
         ("none", {"weight": 1.0}, "'none' has no option 'weight'; it takes cross_entropy"),
