@@ -34,6 +34,10 @@ def test_every_part_is_timed(script):
     assert all(row["time"] > 0 for row in rows)
 
 
+def test_the_remark_without_the_authors_code_has_the_columns_of_the_table(script):
+    assert list(script["NOT_GIVEN"]) == [column.name for column in script["BESIDE"]]
+
+
 def test_a_folder_without_the_code_is_refused(script, tmp_path, monkeypatch):
     for name in ("mdistiller", "mdistiller.distillers", "mdistiller.engine"):
         monkeypatch.setitem(sys.modules, name, None)

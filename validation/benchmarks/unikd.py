@@ -15,7 +15,7 @@ author's in turn. Its class UniLogitsKD passes a head one argument too many, so 
 import importlib
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +47,12 @@ BESIDE = (
     Column("author's code", "ms", ".1f"),
     Column("ours / author's", format=".2f"),
 )
+NOT_GIVEN: Record = {
+    "what": "the author's code was not given (`--author`)",
+    "ours": None,
+    "author's code": None,
+    "ours / author's": None,
+}
 Call = Callable[[], object]
 
 
@@ -227,9 +233,8 @@ def main() -> None:
     device = choose_device(options.device)
     bench = Bench(device, options.batch, options.repeat)
     tables = [BenchmarkTable("parts", PARTS, shown(PARTS, bench.by_part()))]
-    if options.author is None:
-        print("the author's code is not timed; give its folder with --author")
-    else:
+    beside: Iterable[Record] = [NOT_GIVEN]
+    if options.author is not None:
         author = Author(
             options.author,
             stages=tuple(bench.student.stage_channels),
@@ -237,7 +242,8 @@ def main() -> None:
             taught=bench.ours.teacher_head.mean.in_features,
             classes=CLASSES,
         )
-        tables.append(BenchmarkTable("beside the author's code", BESIDE, shown(BESIDE, bench.beside(author))))
+        beside = bench.beside(author)
+    tables.append(BenchmarkTable("beside the author's code", BESIDE, shown(BESIDE, beside)))
     where: dict[str, Any] = (
         {"device": torch.cuda.get_device_name()} if device.type == "cuda" else {"threads": torch.get_num_threads()}
     )
