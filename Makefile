@@ -86,7 +86,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/.installed
-	for name in transport losses mmd gaussian audit_scale glyphs steps accuracy engine widths label_plans; do \
+	for name in transport losses mmd gaussian audit_scale glyphs steps unikd accuracy engine widths label_plans; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.json || exit 1; done
 	$(BIN)/python validation/benchmarks/training_curves.py --save validation/benchmarks/training_curves.json
 	$(BIN)/python validation/benchmarks/demonstration.py --save validation/benchmarks

@@ -1,4 +1,4 @@
-"""Public names and modules that go: each works for one more release, and says on its first use what to use instead.
+"""Public names, modules and words of configurations that go: each works for one more release, and says what to use instead.
 
 A name is public if `__all__` has it, or if README or the documentation imports it. To take one away, enter its dotted name in
 `GOING`, or the module's in `MOVED`, and in CHANGELOG.md under "Deprecated". Packages ask `going` in their `__getattr__`:
@@ -7,6 +7,8 @@ A name is public if `__all__` has it, or if README or the documentation imports 
 
         def __getattr__(name):
             return going(__name__, name)
+
+Words of configurations, names of objectives and their options, are entered in `WORDS`; their reader asks `current`.
 """
 
 import sys
@@ -37,7 +39,18 @@ class Going(NamedTuple):
 
 
 # Dotted old name -> what replaces it.
-GOING: Mapping[str, Going] = {}
+GOING: Mapping[str, Going] = {
+    "kd2m_theory.validation.objectives.unikd.UniKDReconstruction": Going(
+        "kd2m_theory.validation.objectives.unikd.UniKD", "0.3.0"
+    ),
+}
+
+# Words of configurations that go: (kind of word, old word) -> the new one.
+WORDS: Mapping[tuple[str, str], Going] = {
+    ("objective", "unikd-reconstruction"): Going("unikd", "0.3.0"),
+    ("option of unikd-reconstruction", "anchor"): Going("supplement", "0.3.0"),
+    ("option of unikd-reconstruction", "anchor_weight"): Going("supplement_weight", "0.3.0"),
+}
 
 # Old module -> where its names are now.
 MOVED: Mapping[str, Going] = {
@@ -80,6 +93,20 @@ def going(module: str, name: str, table: Mapping[str, Going] = GOING) -> Any:
     value = getattr(import_module(home), new)
     setattr(sys.modules[module], name, value)  # found there from now on: no second warning
     return value
+
+
+def current(kind: str, word: str) -> str:
+    """The word that a configuration means: the new one for a word that goes, with a warning, else the word itself.
+
+    Example:
+        >>> current("objective", "kd")
+        'kd'
+    """
+    entry = WORDS.get((kind, word))
+    if entry is None:
+        return word
+    warnings.warn(_words(f"{kind} {word!r}", Going(repr(entry.instead), entry.until)), DeprecationWarning, stacklevel=2)
+    return entry.instead
 
 
 class MovedModules(Loader):

@@ -23,6 +23,7 @@ NAMES = (
     "audit_scale",
     "accuracy",
     "steps",
+    "unikd",
     "glyphs",
     "engine",
     "widths",

@@ -14,7 +14,7 @@ LIST = ROOT / "kd2m_theory/reporting/references.toml"
 _NAME = r"[A-ZÀ-ÖØ-Þ][\w’'-]+"
 _CITATION = re.compile(rf"\b({_NAME})((?:(?:,| and|, and) {_NAME})*)(?: et al\.)?,? (?:[A-Z]+ )?\(?((?:19|20)\d\d)\b")
 # What has a year and is no author.
-_OTHERS = {"Above", "COLT", "GSI", "ICLR", "ICML", "KDD", "November", "NeurIPS"}
+_OTHERS = {"Above", "COLT", "ECCV", "GSI", "ICLR", "ICML", "KDD", "November", "NeurIPS"}
 
 
 @cache

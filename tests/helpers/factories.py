@@ -4,7 +4,7 @@ import math
 
 from torch import nn
 
-from kd2m_theory.validation.training.classifier import Classifier
+from kd2m_theory.validation.training.classifier import Classifier, Encoding
 
 
 class WithDropout(Classifier):
@@ -14,7 +14,7 @@ class WithDropout(Classifier):
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3))
 
     def encode(self, images):
-        return self.encoder(images), ()
+        return Encoding(self.encoder(images))
 
 
 with_dropout = WithDropout

@@ -12,7 +12,8 @@ SUM = {"kd": 0.5, "cw2": {"weight": 0.1}, "wide": {"name": "mmd", "bandwidth": 9
 # Objectives whose terms compare laws: they do not know which teacher row belongs to which student row.
 MARGINAL = ["w2", "jw2", "gaussian-w2", "gaussian-kl", "symmetric-gaussian-kl", "mmd", "gromov-w2", "sliced-w2"]
 CONDITIONAL = ["cw2", "gaussian-cw2", "conditional-gaussian-kl", "conditional-mmd"]
-PAIRED = ["kd", "ttm", "wttm", "paired-l2", "unikd-reconstruction"]
+PAIRED = ["kd", "dkd", "ttm", "wttm", "paired-l2", "unikd"]
+WITHOUT_SHARES = [*CONDITIONAL, "dkd", "unikd", "sum"]
 WITH_TERMS = [name for name in NAMES if name != "none"]
 # For `batch_of_classes`.
 CLASSES_PRESENT = (10, 52, 60)
@@ -26,6 +27,7 @@ class Net(nn.Module):
         self.fc = nn.Linear(features, classes)
         self.feature_size = features
         self.stage_channels = stages
+        self.preactivation_channels = stages[0]
 
 
 def make(name, student=None, teacher=None, **options):
@@ -38,7 +40,7 @@ def outputs(n=9, d=3, seed=0, classes=CLASSES):
     rng = np.random.default_rng(seed)
     shapes = ((n, classes), (n, d), (n, 2, 4, 4), (n, 3, 2, 2))
     logits, features, shallow, deep = (torch.tensor(rng.normal(size=shape)) for shape in shapes)
-    return Outputs(logits, features, (shallow, deep))
+    return Outputs(logits, features, (shallow, deep), shallow - 0.5)
 
 
 def labels_of(n=9):
@@ -46,12 +48,12 @@ def labels_of(n=9):
 
 
 def flat(batch):
-    return (batch.logits, batch.features, *batch.stages)
+    return (batch.logits, batch.features, *batch.stages, *(() if batch.preactivation is None else (batch.preactivation,)))
 
 
 def rebuilt(tensors):
-    logits, features, *stages = tensors
-    return Outputs(logits, features, tuple(stages))
+    logits, features, *maps = tensors
+    return Outputs(logits, features, tuple(maps[:2]), *maps[2:])
 
 
 def mapped(batch, change):

@@ -32,6 +32,7 @@ _DIVERGENCE = (1e-6, 1e-5, 1e-4, 1e-3)
 _KERNEL = (0.01, 0.1, 1.0, 10.0)
 GRIDS: dict[str, tuple[float, ...]] = {
     "kd": (0.1, 0.3, 0.6, 0.9),
+    "dkd": (0.1, 0.3, 1.0, 3.0),
     "ttm": (1.0, 4.0, 16.0),
     "wttm": (0.5, 2.0, 8.0, 32.0),
     "w2": _SQUARED,
@@ -47,7 +48,7 @@ GRIDS: dict[str, tuple[float, ...]] = {
     "gromov-w2": (1e-6, 1e-5, 1e-4),
     "sliced-w2": (1e-3, 1e-2, 1e-1, 1.0),
     "paired-l2": _SQUARED,
-    "unikd-reconstruction": (0.01, 0.1, 1.0, 10.0),
+    "unikd": (0.01, 0.1, 1.0, 10.0),
 }
 FIXED: dict[str, dict[str, Any]] = {"ttm": {"gamma": 0.25}, "wttm": {"gamma": 0.25}}
 _RESIDUAL = {
@@ -196,7 +197,7 @@ def main() -> None:
                 setting={
                     "seeds": len(SEEDS),
                     "γ of TTM and WTTM": 0.25,
-                    "T of KD and of UniKD's logit term": 4,
+                    "T of KD, DKD and UniKD's logit term": 4,
                     "grids of λ": GRIDS,
                 },
                 note="Test accuracy after the last epoch, mean over the seeds ± half of a 95 % interval (Student's t); the "

@@ -3,7 +3,7 @@
     python validation/benchmarks/training_curves.py [--runs FOLDER] [--workers 2] [--save FILE]
 
 The shipped configurations of the digits, three seeds each, one teacher, on the CPU: CW2 over a grid of λ (λ = 0 is the student
-alone, which anneals as the others do), KD, TTM and WTTM, and the reconstruction of UniKD whole, without each of its parts, and
+alone, which anneals as the others do), KD, TTM and WTTM, and UniKD whole, without each of its parts, and
 without its term on distributions. Everything is measured on the test images, which nothing is chosen on; the distance is
 that of the training batches. A killed run continues from its folder.
 """
@@ -33,8 +33,8 @@ from kd2m_theory.validation.training.run_folder import environment
 
 SEEDS = range(3)
 WEIGHTS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)
-UNIKD = "unikd-reconstruction"
-ABLATIONS = ("", "fusion=false", "predict_variance=false", "anchor=false", "weight=0.0")
+UNIKD = "unikd"
+ABLATIONS = ("", "fusion=false", "predict_variance=false", "supplement=false", "weight=0.0")
 GAMMA = 0.25
 BINS = 24  # of the histograms, from 0 to ln K
 EMBEDDED = 30  # images of each class

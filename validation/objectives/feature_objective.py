@@ -1,6 +1,7 @@
 """What the objectives of KD²M have in common (arXiv 2504.01757): CE + λ·D on the features of a batch."""
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -47,7 +48,7 @@ class FeatureObjective(Objective):
 
     def terms(self, student: Outputs, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """D on projected features."""
-        projected = Outputs(student.logits, self.projector(student.features), student.stages)
+        projected = replace(student, features=self.projector(student.features))
         if not self.refuses:
             require_finite(projected.features, teacher.features)
         return {self.part: self.distance(projected, teacher, labels)}

@@ -1,19 +1,16 @@
-"""Feature distribution prediction of UniKD (arXiv 2409.18565), a reconstruction: a Gaussian for every image."""
+"""Feature distribution prediction (FDP) of UniKD, after its first author's code: a Gaussian for every image."""
 
 import torch
 from torch import Tensor, nn
 
-# Variances stay between e^−8 and e^8: every divergence is finite, whatever a head says.
-_LARGEST_LOG_VARIANCE = 8.0
-
 
 class GaussianHead(nn.Module):
-    """A vector an image → N(μ, diag σ²) on R^K, K the number of classes.
+    """One vector per image → N(μ, diag σ²) on R^K, K the number of classes: two linear layers.
 
     Args:
         inputs: dimension of the vectors.
         classes: K.
-        predict_variance: whether σ² is learned; else it is one.
+        predict_variance: whether σ² is learned; else the head says μ alone.
     """
 
     def __init__(self, inputs: int, classes: int, predict_variance: bool = True) -> None:
@@ -21,12 +18,14 @@ class GaussianHead(nn.Module):
         self.mean = nn.Linear(inputs, classes)
         self.log_variance = nn.Linear(inputs, classes) if predict_variance else None
 
-    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """μ and log σ², n × K each, of n × inputs; |log σ²| < 8 by a smooth squashing."""
-        mean: Tensor = self.mean(vectors)
-        if self.log_variance is None:
-            return mean, torch.zeros_like(mean)
-        return mean, _LARGEST_LOG_VARIANCE * torch.tanh(self.log_variance(vectors) / _LARGEST_LOG_VARIANCE)
+    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor | None]:
+        """μ and log σ², n × K each, of n × inputs; None for a log σ² that is not predicted."""
+        return self.mean(vectors), None if self.log_variance is None else self.log_variance(vectors)
+
+
+def sampled(noise: Tensor, mean: Tensor, log_variance: Tensor | None) -> Tensor:
+    """μ + ε·σ, n × K, for noise ε of that shape; μ where no variance is predicted."""
+    return mean if log_variance is None else mean + noise * (log_variance / 2).exp()
 
 
 def diagonal_divergence(mean_x: Tensor, log_variance_x: Tensor, mean_y: Tensor, log_variance_y: Tensor) -> Tensor:

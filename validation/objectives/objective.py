@@ -21,7 +21,7 @@ from kd2m_theory.checks import at_least_zero
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.losses.inputs import require_values
 from kd2m_theory.validation.objectives.divergence import cross_entropy
-from kd2m_theory.validation.training.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs, averaged
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Sizes:
         features: dimension of the student's features.
         teacher_features: dimension of the teacher's features.
         stage_channels: channels of the student's feature maps, shallow to deep; empty for networks without.
+        teacher_preactivation: channels of the teacher's first stage before the activation; 0 for networks without.
     """
 
     classes: int
@@ -54,6 +55,7 @@ class Sizes:
     features: int
     teacher_features: int
     stage_channels: tuple[int, ...] = ()
+    teacher_preactivation: int = 0
 
     def require_equal_classes(self) -> None:
         """Refuse a pair whose predictions cannot be compared.
@@ -73,16 +75,20 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         needs_teacher: whether `forward` wants the teacher's outputs; without one the objective has no terms.
-        needs_stages: whether `forward` wants the student's feature maps.
+        needs_stages: whether terms want the student's feature maps; others do not get them.
+        needs_preactivation: whether terms want the mean over pixels of the teacher's first stage before its activation.
         compares: what a term is taken of: each of the "images" by itself (a mean over images), the whole "batch", or the
             "classes" of a batch, which need one class per image.
+        takes_shares: whether labels may be shares of classes; never where classes of a batch are compared.
         skips_ignored: whether the terms leave out ignored images themselves, so that the host need not wait for their number.
         cross_entropy: weight of the student's cross-entropy.
     """
 
     needs_teacher: bool = True
     needs_stages: bool = False
+    needs_preactivation: bool = False
     compares: Literal["images", "batch", "classes"] = "batch"
+    takes_shares: bool = True
     skips_ignored: bool = False
 
     def __init__(self, cross_entropy: float = 1.0) -> None:
@@ -121,7 +127,7 @@ class Objective(nn.Module, ABC):
         require_values(student.logits, student.features, labels)
         with torch.autocast(student.logits.device.type, enabled=False):
             _check_length(student, labels, "student")
-            student = _widened(student)
+            student = _widened(Outputs(student.logits, student.features, student.stages if self.needs_stages else ()))
             if not self.needs_teacher:
                 teacher = None
             elif teacher is None:
@@ -131,7 +137,7 @@ class Objective(nn.Module, ABC):
             else:
                 require_values(teacher.logits, teacher.features)
                 _check_length(teacher, labels, "teacher")
-                teacher = _detached(teacher, student.logits.dtype)
+                teacher = self._taught(teacher, student.logits.dtype)
             labels = self._checked(labels, student.logits)
             counted, labels = self._counted(labels)
             student = counted(student)
@@ -154,15 +160,27 @@ class Objective(nn.Module, ABC):
                     total = total + weight * terms[name]
             return Loss(total, parts | {name: term.detach() for name, term in terms.items()})
 
+    def _taught(self, teacher: Outputs, dtype: torch.dtype) -> Outputs:
+        """What terms read of a teacher, without gradient, in the dtype of the student.
+
+        Cached features may be stored in another precision than the student computes in.
+        """
+        shallow = teacher.preactivation if self.needs_preactivation else None
+        return Outputs(
+            teacher.logits.detach().to(dtype),
+            teacher.features.detach().to(dtype),
+            preactivation=None if shallow is None else averaged(shallow.detach()).to(dtype),
+        )
+
     def _checked(self, labels: Tensor, logits: Tensor) -> Tensor:
         """Labels as int64 classes, or as shares in the logits' dtype."""
         n, classes = logits.shape
         if labels.is_floating_point() and labels.shape == (n, classes):
-            if self.compares == "classes":
+            if self.compares == "classes" or not self.takes_shares:
+                does = "compares images of one class" if self.compares == "classes" else "needs the class of each image"
                 raise InputError(
-                    f"{type(self).__name__} compares images of one class, and the labels are shares of {classes} classes "
-                    "(mixup, label smoothing); give one integer class per image, or choose an objective without classes, "
-                    "such as w2"
+                    f"{type(self).__name__} {does}, and the labels are shares of {classes} classes (mixup, label smoothing); "
+                    "give one integer class per image, or choose an objective without classes, such as w2"
                 )
             shares = labels.to(logits.dtype)
             off = (shares.sum(dim=1) - 1).abs()
@@ -192,6 +210,8 @@ class Objective(nn.Module, ABC):
         class, rows of zeros stay in their place, and the terms leave them out.
         """
         ignored = labels == IGNORED if labels.ndim == 1 else torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
+        if labels.device.type == "cpu" and not ignored.any():
+            return lambda outputs: outputs, labels
         if self.compares == "images" or self.skips_ignored:
             return lambda outputs: _changed(
                 outputs, lambda t: t.masked_fill(ignored.reshape(-1, *[1] * (t.ndim - 1)), 0)
@@ -216,7 +236,12 @@ def require_finite(*batches: Tensor) -> None:
 
 
 def _changed(outputs: Outputs, change: Callable[[Tensor], Tensor]) -> Outputs:
-    return Outputs(change(outputs.logits), change(outputs.features), tuple(map(change, outputs.stages)))
+    return Outputs(
+        change(outputs.logits),
+        change(outputs.features),
+        tuple(map(change, outputs.stages)),
+        None if outputs.preactivation is None else change(outputs.preactivation),
+    )
 
 
 def _widened(outputs: Outputs) -> Outputs:
@@ -225,11 +250,6 @@ def _widened(outputs: Outputs) -> Outputs:
 
 def _at_least_float32(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
-def _detached(outputs: Outputs, dtype: torch.dtype) -> Outputs:
-    # Cached teacher features may be stored in another precision than the student computes in.
-    return _changed(outputs, lambda values: values.detach().to(dtype))
 
 
 def _check_logits(logits: Tensor, whose: str) -> None:

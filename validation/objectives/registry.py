@@ -8,10 +8,12 @@ from typing import Any
 from torch import nn
 
 from kd2m_theory.checks import did_you_mean
+from kd2m_theory.deprecation import current
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.objectives.conditional_gaussian_kl import ConditionalGaussianKL
 from kd2m_theory.validation.objectives.cross_entropy import CrossEntropy
 from kd2m_theory.validation.objectives.cw2 import CW2
+from kd2m_theory.validation.objectives.dkd import DKD
 from kd2m_theory.validation.objectives.gaussian_kl import GaussianKL, SymmetricGaussianKL
 from kd2m_theory.validation.objectives.gaussian_w2 import GaussianCW2, GaussianW2
 from kd2m_theory.validation.objectives.gromov_w2 import GromovW2
@@ -22,7 +24,7 @@ from kd2m_theory.validation.objectives.objective import Objective, Sizes
 from kd2m_theory.validation.objectives.paired_l2 import PairedL2
 from kd2m_theory.validation.objectives.sliced_w2 import SlicedW2
 from kd2m_theory.validation.objectives.ttm import TTM
-from kd2m_theory.validation.objectives.unikd import UniKDReconstruction
+from kd2m_theory.validation.objectives.unikd import UniKD
 from kd2m_theory.validation.objectives.w2 import W2
 from kd2m_theory.validation.objectives.weighted_sum import WeightedSum
 from kd2m_theory.validation.objectives.wttm import WTTM
@@ -46,7 +48,8 @@ SINGLE: dict[str, Callable[..., Objective]] = {
     "gromov-w2": GromovW2,
     "sliced-w2": SlicedW2,
     "paired-l2": PairedL2,
-    "unikd-reconstruction": UniKDReconstruction,
+    "unikd": UniKD,
+    "dkd": DKD,
 }
 NAMES = (*SINGLE, "sum")
 
@@ -103,6 +106,8 @@ def _term(label: str, each: Any, student: nn.Module, teacher: nn.Module | None) 
 
 
 def _single(name: str, student: nn.Module, teacher: nn.Module | None, options: dict[str, Any]) -> Objective:
+    options = {current(f"option of {name}", option): value for option, value in options.items()}
+    name = current("objective", name)
     kind = SINGLE.get(name)
     if kind is None:
         raise InputError(f"there is no objective {name!r}; {did_you_mean(name, NAMES)}objectives are {', '.join(NAMES)}")
@@ -117,6 +122,7 @@ def _single(name: str, student: nn.Module, teacher: nn.Module | None, options: d
         _size(student, "student", "feature_size"),
         _size(teacher, "teacher", "feature_size"),
         tuple(getattr(student, "stage_channels", ())),
+        getattr(teacher, "preactivation_channels", 0),
     )
     return kind(sizes, **options)
 

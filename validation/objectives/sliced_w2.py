@@ -1,6 +1,5 @@
 """Sliced Wasserstein distance as an objective: sorting instead of transport, for large batches."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -8,10 +7,11 @@ from kd2m_theory.checks import whole
 from kd2m_theory.estimators.losses.transport import squared_sliced_w2
 from kd2m_theory.validation.objectives.feature_objective import FeatureObjective
 from kd2m_theory.validation.objectives.objective import Sizes
+from kd2m_theory.validation.objectives.step_random import StepRandom
 from kd2m_theory.validation.training.outputs import Outputs
 
 
-class SlicedW2(FeatureObjective):
+class SlicedW2(StepRandom, FeatureObjective):
     """CE + λ·SW₂², the mean of W₂² over directions that are drawn again at every training step, a squared distance.
 
     Step t's directions are a function of (seed, t), and t is in the state: a resumed run draws what an uninterrupted one
@@ -44,22 +44,10 @@ class SlicedW2(FeatureObjective):
     ) -> None:
         super().__init__(sizes, weight=weight, projector=projector, cross_entropy=cross_entropy)
         self.projections = whole(projections, "projections", 1)
-        self.seed = whole(seed, "seed", 0)
-        self._step = 0
+        self.set_seed(seed)
 
     def distance(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         """SW₂²."""
-        # torch's CPU generator keeps 32 bits of a seed: mix both numbers into those.
-        mixed = np.random.SeedSequence((self.seed, self._step)).generate_state(1)[0]
-        generator = torch.Generator().manual_seed(int(mixed))
-        if self.training:
-            self._step += 1
+        # torch's CPU generator keeps 32 bits of a seed.
+        generator = torch.Generator().manual_seed(int(self.step_seed().generate_state(1)[0]))
         return squared_sliced_w2(student.features, teacher.features, self.projections, generator)
-
-    def get_extra_state(self) -> Tensor:
-        """The step counter, for `state_dict`."""
-        return torch.tensor(self._step)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Continue from a counter that `get_extra_state` gave."""
-        self._step = int(state)

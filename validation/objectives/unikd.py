@@ -1,52 +1,74 @@
-"""UniKD, a *reconstruction*: of arXiv 2409.18565 only the abstract and summaries were at hand, not its equations or weights.
+"""UniKD: unified distillation (arXiv 2409.18565, ECCV 2024), after the training code of its first author.
 
-Known are the adaptive fusion of stages (AFF), a head that predicts a Gaussian for every image (FDP), and one constraint on
-distributions beside the logits. What fills the gaps is this project's: numbers made here are not the paper's.
+The equations and tables of the paper could not be read. The code is public (github.com/FabienCode/mdistiller at 515d2c5,
+`mdistiller/distillers/UniLogits.py`, class UniLogitsKD); that it is the version of the paper is likely, not certain. Only the
+closed form of the constraint is this project's: a summary of the paper speaks of an analytical solution, the code samples.
 """
 
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any
 
-from kd2m_theory.checks import above_zero, at_least_zero
+import numpy as np
+import torch
+from torch import Tensor
+
+from kd2m_theory.arrays import IGNORED
+from kd2m_theory.checks import above_zero, at_least_zero, one_of
+from kd2m_theory.deprecation import going
 from kd2m_theory.errors import InputError
-from kd2m_theory.validation.objectives.divergence import divergence_by_class, mean_over_images
-from kd2m_theory.validation.objectives.gaussian_head import GaussianHead, diagonal_divergence
+from kd2m_theory.validation.objectives.divergence import mean_over_images
+from kd2m_theory.validation.objectives.dkd import DKD
+from kd2m_theory.validation.objectives.gaussian_head import GaussianHead, diagonal_divergence, sampled
 from kd2m_theory.validation.objectives.kd import tempered_divergence
 from kd2m_theory.validation.objectives.objective import Objective, Sizes
 from kd2m_theory.validation.objectives.stage_fusion import StageFusion
+from kd2m_theory.validation.objectives.step_random import StepRandom
 from kd2m_theory.validation.training.outputs import Outputs
 
+if not TYPE_CHECKING:  # to type checkers, every name would be there
 
-class UniKDReconstruction(Objective):
-    """CE + w·T² KL(p_T‖q_T) + λ r·E KL(N_T‖N_S) + α·(anchor of the student's head + anchor of the teacher's head).
+    def __getattr__(name: str) -> Any:
+        return going(__name__, name)
 
-    N_S and N_T are diagonal Gaussians on R^K for every image: from the student's fused stages, and from the teacher's features
-    (its penultimate map, pooled). Both heads learn, and would agree soonest by saying nothing about the image: one mean for
-    all, or variances so large that no difference of means counts. An anchor ties a head to its network's own logits a, whose
-    gradient is stopped: it is KL(softmax(a)‖softmax(b)), averaged over b ~ N(μ, σ²), in the closed upper bound of
-    `anchor_divergence`, which at σ = 0 is the KL to the head's mean. r = min(1, (e + 1)/w)
-    in epoch e with w `warm_up` epochs: the heads, which the anchors hold from the first step, learn to say something before
-    the student must follow. The teacher network gets no gradient; its head, part of this objective, does.
+
+TEACHER_MAPS = ("first-stage", "features")
+
+
+class UniKD(StepRandom, Objective):
+    """CE + w·DKD + λ·τ² KL(softmax(z_T/τ)‖softmax(z_S/τ)) + s·τ² [KL(p_S‖softmax(z_S/τ)) + KL(p_T‖softmax(z_T/τ))].
+
+    z = μ + ε·σ is a sample of a diagonal Gaussian N(μ, σ²) on R^K that a head predicts for every image: the student's from its
+    fused stages (`StageFusion`), the teacher's from its first stage before the activation, averaged over pixels. Both heads
+    learn. The λ term is the unified constraint between the two; its gradient reaches both heads. The s term, the supplement,
+    ties each head to its network's own prediction p = softmax(logits/τ); its gradient also reaches the student's logits. The
+    noise ε of step t is a function of (seed, t) as `StepRandom` says. The teacher network gets no gradient.
 
     Args:
         sizes: of the two networks.
-        weight: λ ≥ 0.
+        weight: λ ≥ 0, of the constraint.
         logit_weight: w ≥ 0 of the logit term.
-        temperature: T > 0 of the logit term.
-        anchor_weight: α ≥ 0.
-        width: channels of the fused map.
-        warm_up: epochs until λ has its full weight.
+        alpha: α ≥ 0 of `DKD`.
+        beta: β ≥ 0 of `DKD`.
+        temperature: T > 0 of `DKD`.
+        warm_up: epochs until the logit term has its full weight; the other terms have theirs from the start.
+        supplement_weight: s ≥ 0.
+        constraint_temperature: τ > 0.
+        closed_form: the λ term is E KL(N_T‖N_S) of the predicted Gaussians instead; without predicted variances these are one,
+            and the term is ½E‖μ_T − μ_S‖². The supplement has the samples still.
         fusion: False removes AFF: the student's head takes the student's features.
-        predict_variance: False removes FDP: all variances are one, and E KL is ½E‖μ_T − μ_S‖².
-        anchor: False removes the anchors.
+        predict_variance: False removes the distributions: z = μ.
+        supplement: False removes the s term.
+        width: common width of the fusion; None as `StageFusion`.
+        teacher_map: "first-stage", or "features" for teachers that do not return their first stage before the activation.
+        seed: of the noise, ≥ 0.
         cross_entropy: weight of the cross-entropy.
 
     Raises:
-        InputError: a weight or warm-up that is negative or not finite; T ≤ 0; a switch that is not true or false; other
-            classes; fusion for a student without stages.
+        InputError: a weight or warm-up that is negative or not finite; T or τ ≤ 0; a switch that is not true or false; other
+            classes; labels that are shares of classes; a teacher without the map that its head wants.
     """
 
     compares = "images"
+    takes_shares = False
 
     def __init__(
         self,
@@ -54,67 +76,108 @@ class UniKDReconstruction(Objective):
         *,
         weight: float = 1.0,
         logit_weight: float = 1.0,
+        alpha: float = 1.0,
+        beta: float = 8.0,
         temperature: float = 4.0,
-        anchor_weight: float = 1.0,
-        width: int = 64,
-        warm_up: int = 5,
+        warm_up: float = 20,
+        supplement_weight: float = 1.0,
+        constraint_temperature: float = 1.0,
+        closed_form: bool = False,
         fusion: bool = True,
         predict_variance: bool = True,
-        anchor: bool = True,
+        supplement: bool = True,
+        width: int | None = None,
+        teacher_map: str = "first-stage",
+        seed: int = 0,
         cross_entropy: float = 1.0,
     ) -> None:
         super().__init__(cross_entropy)
         sizes.require_equal_classes()
-        for value, name in ((fusion, "fusion"), (predict_variance, "predict_variance"), (anchor, "anchor")):
+        switches = {
+            "closed_form": closed_form,
+            "fusion": fusion,
+            "predict_variance": predict_variance,
+            "supplement": supplement,
+        }
+        for name, value in switches.items():
             if not isinstance(value, bool):
                 raise InputError(f"{name} is {value!r}; choose true or false")
+        self.logit_term = DKD(
+            sizes,
+            weight=at_least_zero(logit_weight, "logit_weight"),
+            alpha=alpha,
+            beta=beta,
+            temperature=temperature,
+            warm_up=warm_up,
+        )
         self.weight = at_least_zero(weight, "weight")
-        self.logit_weight = at_least_zero(logit_weight, "logit_weight")
-        self.anchor_weight = at_least_zero(anchor_weight, "anchor_weight")
-        self.temperature = above_zero(temperature, "temperature")
-        self.warm_up = at_least_zero(warm_up, "warm_up")
-        self.anchor = anchor
-        self.needs_stages = fusion
-        self.fusion: nn.Module | None = StageFusion(sizes.stage_channels, width) if fusion else None
-        self.student_head = GaussianHead(width if fusion else sizes.features, sizes.classes, predict_variance)
-        self.teacher_head = GaussianHead(sizes.teacher_features, sizes.classes, predict_variance)
-        self._ramp = 1.0
+        self.supplement_weight = at_least_zero(supplement_weight, "supplement_weight")
+        self.constraint_temperature = above_zero(constraint_temperature, "constraint_temperature")
+        self.closed_form, self.supplement, self.needs_stages = closed_form, supplement, fusion
+        self.needs_preactivation = one_of(teacher_map, TEACHER_MAPS, "teacher_map") == "first-stage"
+        taught = sizes.teacher_preactivation if self.needs_preactivation else sizes.teacher_features
+        if not taught:
+            raise _no_map()
+        self.fusion = StageFusion(sizes.stage_channels, sizes.features, width) if fusion else None
+        fused = sizes.features if self.fusion is None else self.fusion.outputs
+        self.student_head = GaussianHead(fused, sizes.classes, predict_variance)
+        self.teacher_head = GaussianHead(taught, sizes.classes, predict_variance)
+        self.set_seed(seed)
 
     def weights(self) -> dict[str, float]:
         """The weights in the present epoch."""
-        weights = {"logit_kd": self.logit_weight, "distribution": self._ramp * self.weight}
-        return weights | {"anchor": self.anchor_weight} if self.anchor else weights
+        weights = self.logit_term.weights() | {"constraint": self.weight}
+        return weights | {"supplement": self.supplement_weight} if self.supplement else weights
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Set the share of λ that epoch `epoch` (from 0) has."""
-        self._ramp = min(1.0, (epoch + 1) / self.warm_up) if self.warm_up else 1.0
+        """Set the share of the logit term that epoch `epoch` (from 0) has."""
+        self.logit_term.start_epoch(epoch, epochs)
 
     def terms(self, student: Outputs, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
-        """Logit term, E KL(N_T‖N_S), and the sum of both anchors."""
-        vectors = student.features if self.fusion is None else self.fusion(student.stages)
-        mean_student, log_variance_student = self.student_head(vectors)
-        mean_teacher, log_variance_teacher = self.teacher_head(teacher.features)
-        divergences = diagonal_divergence(mean_teacher, log_variance_teacher, mean_student, log_variance_student)
-        terms = {
-            "logit_kd": tempered_divergence(student.logits, teacher.logits, labels, self.temperature),
-            "distribution": mean_over_images(divergences, labels),
-        }
-        if self.anchor:
-            anchors = anchor_divergence(mean_student, log_variance_student, student.logits) + anchor_divergence(
-                mean_teacher, log_variance_teacher, teacher.logits
+        """Both parts of DKD, the constraint, and the sum of both supplements."""
+        vectors = student.features if self.fusion is None else self.fusion(student.stages, student.features)
+        of_student, of_teacher = self.student_head(vectors), self.teacher_head(self._vectors_of(teacher))
+        noise = self._noise(student.logits, labels)
+        z_student, z_teacher = sampled(noise[:, 0], *of_student), sampled(noise[:, 1], *of_teacher)
+        terms = self.logit_term.terms(student, teacher, labels)
+        if self.closed_form:
+            divergences = diagonal_divergence(*_with_variance(*of_teacher), *_with_variance(*of_student))
+            terms["constraint"] = mean_over_images(divergences, labels)
+        else:
+            terms["constraint"] = self._divergence(z_student, z_teacher, labels)
+        if self.supplement:
+            terms["supplement"] = self._divergence(z_student, student.logits, labels) + self._divergence(
+                z_teacher, teacher.logits, labels
             )
-            terms["anchor"] = mean_over_images(anchors, labels)
         return terms
 
+    def _divergence(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+        return tempered_divergence(student, teacher, labels, self.constraint_temperature)
 
-def anchor_divergence(mean: Tensor, log_variance: Tensor, logits: Tensor) -> Tensor:
-    """An upper bound on E KL(softmax(a)‖softmax(b)), b ~ N(μ, diag σ²), in nats: n values of n × K parameters and logits a.
+    def _vectors_of(self, teacher: Outputs) -> Tensor:
+        if not self.needs_preactivation:
+            return teacher.features
+        if teacher.preactivation is None:
+            raise _no_map()
+        return teacher.preactivation.mean(dim=(2, 3))
 
-    With p = softmax(a), E log Σ exp b_c ≤ log Σ E exp b_c = log Σ exp(μ_c + σ_c²/2) by Jensen, so that
-    E KL ≤ lse(μ + σ²/2) − ⟨p, μ⟩ − H(p); an equality at σ = 0. No gradient flows into a.
-    """
-    log_p = functional.log_softmax(logits.detach(), dim=1)
-    reach = mean + log_variance.exp() / 2
-    # ⟨p, log p − log softmax(μ + σ²/2)⟩ + ⟨p, σ²/2⟩ is the same and does not cancel.
-    divergences = divergence_by_class(log_p, functional.log_softmax(reach, dim=1)).sum(dim=1)
-    return divergences + (log_p.exp() * (reach - mean)).sum(dim=1)
+    def _noise(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Student's and teacher's, n × 2 × K, the same on every device and in every precision.
+
+        The k-th image that counts has the k-th row, whether or not others are between.
+        """
+        n, classes = logits.shape
+        drawn = np.random.default_rng(self.step_seed()).standard_normal((n, 2, classes), dtype=np.float32)
+        rows = (labels != IGNORED).cumsum(dim=0) - 1
+        return torch.from_numpy(drawn).to(logits.device, logits.dtype)[rows]
+
+
+def _with_variance(mean: Tensor, log_variance: Tensor | None) -> tuple[Tensor, Tensor]:
+    return mean, torch.zeros_like(mean) if log_variance is None else log_variance
+
+
+def _no_map() -> InputError:
+    return InputError(
+        "the teacher does not return its first stage before the activation (`Outputs.preactivation`), on which UniKD puts the "
+        'teacher\'s head; set teacher_map = "features", or choose a network of the toolkit'
+    )

@@ -30,6 +30,8 @@ class WeightedSum(Objective):
         self.objectives = nn.ModuleList(objectives.values())
         self.needs_teacher = any(objective.needs_teacher for objective in objectives.values())
         self.needs_stages = any(objective.needs_stages for objective in objectives.values())
+        self.needs_preactivation = any(objective.needs_preactivation for objective in objectives.values())
+        self.takes_shares = all(objective.takes_shares for objective in objectives.values())
         compared = {objective.compares for objective in objectives.values()}
         self.skips_ignored = all(each.compares == "images" or each.skips_ignored for each in objectives.values())
         self.compares = "classes" if "classes" in compared else "batch" if "batch" in compared else "images"

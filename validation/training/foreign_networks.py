@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import FOREIGN, InputError, MissingDependencyError
-from kd2m_theory.validation.training.classifier import Classifier
+from kd2m_theory.validation.training.classifier import Classifier, Encoding
 from kd2m_theory.validation.training.outputs import Outputs
 
 
@@ -27,9 +27,9 @@ class Encoded(Classifier):
         super().__init__(feature_size, classes)
         self.encoder = encoder
 
-    def encode(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features, and no stages."""
-        return self.encoder(images), ()
+    def encode(self, images: Tensor) -> Encoding:
+        """Features alone."""
+        return Encoding(self.encoder(images))
 
 
 def from_factory(name: str, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
@@ -142,7 +142,12 @@ def _check(name: str, network: nn.Module, head: nn.Linear, returned: Any, images
                 "return those logits without softmax or scaling, or Outputs(logits, features, stages)"
             )
     channels = tuple(stage.shape[1] for stage in made.stages)
-    for attribute, value in (("feature_size", made.features.shape[1]), ("stage_channels", channels)):
+    says = {
+        "feature_size": made.features.shape[1],
+        "stage_channels": channels,
+        "preactivation_channels": 0 if made.preactivation is None else made.preactivation.shape[1],
+    }
+    for attribute, value in says.items():
         if getattr(network, attribute, value) != value:
             raise InputError(
                 f"the network of {name} says {attribute} = {getattr(network, attribute)!r}, and returns {value!r}; correct it"

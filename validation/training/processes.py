@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.validation.training.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs, averaged
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,13 @@ def whole_batch(outputs: Outputs, processes: Processes) -> Outputs:
     """
     if _alone(processes):
         return outputs
-    return Outputs(_gathered(outputs.logits), _gathered(outputs.features), tuple(_gathered(stage) for stage in outputs.stages))
+    shallow = outputs.preactivation
+    return Outputs(
+        _gathered(outputs.logits),
+        _gathered(outputs.features),
+        tuple(_gathered(stage) for stage in outputs.stages),
+        None if shallow is None else _gathered(averaged(shallow)),
+    )
 
 
 def whole_labels(labels: Tensor, processes: Processes) -> Tensor:

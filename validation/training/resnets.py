@@ -5,11 +5,10 @@ Sources: He et al., arXiv 1512.03385, §4.2 and Zagoruyko and Komodakis, arXiv 1
 a stem of twice the width. Three groups at full, half and quarter resolution; the features are the mean over the last map.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kd2m_theory.validation.training.classifier import Classifier
+from kd2m_theory.validation.training.classifier import Classifier, Encoding, passed
 
 
 class BasicBlock(nn.Module):
@@ -25,8 +24,13 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The next map."""
+        return functional.relu(self.before_activation(x))
+
+    def before_activation(self, x: Tensor) -> Tensor:
+        """The next map, before the last ReLU."""
         out = functional.relu(self.bn1(self.conv1(x)))
-        return functional.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
+        preactivation: Tensor = self.bn2(self.conv2(out)) + self.shortcut(x)
+        return preactivation
 
 
 class ResNet(Classifier):
@@ -40,7 +44,7 @@ class ResNet(Classifier):
     """
 
     def __init__(self, blocks: int, widths: tuple[int, int, int, int], classes: int, channels: int) -> None:
-        super().__init__(widths[3], classes, widths[1:])
+        super().__init__(widths[3], classes, widths[1:], widths[1])
         self.stem = nn.Sequential(_convolution(channels, widths[0], 3), nn.BatchNorm2d(widths[0]), nn.ReLU())
         self.groups = nn.ModuleList(
             nn.Sequential(*(BasicBlock(before if i == 0 else width, width, stride if i == 0 else 1) for i in range(blocks)))
@@ -48,12 +52,17 @@ class ResNet(Classifier):
         )
         _initialise(self)
 
-    def encode(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features and the maps of the three groups."""
-        maps = [self.stem(images)]
-        for group in self.groups:
+    def encode(self, images: Tensor) -> Encoding:
+        """Features, the maps of the three groups, and the first one before its last ReLU."""
+        first, *deeper = self.groups
+        assert isinstance(first, nn.Sequential)
+        *blocks, last = first
+        assert isinstance(last, BasicBlock)
+        preactivation = last.before_activation(passed(self.stem(images), blocks))
+        maps = [functional.relu(preactivation)]
+        for group in deeper:
             maps.append(group(maps[-1]))
-        return maps[-1].mean(dim=(2, 3)), tuple(maps[1:])
+        return Encoding(maps[-1].mean(dim=(2, 3)), tuple(maps), preactivation)
 
 
 class WideBlock(nn.Module):
@@ -67,13 +76,20 @@ class WideBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The next map, without a last activation: the next block begins with one."""
-        activated = functional.relu(self.bn1(x))
+        return self.after_normalisation(x, self.bn1(x))
+
+    def after_normalisation(self, x: Tensor, normalised: Tensor) -> Tensor:
+        """The next map, from x and bn(x)."""
+        activated = functional.relu(normalised)
         out: Tensor = self.conv2(functional.relu(self.bn2(self.conv1(activated))))
         return out + (x if self.shortcut is None else self.shortcut(activated))
 
 
 class WideResNet(Classifier):
-    """Wide ResNet of 6n + 4 layers, without dropout; `stages` are the maps of the three groups, the last one activated.
+    """Wide ResNet of 6n + 4 layers, without dropout; `stages` are the maps of the three groups.
+
+    A group ends in a sum without activation. Before its activation, which the second group begins with, the first map is
+    bn(map): that is the pre-activation.
 
     Args:
         blocks: n, blocks in each group.
@@ -84,7 +100,7 @@ class WideResNet(Classifier):
 
     def __init__(self, blocks: int, factor: int, classes: int, channels: int) -> None:
         widths = (16, 16 * factor, 32 * factor, 64 * factor)
-        super().__init__(widths[3], classes, widths[1:])
+        super().__init__(widths[3], classes, widths[1:], widths[1])
         self.stem = _convolution(channels, widths[0], 3)
         self.groups = nn.ModuleList(
             nn.Sequential(*(WideBlock(before if i == 0 else width, width, stride if i == 0 else 1) for i in range(blocks)))
@@ -94,13 +110,18 @@ class WideResNet(Classifier):
         _initialise(self)
         nn.init.zeros_(self.fc.bias)
 
-    def encode(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features and the maps of the three groups."""
-        maps = [self.stem(images)]
-        for group in self.groups:
-            maps.append(group(maps[-1]))
-        maps[-1] = torch.relu(self.last_bn(maps[-1]))
-        return maps[-1].mean(dim=(2, 3)), tuple(maps[1:])
+    def encode(self, images: Tensor) -> Encoding:
+        """Features, the maps of the three groups, and the normalised first one."""
+        first, second, third = self.groups
+        assert isinstance(second, nn.Sequential)
+        head, *blocks = second
+        assert isinstance(head, WideBlock)
+        shallow = first(self.stem(images))
+        preactivation = head.bn1(shallow)
+        middle = passed(head.after_normalisation(shallow, preactivation), blocks)
+        deep = third(middle)
+        features = functional.relu(self.last_bn(deep)).mean(dim=(2, 3))
+        return Encoding(features, (shallow, middle, deep), preactivation)
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import opened, write_atomically
-from kd2m_theory.validation.training.outputs import Outputs
+from kd2m_theory.validation.training.outputs import Outputs, averaged
 
 
 class TeacherOutputs:
-    """Logits and features of a teacher in evaluation mode; its feature maps are not kept, no objective asks for them.
+    """Outputs of a teacher in evaluation mode. Kept are logits, features and the mean over pixels of the pre-activation; no
+    objective asks for more of a teacher.
 
     Args:
         teacher: the network; moved to nothing, trained by nobody.
@@ -25,7 +26,9 @@ class TeacherOutputs:
         self.teacher = teacher.eval().requires_grad_(False)
         self.folder = folder
         self._kept: dict[str, Tensor] | None = None
-        self._new: list[Outputs] | None = None
+        self._new: list[dict[str, Tensor]] | None = None
+        shallow = getattr(teacher, "preactivation_channels", 0) > 0
+        self._names = ("logits", "features", "preactivation") if shallow else ("logits", "features")
 
     def start_epoch(self, epoch: int) -> None:
         """Open what is kept of the epoch, or begin to keep it."""
@@ -41,27 +44,33 @@ class TeacherOutputs:
                 kept = load_file(path)
         except (InputError, SafetensorError, OSError):
             return None
-        return kept if kept.keys() == {"logits", "features"} else None
+        return kept if kept.keys() == {*self._names} else None
 
     def batch(self, step: int, images: Tensor) -> Outputs:
         """Outputs for the batch of that step of the epoch, without gradient."""
         if self._kept is not None:
-            logits, features = (self._kept[name][step].to(images.device) for name in ("logits", "features"))
-            return Outputs(logits, features)
+            kept = {name: values[step].to(images.device) for name, values in self._kept.items()}
+            return Outputs(kept["logits"], kept["features"], preactivation=kept.get("preactivation"))
         with torch.no_grad():
             outputs: Outputs = self.teacher(images)
         if self._new is not None:
-            self._new.append(Outputs(outputs.logits.cpu(), outputs.features.cpu()))
+            self._new.append({name: values.cpu() for name, values in _kept(outputs).items()})
         return outputs
 
     def end_epoch(self, epoch: int) -> None:
         """Keep the epoch, if all of it was seen."""
         if self.folder is not None and self._new:
             self.folder.mkdir(parents=True, exist_ok=True)
-            tensors = {name: torch.stack([getattr(each, name) for each in self._new]) for name in ("logits", "features")}
+            tensors = {name: torch.stack([each[name] for each in self._new]) for name in self._names}
             write_atomically(self._file(epoch), save(tensors))
         self._kept = self._new = None
 
     def _file(self, epoch: int) -> Path:
         assert self.folder is not None
         return self.folder / f"epoch-{epoch + 1:04}.safetensors"
+
+
+def _kept(outputs: Outputs) -> dict[str, Tensor]:
+    kept = {"logits": outputs.logits, "features": outputs.features}
+    shallow = outputs.preactivation
+    return kept if shallow is None else kept | {"preactivation": averaged(shallow)}

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from objective_problems import CLASSES, CONDITIONAL, WITH_TERMS, Net, flat, labels_of, make, mapped, outputs, rebuilt
+from objective_problems import CLASSES, WITH_TERMS, WITHOUT_SHARES, Net, flat, labels_of, make, mapped, outputs, rebuilt
 from scipy.special import rel_entr
 
 from kd2m_theory.errors import InputError
@@ -112,7 +112,7 @@ def shares():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in [*CONDITIONAL, "sum"]])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITHOUT_SHARES])
 def test_shares_of_classes_are_those_of_the_cross_entropy(name, dtype):
     student, teacher = (mapped(outputs(seed=seed), lambda values: values.to(dtype)) for seed in (1, 2))
     loss, hard = ready(name, dtype)(student, teacher, shares().to(dtype)), ready(name, dtype)(student, teacher, labels_of())
@@ -150,10 +150,11 @@ def test_jw2_takes_shares_as_predictions():
     torch.testing.assert_close(by_labels.parts["jw2"], by_predictions.parts["jw2"])
 
 
-@pytest.mark.parametrize("name", [*CONDITIONAL, "sum"])
-def test_objectives_within_classes_refuse_shares(name):
+@pytest.mark.parametrize("name", WITHOUT_SHARES)
+def test_objectives_that_need_the_class_of_an_image_refuse_shares(name):
     made = make(name)
-    with pytest.raises(InputError, match=f"{type(made).__name__} compares images of one class, and the labels are shares"):
+    does = "needs the class of each image" if name in ("dkd", "unikd") else "compares images of one class"
+    with pytest.raises(InputError, match=f"{type(made).__name__} {does}, and the labels are shares"):
         made(outputs(), outputs(), shares())
 
 
@@ -226,7 +227,7 @@ def test_a_class_that_is_masked_adds_nothing(name, both, dtype):
 
 
 def flat_rest(batch):
-    return batch.features, batch.stages
+    return batch.features, batch.stages, batch.preactivation
 
 
 def test_a_masked_class_by_hand():

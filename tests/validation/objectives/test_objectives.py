@@ -1,6 +1,8 @@
 """Objectives: what holds for all of them, sums, state, and clear refusals."""
 
 import math
+import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,11 +21,11 @@ def test_weight_zero_is_cross_entropy_to_the_last_bit(name):
     if name == "sum":
         options = {"terms": {"kd": 0.0, "cw2": 0}}
     elif name.startswith("unikd"):
-        options |= {"logit_weight": 0.0, "anchor": False}
+        options |= {"logit_weight": 0.0, "supplement": False}
     gradients = []
     for made in (make(name, **options), make("none")):
         logits = student.logits.clone().requires_grad_()
-        loss = made(Outputs(logits, student.features, student.stages), teacher, labels)
+        loss = made(replace(student, logits=logits), teacher, labels)
         loss.total.backward()
         gradients.append(logits.grad)
     assert torch.equal(*gradients)
@@ -72,9 +74,7 @@ def test_initial_weights_come_from_their_seed_alone():
     before = torch.get_rng_state()
     student, teacher = Net(), Net()
     torch.manual_seed(5)
-    first, second, other = (
-        objective("unikd-reconstruction", student, teacher, init_seed=seed).state_dict() for seed in (1, 1, 2)
-    )
+    first, second, other = (objective("unikd", student, teacher, init_seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
     drawn = torch.rand(3)
@@ -83,9 +83,12 @@ def test_initial_weights_come_from_their_seed_alone():
     torch.set_rng_state(before)
 
 
-def test_sliced_directions_continue_where_a_checkpoint_stopped():
+@pytest.mark.parametrize(("name", "options"), [("sliced-w2", {"projections": 4}), ("unikd", {})])
+def test_random_numbers_of_steps_continue_where_a_checkpoint_stopped(name, options):
     student, teacher, labels = outputs(seed=1), outputs(seed=2), labels_of()
-    whole, first, second = (make("sliced-w2", projections=4, seed=3) for _ in range(3))
+    whole, first, second = (make(name, seed=3, **options) for _ in range(3))
+    assert make(name, seed=4, **options)(student, teacher, labels).total != whole(student, teacher, labels).total
+    whole = make(name, seed=3, **options)
     values = [whole(student, teacher, labels).total.item() for _ in range(4)]
     assert len(set(values)) == 4
     assert values[:2] == [first(student, teacher, labels).total.item() for _ in range(2)]
@@ -115,11 +118,13 @@ def test_a_sum_counts_cross_entropy_once_and_names_its_terms():
 
 
 def test_a_sum_passes_epochs_and_needs_on():
-    made = make("sum", terms={"unikd-reconstruction": {"warm_up": 4}, "w2": 1.0})
+    made = make("sum", terms={"unikd": {"warm_up": 4}, "w2": 1.0})
     assert made.needs_stages
+    assert made.needs_preactivation
+    assert not made.takes_shares
     assert made.needs_teacher
     made.start_epoch(0, 8)
-    assert made.weights()["unikd-reconstruction.distribution"] == 0.25
+    assert made.weights()["unikd.dkd_target"] == 0.25
     assert len(list(made.parameters())) > 0
     assert not make("none").needs_teacher
     assert not make("w2").needs_stages
@@ -130,7 +135,7 @@ def test_a_sum_passes_epochs_and_needs_on():
     [
         ("cw3", {}, "there is no objective 'cw3'; did you mean 'cw2'"),
         ("gaussian_w", {}, "did you mean 'gaussian-w2'"),
-        ("unikd", {}, "objectives are .*, unikd-reconstruction, sum"),
+        ("yyyy", {}, "objectives are .*, unikd, dkd, sum"),
         ("zzzz", {}, "no objective 'zzzz'; objectives are none, kd"),
         ("cw2", {"wieght": 1.0}, "'cw2' has no option 'wieght'; did you mean 'weight'"),
         ("none", {"weight": 1.0}, "'none' has no option 'weight'; it takes cross_entropy"),
@@ -160,9 +165,17 @@ def test_a_sum_passes_epochs_and_needs_on():
         ("mmd", {"kernel": "linear", "bandwidth": 1.0}, "a linear kernel has none"),
         ("sliced-w2", {"projections": 0}, "projections is 0; give a whole number ≥ 1"),
         ("sliced-w2", {"seed": -1}, "seed is -1"),
-        ("unikd-reconstruction", {"warm_up": -1}, "warm_up is -1"),
-        ("unikd-reconstruction", {"fusion": 1}, "fusion is 1; choose true or false"),
-        ("unikd-reconstruction", {"width": 0}, "width is 0"),
+        ("unikd", {"warm_up": -1}, "warm_up is -1"),
+        ("unikd", {"fusion": 1}, "fusion is 1; choose true or false"),
+        ("unikd", {"closed_form": "yes"}, "closed_form is 'yes'; choose true or false"),
+        ("unikd", {"width": 0}, "width is 0"),
+        ("unikd", {"seed": -1}, "seed is -1"),
+        ("unikd", {"teacher_map": "last"}, "teacher_map is 'last'; choose one of 'first-stage', 'features'"),
+        ("unikd", {"supplement_weight": -1}, "supplement_weight is -1"),
+        ("unikd", {"constraint_temperature": 0}, "constraint_temperature is 0"),
+        ("dkd", {"alpha": -1}, "alpha is -1"),
+        ("dkd", {"beta": math.nan}, "beta is nan"),
+        ("dkd", {"warm_up": -1}, "warm_up is -1"),
         ("sum", {"terms": {}}, "a sum has no terms"),
         ("sum", {"terms": 3}, "terms is 3; name some"),
         ("sum", {"terms": {"cw3": 1.0}}, "no objective 'cw3'; did you mean 'cw2'"),
@@ -191,7 +204,7 @@ def test_no_teacher_is_needed_for_cross_entropy():
     assert loss.total == loss.parts["cross_entropy"]
 
 
-@pytest.mark.parametrize("name", ["kd", "ttm", "wttm", "jw2", "unikd-reconstruction"])
+@pytest.mark.parametrize("name", ["kd", "ttm", "wttm", "jw2", "dkd", "unikd"])
 def test_predictions_need_one_set_of_classes(name):
     with pytest.raises(InputError, match="the student predicts 4 classes, the teacher 7"):
         objective(name, Net(), Net(classes=7))
@@ -213,3 +226,26 @@ def test_features_that_are_not_finite_are_named(name):
     student = Outputs(outputs().logits, torch.full((9, 3), math.nan).double())
     with pytest.raises(InputError, match="training has diverged"):
         make(name)(student, outputs(seed=1), labels_of())
+
+
+def test_the_old_name_of_unikd_warns_and_makes_it():
+    options = {"anchor": False, "anchor_weight": 2.0, "weight": 0.5}
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        made = objective("unikd-reconstruction", Net(), Net(), **options)
+    assert [str(each.message) for each in warned] == [
+        f"{old} is deprecated and will be removed in kd2m-theory 0.3.0; use {new!r}"
+        for old, new in (
+            ("option of unikd-reconstruction 'anchor'", "supplement"),
+            ("option of unikd-reconstruction 'anchor_weight'", "supplement_weight"),
+            ("objective 'unikd-reconstruction'", "unikd"),
+        )
+    ]
+    assert {each.category for each in warned} == {DeprecationWarning}
+    assert type(made).__name__ == "UniKD"
+    assert made.weights() == {"dkd_target": 1.0, "dkd_others": 8.0, "constraint": 0.5}
+    with pytest.warns(DeprecationWarning, match="UniKDReconstruction is deprecated"):
+        from kd2m_theory.validation.objectives.unikd import UniKDReconstruction
+    assert UniKDReconstruction is type(made)
+    with pytest.raises(InputError, match="'unikd' has no option 'anchor'"):
+        objective("unikd", Net(), Net(), anchor=False)

@@ -141,15 +141,13 @@ class InterruptedRunError(Exception):
     pass
 
 
-@pytest.mark.parametrize(
-    "name", sampled(["none", "sliced-w2", "unikd-reconstruction", "sum"], later=["none", "sliced-w2", "sum"])
-)
+@pytest.mark.parametrize("name", sampled(["none", "sliced-w2", "unikd", "sum"], later=["none", "sliced-w2", "sum"]))
 @pytest.mark.parametrize("network_name", [pytest.param("mlp-8", marks=pytest.mark.long), "factories:with_dropout"])
 def test_an_interrupted_run_continues_bit_for_bit(name, network_name, tmp_path, monkeypatch):
     objective = {
         "none": {"name": "none"},
         "sliced-w2": {"name": "sliced-w2", "projector": "linear"},
-        "unikd-reconstruction": {"name": "unikd-reconstruction", "fusion": False, "warm_up": 3},
+        "unikd": {"name": "unikd", "warm_up": 3},
         "sum": {"name": "sum", "terms": {"kd": 0.5, "w2": {"weight": 0.1, "projector": "linear"}}},
     }[name]
     run = tiny(objective, student__network=network_name, student__training__optimiser="sgd")
@@ -486,7 +484,7 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path):
         (tiny(student__network="mpl-8"), "there is no network 'mpl-8'"),
         (tiny(population__name="gausian-mixture"), "did you mean 'gaussian-mixture'"),
         (tiny(student__training__steps=None), "say steps ="),
-        (tiny({"name": "unikd-reconstruction"}), "stages"),
+        (tiny({"name": "unikd"}, teacher__network="factories:with_dropout"), "first stage before the activation"),
         (tiny(population={"name": "cifar10", "root": str(tmp_path)}), "hf download uoft-cs/cifar10"),
     ):
         with pytest.raises(InputError, match=words):

@@ -96,9 +96,43 @@ def test_resnet8_is_the_network_of_the_paper():
 def test_the_last_stage_makes_the_features():
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for name in ("resnet8x4", "wrn-16-2", "cnn-8-16"):
-        outputs = network(name, 10, (3, 32, 32), seed=3).eval()(images)
-        torch.testing.assert_close(outputs.stages[-1].mean(dim=(2, 3)), outputs.features)
+        made = network(name, 10, (3, 32, 32), seed=3).eval()
+        outputs = made(images)
+        last = outputs.stages[-1]
+        if name == "wrn-16-2":  # its groups end without an activation
+            last = functional.relu(made.last_bn(last))
+        torch.testing.assert_close(last.mean(dim=(2, 3)), outputs.features)
         assert outputs.features.min() >= 0
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", [*KNOWN, "mlp-7", "cnn-4"])
+def test_the_activation_of_the_preactivation_is_what_comes_next(name, training):
+    """Of a ReLU network it is the first stage; of a wide ResNet, what the second group's first convolution reads."""
+    made = network(name, 5, (3, 16, 16), seed=0).train(training)
+    read = []
+    if name.startswith(("wrn", "mlp")):
+        spot = made.groups[1][0].conv1 if name.startswith("wrn") else next(m for m in made.encoder if isinstance(m, nn.ReLU))
+        spot.register_forward_hook(lambda _m, inputs, out: read.append(out if name.startswith("mlp") else inputs[0]))
+    outputs = made(torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+    shallow = outputs.preactivation
+    assert shallow.shape[:2] == (3, made.preactivation_channels)
+    assert (shallow < 0).any()
+    expected = read[0] if read else outputs.stages[0]
+    torch.testing.assert_close(functional.relu(shallow), expected.reshape(shallow.shape), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "wrn-10-1", "cnn-4-8", "digits-teacher"])
+def test_a_preactivation_costs_no_pass_of_a_layer(name):
+    """Every layer runs once: a second pass would also move the running statistics twice."""
+    made = network(name, 5, (3, 16, 16), seed=0)
+    runs = []
+    for module in made.modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear):
+            module.register_forward_hook(lambda m, _i, _o: runs.append(m))
+    made(torch.zeros(2, 3, 16, 16))
+    layers = [m for m in made.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d | nn.Linear)]
+    assert len(runs) == len(set(map(id, runs))) == len(layers)
 
 
 def test_a_seed_fixes_the_weights_and_leaves_torchs_state_alone():
