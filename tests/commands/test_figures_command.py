@@ -14,7 +14,7 @@ import pytest
 from kd2m_theory import files
 from kd2m_theory.paper_figures import registry
 from kd2m_theory.validation.benchmark_tables import stored
-from kd2m_theory.validation.campaigns.standard import STANDARD
+from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
 from kd2m_theory.validation.stored_tables import StoredTable
 
 

@@ -8,15 +8,16 @@ change what a run leaves.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import log_softmax, xlogy
-from sklearn.manifold import TSNE
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.pair import Pair
-from kd2m_theory.validation.training.distillation import Trained
+
+if TYPE_CHECKING:
+    from kd2m_theory.validation.training.distillation import Trained
 
 BINS = 24  # of a histogram, from 0 to ln K
 EMBEDDED = 300  # images at most, as many of each class as of any other
@@ -30,7 +31,7 @@ def perplexity(images: int) -> float:
     return min(30.0, (2 * images - 1) / 3)
 
 
-def results(trained: Trained) -> Iterator[Row]:
+def results(trained: "Trained") -> Iterator[Row]:
     """Means of both networks over the validation and the test images, after the last epoch."""
     for (whose, split), found in trained.results.items():
         for name, value in asdict(found).items():
@@ -84,6 +85,8 @@ def correlations(logits: Float64) -> Float64:
 
 def embedding(pair: Pair) -> Iterator[Row]:
     """Features of teacher and student placed in one plane by t-SNE, and the classes of the images; nothing of too few images."""
+    from sklearn.manifold import TSNE  # optional, and a figure reads of this module how large an embedding is
+
     labels = np.asarray(pair.labels)
     kept = balanced(labels)
     if len(kept) < 5:
