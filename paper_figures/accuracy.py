@@ -282,8 +282,9 @@ def caption(table: Table) -> str:
     here = f"; CW₂, which helps in the paper: {'; '.join(lines)}" if lines else ""
     return (
         f"a: what a campaign measured{_note(table)}, {_spread_of(table['measured'])}, with the gain over a student without a "
-        f"teacher in points, seed by seed{here}. Of several λ the one with the best accuracy on validation images is shown. All "
-        f"gains: {'; '.join(gains)}. Each interval holds by itself: of many, some are outside by chance. b: {reported['source']}, "
+        f"teacher in points, seed by seed{here}. Of several λ the one with the best accuracy on validation images is shown. "
+        f"All gains: {'; '.join(gains)}. Each interval holds by itself: of many, some are outside by chance. "
+        f"b: {reported['source']}, "
         f"{' / '.join(reported['data'])}, no seeds and no error bars: {kd2m}. c: {pairs['source']}, {pairs['data']}, mean "
         f"± standard deviation of five runs: {ttm}. A hollow square in a is what a paper reports for that population. "
         "Compare within a panel: networks, data or recipes of the others are not those of a."

@@ -91,7 +91,7 @@ FIGURE = PaperFigure(
     source="ours",
     table=filled(
         numbers,
-        "the figure correlation needs a [[sweep]] with at least three seeds, and five runs, of a population, and the campaign has none",
+        "the figure correlation needs three seeds and five runs of a population, which the campaign lacks",
     ),
     draw=draw,
     caption=caption,

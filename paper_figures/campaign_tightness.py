@@ -79,7 +79,7 @@ FIGURE = PaperFigure(
     source="ours",
     table=filled(
         numbers,
-        "the figure tightness needs audited pairs with a guaranteed bound on a gap of cross-entropy, and the campaign has none",
+        "the figure tightness needs audited pairs with a guaranteed bound on a gap, which the campaign lacks",
     ),
     draw=draw,
     caption=caption,

@@ -96,7 +96,7 @@ FIGURE = PaperFigure(
     source="ours",
     table=filled(
         numbers,
-        "the figure tightness-over-training needs audited pairs with a guaranteed bound on a gap of cross-entropy, and the campaign has none",
+        "the figure tightness-over-training needs audited pairs with a guaranteed bound on a gap, which the campaign lacks",
     ),
     draw=draw,
     caption=caption,

@@ -96,8 +96,8 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     legend_below(
         figure,
         handles,
-        f"{table['setting']}; here seed {table['seed']} and {images} of the images. Numerals are the classes of a network in its "
-        "colour. "
+        f"{table['setting']}; here seed {table['seed']} and {images} of the images. Numerals are the classes of a network in "
+        "its colour. "
         f"t-SNE of the features of both networks together, perplexity {table['perplexity']:g}; "
         f"{_distance(table)} is that of training batches",
     )
@@ -153,8 +153,8 @@ def caption(table: Table) -> str:
     return (
         f"{said_first(table['setting'])}. Features of {len(panels[0]['labels'])} test images of seed {table['seed']}, both "
         f"networks embedded together (t-SNE, perplexity {table['perplexity']:g}); distances between clusters in such a "
-        f"picture are not distances of features. {_distance(table)} of training batches: {distances}. Shown are no teacher, the "
-        "λ with the best accuracy on validation images, and the largest λ. The paper's two panels show SVHN "
+        f"picture are not distances of features. {_distance(table)} of training batches: {distances}. Shown are no teacher, "
+        "the λ with the best accuracy on validation images, and the largest λ. The paper's two panels show SVHN "
         "and a student with CW₂ at the λ of its choice."
     )
 

@@ -34,6 +34,23 @@ class Draw(Protocol):
         ...
 
 
+def filled(numbers: Callable[..., Table], lacks: str) -> Callable[..., Table]:
+    """The function that makes a table, refusing one that has no rows.
+
+    Args:
+        numbers: makes a table with "rows".
+        lacks: what is said of one without: the message of a `LacksNumbersError`.
+    """
+
+    def table(*read: Any) -> Table:
+        made = numbers(*read)
+        if not made["rows"]:
+            raise LacksNumbersError(lacks)
+        return made
+
+    return table
+
+
 @dataclass(frozen=True)
 class PaperFigure:
     """A figure of a paper, or of ours.

@@ -84,7 +84,7 @@ def correlations(logits: Float64) -> Float64:
 
 
 def embedding(pair: Pair) -> Iterator[Row]:
-    """Features of teacher and student placed in one plane by t-SNE, and the classes of the images; nothing of too few images."""
+    """Features of teacher and student placed in one plane by t-SNE, and the classes of the images; nothing of fewer than 5."""
     from sklearn.manifold import TSNE  # optional, and a figure reads of this module how large an embedding is
 
     labels = np.asarray(pair.labels)
