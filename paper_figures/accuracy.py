@@ -15,7 +15,7 @@ from scipy import stats
 
 from kd2m_theory.paper_figures.figure import LacksNumbersError, PaperFigure, Table
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY, TTM_ACCURACY
-from kd2m_theory.paper_figures.training_curves import STORED
+from kd2m_theory.paper_figures.training_curves import STORED, UNIKDS
 from kd2m_theory.reporting.style import ALONE, KD, LNCS, PAGE, PALE, STUDENT, TEACHER, TTM, WTTM, folded, legend_below, sheet
 from kd2m_theory.validation.campaigns.trainings import Setting, Students, Trainings, chosen
 
@@ -77,7 +77,7 @@ def _population(setting: Setting) -> Table:
     base = {} if alone is None else _accuracies(alone)
     groups: dict[tuple[str, str], list[Students]] = {}
     for each in setting.students:
-        if each is not alone and each.objective != "none" and _accuracies(each):
+        if each is not alone and each.objective != "none" and _accuracies(each) and not _ablation(setting, each):
             groups.setdefault((each.objective, repr(each.options)), []).append(each)
     of_name = Counter(objective for objective, _ in groups)
     taught = [value for each in setting.students for value in each.results("accuracy", "teacher test").values()]
@@ -88,6 +88,12 @@ def _population(setting: Setting) -> Table:
         "alone": _mean(list(base.values())) if base else None,
         "students": [_student(setting, group, base, several=of_name[group[0].objective] > 1) for group in groups.values()],
     }
+
+
+def _ablation(setting: Setting, students: Students) -> bool:
+    """Whether it is UniKD without one of its parts, which has a figure of its own."""
+    whole = min(len(each.options) for each in setting.of(students.objective))
+    return students.objective in UNIKDS and (len(students.options) > whole or students.weight == 0)
 
 
 def _student(setting: Setting, group: list[Students], base: Mapping[int, float], *, several: bool) -> Table:

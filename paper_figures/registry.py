@@ -87,7 +87,7 @@ def listing(folder: Path | None = None) -> list[Section]:
             words = ", ".join(" or ".join(stored.names) for stored in figure.reads)
         else:
             try:
-                words = ", ".join(_tables(figure, folder))
+                words = ", ".join(_stems(figure, folder))
             except LacksNumbersError as error:
                 words = str(error)
         lines.append(Line((figure.name, figure.sentence, figure.source, words)))
@@ -170,7 +170,7 @@ def write(
     return list(made)
 
 
-def _tables(figure: PaperFigure, folder: Path) -> list[str]:
+def _stems(figure: PaperFigure, folder: Path) -> list[str]:
     """Stems of the files that it would write."""
     with _ours(figure, folder):
         return list(figure.tables(folder))

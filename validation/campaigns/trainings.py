@@ -144,13 +144,14 @@ def chosen(students: Iterable[Students]) -> Students:
     """The one with the best mean accuracy on the validation images; the smaller λ where they are equal.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or one of several has no accuracy on the validation images.
     """
-    return max(students, key=lambda each: (_validated(each), -(each.weight or 0.0)))
+    first, *others = students
+    return max((first, *others), key=lambda each: (_validated(each), -(each.weight or 0.0))) if others else first
 
 
 def _validated(students: Students) -> float:
-    return fmean(students.results("accuracy", "student validation").values() or [0.0])
+    return fmean(students.results("accuracy", "student validation").values())
 
 
 def _students(rows: Iterable["Row"]) -> tuple[Students, ...]:
