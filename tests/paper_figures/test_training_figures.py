@@ -12,6 +12,7 @@ from kd2m_theory import InputError
 from kd2m_theory.paper_figures.figure import LacksNumbersError
 from kd2m_theory.paper_figures.registry import chosen
 from kd2m_theory.paper_figures.training_curves import STORED, power
+from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
 from kd2m_theory.validation.campaigns.trainings import trainings
 
 NAMES = ("lambda-sweep", "embedding", "entropy", "unikd")
@@ -219,6 +220,26 @@ def test_a_table_without_training_is_said_to_lack_it(name, tmp_path):
     (tmp_path / STORED.file).unlink()
     with pytest.raises(InputError, match=r"table\.parquet; write it with `kd2m validate papers; cp"):
         figure_of(name).numbers(tmp_path)
+
+
+def test_the_table_of_an_earlier_form_is_read_and_lacks_what_it_has_not(tmp_path):
+    older = table([{"kind": "bound", "name": "T0", "population": "digits"}]).drop_columns(["training", "values"])
+    pyarrow.parquet.write_table(older, tmp_path / "standard.parquet")
+    (row,) = STANDARD.read(tmp_path / "standard.parquet").table.to_pylist()
+    assert (row["name"], row["training"], row["values"]) == ("T0", None, None)
+    pyarrow.parquet.write_table(older, tmp_path / STORED.file)
+    with pytest.raises(LacksNumbersError, match="needs students, which the campaign has not"):
+        figure_of("entropy").numbers(tmp_path)
+    pyarrow.parquet.write_table(older.drop_columns(["ratio"]), tmp_path / STORED.file)
+    with pytest.raises(InputError, match="its columns are others"):
+        figure_of("entropy").numbers(tmp_path)
+
+
+def test_a_small_file_that_declares_many_values_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("kd2m_theory.parquet_files.CELLS", 2_000)
+    pyarrow.parquet.write_table(table([{"kind": "curve", "values": [0.0] * 3_000}]), tmp_path / STORED.file)
+    with pytest.raises(InputError, match=r"it declares 3,03\d values"):
+        figure_of("entropy").numbers(tmp_path)
 
 
 def test_each_setting_of_a_campaign_has_a_picture_of_its_own(tmp_path):
