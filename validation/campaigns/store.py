@@ -298,9 +298,9 @@ def read_table(file: Path) -> pyarrow.Table:
     table = read_parquet(file, what, error=StoreError)
     for name in ADDED:
         if name not in table.column_names:
-            kind = COLUMNS.field(name).type
-            table = table.add_column(COLUMNS.get_field_index(name), pyarrow.field(name, kind), pyarrow.nulls(len(table), kind))
-    if not table.schema.equals(COLUMNS):
+            field = COLUMNS.field(name)
+            table = table.append_column(field, pyarrow.nulls(len(table), field.type))
+    if sorted(table.column_names) != sorted(COLUMNS.names) or not (table := table.select(COLUMNS.names)).schema.equals(COLUMNS):
         raise StoreError(f"{what} (its columns are others)")
     return table
 

@@ -52,7 +52,7 @@ _OF_ROW |= {
     "values": pyarrow.list_(_REAL),
 }
 COLUMNS = pyarrow.schema({**_OF_TASK, **_OF_ROW})
-ADDED = ("training", "values")  # columns that tables of earlier forms lack, in the order of `COLUMNS`
+ADDED = ("training", "values")  # columns that tables of earlier forms lack
 
 Row = Mapping[str, Any]
 
