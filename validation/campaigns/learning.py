@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 
 def perplexity(images: int) -> float:
-    """Of the embedding of both networks' features of so many images: 30, and less where there are fewer than 46."""
+    """Perplexity of an embedding of both networks' features of so many images: 30, and less for fewer than 46 images."""
     return min(30.0, (2 * images - 1) / 3)
 
 
