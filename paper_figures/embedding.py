@@ -153,8 +153,8 @@ def caption(table: Table) -> str:
     return (
         f"{said_first(table['setting'])}. Features of {len(panels[0]['labels'])} test images of seed {table['seed']}, both "
         f"networks embedded together (t-SNE, perplexity {table['perplexity']:g}); distances between clusters in such a "
-        f"picture are not distances of features. {_distance(table)} of training batches: {distances}. "
-        "The panels show the student alone, the λ with the best accuracy on validation images, and the largest λ. The paper's two panels show SVHN "
+        f"picture are not distances of features. {_distance(table)} of training batches: {distances}. The panels show the "
+        "student alone, the λ with the best accuracy on validation images, and the largest λ. The paper's two panels show SVHN "
         "and a student with CW₂ at the λ of its choice."
     )
 
