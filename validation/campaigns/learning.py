@@ -51,6 +51,8 @@ def curves(history: Sequence[Mapping[str, float]]) -> Iterator[Row]:
 
 def last_pair(pair: Pair, seed: int) -> Iterator[Row]:
     """What the test images show after the last epoch; features of the two networks are of one size."""
+    assert pair.logits_student is not None
+    assert pair.logits_teacher is not None
     yield entropies(pair.logits_student)
     difference = correlations(pair.logits_student) - correlations(pair.logits_teacher)
     size = float(np.abs(difference[~np.eye(len(difference), dtype=bool)]).mean())
@@ -91,6 +93,8 @@ def embedding(pair: Pair) -> Iterator[Row]:
     kept = balanced(labels)
     if len(kept) < 5:
         return
+    assert pair.features_teacher is not None
+    assert pair.features_student is not None
     features = np.vstack([pair.features_teacher[kept], pair.features_student[kept]]).astype(np.float64)
     plane = TSNE(init="pca", perplexity=perplexity(len(kept)), random_state=0).fit_transform(features)
     clouds = {"labels": labels[kept], "teacher": plane[: len(kept)], "student": plane[len(kept) :]}

@@ -27,7 +27,7 @@ def pair(task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome:
     began = time.process_time()
     chosen, trained, made = run(task, files, scratch)
     last = chosen.student.training.epochs
-    rows = [{"epoch": last} | row for row in (*results(trained), *curves(trained.history))]
+    rows: list[dict[str, Any]] = [{"epoch": last} | row for row in (*results(trained), *curves(trained.history))]
     for epoch, path in trained.pairs.items():
         kept = _in_teacher_space(RunFolder(trained.folder), epoch, path)
         report = audit(kept, task.table["delta"])
