@@ -88,7 +88,6 @@ format: $(VENV)/.installed
 benchmark: $(VENV)/.installed
 	for name in transport losses mmd gaussian audit_scale glyphs steps unikd accuracy engine widths label_plans; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.json || exit 1; done
-	$(BIN)/python validation/benchmarks/training_curves.py --save validation/benchmarks/training_curves.json
 	$(BIN)/python validation/benchmarks/demonstration.py --save validation/benchmarks
 	$(BIN)/python -P -m kd2m_theory.validation.stored_parts docs/benchmarks.md --from validation/benchmarks --write
 

@@ -51,9 +51,14 @@ def check_parquet(path: Path, what: str) -> None:
 
 def _checked(data: Any, what: str, error: type[InputError]) -> pyarrow.parquet.ParquetFile:
     file = pyarrow.parquet.ParquetFile(data)
-    rows, width = file.metadata.num_rows, file.metadata.num_columns
+    found = file.metadata
+    rows, width = found.num_rows, found.num_columns
     if rows * max(width, 1) > CELLS:
         raise error(f"{what} (it declares {rows:,} rows of {width:,} columns)")
+    # A cell may be a list of any length.
+    values = sum(found.row_group(k).column(j).num_values for k in range(found.num_row_groups) for j in range(width))
+    if values > CELLS:
+        raise error(f"{what} (it declares {values:,} values)")
     return file
 
 

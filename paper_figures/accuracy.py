@@ -1,5 +1,8 @@
 """Accuracy by objective: what this project measured, and, apart from it, what the papers report of other data and networks."""
 
+from collections import Counter
+from collections.abc import Mapping
+from statistics import fmean, stdev
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -8,14 +11,25 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from scipy import stats
 
-from kd2m_theory.paper_figures.figure import PaperFigure, Table
+from kd2m_theory.paper_figures.figure import LacksNumbersError, PaperFigure, Table
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY, TTM_ACCURACY
+from kd2m_theory.paper_figures.training_curves import STORED, UNIKDS
 from kd2m_theory.reporting.style import ALONE, KD, LNCS, PAGE, PALE, STUDENT, TEACHER, TTM, WTTM, folded, legend_below, sheet
-from kd2m_theory.validation.benchmark_tables import Benchmark, BenchmarkTable, Mean, stored
+from kd2m_theory.validation.campaigns.trainings import Setting, Students, Trainings, chosen
 
-STORED = stored("accuracy")
-_TEACHER, _ALONE = "teacher", "none (λ = 0)"
+_LEVEL = 0.95  # of each interval by itself
+# Populations and objectives of a campaign, as the papers' tables call them.
+_DATA = {"svhn": "SVHN", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+_METHOD_OF = {
+    "w2": "W₂ (empirical)",
+    "cw2": "CW₂ (empirical)",
+    "jw2": "JW₂ (empirical)",
+    "gaussian-w2": "W₂ (Gaussian)",
+    "gaussian-cw2": "CW₂ (Gaussian)",
+    "gaussian-kl": "KL (Gaussian)",
+}
 _OURS: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 3.2, "mew": 0, "color": STUDENT}
 _METHODS: dict[str, dict[str, Any]] = {
     "KD": {"marker": "s", "color": KD},
@@ -25,20 +39,20 @@ _METHODS: dict[str, dict[str, Any]] = {
 _THEIRS: dict[str, Any] = {"ls": "none", "marker": "s", "ms": 3.2, "mfc": "white", "color": STUDENT}
 
 
-def table(accuracy: Benchmark) -> Table:
+def table(found: Trainings) -> Table:
     """Accuracies and gains in per cent: means with half of a 95 % interval, and the reported ones as they stand.
 
-    Args:
-        accuracy: what `accuracy.json` holds, with one table per population.
+    Of an objective with several weights the student with the best accuracy on the validation images is taken.
 
     Raises:
-        InputError: a table without what the benchmark writes.
+        LacksNumbersError: the campaign trained nothing.
     """
-    if not accuracy.tables:
-        raise accuracy.source.refused("has no table of a population")
+    if not found.settings:
+        raise LacksNumbersError("the figure accuracy needs trained students: a campaign with a [[sweep]], run by this version")
     reported, pairs = KD2M_ACCURACY, TTM_ACCURACY
     return {
-        "measured": [_population(one) for one in accuracy.tables],
+        "missing": found.missing,
+        "measured": [_population(one) for one in found.settings],
         "reported": {
             "source": reported.source,
             "data": list(reported.data),
@@ -58,30 +72,75 @@ def table(accuracy: Benchmark) -> Table:
     }
 
 
-def _population(one: BenchmarkTable) -> Table:
-    accuracies = dict(zip(one.words("objective"), one.means("accuracy"), strict=True))
-    for needed in (_TEACHER, _ALONE):
-        if needed not in accuracies:
-            raise one.source.refused(f"has no {needed!r} in column 'objective' of table {one.title!r}")
-    students = [name for name in accuracies if name not in (_TEACHER, _ALONE)]
-    gains = {name: one.where("objective", name).means("gain")[0] for name in students}
+def _population(setting: Setting) -> Table:
+    alone = setting.alone
+    base = {} if alone is None else _accuracies(alone)
+    groups: dict[tuple[str, str], list[Students]] = {}
+    for each in setting.students:
+        if each is not alone and each.objective != "none" and _accuracies(each) and not _ablation(setting, each):
+            groups.setdefault((each.objective, repr(each.options)), []).append(each)
+    of_name = Counter(objective for objective, _ in groups)
+    taught = [value for each in setting.students for value in each.results("accuracy", "teacher test").values()]
     return {
-        "name": one.title,
-        "teacher": _plain(accuracies[_TEACHER]),
-        "alone": _plain(accuracies[_ALONE]),
-        "students": [{"name": name, **_plain(accuracies[name]), "gain": _plain(gains[name])} for name in students],
+        "name": setting.name,
+        "networks": f"{setting.teacher} → {setting.student}",
+        "teacher": _mean([100 * fmean(taught)]) if taught else None,
+        "alone": _mean(list(base.values())) if base else None,
+        "students": [_student(setting, group, base, several=of_name[group[0].objective] > 1) for group in groups.values()],
     }
 
 
-def _plain(mean: Mean) -> dict[str, float | None]:
-    return mean._asdict()
+def _ablation(setting: Setting, students: Students) -> bool:
+    """Whether it is UniKD without one of its parts, which has a figure of its own."""
+    whole = min(len(each.options) for each in setting.of(students.objective))
+    return students.objective in UNIKDS and (len(students.options) > whole or students.weight == 0)
+
+
+def _student(setting: Setting, group: list[Students], base: Mapping[int, float], *, several: bool) -> Table:
+    one = chosen(group)
+    found = _accuracies(one)
+    gains = [value - base[seed] for seed, value in found.items() if seed in base]
+    weights = [each.weight for each in group if each.weight is not None]
+    options = ", ".join(f"{name} = {value}".lower() for name, value in one.options.items()) if several else ""
+    return {
+        "name": f"{one.objective} ({options})" if options else one.objective,
+        "weight": one.weight,
+        "at_an_end": len(weights) > 1 and one.weight in (min(weights), max(weights)),
+        **_mean(list(found.values())),
+        "gain": _mean(gains) if gains else None,
+        "reported": _as_reported(setting, one.objective),
+    }
+
+
+def _accuracies(students: Students) -> dict[int, float]:
+    return {seed: 100 * value for seed, value in students.results("accuracy", "student test").items()}
+
+
+def _mean(values: list[float]) -> Table:
+    """Mean, half of Student's interval for it, and the number of values; no interval of one value."""
+    half = None
+    if len(values) > 1:
+        half = float(stats.t.ppf((1 + _LEVEL) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return {"mean": fmean(values), "half": half, "seeds": len(values)}
+
+
+def _as_reported(setting: Setting, objective: str) -> float | None:
+    """What a paper reports for that population and objective; of TTM's paper, for those networks."""
+    data, method = _DATA.get(setting.population), _METHOD_OF.get(objective)
+    if data in KD2M_ACCURACY.data and method is not None:
+        return KD2M_ACCURACY.students[method][KD2M_ACCURACY.data.index(data)]
+    pair = f"{setting.teacher} → {setting.student}"
+    values = TTM_ACCURACY.accuracies.get(objective.upper(), ())
+    if data == TTM_ACCURACY.data and values and pair in TTM_ACCURACY.pairs:
+        return values[TTM_ACCURACY.pairs.index(pair)]
+    return None
 
 
 def draw(table: Table, width: float = PAGE) -> Figure:
     """What was measured, with intervals and gains, and what is reported, without; one row per student in each."""
     measured, reported, pairs = table["measured"], table["reported"], table["reported_pairs"]
     wide = width >= PAGE
-    tall = 0.16 * max(len(one["students"]) for one in measured) + 0.85
+    tall = 0.16 * len({student["name"] for one in measured for student in one["students"]}) + 0.85
     heights = 0.22 * len(reported["students"]) + 0.75, 0.2 * len(pairs["pairs"]) + 0.6
     figure = sheet(width, (max(tall, sum(heights)) if wide else tall + sum(heights)) + 0.8)
     if wide:
@@ -90,40 +149,61 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     else:
         parts = tuple(figure.subfigures(3, 1, squeeze=False, height_ratios=(tall, *heights))[:, 0])
     room = (0.56 if wide else 0.97) * width, *((0.4 if wide else 0.97) * width,) * 2
+    gains = width >= LNCS and len(measured) <= 3
     titles = (
-        r"$\mathbf{a}$  this project: mean of five seeds, 95 % intervals" + (", gain in points" if width >= LNCS else ""),
+        rf"$\mathbf{{a}}$  measured: {_spread_of(measured)}" + (", gain in points" if gains else ""),
         r"$\mathbf{b}$  as reported by KD²M, no error bars",
         rf"$\mathbf{{c}}$  {pairs['data']} as reported by TTM and WTTM",
     )
     for part, words, inches in zip(parts, titles, room, strict=True):
         part.suptitle(folded(figure, words, inches, 8), x=0.02, ha="left", fontsize=8)
-    _measured(parts[0], measured, gains=width >= LNCS)
+    _measured(parts[0], measured, gains=gains)
     _reported(parts[1], reported)
     _pairs(parts[2], pairs)
     words = (
-        f"a: a benchmark of this project, other networks and data than in b and c; b: {reported['source']}; "
+        f"a: measured with this project{_note(table)}; b: {reported['source']}; "
         f"c: {pairs['source']}, mean and standard deviation of five runs, of KD the mean alone"
     )
     legend_below(figure, _legend(), words, most=7, columnspacing=1.2, handletextpad=0.5)
     return figure
 
 
+def _seeds(measured: list[Table]) -> list[int]:
+    return sorted({student["seeds"] for one in measured for student in one["students"]})
+
+
+def _spread_of(measured: list[Table]) -> str:
+    """What the marks and lines are."""
+    counts = _seeds(measured)
+    if counts == [1]:
+        return "one seed, no intervals"
+    return f"mean of {counts[0] if len(counts) == 1 else f'{counts[0]} to {counts[-1]}'} seeds, 95 % intervals"
+
+
+def _note(table: Table) -> str:
+    return f", {table['missing']:,} tasks of the campaign are missing" if table["missing"] else ""
+
+
 def _measured(part: SubFigure, measured: list[Table], *, gains: bool) -> None:
+    names = list(dict.fromkeys(student["name"] for one in measured for student in one["students"]))
     for k, (axes, one) in enumerate(zip(part.subplots(1, len(measured), sharey=True, squeeze=False)[0], measured, strict=True)):
-        alone = one["alone"]
-        if alone["half"] is not None:
+        alone, teacher = one["alone"], one["teacher"]
+        if alone is not None and alone["half"] is not None:
             axes.axvspan(alone["mean"] - alone["half"], alone["mean"] + alone["half"], color=PALE, alpha=0.5, lw=0)
-        _lines(axes, one["teacher"]["mean"], alone["mean"])
-        for y, student in enumerate(one["students"]):
+        _lines(axes, *(None if each is None else each["mean"] for each in (teacher, alone)))
+        for student in one["students"]:
+            y = names.index(student["name"])
+            if student["reported"] is not None:
+                axes.plot(student["reported"], y, **_THEIRS)
             if student["half"] is not None:
                 ends = [student["mean"] - student["half"], student["mean"] + student["half"]]
                 axes.plot(ends, [y, y], color=STUDENT, lw=0.9)
             axes.plot(student["mean"], y, **_OURS)
-            if gains:
+            if gains and student["gain"] is not None:
                 axes.text(1.04, y, _gain(student["gain"]), transform=axes.get_yaxis_transform(), va="center", fontsize=6.2)
-        _rows(axes, [student["name"] for student in one["students"]])
+        _rows(axes, names)
         axes.set(xlabel="accuracy (%)", ylabel="" if k else "objective")
-        axes.set_title(one["name"], fontsize=7.5)
+        axes.set_title(folded(part.figure, one["name"], 2.6 / len(measured), 7.5), fontsize=7.5)
 
 
 def _gain(gain: Table) -> str:
@@ -158,9 +238,11 @@ def _pairs(part: SubFigure, pairs: Table) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _lines(axes: Axes, teacher: float, alone: float) -> None:
-    axes.axvline(teacher, color=TEACHER, lw=0.9)
-    axes.axvline(alone, color=ALONE, lw=0.9, ls="--")
+def _lines(axes: Axes, teacher: float | None, alone: float | None) -> None:
+    if teacher is not None:
+        axes.axvline(teacher, color=TEACHER, lw=0.9)
+    if alone is not None:
+        axes.axvline(alone, color=ALONE, lw=0.9, ls="--")
 
 
 def _rows(axes: Axes, names: list[str]) -> None:
@@ -185,15 +267,17 @@ def _legend() -> list[Artist]:
 
 
 def caption(table: Table) -> str:
-    """Both reported tables, and whether CW₂ helps here."""
+    """Both reported tables, every gain, and whether CW₂ helps here."""
     reported, pairs = table["reported"], table["reported_pairs"]
     lines, gains = [], []
     for one in table["measured"]:
-        gains.append(f"{one['name']}: " + ", ".join(f"{each['name']} {_gain(each['gain'])}" for each in one["students"]))
-        for student in one["students"]:
-            if student["name"] == "cw2":
-                gain = student["gain"]
-                lines.append(f"on {one['name']} {_gain(gain)} points, {_decided(gain)}")
+        of_one = [each for each in one["students"] if each["gain"] is not None]
+        gains.append(f"{one['name']}, {one['networks']}: " + (", ".join(map(_gained, of_one)) or "nothing to compare with"))
+        lines += [
+            f"on {one['name']} {_gain(each['gain'])} points, {_decided(each['gain'])}"
+            for each in of_one
+            if each["name"] == "cw2"
+        ]
     rows = [("teacher", reported["teacher"]), ("student", reported["alone"])]
     rows += [(student["name"], student["accuracy"]) for student in reported["students"]]
     kd2m = "; ".join(f"{name} {' / '.join(f'{value:.2f}' for value in values)}" for name, values in rows)
@@ -201,18 +285,28 @@ def caption(table: Table) -> str:
         f"{pair}: " + ", ".join(f"{method['name']} {_spread(method, k)}" for method in pairs["methods"])
         for k, pair in enumerate(pairs["pairs"])
     )
+    here = f"; CW₂, which helps in the paper: {'; '.join(lines)}" if lines else ""
     return (
-        "a: what this project measured, with the gain over a student without a teacher in points; CW₂, which helps in the "
-        f"paper: {'; '.join(lines)}. All gains: {'; '.join(gains)}. b: {reported['source']}, "
+        f"a: what a campaign measured{_note(table)}, {_spread_of(table['measured'])}, with the gain over a student without a "
+        f"teacher in points, seed by seed{here}. Of several λ the one with the best accuracy on validation images is shown. "
+        f"All gains: {'; '.join(gains)}. Each interval holds by itself: of many, some are outside by chance. "
+        f"b: {reported['source']}, "
         f"{' / '.join(reported['data'])}, no seeds and no error bars: {kd2m}. c: {pairs['source']}, {pairs['data']}, mean "
-        f"± standard deviation of five runs: {ttm}. Networks and data of a are others than those of b and c: compare "
-        "within a panel."
+        f"± standard deviation of five runs: {ttm}. A hollow square in a is what a paper reports for that population. "
+        "Compare within a panel: networks, data or recipes of the others are not those of a."
     )
+
+
+def _gained(student: Table) -> str:
+    weight = "" if student["weight"] is None else f" (λ = {student['weight']:g}{', an end of its grid' * student['at_an_end']})"
+    return f"{student['name']}{weight} {_gain(student['gain'])}"
 
 
 def _decided(gain: Table) -> str:
     """What an interval of a gain says of its sign."""
-    if gain["half"] is None or abs(gain["mean"]) <= gain["half"]:
+    if gain["half"] is None:
+        return "of one seed, which decides nothing"
+    if abs(gain["mean"]) <= gain["half"]:
         return "neither a gain nor a loss beyond the interval"
     return "a gain" if gain["mean"] > 0 else "a loss"
 
@@ -223,8 +317,7 @@ def _spread(method: Table, k: int) -> str:
 
 FIGURE = PaperFigure(
     name="accuracy",
-    sentence="accuracy of every objective on digits and glyphs, by this project, and apart from it those that "
-    "KD²M, TTM and WTTM report",
+    sentence="accuracy of every objective of a campaign, and apart from it those that KD²M, TTM and WTTM report",
     source="KD²M (arXiv 2504.01757) and TTM (arXiv 2402.11148), accuracy tables",
     table=table,
     draw=draw,

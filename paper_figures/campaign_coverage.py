@@ -8,9 +8,9 @@ from matplotlib.lines import Line2D
 
 from kd2m_theory.bounds import ROWS
 from kd2m_theory.bounds.targets import MEASURED
-from kd2m_theory.paper_figures.figure import PaperFigure, Table
+from kd2m_theory.paper_figures.figure import PaperFigure, Table, filled
 from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, folded, from_zero, legend_below, sheet
-from kd2m_theory.validation.campaigns.standard import STANDARD
+from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
 
 if TYPE_CHECKING:
     from kd2m_theory.validation.campaigns.findings import Findings
@@ -97,7 +97,7 @@ FIGURE = PaperFigure(
     name="coverage",
     sentence="how often every claim about the population was wrong in thousands of audits, beside how often it may be",
     source="ours",
-    table=numbers,
+    table=filled(numbers, "the figure coverage needs a [[coverage]] study, which the campaign lacks"),
     draw=draw,
     caption=caption,
     reads=(STANDARD,),

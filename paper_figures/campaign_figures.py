@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from kd2m_theory.paper_figures import campaign_correlation, campaign_coverage, campaign_tightness, campaign_training
+from kd2m_theory.paper_figures.figure import LacksNumbersError
 from kd2m_theory.validation.campaigns.findings import Findings
 
 _MODULES = (campaign_tightness, campaign_training, campaign_coverage, campaign_correlation)
@@ -16,8 +17,10 @@ def pictures(found: Findings, formats: Iterable[str]) -> dict[str, bytes]:
     formats = tuple(formats)
     made = {}
     for module in _MODULES:
-        numbers = module.numbers(found)
-        if numbers["rows"]:
-            files = module.FIGURE.rendered(numbers, formats)
-            made.update({f"{module.FIGURE.name}.{word}": data for word, data in files.items()})
+        try:
+            numbers = module.FIGURE.table(found)
+        except LacksNumbersError:
+            continue
+        files = module.FIGURE.rendered(numbers, formats)
+        made.update({f"{module.FIGURE.name}.{word}": data for word, data in files.items()})
     return made

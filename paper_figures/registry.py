@@ -1,7 +1,8 @@
 """All figures by name, and writing them to a folder."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from kd2m_theory.checks import did_you_mean
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import check_writable, write_atomically
-from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, PaperFigure
+from kd2m_theory.paper_figures.figure import FORMATS, PICTURES, LacksNumbersError, PaperFigure
 from kd2m_theory.reporting.sections import Column, Line, Section, Table
 from kd2m_theory.reporting.style import COLUMN, WIDTHS
 
@@ -70,13 +71,26 @@ def drawable(folder: Path) -> tuple[PaperFigure, ...]:
     return found
 
 
-def listing() -> list[Section]:
-    """One line per figure: what it shows, whose it is, and the stored tables that it reads, if any."""
-    headings = Column("name"), Column("shows", folds=True), Column("source", folds=True), Column("stored tables", folds=True)
+def listing(folder: Path | None = None) -> list[Section]:
+    """One line per figure: what it shows, whose it is, and the stored tables that it reads, if any.
+
+    With a folder, instead: the figures whose tables it has, the files of each, or what the figure lacks.
+
+    Raises:
+        InputError: as `drawable`, or a table in the folder cannot be read.
+    """
+    last = "stored tables" if folder is None else "files, or what is lacking"
+    headings = Column("name"), Column("shows", folds=True), Column("source", folds=True), Column(last, folds=True)
     lines = []
-    for figure in figures():
-        reads = ", ".join(" or ".join(stored.names) for stored in figure.reads)
-        lines.append(Line((figure.name, figure.sentence, figure.source, reads)))
+    for figure in figures() if folder is None else drawable(folder):
+        if folder is None:
+            words = ", ".join(" or ".join(stored.names) for stored in figure.reads)
+        else:
+            try:
+                words = ", ".join(_stems(figure, folder))
+            except LacksNumbersError as error:
+                words = str(error)
+        lines.append(Line((figure.name, figure.sentence, figure.source, words)))
     return [Section(title="", parts=(Table(name="figures", columns=headings, lines=tuple(lines)),))]
 
 
@@ -131,6 +145,8 @@ def write(
 ) -> list[Path]:
     """Draw one figure and write its files, and its caption beside a picture, after all of them have been made.
 
+    Where the tables have numbers for several pictures of it, each is written, and its files say which it is.
+
     Args:
         figure: the figure.
         folder: where they go; it exists.
@@ -139,11 +155,32 @@ def write(
         width: of the picture in inches; the figure's own if None.
 
     Raises:
-        InputError: as `PaperFigure.numbers`, a file cannot be written, or a table in that folder cannot be drawn.
+        InputError: as `PaperFigure.tables`, a file cannot be written, or a table in that folder cannot be drawn.
     """
-    paths = {kind: check_writable(folder / f"{figure.name}.{kind}") for kind in with_caption(formats)}
+    kinds = with_caption(formats)
+    for kind in kinds if figure.apart is None else ():
+        check_writable(folder / f"{figure.name}.{kind}")  # before anything is read or drawn
+    made: dict[Path, bytes] = {}
+    with _ours(figure, tables):
+        for stem, table in figure.tables(tables).items():
+            paths = {kind: check_writable(folder / f"{stem}.{kind}") for kind in kinds}
+            made |= {paths[kind]: data for kind, data in figure.rendered(table, kinds, width).items()}
+    for path, data in made.items():
+        write_atomically(path, data)
+    return list(made)
+
+
+def _stems(figure: PaperFigure, folder: Path) -> list[str]:
+    """Stems of the files that it would write."""
+    with _ours(figure, folder):
+        return list(figure.tables(folder))
+
+
+@contextmanager
+def _ours(figure: PaperFigure, tables: Path | None) -> Iterator[None]:
+    """Refuse a table that is not what its command writes, as input at fault."""
     try:
-        made = figure.rendered(figure.numbers(tables), paths, width)
+        yield
     except _FOREIGN as error:
         if tables is None or not figure.reads or isinstance(error, InputError):
             raise
@@ -152,6 +189,3 @@ def write(
         raise InputError(
             f"{files} is not what {commands} writes ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
-    for kind, data in made.items():
-        write_atomically(paths[kind], data)
-    return list(paths.values())

@@ -1,119 +1,79 @@
-"""The stored table of trained students, read: which objectives it has, and their numbers over the seeds."""
+"""What the figures of training share: which students of a campaign they show, and lines over the epochs and seeds."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from kd2m_theory.errors import InputError
-from kd2m_theory.files import read_json
-from kd2m_theory.paper_figures.figure import Table
-from kd2m_theory.validation.stored_tables import StoredTable
+from kd2m_theory.paper_figures.figure import LacksNumbersError, Table
+from kd2m_theory.reporting.style import ALONE, KD, STUDENT, TTM, UNIKD, WTTM
+from kd2m_theory.validation.campaigns.stored_campaigns import PAPERS
+from kd2m_theory.validation.campaigns.trainings import Setting, Students, Trainings
+
+STORED = PAPERS
+# Objectives that compare features, in the order in which a figure of one of them chooses.
+FEATURES = ("cw2", "jw2", "w2", "gaussian-cw2", "gaussian-w2", "gaussian-kl")
+UNIKDS = ("unikd", "unikd-reconstruction")
+_TITLES = {
+    "kd": "KD",
+    "ttm": "TTM",
+    "wttm": "WTTM",
+    "w2": "W₂",
+    "cw2": "CW₂",
+    "jw2": "JW₂",
+    "gaussian-w2": "Gaussian W₂",
+    "gaussian-cw2": "Gaussian CW₂",
+    "gaussian-kl": "Gaussian KL",
+    "mmd": "MMD",
+    "unikd": "UniKD",
+    "unikd-reconstruction": "UniKD, reconstructed",
+}
+_COLOURS = {"none": ALONE, "kd": KD, "ttm": TTM, "wttm": WTTM, **dict.fromkeys(UNIKDS, UNIKD)}
 
 
-@dataclass(frozen=True)
-class TrainingCurves:
-    """What `validation/benchmarks/training_curves.py` wrote.
-
-    Attributes:
-        path: of the file.
-        content: of the file.
-    """
-
-    path: Path
-    content: Any
-
-    def part(self, *keys: str) -> Any:
-        """What stands under these keys, one within the other.
-
-        Raises:
-            InputError: there is no such part.
-        """
-        return self.of(self.content, *keys)
-
-    def of(self, place: Any, *keys: str) -> Any:
-        """What stands under these keys of a part of the file.
-
-        Raises:
-            InputError: there is no such part.
-        """
-        for key in keys:
-            if not isinstance(place, Mapping) or key not in place:
-                raise InputError(f"{self.path} has no {'.'.join(keys)!r}; write it again with `{STORED.command}`")
-            place = place[key]
-        return place
-
-    def objectives(self, name: str) -> list[Mapping[str, Any]]:
-        """Every objective of that name, as configurations say it, in the order of the file.
-
-        Raises:
-            InputError: there is none.
-        """
-        found: list[Mapping[str, Any]] = []
-        for run in self.part("runs"):
-            one = self.of(run, "objective")
-            if one not in found and self.of(one, "name") == name:
-                found.append(one)
-        if not found:
-            raise InputError(f"{self.path} has no student of {name}; write it again with `{STORED.command}`")
-        return found
-
-    def lightest(self, name: str) -> Mapping[str, Any]:
-        """The objective of that name with the smallest weight.
-
-        Raises:
-            InputError: there is none, or one has no weight.
-        """
-        return min(self.objectives(name), key=lambda objective: self.of(objective, "weight"))
-
-    def of_seeds(self, objective: Mapping[str, Any], *keys: str) -> list[Any]:
-        """What stands under these keys of each run of an objective, a run a seed.
-
-        Raises:
-            InputError: a run has no such part.
-        """
-        return [self.of(run, *keys) for run in self.part("runs") if self.of(run, "objective") == objective]
-
-    def entry(self, part: str, key: str, value: Any) -> Any:
-        """The entry of a list that says this of itself.
-
-        Raises:
-            InputError: there is none.
-        """
-        for entry in self.part(part):
-            if self.of(entry, key) == value:
-                return entry
-        raise InputError(f"{self.path} has no {part} with {key} {value!r}; write it again with `{STORED.command}`")
-
-    def setting(self) -> str:
-        """One line for a picture: data, networks, seeds, and that the numbers are this project's."""
-        said = {key: self.part("setting", key) for key in ("population", "teacher", "student", "test_images", "seeds")}
-        return (
-            f"this project: {said['population']}, {said['teacher']} → {said['student']}, "
-            f"{said['test_images']} test images, {len(said['seeds'])} seeds"
-        )
+def title(objective: str) -> str:
+    """An objective as the papers write it; its own name for those that none of them has."""
+    return _TITLES.get(objective, objective)
 
 
-def read_curves(path: Path) -> TrainingCurves:
-    """The file.
-
-    Raises:
-        InputError: it cannot be read, or is not JSON.
-    """
-    return TrainingCurves(
-        path, read_json(path, f"{path} is not the table of training curves; write it again with `{STORED.command}`")
-    )
+def colour(objective: str) -> str:
+    """The colour of a student, the same in every figure."""
+    return _COLOURS.get(objective, STUDENT)
 
 
-STORED = StoredTable(
-    file="training_curves.json",
-    command="python validation/benchmarks/training_curves.py --save training_curves.json",
-    read=read_curves,
-)
+def by_name(found: Trainings) -> Mapping[str, Setting]:
+    """A picture for each setting of a campaign."""
+    return {setting.name: setting for setting in found.settings}
+
+
+def said(setting: Setting, shown: Iterable[Students]) -> Table:
+    """One line for a picture: data, networks and seeds; and how many seeds the students have, at least and at most."""
+    counts = [len(each.seeds) for each in shown]
+    images = setting.images()
+    fewest, most = min(counts), max(counts)
+    parts = [f"measured: {setting.name}, {setting.teacher} → {setting.student}"]
+    parts += [] if images is None else [f"{images:,} test images"]
+    parts.append(f"{most} seed{'s' * (most > 1)}" if fewest == most else f"{fewest} to {most} seeds")
+    parts += [f"{setting.missing:,} tasks of the campaign are missing"] if setting.missing else []
+    return {"setting": ", ".join(parts), "seeds": most}
+
+
+def band(table: Table) -> str:
+    """How a line and its band are read; with one seed there is no band."""
+    return "line: mean, band: all of them" if table["seeds"] > 1 else "one seed, so no band"
+
+
+def of_band(table: Table) -> str:
+    """The same as a sentence's part."""
+    return "a line is the mean of the seeds, a band all of them" if table["seeds"] > 1 else "one seed, so without any interval"
+
+
+def lacking(figure: str, setting: Setting, needs: str) -> LacksNumbersError:
+    """That a figure is left out, and what it would need."""
+    there = ", ".join(dict.fromkeys(each.objective for each in setting.students)) or "no student"
+    return LacksNumbersError(f"the figure {figure} needs {needs}; on {setting.name} the campaign has {there}")
 
 
 def over_seeds(values: Sequence[Sequence[float]], first: int) -> Table:
@@ -127,10 +87,24 @@ def over_seeds(values: Sequence[Sequence[float]], first: int) -> Table:
     }
 
 
+def curve(students: Students, name: str, target: str) -> Table | None:
+    """A curve of the students over the seeds that have it; None where no seed does."""
+    found = list(students.curves(name, target).values())
+    return over_seeds(found, 1) if found else None
+
+
+def distance_of(students: Students, objective: str) -> str | None:
+    """The part of their loss that an objective adds to the cross-entropy; None where it adds none or several."""
+    if objective in students.parts:
+        return objective
+    return students.parts[0] if len(students.parts) == 1 and students.objective == objective else None
+
+
 def plot_over_seeds(axes: Axes, values: Table, factor: float = 1, **looks: Any) -> None:
     """A line for the mean, a band from the smallest to the largest; what `over_seeds` made, times a factor."""
     low, mean, high = ([factor * value for value in values[name]] for name in ("low", "mean", "high"))
-    axes.fill_between(values["epoch"], low, high, color=looks["color"], alpha=0.2, lw=0)
+    if low != high:
+        axes.fill_between(values["epoch"], low, high, color=looks["color"], alpha=0.2, lw=0)
     axes.plot(values["epoch"], mean, lw=1.0, **looks)
 
 

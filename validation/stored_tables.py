@@ -17,20 +17,21 @@ class StoredTable:
         file: its name, "transport.json".
         command: what writes it.
         read: turns its path into what a figure's `table` is given; the path itself if not said.
-        in_store: what the same table is called in the folder of a campaign's store; empty for tables that no store has.
+        in_store: what the same table may be called in the store of a campaign, the first choice first; empty for tables
+            that no store has.
         shipped: its name among the tables that ship with the package, where that is another; None: `file`.
     """
 
     file: str
     command: str
     read: Callable[[Path], Any] = lambda path: path
-    in_store: str = ""
+    in_store: tuple[str, ...] = ()
     shipped: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """What its file may be called, the first choice first."""
-        return (self.file, self.in_store) if self.in_store else (self.file,)
+        return (self.file, *self.in_store)
 
     def lies_in(self, folder: Path) -> bool:
         """Whether that folder has it."""

@@ -41,7 +41,7 @@ _StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of a c
 @validate.command(_DEFAULT)
 def run(
     campaign: Annotated[
-        str, typer.Argument(metavar="CAMPAIGN", help="A .toml file, or quick, standard or gpu.", show_default=False)
+        str, typer.Argument(metavar="CAMPAIGN", help="A .toml file, or quick, papers, standard or gpu.", show_default=False)
     ],
     out: Annotated[
         Path | None,

@@ -10,11 +10,17 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from learned_rows import run
+from trained_campaign import TABLE, trained_store
 
 from kd2m_theory import files
 from kd2m_theory.paper_figures import registry
 from kd2m_theory.validation.benchmark_tables import stored
-from kd2m_theory.validation.campaigns.standard import STANDARD
+from kd2m_theory.validation.campaigns.campaign import campaign
+from kd2m_theory.validation.campaigns.plan import tasks
+from kd2m_theory.validation.campaigns.store import Store
+from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
+from kd2m_theory.validation.campaigns.table import part
 from kd2m_theory.validation.stored_tables import StoredTable
 
 
@@ -96,7 +102,7 @@ def test_a_figure_without_its_measurements_is_refused_before_any_is_drawn(kd2m, 
         (["--out", "made", "--only", "peers", "--from", "absent"], "there is no absent/transport.json; write it with `python"),
         (
             ["--out", "made", "--only", "coverage", "--from", "."],
-            "there is no standard.parquet or table.parquet; write it with `kd2m validate",
+            "there is no standard.parquet or store.json or table.parquet; write it with `kd2m validate",
         ),
         (["--out", "made", "--from", "."], "no figure's stored tables are in .; `kd2m figures --list` says"),
     ],
@@ -111,9 +117,78 @@ def test_bad_input_is_one_line_and_nothing_is_written(kd2m, tmp_path, arguments,
 
 
 def test_a_folder_of_tables_is_drawn_without_naming_its_figures(kd2m, tmp_path):
-    shutil.copy(stored("accuracy").path(None), tmp_path)
+    shutil.copy(stored("transport").path(None), tmp_path)
     status, out, err = kd2m("--out", "made", "--format", "json", "--from", ".")
-    assert (status, err, out) == (0, "", "written: made/accuracy.json\n")
+    assert (status, err, out) == (0, "", "written: made/transport-sizes.json\n")
+
+
+def begun_store(folder, finished):
+    """A store whose first tasks are finished, as if the campaign was stopped then: it has no table."""
+    made, chosen = Store(folder), campaign(TABLE)
+    made.create(chosen.table, chosen.digest, resume=False)
+    (folder / "parts").mkdir()
+    for task in tasks(chosen)[:finished]:
+        objective = task.table["run"]["objective"]
+        rows = run(objective["name"], objective.get("weight"), task.table["run"]["seed"], population="glyphs", task=task.digest)
+        rows = [row | {"task": task.digest} for row in rows] + [{"kind": "bound", "name": "T0"}]
+        data = part({"task": task.digest}, rows, {"seconds": 0.0, "task": dict(task.table)})
+        (folder / "parts" / f"{task.digest}.parquet").write_bytes(data)
+    return made
+
+
+def test_a_store_that_is_not_finished_is_drawn_as_far_as_it_is_and_says_so(kd2m, tmp_path):
+    count = len(tasks(campaign(TABLE)))
+    begun_store(tmp_path / "store", finished=6)  # two seeds of cw2 with three weights
+    status, _, err = kd2m("--out", "made", "--format", "svg", "--only", "lambda-sweep", "--from", "store")
+    assert (status, err) == (0, "")
+    assert f"{count - 6} tasks of the campaign are missing" in " ".join(
+        (tmp_path / "made/lambda-sweep.txt").read_text().split()
+    )
+    first = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
+    assert kd2m("--out", "again", "--format", "svg", "--only", "lambda-sweep", "--from", "store")[0] == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == first
+
+
+def test_what_a_store_cannot_give_is_left_out_and_asked_for_by_name_refused(kd2m, tmp_path):
+    begun_store(tmp_path / "store", finished=6)
+    lacks = "the figure entropy needs a student of kd, ttm or wttm, kept after its last epoch; on glyphs the campaign has cw2"
+    status, out, _ = kd2m("--list", "--from", "store")
+    assert (status, lacks in " ".join(out.split())) == (0, False)  # folded in a column of its own
+    assert "lambda-sweep" in out
+    assert "framework" not in out
+    status, out, err = kd2m("--out", "made", "--format", "json", "--from", "store")
+    assert status == 0
+    assert f"kd2m: left out: entropy; {lacks}\n" in err
+    assert "kd2m: left out: coverage; the figure coverage needs a [[coverage]] study" in err
+    assert {path.stem for path in (tmp_path / "made").iterdir()} == {"accuracy", "lambda-sweep", "embedding"}
+    status, out, err = kd2m("--out", "no", "--format", "json", "--only", "entropy", "--from", "store")
+    assert (status, out, err) == (2, "", f"kd2m: {lacks}\n")
+
+
+def test_a_store_without_a_finished_task_has_no_figure(kd2m, tmp_path):
+    begun_store(tmp_path / "store", finished=0)
+    status, out, err = kd2m("--out", "made", "--from", "store")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].startswith("kd2m: store has no numbers for any figure; `kd2m figures --list --from store` says")
+
+
+def test_a_damaged_part_of_a_store_is_refused(kd2m, tmp_path):
+    begun_store(tmp_path / "store", finished=1)
+    (damaged,) = (tmp_path / "store" / "parts").iterdir()
+    damaged.write_bytes(b"PAR1")
+    status, _, err = kd2m("--out", "made", "--from", "store")
+    assert (status, "is not a part of a campaign" in err, err.count("\n")) == (2, True, 1)
+
+
+@pytest.mark.long
+def test_a_campaign_gives_every_figure_of_training_and_the_same_bytes_again(kd2m, tmp_path):
+    trained_store(tmp_path)
+    for folder in ("a", "b"):
+        assert kd2m("--out", folder, "--format", "png", "--from", "store")[0] == 0
+    files = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    stems = {"accuracy", "lambda-sweep", "embedding", "entropy", "unikd", "tightness", "tightness-over-training"}
+    assert files.keys() == {f"{stem}.{kind}" for stem in stems for kind in ("png", "txt")}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == files
 
 
 @pytest.mark.long
@@ -134,13 +209,13 @@ def test_the_store_of_a_campaign_is_a_folder_of_tables(kd2m, tmp_path):
 
 
 def test_the_list_names_the_stored_tables(kd2m):
-    assert "training_curves.json" in kd2m("--list")[1]
+    assert "papers.parquet" in " ".join(kd2m("--list")[1].split())
 
 
 def test_the_old_name_of_from_still_works_and_says_so(kd2m, tmp_path):
-    shutil.copy(stored("accuracy").path(None), tmp_path)
-    status, out, err = kd2m("--out", "made", "--format", "json", "--only", "accuracy", "--tables", ".")
-    assert (status, out) == (0, "written: made/accuracy.json\n")
+    shutil.copy(stored("transport").path(None), tmp_path)
+    status, out, err = kd2m("--out", "made", "--format", "json", "--only", "transport-sizes", "--tables", ".")
+    assert (status, out) == (0, "written: made/transport-sizes.json\n")
     assert err == "kd2m: --tables is deprecated and goes in 0.3; use --from\n"
     status, _, err = kd2m("--out", "made", "--tables", "a", "--from", "b")
     assert (status, "--from is b and --tables a; give --from alone" in err) == (2, True)

@@ -16,7 +16,7 @@ from kd2m_theory.paper_figures import registry
 from kd2m_theory.reporting.terminal_view import plain
 from kd2m_theory.theory.catalogue import theorem
 from kd2m_theory.validation.campaigns.page import details, ending
-from kd2m_theory.validation.campaigns.standard import STANDARD
+from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
 from kd2m_theory.validation.campaigns.verdict import Cell, Judgement, Violation
 from kd2m_theory.validation.training.demo_table import REPORTS, Beside
 from kd2m_theory.validation.training.evaluation import Evaluation

@@ -31,6 +31,7 @@ CHEAP = (
 )
 # Commands in blocks that are only parsed, and have the configurations that they name read: why, and what runs them in small.
 NOT_RUN = {
+    ("figures", "--from", "campaigns/papers"): "the store of a campaign that takes half an hour",
     ("train",): "trains for minutes; test_train_command.py, and torchrun in test_processes.py",
     ("validate", "report"): "reads a campaign that took an hour; test_validate_command.py",
     ("validate",): "trains for minutes or hours; test_validate_command.py",

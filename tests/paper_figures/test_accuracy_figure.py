@@ -1,20 +1,21 @@
-"""The figure of accuracies: measured and reported ones apart, each as it was written."""
+"""The figure of accuracies: measured and reported ones apart, each as it was measured or written."""
 
 import json
-import re
-from pathlib import Path
+import statistics
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+from learned_rows import accuracy, run, table
 from matplotlib.text import Text
+from scipy import stats
 
-from kd2m_theory import InputError
-from kd2m_theory.paper_figures.accuracy import FIGURE, STORED
+from kd2m_theory.paper_figures.accuracy import FIGURE
+from kd2m_theory.paper_figures.figure import LacksNumbersError
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY, TTM_ACCURACY
 from kd2m_theory.reporting.style import STUDENT
+from kd2m_theory.validation.campaigns.trainings import trainings
 
-SMALL = Path(__file__).parent / "stored"
-TEXT = (SMALL / STORED.file).read_text()
 # The slides' last column, of which some numbers are rounded and some are cut.
 REPORTED_MEANS = {
     "W₂ (empirical)": 80.51,
@@ -24,15 +25,24 @@ REPORTED_MEANS = {
     "CW₂ (Gaussian)": 80.54,
     "KL (Gaussian)": 80.38,
 }
+SEEDS = (0, 1, 2)
+RUNS = [
+    run(name, weight, seed, population=population)
+    for population in ("digits", "svhn")
+    for name, weight in (
+        ("none", None),
+        ("kd", 0.5),
+        ("kd", 0.9),
+        ("cw2", 1e-3),
+        ("gaussian-kl", 1e-4),
+        ("unikd-reconstruction", 0.1),
+    )
+    for seed in SEEDS
+]
 
 
-def numbers(tmp_path, text):
-    (tmp_path / STORED.file).write_text(text)
-    return FIGURE.numbers(tmp_path)
-
-
-def panels():
-    return FIGURE.picture(FIGURE.numbers(SMALL)).axes
+def made(*runs):
+    return FIGURE.table(trainings(table(*(runs or RUNS))))
 
 
 def test_reported_accuracies_have_the_means_that_are_reported():
@@ -43,42 +53,80 @@ def test_reported_accuracies_have_the_means_that_are_reported():
         assert np.mean(values) == pytest.approx(REPORTED_MEANS[name], abs=0.0099), name
 
 
-def test_measured_numbers_are_those_of_the_file():
-    table = FIGURE.numbers(SMALL)
-    digits, glyphs = table["measured"]
-    assert (digits["name"], glyphs["name"]) == ("digits", "glyphs")
-    number = r"([-+]?[\d.]+)"
-    pattern = rf'"objective": "(\S+)", .*"accuracy": {{"mean": {number}, "half": {number}}}, "gain": {{"mean": {number}, "half": {number}}}'
-    rows = re.findall(pattern, TEXT)
-    found = [
-        (student["name"], student["mean"], student["half"], student["gain"]["mean"], student["gain"]["half"])
-        for one in (digits, glyphs)
-        for student in one["students"]
+def test_measured_numbers_are_means_over_seeds_with_students_interval_and_gains_are_paired():
+    found = made()
+    assert [one["name"] for one in found["measured"]] == ["digits", "svhn"]
+    for one in found["measured"]:
+        assert one["teacher"]["mean"] == pytest.approx(90)
+        assert [student["name"] for student in one["students"]] == ["kd", "cw2", "gaussian-kl", "unikd-reconstruction"]
+        for student in one["students"]:
+            values = [100 * accuracy(student["name"], student["weight"], seed) for seed in SEEDS]
+            gains = [value - 100 * accuracy("none", None, seed) for value, seed in zip(values, SEEDS, strict=True)]
+            for here, expected in ((student, values), (student["gain"], gains)):
+                low, high = stats.t.interval(0.95, 2, statistics.fmean(expected), statistics.stdev(expected) / 3**0.5 or 1e-300)
+                assert here["mean"] == pytest.approx(statistics.fmean(expected))
+                assert here["half"] == pytest.approx((high - low) / 2, abs=1e-9)
+                assert here["seeds"] == 3
+    kd = found["measured"][0]["students"][0]
+    assert (kd["weight"], kd["at_an_end"]) == (0.9, True)
+
+
+def test_gains_are_of_the_seeds_that_both_have_and_one_seed_has_no_interval():
+    (one,) = made(run("none", seed=1), run("kd", 0.5, 0), run("kd", 0.5, 1), run("cw2", 1e-3, 2))["measured"]
+    kd, cw2 = one["students"]
+    assert (kd["seeds"], kd["gain"]["seeds"], kd["gain"]["half"]) == (2, 1, None)
+    assert kd["gain"]["mean"] == pytest.approx(100 * (accuracy("kd", 0.5, 1) - accuracy("none", None, 1)))
+    assert (cw2["half"], cw2["gain"]) == (None, None)
+
+
+def test_one_seed_and_no_student_alone_are_drawn_and_said():
+    found = made(run("kd", 0.5), run("cw2", 1e-3))
+    picture = FIGURE.picture(found)
+    assert any("one seed, no intervals" in text.get_text() for text in picture.findobj(Text))
+    assert "nothing to compare with" in FIGURE.caption(found)
+    assert found["measured"][0]["alone"] is None
+
+
+def test_variants_are_told_apart_and_parts_of_unikd_have_another_figure():
+    runs = [run("jw2", 1.0, options={"beta": beta}) for beta in (1.0, 2.0)]
+    runs += [
+        run("unikd-reconstruction", weight, options=options)
+        for weight, options in ((0.1, {}), (0.0, {}), (0.1, {"fusion": False}))
     ]
-    assert found == [(name, *map(float, values)) for name, *values in rows]
-    assert len(digits["students"]) == len(glyphs["students"]) == 17
-    assert digits["alone"] == {"mean": 95.21, "half": 0.84}
-    assert glyphs["teacher"] == {"mean": 93.7, "half": None}
+    names = [student["name"] for student in made(*runs)["measured"][0]["students"]]
+    assert names == ["jw2 (beta = 1.0)", "jw2 (beta = 2.0)", "unikd-reconstruction"]
+
+
+def test_what_a_paper_reports_for_the_population_stands_beside_what_was_measured():
+    digits, svhn = made()["measured"]
+    assert {student["reported"] for student in digits["students"]} == {None}
+    assert {student["name"]: student["reported"] for student in svhn["students"]} == {
+        "kd": None,
+        "cw2": 94.06,
+        "gaussian-kl": 94.05,
+        "unikd-reconstruction": None,
+    }
+    pair = {"population": "cifar100", "teacher": "resnet56", "student": "resnet20"}
+    (cifar,) = made(run("ttm", 7.0, **pair), run("cw2", 1e-3, **pair))["measured"]
+    assert [student["reported"] for student in cifar["students"]] == [71.83, 61.47]
+    axes = FIGURE.picture(made()).axes[1]
+    hollow = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "s"]
+    assert hollow == [94.06, 94.05]
 
 
 def test_marks_stand_at_the_numbers_and_measured_ones_are_not_mixed_with_reported_ones():
-    table = FIGURE.numbers(SMALL)
-    axes = panels()
-    for one, measured in zip(axes[:2], table["measured"], strict=True):
+    found = made()
+    axes = FIGURE.picture(found).axes
+    for one, measured in zip(axes[:2], found["measured"], strict=True):
         marks = [line for line in one.lines if line.get_marker() == "o"]
         assert {line.get_color() for line in marks} == {STUDENT}
         assert [line.get_xdata()[0] for line in marks] == [student["mean"] for student in measured["students"]]
-        bars = [
-            np.ptp(line.get_xdata()) / 2 for line in one.lines if line.get_color() == STUDENT and len(line.get_xdata()) == 2
-        ]
-        assert bars == pytest.approx([student["half"] for student in measured["students"]])
     for k, one in enumerate(axes[2:5]):
         marks = [line for line in one.lines if line.get_marker() == "s"]
-        assert {line.get_color() for line in marks} == {STUDENT}
         assert [line.get_xdata()[0] for line in marks] == [values[k] for values in KD2M_ACCURACY.students.values()]
         assert one.get_title(loc="left") == KD2M_ACCURACY.data[k]
     words = [text.get_text() for text in axes[0].figure.figure.findobj(Text)]
-    assert any("this project" in text for text in words)
+    assert any("measured: mean of 3 seeds" in text for text in words)
     assert any("as reported by KD²M" in text for text in words)
 
 
@@ -91,9 +139,9 @@ WTTM 76.37±.10 74.58±.26 71.92±.40 71.67±.28 74.13±.37 76.06±.27 74.44±.1
 
 
 def test_ttms_table_is_the_one_that_is_reported_and_drawn():
-    pairs = FIGURE.numbers(SMALL)["reported_pairs"]
+    pairs = made()["reported_pairs"]
     assert len(pairs["pairs"]) == len(set(TTM_ACCURACY.pairs)) == 7
-    panel = panels()[-1]
+    panel = FIGURE.picture(made()).axes[-1]
     for method, row in zip(pairs["methods"], TTM_TABLE.split("\n")[1:-1], strict=True):
         name, *cells = row.split()
         assert method["name"] == name
@@ -103,43 +151,19 @@ def test_ttms_table_is_the_one_that_is_reported_and_drawn():
     assert drawn == [value for method in pairs["methods"] for value in method["accuracy"]]
 
 
-def test_the_caption_has_both_tables():
-    caption = " ".join(FIGURE.explained(FIGURE.numbers(SMALL)).split())
+def test_the_caption_has_both_tables_and_every_gain():
+    caption = " ".join(FIGURE.explained(made()).split())
     for name, values in KD2M_ACCURACY.students.items():
         assert f"{name} {' / '.join(f'{value:.2f}' for value in values)}" in caption
     assert "vgg13 → vgg8: KD 72.98, TTM 74.33 ± 0.07, WTTM 74.44 ± 0.19" in caption
+    assert "kd (λ = 0.9, an end of its grid) " in caption
 
 
-def test_one_population_is_drawn_alone(tmp_path):
-    content = json.loads(TEXT)
-    del content["tables"][1]
-    table = numbers(tmp_path, json.dumps(content))
-    assert [one["name"] for one in table["measured"]] == ["digits"]
-    assert len(FIGURE.picture(table).axes) == 1 + len(KD2M_ACCURACY.data) + 1
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('"teacher", "λ"', '"master", "λ"', "has no 'teacher' in column 'objective' of table 'digits'"),
-        ('"none (λ = 0)"', '"none"', r"has no 'none \(λ = 0\)' in column 'objective' of table 'digits'"),
-        ('{"mean": 95.21, "half": 0.84}', "95.21", "has 95.21 in column 'accuracy' of table 'digits', which is not a mean"),
-        ('"mean": 95.21', '"mean": "95.21"', "has \"95.21\" in column 'accuracy' of table 'digits', which is not a number"),
-        ('"gain"', '"difference"', "has no column 'gain' in table 'digits', only objective, λ"),
-        ('"tables"', '"sheets"', "is not a table of a benchmark: its 'tables' is not what a benchmark writes"),
-    ],
-)
-def test_a_file_that_is_not_the_benchmarks_is_refused(tmp_path, old, new, message):
-    assert old in TEXT
-    with pytest.raises(InputError, match=rf"accuracy\.json {message}.*; write it again with `python validation/benchmarks/acc"):
-        numbers(tmp_path, TEXT.replace(old, new))
-
-
-def test_a_file_without_a_population_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"accuracy\.json has no table of a population; write it again with `python"):
-        numbers(tmp_path, json.dumps(json.loads(TEXT) | {"tables": []}))
-
-
-def test_a_missing_file_names_the_command_that_writes_it(tmp_path):
-    with pytest.raises(InputError, match=r"accuracy\.json; write it with `python validation/benchmarks/accuracy\.py --save"):
+def test_a_campaign_without_training_is_said_to_lack_it(tmp_path):
+    pyarrow.parquet.write_table(table(), tmp_path / "table.parquet")
+    with pytest.raises(LacksNumbersError, match="the figure accuracy needs trained students"):
         FIGURE.numbers(tmp_path)
+
+
+def test_the_numbers_can_be_stored():
+    assert json.loads(json.dumps(made())) == made()

@@ -189,7 +189,6 @@ def test_every_script_is_on_the_page_and_has_its_table():
     folder = ROOT / "validation" / "benchmarks"
     scripts = {path.stem for path in folder.glob("*.py") if re.search(r"\b(save|Kept)\(\n", path.read_text())} - {
         "harness",
-        "training_curves",
     }
     assert scripts == set(benchmark_tables.NAMES)
     assert {path.name for path in folder.glob("*.md")} == {"standard.md"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd2m_theory.validation.campaigns.standard import STANDARD, findings_in
+from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD, findings_in
 from kd2m_theory.words import number
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from kd2m_theory.bounds import BoundResult
 from kd2m_theory.bounds.affine import aligned
 from kd2m_theory.pair import Pair
 from kd2m_theory.reporting.report import AuditReport, audit
+from kd2m_theory.validation.campaigns.learning import curves, last_pair, results
 from kd2m_theory.validation.campaigns.measured_distances import distances
 from kd2m_theory.validation.campaigns.table import part
 from kd2m_theory.validation.campaigns.task import Outcome, Task
@@ -19,15 +20,21 @@ from kd2m_theory.validation.training.run_folder import RunFolder
 
 
 def pair(task: Task, files: Mapping[str, bytes], scratch: Path) -> Outcome:
-    """Train, and audit the pair after each epoch that is asked for; a pair that refutes a row is returned with the rows."""
+    """Train, and audit the pair after each epoch that is asked for; a pair that refutes a row is returned with the rows.
+
+    Results and curves of the run come first, then what each pair shows.
+    """
     began = time.process_time()
     chosen, trained, made = run(task, files, scratch)
-    rows: list[dict[str, Any]] = []
+    last = chosen.student.training.epochs
+    rows: list[dict[str, Any]] = [{"epoch": last} | row for row in (*results(trained), *curves(trained.history))]
     for epoch, path in trained.pairs.items():
         kept = _in_teacher_space(RunFolder(trained.folder), epoch, path)
         report = audit(kept, task.table["delta"])
         common = {"epoch": epoch, "n": report.n, "classes": report.classes, "delta": report.delta}
         rows += [common | row for row in (*_bounds(report), *_measured(report), *_distances(kept))]
+        if epoch == last:
+            rows += [common | row for row in last_pair(kept, chosen.seed)]
         if any(row.violated and row.level is None for row in report.rows):
             evidence = path.with_name(f"violation-{epoch}.safetensors")
             kept.save(evidence)

@@ -21,7 +21,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.files import json_bytes, opened, read_bytes, read_json, write_atomically
 from kd2m_theory.parquet_files import read_parquet
 from kd2m_theory.validation import numbers
-from kd2m_theory.validation.campaigns.table import COLUMNS, SCHEMA, joined, rows_digest, to_bytes
+from kd2m_theory.validation.campaigns.table import ADDED, COLUMNS, SCHEMA, joined, rows_digest, to_bytes
 from kd2m_theory.validation.campaigns.task import Outcome
 from kd2m_theory.validation.origin import refuse_other
 from kd2m_theory.version import __version__
@@ -289,12 +289,20 @@ class Store:
 
 
 def read_table(file: Path) -> pyarrow.Table:
-    """The table that a store wrote, wherever it lies now.
+    """The table that a store wrote, wherever it lies now; one of an earlier form has nothing in the columns that it lacks.
 
     Raises:
         StoreError: it cannot be read, or has other columns.
     """
-    return read_parquet(file, f"{file} is not a table of a campaign in the form {SCHEMA}", COLUMNS, StoreError)
+    what = f"{file} is not a table of a campaign in the form {SCHEMA}"
+    table = read_parquet(file, what, error=StoreError)
+    for name in ADDED:
+        if name not in table.column_names:
+            field = COLUMNS.field(name)
+            table = table.append_column(field, pyarrow.nulls(len(table), field.type))
+    if sorted(table.column_names) != sorted(COLUMNS.names) or not (table := table.select(COLUMNS.names)).schema.equals(COLUMNS):
+        raise StoreError(f"{what} (its columns are others)")
+    return table
 
 
 _NUMBERS, _SEAL = "numbers.json", ".sha256"

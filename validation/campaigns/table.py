@@ -6,6 +6,13 @@ measured   a risk, gap or accuracy of that pair
 distance   a distance between its features, or its predictions
 truth      a population quantity of a coverage study, with the interval that it is known to
 coverage   a claim about such a quantity: how many audits made it (from the first of a stream on), how many were wrong
+result     a mean of a network over held-out images after training; the target is "student test", "teacher validation", …
+curve      a mean after each epoch, from the first on: of the test images, or of the training batches, as the target says
+histogram  how many test images have an entropy of the student's prediction in each equal part of [lower, upper]
+correlation  the student's K × K correlations between logits less the teacher's (row by row), and their mean size
+embedding  places in the plane, x and y in turn, of test images in the features of a network; or their classes
+
+The last four have their numbers in "values".
 """
 
 import hashlib
@@ -17,7 +24,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-SCHEMA = "kd2m-campaign/3"
+SCHEMA = "kd2m-campaign/4"
 
 _TEXT, _REAL, _WHOLE, _TRUTH = pyarrow.string(), pyarrow.float64(), pyarrow.int64(), pyarrow.bool_()
 # What a part says of all its rows, then of each.
@@ -30,7 +37,7 @@ _OF_TASK = {
     "student": _TEXT,
     "head": _TEXT,
 }
-_OF_TASK |= {"objective": _TEXT, "weight": _REAL, "options": _TEXT, "seed": _WHOLE, "environment": _TEXT}
+_OF_TASK |= {"training": _TEXT, "objective": _TEXT, "weight": _REAL, "options": _TEXT, "seed": _WHOLE, "environment": _TEXT}
 _OF_ROW = {"kind": _TEXT, "name": _TEXT, "target": _TEXT, "epoch": _WHOLE, "n": _WHOLE, "classes": _WHOLE}
 _OF_ROW |= {"delta": _REAL, "share": _REAL, "lower": _REAL, "value": _REAL, "upper": _REAL, "rounding": _REAL}
 _OF_ROW |= {"ratio": _REAL, "status": _TEXT, "assumed": _TEXT, "guaranteed": _TRUTH, "holds": _TRUTH}
@@ -42,8 +49,10 @@ _OF_ROW |= {
     "trials": _WHOLE,
     "certain": _WHOLE,
     "possible": _WHOLE,
+    "values": pyarrow.list_(_REAL),
 }
 COLUMNS = pyarrow.schema({**_OF_TASK, **_OF_ROW})
+ADDED = ("training", "values")  # columns that tables of earlier forms lack
 
 Row = Mapping[str, Any]
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def run(task: Task, files: Mapping[str, bytes], scratch: Path) -> tuple[Configur
     weights = scratch / "teacher.safetensors"
     if name in files:
         weights.write_bytes(files[name])
-    trained = train(chosen, scratch / "run", device=task.device, teacher=weights if name in files else None)
+    given = weights if name in files else None
+    trained = train(chosen, scratch / "run", device=task.device, teacher=given, follow=True)
     refuse_other(task.inputs, trained.origin.inputs, "the campaign, where it was begun,")
     return chosen, trained, {} if name in files else {name: weights_as_bytes(trained.teacher)}
 
@@ -33,6 +35,10 @@ def columns(task: Task, chosen: Configuration) -> dict[str, Any]:
     weight = chosen.objective.get("weight")
     law = {key: value for key, value in chosen.population.items() if key != "name"}
     options = {key: value for key, value in chosen.objective.items() if key not in ("name", "weight")}
+    recipes = {
+        role: {key: value for key, value in recipe.items() if value is not None and key != "cache"}
+        for role, recipe in (("teacher", asdict(chosen.teacher)), ("student", asdict(chosen.student.training)))
+    }
     return {
         "task": task.digest,
         "configuration": chosen.digest,
@@ -41,6 +47,7 @@ def columns(task: Task, chosen: Configuration) -> dict[str, Any]:
         "teacher": chosen.teacher.network,
         "student": chosen.student.network,
         "head": chosen.student.head,
+        "training": json.dumps(recipes, sort_keys=True),
         "objective": chosen.objective["name"],
         "weight": None if weight is None else float(weight),
         "options": json.dumps(options, sort_keys=True),

@@ -206,9 +206,9 @@ def _campaign(rng: np.random.Generator) -> Attempt:
 # What each figure reads, all of it: a figure that lacks another table would be refused for that.
 _TABLES = {
     "peers": ("transport.json", "gaussian.json", "losses.json", "mmd.json", "audit_scale.json"),
-    "accuracy": ("accuracy.json",),
-    "lambda-sweep": ("training_curves.json",),
-    "embedding": ("training_curves.json",),
+    "accuracy": ("papers.parquet",),
+    "lambda-sweep": ("papers.parquet",),
+    "embedding": ("papers.parquet",),
     "coverage": ("standard.parquet",),
     "tightness": ("standard.parquet",),
     "framework": ("framework.json",),

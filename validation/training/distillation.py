@@ -32,6 +32,7 @@ def train(
     teacher: str | Path | None = None,
     threads: int = 1,
     shown_as: str = "student",
+    follow: bool = False,
 ) -> Trained:
     """Train, keep pairs, audit them. On a CPU the same configuration gives the same weights bit for bit, interrupted or not.
 
@@ -49,6 +50,8 @@ def train(
         threads: of torch on a CPU, in each process. Rounding depends on it; one is fastest for the small networks here,
             residual networks want as many as there are cores.
         shown_as: name of the student in the progress bar.
+        follow: whether the history also has what the student does on the test images after each epoch, for curves; no epoch is
+            chosen on them.
 
     Raises:
         InputError: unknown names or options, networks or features that do not fit, a folder that holds something else or a run
@@ -62,7 +65,7 @@ def train(
     folder = RunFolder(Path(out))
     with kept_random(devices=range(torch.cuda.device_count())), torch_threads(whole(threads, "threads", 1)):
         shared = Path(teachers) if teachers else folder.path / "teacher"
-        run = Run(configuration, folder, shared, source, place, processes, numbers)
+        run = Run(configuration, folder, shared, source, place, processes, numbers, follow)
         if teacher is None:
             run.check_kept_teacher()
         if processes.writes:

@@ -4,7 +4,7 @@ import dataclasses
 import io
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from kd2m_theory.validation.training.run_folder import RunFolder, write_history
 from kd2m_theory.validation.training.training_module import TrainingModule
 
 KeepPair = Callable[[nn.Module, int], None]
+# What is measured of a student after each epoch beside the validation images, by the name of its column.
+Follow = Callable[[nn.Module], Mapping[str, float]]
 
 
 class EpochRecorder(Callback):
@@ -38,6 +40,7 @@ class EpochRecorder(Callback):
         pairs_at: epochs, from 1, after which `keep_pair` is called.
         keep_pair: with the student and the number of epochs it has seen.
         processes: of which one writes.
+        follow: further columns of the history.
 
     Attributes:
         started: whether training began, after what is kept was restored.
@@ -53,8 +56,9 @@ class EpochRecorder(Callback):
         pairs_at: tuple[int, ...],
         keep_pair: KeepPair,
         processes: Processes,
+        follow: Follow | None = None,
     ) -> None:
-        self.folder, self.recipe = folder, recipe
+        self.folder, self.recipe, self.follow = folder, recipe, follow
         self.images, self.labels, self.teacher_logits = images, labels, teacher_logits
         self.pairs_at, self.keep_pair, self.processes = pairs_at, keep_pair, processes
         self.rows: list[dict[str, float]] = []
@@ -92,6 +96,7 @@ class EpochRecorder(Callback):
                 "seconds": seconds,
                 **{f"train_{name}": value for name, value in train.items()},
                 **{f"validation_{name}": value for name, value in measured.items()},
+                **(self.follow(module.student) if self.follow is not None else {}),
             }
         )
         if trainer.logger is not None:

@@ -27,8 +27,9 @@ from kd2m_theory.validation.origin import Origin, inputs_of, weights_digest
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.training.batches import Batches
 from kd2m_theory.validation.training.configuration import Configuration, Recipe, digest
-from kd2m_theory.validation.training.epoch_recorder import AtomicCheckpoints, EpochRecorder, KeepPair
+from kd2m_theory.validation.training.epoch_recorder import AtomicCheckpoints, EpochRecorder, Follow, KeepPair
 from kd2m_theory.validation.training.evaluation import BATCH, Evaluation, evaluate, held_out, predict
+from kd2m_theory.validation.training.followed import followed
 from kd2m_theory.validation.training.processes import Processes, wait_for_all
 from kd2m_theory.validation.training.progress import NamedProgress
 from kd2m_theory.validation.training.run_folder import Numbers, RunFolder, read_weights, write_json, write_weights
@@ -46,7 +47,7 @@ class Trained:
         teacher: trained, on the CPU.
         student: after the last epoch, on the CPU.
         history: one row per epoch: learning rate, seconds, means of the training loss and its parts, and what
-            `Evaluation` says of the validation images.
+            `Evaluation` says of the validation images; of the test images too if the run was followed.
         results: of "teacher" and "student" on the "validation" and the "test" images, by (network, split).
         pairs: files by epoch.
         violations: names of violated rows by epoch, of every pair that was audited.
@@ -75,8 +76,9 @@ class Run:
         place: torch.device,
         processes: Processes,
         numbers: Numbers | None = None,
+        follow: bool = False,
     ) -> None:
-        self.numbers = numbers
+        self.numbers, self.follow = numbers, follow
         self.configuration, self.folder, self.source, self.place, self.processes = (
             configuration,
             folder,
@@ -167,7 +169,20 @@ class Run:
             outputs = TeacherOutputs(self.teacher, self._kept_outputs()) if self.objective.needs_teacher else None
             seed, at = self.configuration.seed, self.configuration.pairs_at
             taught = predict(self.teacher, self.validation[0])
-            self._fit(self.student, self.objective, outputs, taught, recipe, seed, self.folder, at, self._keep_pair, shown_as)
+            follow = followed(*self.test, predict(self.teacher, self.test[0])) if self.follow else None
+            self._fit(
+                self.student,
+                self.objective,
+                outputs,
+                taught,
+                recipe,
+                seed,
+                self.folder,
+                at,
+                self._keep_pair,
+                shown_as,
+                follow,
+            )
             if self.processes.writes:
                 write_weights(path, self.student)
                 self.folder.seal("student", self.student.state_dict())
@@ -214,9 +229,10 @@ class Run:
         pairs_at: tuple[int, ...],
         keep_pair: KeepPair,
         network: str,
+        follow: Follow | None = None,
     ) -> None:
         images, labels = self.validation
-        recorder = EpochRecorder(folder, recipe, images, labels, taught, pairs_at, keep_pair, self.processes)
+        recorder = EpochRecorder(folder, recipe, images, labels, taught, pairs_at, keep_pair, self.processes, follow)
         trainer = _trainer(recipe, self.place, folder, recorder, self.processes, network)
         batches = self.batches(recipe, seed, trainer)
         module = TrainingModule(trained, goal, outputs, recipe, len(batches), seed, self.processes)

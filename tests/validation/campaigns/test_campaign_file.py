@@ -205,8 +205,8 @@ def test_a_name_that_is_none(tmp_path):
 
 @pytest.mark.long
 def test_every_shipped_campaign_can_begin():
-    assert set(shipped_campaigns()) == {"quick", "standard", "gpu"}
-    for name in ("quick", "standard"):
+    assert set(shipped_campaigns()) == {"quick", "standard", "papers", "gpu"}
+    for name in ("quick", "standard", "papers"):
         check(read_campaign(name), here=True)
     check(read_campaign("gpu"), here=False)
 

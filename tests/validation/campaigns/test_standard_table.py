@@ -8,7 +8,7 @@ import pytest
 from kd2m_theory.validation.campaigns import training_run
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS, campaign, read_campaign
 from kd2m_theory.validation.campaigns.claims import BROKEN, TOGETHER
-from kd2m_theory.validation.campaigns.standard import STANDARD
+from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
 from kd2m_theory.validation.campaigns.table import rows_of
 from kd2m_theory.validation.campaigns.task import Task
 
