@@ -23,6 +23,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 datasets = pytest.importorskip("datasets")
 
 LAYOUT = {
+    "mnist": ("mnist", "image", ("label",), 10),
     "cifar10": ("plain_text", "img", ("label",), 10),
     "cifar100": ("cifar100", "img", ("fine_label", "coarse_label"), 100),
     "svhn": ("cropped_digits", "image", ("label",), 10),
@@ -35,7 +36,7 @@ def encoded(pixels):
     return buffer.getvalue()
 
 
-def write(folder, name, counts=None, side=32, spoilt=None, metadata=True, shards=1):
+def write(folder, name, counts=None, side=None, spoilt=None, metadata=True, shards=1):
     """Small files as the hub has them: PNG bytes in a struct, class labels, and the features in the schema's metadata."""
     configuration, image, columns, classes = LAYOUT[name]
     pixels, labels = {}, {}
@@ -43,7 +44,8 @@ def write(folder, name, counts=None, side=32, spoilt=None, metadata=True, shards
     place.mkdir(parents=True, exist_ok=True)
     for split, count in (counts or {"train": 2 * classes, "test": classes}).items():
         generator = np.random.default_rng(count)
-        pixels[split] = generator.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+        shape = (28, 28) if name == "mnist" else (side or 32, side or 32, 3)  # a grey PNG has no axis of channels
+        pixels[split] = generator.integers(0, 256, (count, *shape), dtype=np.uint8)
         labels[split] = generator.permutation(np.arange(count) % classes)
         rows = [{"bytes": encoded(each), "path": None} for each in pixels[split]]
         if spoilt is not None:
@@ -67,13 +69,14 @@ def test_the_hubs_files_are_read_as_they_are(name, metadata, tmp_path):
     pixels, labels = write(tmp_path, name, metadata=metadata, shards=2 if metadata else 1)
     write(tmp_path / "other", name, {"extra": 5})
     source = population(name, root=tmp_path, validation=0)
-    assert (source.name, source.classes, source.image_shape) == (name, LAYOUT[name][3], (3, 32, 32))
+    shape = (1, 28, 28) if name == "mnist" else (3, 32, 32)
+    assert (source.name, source.classes, source.image_shape) == (name, LAYOUT[name][3], shape)
     for split in ("train", "test"):
         images, found = source.everything(split)
         assert np.array_equal(found, labels[split])
         mean, deviation = (np.array(v, dtype=np.float32) for v in (source.source.mean, source.source.deviation))
         back = images.permute(0, 2, 3, 1).numpy() * deviation + mean
-        np.testing.assert_allclose(back * 255, pixels[split], atol=1e-3)
+        np.testing.assert_allclose(back.reshape(pixels[split].shape) * 255, pixels[split], atol=1e-3)
     with pytest.raises(InputError, match="has no validation images"):
         source.everything("validation")
 
@@ -104,7 +107,20 @@ def test_crops_and_mirror_images_are_of_the_image(tmp_path):
     assert {top for top, _, _ in found} == {left for _, left, _ in found} == set(range(9))
     assert {mirrored for _, _, mirrored in found} == {False, True}
     flips = {name: population(name, root=tmp_path / name, validation=0).flip for name in LAYOUT if write(tmp_path / name, name)}
-    assert flips == {"cifar10": True, "cifar100": True, "svhn": False}
+    assert flips == {"mnist": False, "cifar10": True, "cifar100": True, "svhn": False}
+
+
+def test_a_grey_image_is_cropped_within_its_border_of_four_pixels(tmp_path):
+    pixels, _ = write(tmp_path, "mnist", {"train": 20, "test": 10})
+    source = population("mnist", root=tmp_path, validation=0)
+    mean, deviation = source.source.mean[0], source.source.deviation[0]
+    images = ((source.batch("train", 0, 20, 0)[0] * deviation + mean) * 255).round().byte()[:, 0].numpy()
+    padded = np.pad(pixels["train"], ((0, 0), (4, 4), (4, 4)))
+    crops = {
+        padded[i, top : top + 28, left : left + 28].tobytes(): (top, left) for i in range(20) for top in range(9) for left in range(9)
+    }
+    found = {crops[image.tobytes()] for image in images}
+    assert len(found) > 10
 
 
 def test_validation_is_set_aside_from_train_by_class(tmp_path):
