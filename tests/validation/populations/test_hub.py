@@ -117,7 +117,10 @@ def test_a_grey_image_is_cropped_within_its_border_of_four_pixels(tmp_path):
     images = ((source.batch("train", 0, 20, 0)[0] * deviation + mean) * 255).round().byte()[:, 0].numpy()
     padded = np.pad(pixels["train"], ((0, 0), (4, 4), (4, 4)))
     crops = {
-        padded[i, top : top + 28, left : left + 28].tobytes(): (top, left) for i in range(20) for top in range(9) for left in range(9)
+        padded[i, top : top + 28, left : left + 28].tobytes(): (top, left)
+        for i in range(20)
+        for top in range(9)
+        for left in range(9)
     }
     found = {crops[image.tobytes()] for image in images}
     assert len(found) > 10

