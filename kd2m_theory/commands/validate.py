@@ -59,7 +59,7 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Instead of what the file says: --set delta=0.1 --set sweep.1.seeds=[0], or sweep.*.…",
+            help="Instead of what the file says: --set delta=0.1 --set sweep.1.seeds=[0], or sweep.*.seeds=[0] for all.",
         ),
     ] = None,
     store: Annotated[Path | None, typer.Option(metavar="FOLDER", hidden=True)] = None,

@@ -77,6 +77,9 @@ def _kind(run: Configuration) -> str:
 
 
 def _check_run(run: Configuration, source: Population) -> None:
+    for split in ("validation", "test"):
+        if source.size(split) == 0:
+            raise InputError(f"{source.name} has no {split} images, and every run is judged on some; choose other splits")
     run_parts(run, source)
     for recipe in (run.teacher.training, run.student.training):
         assert recipe is not None
