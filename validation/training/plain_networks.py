@@ -14,7 +14,7 @@ VGG_GROUPS = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: 
 
 
 class LeNet(Classifier):
-    """LeNet-5 with ReLU and maxima (LeCun et al., Proc. IEEE 1998): 84 features; `stages` are the two maps.
+    """LeNet-5 of LeCun and others, with ReLU and maxima: 84 features; `stages` are the two maps.
 
     The first convolution pads by two pixels, so that the 28 × 28 pixels of MNIST become the 32 × 32 of the paper.
 

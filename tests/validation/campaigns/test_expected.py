@@ -64,10 +64,9 @@ def test_the_command_prints_it_and_writes_nothing(monkeypatch, tmp_path, capsys)
     (tmp_path / "mine.toml").write_text(TEXT)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["kd2m", "validate", "mine.toml", "--estimate", "--workers", "3"])
-    try:
+    with pytest.raises(SystemExit) as stop:
         main()
-    except SystemExit as stop:
-        assert not stop.code
+    assert not stop.value.code
     said = capsys.readouterr().out
     assert said.startswith("expected: ")
     assert "with 3 workers" in said
