@@ -137,6 +137,7 @@ def test_every_distance_of_kd2m_takes_a_batch_of_128_in_512_dimensions(name):
     assert outputs[0].features.grad.abs().sum() > 0
 
 
+@pytest.mark.long
 def test_ttm_runs_end_to_end_in_small(here, tmp_path):
     assert len(read_campaign("ttm", SMALL).runs) == 5 * 4
     # One pair is kept: the networks of the others are small here, and alike, so that each of their points is run once.
