@@ -24,7 +24,7 @@ from kd2m_theory.validation.objectives.cross_entropy import CrossEntropy
 from kd2m_theory.validation.objectives.objective import Objective
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.registry import population
-from kd2m_theory.validation.populations.stream import Split
+from kd2m_theory.validation.populations.stream import SPLITS, Split
 from kd2m_theory.validation.torch_random import kept_random
 from kd2m_theory.validation.torch_threads import torch_threads
 from kd2m_theory.validation.training.batches import seen_by, steps_an_epoch
@@ -123,7 +123,6 @@ def expected(campaign: Campaign, measure: Measure | None = None) -> Expected:
     audits: dict[tuple[int, int, int], float] = {}
     teachers: set[str] = set()
     tallies: dict[tuple[str, str], list[float]] = {}
-    features = cache(lambda name, source: network(name, source.classes, source.image_shape, 0).feature_size)
 
     def source_of(run: Configuration) -> Population:
         key = digest(dict(run.population))
@@ -139,7 +138,7 @@ def expected(campaign: Campaign, measure: Measure | None = None) -> Expected:
 
     def training(run: Configuration) -> None:
         source, speed = source_of(run), speed_of(run)
-        held = sum(_images(run, source, split) for split in ("validation", "test"))
+        held = sum(_images(run, source, split) for split in SPLITS[1:])
         if run.teacher_digest not in teachers:
             teachers.add(run.teacher_digest)
             seconds = _fitting(run.teacher.training, source, speed.teacher_step, speed.teacher_image, run)
@@ -160,7 +159,11 @@ def expected(campaign: Campaign, measure: Measure | None = None) -> Expected:
         training(run)
         source = source_of(run)
         # A student's features of another dimension are mapped to the teacher's before the audit.
-        sizes = (_images(run, source, "test"), source.classes, features(run.teacher.network, source))
+        sizes = (
+            _images(run, source, "test"),
+            source.classes,
+            _features(run.teacher.network, source.classes, source.image_shape),
+        )
         if sizes not in audits:
             audits[sizes] = audit_seconds(*sizes, delta=campaign.delta)
         tallies.setdefault(("audits", f"{source.name}, n = {sizes[0]}"), []).extend([audits[sizes]] * len(run.pairs_at))
@@ -193,19 +196,15 @@ def measured(run: Configuration, source: Population, device: str) -> Speed:
     place = torch.device(device)
     with kept_random(), torch_threads(1):
         parts = run_parts(run, source)
-        teacher, student, goal = (each.to(place) for each in (parts.teacher, parts.student, parts.objective))
+        teacher, student, goal = parts.teacher.to(place), parts.student.to(place), parts.objective.to(place)
         images, _ = source.batch("test", 0, min(BATCH, source.size("test") or BATCH), 0, place)
-        through = [
-            _seconds(lambda network=network: predict(network, images), place) / len(images)  # type: ignore[misc]
-            for network in (teacher, student)
-        ]
-        recipes = run.teacher.training, run.student.training
-        assert recipes[0] is not None
+        recipe = run.teacher.training
+        assert recipe is not None
         return Speed(
-            teacher_step=_seconds(_step(teacher, CrossEntropy(), None, recipes[0], source, place), place),
-            student_step=_seconds(_step(student, goal, teacher, recipes[1], source, place), place),
-            teacher_image=through[0],
-            student_image=through[1],
+            teacher_step=_seconds(_step(teacher, CrossEntropy(), None, recipe, source, place), place),
+            student_step=_seconds(_step(student, goal, teacher, run.student.training, source, place), place),
+            teacher_image=_seconds(lambda: predict(teacher, images), place) / len(images),
+            student_image=_seconds(lambda: predict(student, images), place) / len(images),
         )
 
 
@@ -267,6 +266,13 @@ def _blocks(study: Coverage, classes: int) -> Iterator[tuple[int, int, float]]:
             logits = np.random.default_rng(0).standard_normal((2, n, classes))
             pair = Pair(logits_student=logits[0], logits_teacher=logits[1], labels=np.arange(n) % classes)
             yield n, repeats, Ladder(pair, study.deltas[0], audits.rows).estimate().seconds * len(study.deltas)
+
+
+@cache
+def _features(name: str, classes: int, image_shape: tuple[int, int, int]) -> int:
+    size = network(name, classes, image_shape, 0).feature_size
+    assert isinstance(size, int)
+    return size
 
 
 def _images(run: Configuration, source: Population, split: Split) -> int:
