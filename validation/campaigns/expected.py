@@ -184,8 +184,8 @@ def audit_seconds(n: int, classes: int, dimension: int, *, delta: float) -> floa
     """Seconds of an audit of n images with features of a dimension, and of the distances that a campaign adds."""
     rng = np.random.default_rng(0)  # only the sizes matter
     student, teacher = (rng.standard_normal((n, dimension), dtype=np.float32) for _ in range(2))
-    head = {"head_weight": np.eye(classes, dimension), "head_bias": np.zeros(classes)}
-    pair = Pair(student, teacher, labels=np.arange(n) % classes, **head)
+    labels = np.arange(n) % classes
+    pair = Pair(student, teacher, labels=labels, head_weight=np.eye(classes, dimension), head_bias=np.zeros(classes))
     rates = measured_rates()
     between = transport(n, n, dimension) * _CLOUDS + Work(products=_KERNELS * float(n) * n * dimension)
     return Ladder(pair, delta).estimate(rates).seconds + between.seconds(rates)

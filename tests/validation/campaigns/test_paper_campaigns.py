@@ -159,3 +159,18 @@ def test_a_split_without_images_is_refused_before_anything_is_trained(here):
     assert status == 2
     assert "cifar100 has no validation images" in said.err
     assert "tasks" not in said.err
+
+
+def test_the_mnist_experiment_gives_every_student_one_recipe_and_few_images():
+    runs = read_campaign("mnist").runs
+    assert {run.objective["name"] for run in runs} >= DISTANCES | {"none", "kd", "ttm", "wttm"}
+    (recipe,) = {run.student.training for run in runs}  # the row without a teacher anneals as the others
+    assert (recipe.schedule, recipe.final_learning_rate, recipe.images_per_class) == ("cosine", 0.0, 20)
+    assert {run.teacher.training.images_per_class for run in runs} == {None}
+    alone = [run.seed for run in runs if run.objective["name"] == "none"]
+    for objective_name in {run.objective["name"] for run in runs}:
+        weights = {run.objective.get("weight") for run in runs if run.objective["name"] == objective_name}
+        for weight in weights:
+            seeds = [r.seed for r in runs if (r.objective["name"], r.objective.get("weight")) == (objective_name, weight)]
+            assert seeds == alone
+    assert {run.pairs_at for run in runs} == {(20,)}
