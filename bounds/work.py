@@ -184,8 +184,8 @@ def _solved(n: int, m: int) -> Work:
     return Work(steps=_PROBLEM + n * m * min(_MOST, _PAIR + min(n, m) * _GROWTH))
 
 
-def _transport(n: int, m: int, dimension: int) -> Work:
-    """Transport of points in a dimension, with costs that are stored, or on tiles."""
+def transport(n: int, m: int, dimension: int) -> Work:
+    """Transport of n to m points of a dimension, with costs that are stored, or on tiles."""
     if n * m <= STORED:
         return _solved(n, m) + Work(products=float(n * m * dimension), memory=3 * _NUMBER * n * m)
     held = _NUMBER * (_HELD + 2.0 * dimension) * (n + m)
@@ -210,7 +210,7 @@ def classwise_distances(name: str) -> Working:
                 points = float(size.dimension * (n + m))
                 works.append(Work(steps=_PLANS * _LOGIT * points, memory=4 * _NUMBER * points) * times)
             else:
-                works.append(_transport(n, m, size.dimension) * times)
+                works.append(transport(n, m, size.dimension) * times)
         return (Part(name, _sum(works)),)
 
     return working

@@ -14,6 +14,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.files import content_digest
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.training.configuration import digest
+from kd2m_theory.validation.training.networks import named_file
 
 # What to do where a run that is continued differs, by attribute.
 _REMEDIES = {
@@ -96,7 +97,7 @@ def inputs_of(
         weights: file of the user's own teacher.
 
     Raises:
-        InputError: the file of weights cannot be read.
+        InputError: a file of weights cannot be read.
     """
     found = {f"set of images of {population['name']} ({digest(dict(population))})": source.content}
     if weights is not None:
@@ -105,8 +106,11 @@ def inputs_of(
         except OSError as error:
             raise InputError(f"there is no file {weights} with weights of the teacher ({error.strerror})") from None
     for name in networks:
-        if ":" in name and not name.startswith("timm:"):
-            found[f"module for network {name}"] = _source_digest(name.partition(":")[0])
+        bare, file = named_file(name)
+        if ":" in bare and not bare.startswith("timm:"):
+            found[f"module for network {bare}"] = _source_digest(bare.partition(":")[0])
+        if file is not None:
+            found[f"file of initial weights {file}"] = content_digest(file)
     return {what: content for what, content in found.items() if content is not None}
 
 

@@ -286,8 +286,8 @@ def _populations() -> _Numbers:
     images, labels = population("gaussian-mixture").sample("test", 1100, 5)
     yield "single", "sample, images", _signature(images)
     yield "single", "sample, labels", _signature(labels)
-    pixels = (torch.arange(4 * 3 * 32 * 32) % 251).to(torch.uint8).reshape(4, 3, 32, 32)
     for name, known in SOURCES.items():
+        pixels = (torch.arange(4 * math.prod(known.image_shape)) % 251).to(torch.uint8).reshape(4, *known.image_shape)
         hub = object.__new__(HubPopulation)  # of data that need not be here
         hub.source, hub.crop, hub.flip = known, True, known.flip
         yield (

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError, require
 from kd2m_theory.terminal import complain, say, show
 
 if TYPE_CHECKING:
+    from kd2m_theory.validation.campaigns.campaign import Campaign
     from kd2m_theory.validation.campaigns.engine import Progress
     from kd2m_theory.validation.campaigns.findings import Findings
 
@@ -41,7 +43,10 @@ _StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of a c
 @validate.command(_DEFAULT)
 def run(
     campaign: Annotated[
-        str, typer.Argument(metavar="CAMPAIGN", help="A .toml file, or quick, papers, standard or gpu.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="CAMPAIGN", help="A .toml file, or quick, papers, standard, gpu, mnist, kd2m or ttm.", show_default=False
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -52,7 +57,9 @@ def run(
     change: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Instead of what the file says: --set delta=0.1 --set sweep.1.seeds=[0]"
+            "--set",
+            metavar="KEY=VALUE",
+            help="Instead of what the file says: --set delta=0.1 --set sweep.1.seeds=[0], or sweep.*.seeds=[0] for all.",
         ),
     ] = None,
     store: Annotated[Path | None, typer.Option(metavar="FOLDER", hidden=True)] = None,
@@ -62,6 +69,12 @@ def run(
         str | None, typer.Option(metavar="ADDRESS", help="Use this Dask scheduler: tcp://HOST:PORT.", show_default=False)
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the scheduler.")] = 30.0,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate", help="Print the time that the campaign is expected to take on this machine, and run nothing."
+        ),
+    ] = False,
 ) -> None:
     """Run a campaign, write its table, and end with its verdict.
 
@@ -80,6 +93,9 @@ def run(
         if out is not None and out != store:
             raise InputError(f"--out is {out} and --store {store}; give --out alone")
     chosen = read_campaign(campaign, change or ())
+    if estimate:
+        _print_expected(chosen, workers)
+        return
     folder = out or store or Path("campaigns") / Path(campaign).stem
     try:
         with _shown(folder.name) as watch:
@@ -90,6 +106,18 @@ def run(
             raise typer.Exit(1) from None
         raise
     _end(_report(folder, None))
+
+
+def _print_expected(campaign: "Campaign", workers: int | None) -> None:
+    """Print what a campaign is expected to take; nothing is written."""
+    from kd2m_theory.reporting.terminal_view import printed
+    from kd2m_theory.validation.campaigns.executors import cores
+    from kd2m_theory.validation.campaigns.expected import expected
+    from kd2m_theory.validation.campaigns.expected_view import expected_sections
+    from kd2m_theory.validation.campaigns.plan import check
+
+    check(campaign, here=True)
+    show(printed(expected_sections(expected(campaign), cores() if workers is None else whole(workers, "workers", 1))))
 
 
 @validate.command()

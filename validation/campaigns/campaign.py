@@ -110,7 +110,8 @@ def read_campaign(source: str | Path, changes: Iterable[str] = ()) -> Campaign:
 
     Args:
         source: a path, or one of `shipped_campaigns`.
-        changes: "key=value" in the place of what the file says, for example "delta=0.1" or "sweep.1.seeds=[0]".
+        changes: "key=value" in the place of what the file says, for example "delta=0.1", "sweep.1.seeds=[0]", or
+            "sweep.*.seeds=[0]" for every sweep.
 
     Raises:
         InputError: no such file or name, no TOML, a change that does not fit, or what `campaign` refuses.

@@ -13,6 +13,7 @@ from kd2m_theory.validation.campaigns.task import Task
 from kd2m_theory.validation.origin import inputs_of
 from kd2m_theory.validation.populations.population import Population
 from kd2m_theory.validation.populations.registry import population
+from kd2m_theory.validation.populations.stream import SPLITS
 from kd2m_theory.validation.training.batches import Batches
 from kd2m_theory.validation.training.configuration import Configuration, digest
 from kd2m_theory.validation.training.processes import Processes
@@ -77,6 +78,9 @@ def _kind(run: Configuration) -> str:
 
 
 def _check_run(run: Configuration, source: Population) -> None:
+    for split in SPLITS[1:]:  # validation and test
+        if source.size(split) == 0:
+            raise InputError(f"{source.name} has no {split} images, and every run is judged on some; choose other splits")
     run_parts(run, source)
     for recipe in (run.teacher.training, run.student.training):
         assert recipe is not None

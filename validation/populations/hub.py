@@ -1,4 +1,4 @@
-"""CIFAR-10, CIFAR-100 and SVHN in the parquet layout of the Hugging Face hub, through the `datasets` library.
+"""MNIST, CIFAR-10, CIFAR-100 and SVHN in the parquet layout of the Hugging Face hub, through the `datasets` library.
 
 Online the library fetches and caches them; without a network, or with HF_HUB_OFFLINE=1, it takes them from its cache; `root`
 names a folder with the parquet files, and then nothing is looked up or cached. Images are decoded once, into memory.
@@ -21,7 +21,6 @@ from kd2m_theory.parquet_files import check_parquet
 from kd2m_theory.validation.populations.population import FinitePopulation, stratified
 from kd2m_theory.validation.populations.stream import Stream
 
-_SIDE = 32
 _PADDING = 4
 _IMAGE_COLUMNS = ("img", "image")
 
@@ -35,18 +34,25 @@ class Source:
         configuration: the folder that holds its parquet files.
         labels: the column with the classes.
         classes: K.
-        mean: of each colour over the training images, of values in [0, 1].
-        deviation: standard deviation of each colour.
+        mean: of each channel over the training images, of values in [0, 1]; one number for grey images, three for colours.
+        deviation: standard deviation of each channel.
         flip: whether a mirror image is one of the same class.
+        side: height and width in pixels.
     """
 
     repository: str
     configuration: str
     labels: str
     classes: int
-    mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
     flip: bool
+    side: int = 32
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return len(self.mean), self.side, self.side
 
     def fetch(self, folder: Path | str) -> str:
         """The command that fetches the files to a folder."""
@@ -54,6 +60,16 @@ class Source:
 
 
 SOURCES = {
+    "mnist": Source(
+        repository="ylecun/mnist",
+        configuration="mnist",
+        labels="label",
+        classes=10,
+        mean=(0.1307,),
+        deviation=(0.3081,),
+        flip=False,
+        side=28,
+    ),
     "cifar10": Source(
         repository="uoft-cs/cifar10",
         configuration="plain_text",
@@ -85,25 +101,23 @@ SOURCES = {
 
 
 class HubPopulation(FinitePopulation):
-    """A data set of the hub, 3 × 32 × 32, each colour less its mean and over its standard deviation.
+    """A data set of the hub, 3 × 32 × 32 (MNIST: 1 × 28 × 28), each channel less its mean and over its standard deviation.
 
     Training batches are padded by 4 black pixels, cropped at random, and mirrored with probability ½ where that keeps the
     class. The hub's test split is the test split; a share of every class of its train split is set aside for validation.
 
     Args:
-        name: "cifar10", "cifar100" or "svhn".
+        name: "mnist", "cifar10", "cifar100" or "svhn".
         root: folder with the parquet files, as `hf download` lays them out; None asks the `datasets` library.
         validation: share of the training images, 0 … 0.5, for validation.
         split_seed: deals them out.
         crop: whether training images are cropped at random.
-        flip: whether they are mirrored at random; None: where it keeps the class (not SVHN).
+        flip: whether they are mirrored at random; None: where it keeps the class (not SVHN or MNIST).
 
     Raises:
         MissingDependencyError: `datasets` is not installed.
         InputError: the data are not there (the message has the command that fetches them) or are not these data.
     """
-
-    image_shape = (3, _SIDE, _SIDE)
 
     def __init__(
         self,
@@ -121,7 +135,7 @@ class HubPopulation(FinitePopulation):
             if value not in (True, False, None):
                 raise InputError(f"{option} is {value!r}; choose true or false")
         self.name, self.source = name, SOURCES[name]
-        self.classes = self.source.classes
+        self.classes, self.image_shape = self.source.classes, self.source.image_shape
         self.crop, self.flip = crop, self.source.flip if flip is None else flip
         images, labels = _load(name, self.source, "train", root)
         chosen = stratified(labels, {"train": 1.0 - validation, "validation": validation}, split_seed)
@@ -137,7 +151,7 @@ class HubPopulation(FinitePopulation):
             images = functional.pad(images, (_PADDING,) * 4)
         else:
             shifts = torch.zeros_like(shifts)
-        across = torch.arange(_SIDE)
+        across = torch.arange(self.source.side)
         rows = (shifts // (2 * _PADDING + 1))[:, None] + across
         columns = (shifts % (2 * _PADDING + 1))[:, None] + across
         if self.flip:
@@ -215,18 +229,19 @@ def _decoded(name: str, source: Source, split: str, table: Any) -> tuple[Tensor,
         raise InputError(f"the {split} files of {name} are empty; fetch them again")
     if not 0 <= int(labels.min()) <= int(labels.max()) < source.classes:
         raise InputError(f"labels of {name} go from {labels.min()} to {labels.max()}, not 0 to {source.classes - 1}")
-    images = np.empty((len(labels), _SIDE, _SIDE, 3), dtype=np.uint8)
+    side, channels = source.side, len(source.mean)
+    images = np.empty((len(labels), side, side, channels), dtype=np.uint8)
     row = 0
     for batch in table.with_format("arrow").iter(1024):  # Arrow rows hold the encoded bytes
         for cell in batch[column]:
             try:
                 picture = Image.open(io.BytesIO(cell["bytes"].as_py()))
-                if picture.size != (_SIDE, _SIDE):  # before its pixels are unpacked
+                if picture.size != (side, side):  # before its pixels are unpacked
                     raise ValueError(f"it has {picture.width} × {picture.height}")
-                images[row] = np.asarray(picture.convert("RGB"))
+                images[row] = np.asarray(picture.convert("L" if channels == 1 else "RGB")).reshape(side, side, channels)
             except (OSError, ValueError, TypeError, KeyError, SyntaxError, Image.DecompressionBombError) as error:
                 raise InputError(
-                    f"image {row} of the {split} split of {name} is not a picture of {_SIDE} × {_SIDE} pixels ({error}); "
+                    f"image {row} of the {split} split of {name} is not a picture of {side} × {side} pixels ({error}); "
                     "fetch the files again"
                 ) from None
             row += 1

@@ -4,6 +4,7 @@ batch(split, index, size, seed, device) is a pure function of its arguments: a r
 another process. The law of a population is fixed by its options; `seed` only says which draw from it.
 """
 
+import copy
 import hashlib
 import math
 from abc import ABC, abstractmethod
@@ -77,6 +78,16 @@ class Population(ABC):
         """
         check_split(split)
         raise InputError(f"{self.name} has {self.size(split)} {split} images and no more; ask for everything(split)")
+
+    def with_fewer(self, per_class: int) -> "Population":
+        """The same with `per_class` training images of each class, always the same ones; other splits are left as they are.
+
+        Raises:
+            InputError: the split is unlimited, or a class has fewer.
+        """
+        raise InputError(
+            f"{self.name} has no last training image, so no share of them can be taken; leave out images_per_class"
+        )
 
 
 class UnlimitedPopulation(Population):
@@ -175,6 +186,23 @@ class FinitePopulation(Population):
             raise InputError(f"{self.name} has no {split} images; choose its splits so that there are some")
         images, labels = self._there(split, torch.device(device))
         return self.finished(images).clone(), labels.clone()
+
+    def with_fewer(self, per_class: int) -> "FinitePopulation":
+        """See `Population.with_fewer`."""
+        images, labels = self._splits["train"]
+        order = Stream(0, "train", "split", 1).permutation(len(labels))
+        parts = [order[labels[order] == label][: whole(per_class, "images_per_class", 1)] for label in range(self.classes)]
+        fewest, label = min((len(part), label) for label, part in enumerate(parts))
+        if fewest < per_class:
+            raise InputError(
+                f"images_per_class is {per_class}, and {self.name} has {fewest} training images of class {label}; "
+                f"choose at most {fewest}"
+            )
+        chosen = torch.cat(parts).sort().values
+        made = copy.copy(self)
+        made.__dict__.pop("content", None)  # of all images
+        FinitePopulation.__init__(made, {**self._splits, "train": (images[chosen], labels[chosen])})
+        return made
 
     def _there(self, split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
         if (split, device) not in self._on_device:

@@ -11,12 +11,14 @@ from kd2m_theory.validation.populations.digits import DigitsPopulation
 from kd2m_theory.validation.populations.gaussian_mixture import GaussianMixturePopulation
 from kd2m_theory.validation.populations.glyphs import GlyphsPopulation
 from kd2m_theory.validation.populations.hub import SOURCES, HubPopulation
+from kd2m_theory.validation.populations.mnist5k import MNIST5kPopulation
 from kd2m_theory.validation.populations.population import Population
 
 _KINDS: dict[str, Callable[..., Population]] = {
     "digits": DigitsPopulation,
     "glyphs": GlyphsPopulation,
     "gaussian-mixture": GaussianMixturePopulation,
+    "mnist5k": MNIST5kPopulation,
     **{name: partial(HubPopulation, name) for name in SOURCES},
 }
 NAMES = tuple(_KINDS)

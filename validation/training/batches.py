@@ -11,13 +11,23 @@ from kd2m_theory.validation.training.configuration import Recipe
 from kd2m_theory.validation.training.processes import Processes
 
 
+def seen_by(recipe: Recipe, population: Population) -> Population:
+    """The population with no more training images than the recipe lets its network see.
+
+    Raises:
+        InputError: it has no such number of images of every class.
+    """
+    return population if recipe.images_per_class is None else population.with_fewer(recipe.images_per_class)
+
+
 def steps_an_epoch(population: Population, recipe: Recipe) -> int:
     """Batches in an epoch.
 
     Raises:
-        InputError: an unlimited population and a recipe without `steps`, or a batch larger than the training split.
+        InputError: an unlimited population and a recipe without `steps`, or a batch larger than the training split; fewer
+            images of a class than the recipe asks for.
     """
-    filled = population.steps("train", recipe.batch)
+    filled = seen_by(recipe, population).steps("train", recipe.batch)
     if recipe.steps is None and filled is None:
         raise InputError(f"{population.name} has no last training image; say steps = how many batches make an epoch")
     return recipe.steps if recipe.steps is not None else filled  # type: ignore[return-value]  # one of them is a number
@@ -53,7 +63,8 @@ class Batches:
             raise InputError(
                 f"a batch of {recipe.batch} images cannot be shared by {processes.count} processes; choose a multiple"
             )
-        self.population, self.batch, self.seed, self.device = population, recipe.batch, seed, device
+        self.population = seen_by(recipe, population)
+        self.batch, self.seed, self.device = recipe.batch, seed, device
         self.steps = steps_an_epoch(population, recipe)
         self.processes, self.epoch = processes, epoch
 

@@ -44,6 +44,8 @@ class Recipe:
         decay: factor at a milestone.
         gradient_clip: largest norm of the gradient; None: no limit.
         precision: "float32", or "bf16": autocast of the networks on CUDA, float32 elsewhere.
+        images_per_class: training images of each class that the network sees, the same for every seed; None: all of them. A
+            teacher that saw all can teach a student that sees few.
 
     Raises:
         InputError: a value out of its range.
@@ -63,11 +65,12 @@ class Recipe:
     decay: float = 0.1
     gradient_clip: float | None = None
     precision: Precision = "float32"
+    images_per_class: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for name in ("epochs", "batch", "steps"):
-            if name != "steps" or self.steps is not None:
+        for name in ("epochs", "batch", "steps", "images_per_class"):
+            if name in ("epochs", "batch") or getattr(self, name) is not None:
                 whole(getattr(self, name), name, 1)
         above_zero(self.learning_rate, "learning_rate")
         above_zero(self.decay, "decay")

@@ -13,6 +13,8 @@ from kd2m_theory.errors import FOREIGN, InputError, MissingDependencyError
 from kd2m_theory.validation.training.classifier import Classifier, Encoding
 from kd2m_theory.validation.training.outputs import Outputs
 
+PRETRAINED = "@pretrained"
+
 
 class Encoded(Classifier):
     """An encoder of somebody else's under a head; no stages.
@@ -70,21 +72,28 @@ def from_factory(name: str, classes: int, image_shape: tuple[int, int, int]) -> 
 
 
 def from_timm(name: str, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
-    """timm's model `name` with fresh weights, pooled features and a head of the toolkit's; no stages.
+    """timm's model `name` with pooled features and a head of the toolkit's; no stages.
+
+    Its weights are fresh, or with NAME@pretrained those that timm has for it, which it fetches if they are not in its cache.
 
     Raises:
         MissingDependencyError: timm is not installed.
-        InputError: timm has no such model, or it takes no such images.
+        InputError: timm has no such model or no weights for it, or it takes no such images.
     """
     try:
         import timm
     except ImportError:
         raise MissingDependencyError(f"timm:{name} needs timm, which cannot be imported; run: pip install timm") from None
+    name, pretrained = name.removesuffix(PRETRAINED), name.endswith(PRETRAINED)
     known = timm.list_models()
     if name not in known:
         raise InputError(f"timm has no model {name!r}; {did_you_mean(name, known)}timm.list_models() lists them")
     try:
-        encoder = timm.create_model(name, pretrained=False, num_classes=0, in_chans=image_shape[0])
+        encoder = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=image_shape[0])
+    except Exception as error:
+        what = "has no weights here" if pretrained else "cannot be made"
+        raise InputError(f"timm:{name} {what} for images of {image_shape[0]} channels: {_line(error)}") from error
+    try:
         features = _trial(encoder, _two_images(image_shape))
         network = Encoded(encoder, features.shape[1], classes)
     except Exception as error:

@@ -275,7 +275,8 @@ class Run:
         plan, recipe = self.configuration.teacher, self.configuration.student.training
         if not plan.cache:
             return None
-        batches = {"seed": self.configuration.seed, "batch": recipe.batch, "steps": recipe.steps, "precision": recipe.precision}
+        names = ("batch", "steps", "precision", "images_per_class")
+        batches = {"seed": self.configuration.seed, **{name: getattr(recipe, name) for name in names}}
         made_from = {**self.origin.table(), "rank": self.processes.rank, "weights": weights_digest(self.teacher.state_dict())}
         return self.teacher_folder.path / "outputs" / digest({**batches, **made_from})
 

@@ -1,5 +1,6 @@
 """Tables of runs and campaigns: a TOML file, or a shipped one by its name, with changes from the command line."""
 
+import copy
 import os
 import re
 import tomllib
@@ -14,6 +15,8 @@ from kd2m_theory.files import read_bytes
 
 # The key of a file under which it names variants of itself, and the one that chooses among them.
 _VARIANTS, _CHOSEN = "variants", "variant"
+# In a change: every entry of a list.
+_EVERY = "*"
 # Bytes; configurations have some thousand.
 _LARGEST = 2**18
 # A key of more than fifty parts.
@@ -27,9 +30,10 @@ def read_table(source: str | Path, what: str, shipped: Traversable, changes: Ite
         source: a path, or one of `names`.
         what: it is, in words: "configuration".
         shipped: folder of the shipped ones.
-        changes: "key=value" in the place of what the file says. A key is dotted, and counts entries of a list from 1; a value
-            is one of TOML, or bare words. Of a file with variants, "variant=NAME" chooses one. Another name of a population or
-            an objective brings its own defaults: options that the file has for the former one are left out.
+        changes: "key=value" in the place of what the file says. A key is dotted, counts entries of a list from 1, and has * for
+            every entry; a value is one of TOML, or bare words. Of a file with variants, "variant=NAME" chooses one. Another
+            name of a population or an objective brings its own defaults: options that the file has for the former one are left
+            out.
 
     Raises:
         InputError: no such file or name (the message has the nearest), no TOML, no such variant, or a change that does not fit.
@@ -145,27 +149,35 @@ def _change(words: str) -> tuple[list[str], Any, str]:
 
 def _apply(table: Any, path: list[str], value: Any, words: str) -> None:
     *above, last = path
+    places = [table]
     for part in above:
-        table = _entry(table, part, words)
-    if isinstance(table, list):
-        table[_index(table, last, words)] = value
-    elif isinstance(table, dict):
-        if last == "name" and table.get(last, value) != value:
-            table.clear()  # options of one objective or population mean nothing to another
-        table[last] = value
-    else:
-        raise InputError(f"{words!r} goes into {above[-1]!r}, which is not a table")
+        places = [entry for place in places for entry in _entries(place, part, words)]
+    for place in places:
+        own = copy.deepcopy(value)  # a later change into one entry leaves the others alone
+        if isinstance(place, list):
+            for index in _indices(place, last, words):
+                place[index] = own
+        elif isinstance(place, dict):
+            if last == "name" and place.get(last, value) != value:
+                place.clear()  # options of one objective or population mean nothing to another
+            place[last] = own
+        else:
+            raise InputError(f"{words!r} goes into {above[-1]!r}, which is not a table")
 
 
-def _entry(table: Any, part: str, words: str) -> Any:
+def _entries(table: Any, part: str, words: str) -> list[Any]:
     if isinstance(table, list):
-        return table[_index(table, part, words)]
+        return [table[index] for index in _indices(table, part, words)]
     if isinstance(table, dict):
-        return table.setdefault(part, {})
+        return [table.setdefault(part, {})]
     raise InputError(f"{words!r} goes through {part!r} of what is not a table")
 
 
-def _index(entries: list[Any], part: str, words: str) -> int:
+def _indices(entries: list[Any], part: str, words: str) -> range:
+    if part == _EVERY and entries:
+        return range(len(entries))
     if not part.isdecimal() or not 1 <= int(part) <= len(entries):
-        raise InputError(f"{words!r} names entry {part!r} of a list of {len(entries)}; count from 1")
-    return int(part) - 1
+        raise InputError(
+            f"{words!r} names entry {part!r} of a list of {len(entries)}; count from 1, or write {_EVERY} for every entry"
+        )
+    return range(int(part) - 1, int(part))

@@ -1,6 +1,5 @@
 """Data sets of the hub: its files read as they are, offline too, and named with a command where they are missing."""
 
-import io
 import itertools
 import json
 import sys
@@ -8,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from kd2m_theory.errors import InputError, MissingDependencyError
 from kd2m_theory.validation.populations import hub
@@ -22,43 +20,7 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 datasets = pytest.importorskip("datasets")
 
-LAYOUT = {
-    "cifar10": ("plain_text", "img", ("label",), 10),
-    "cifar100": ("cifar100", "img", ("fine_label", "coarse_label"), 100),
-    "svhn": ("cropped_digits", "image", ("label",), 10),
-}
-
-
-def encoded(pixels):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write(folder, name, counts=None, side=32, spoilt=None, metadata=True, shards=1):
-    """Small files as the hub has them: PNG bytes in a struct, class labels, and the features in the schema's metadata."""
-    configuration, image, columns, classes = LAYOUT[name]
-    pixels, labels = {}, {}
-    place = folder / configuration
-    place.mkdir(parents=True, exist_ok=True)
-    for split, count in (counts or {"train": 2 * classes, "test": classes}).items():
-        generator = np.random.default_rng(count)
-        pixels[split] = generator.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-        labels[split] = generator.permutation(np.arange(count) % classes)
-        rows = [{"bytes": encoded(each), "path": None} for each in pixels[split]]
-        if spoilt is not None:
-            rows[spoilt]["bytes"] = b"\x89PNG no picture"
-        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-        table = pa.table({image: pa.array(rows, kind)} | {column: pa.array(labels[split]) for column in columns})
-        if metadata:
-            features = datasets.Features(
-                {image: datasets.Image(), **{c: datasets.ClassLabel(names=[str(k) for k in range(classes)]) for c in columns}}
-            )
-            table = table.cast(features.arrow_schema)
-        for shard in range(shards):
-            part = table.slice(shard * count // shards, (shard + 1) * count // shards - shard * count // shards)
-            pq.write_table(part, place / f"{split}-{shard:05d}-of-{shards:05d}.parquet")
-    return pixels, labels
+from hub_files import LAYOUT, encoded, write  # noqa: E402 - it needs the three
 
 
 @pytest.mark.parametrize("name", LAYOUT)
@@ -67,13 +29,14 @@ def test_the_hubs_files_are_read_as_they_are(name, metadata, tmp_path):
     pixels, labels = write(tmp_path, name, metadata=metadata, shards=2 if metadata else 1)
     write(tmp_path / "other", name, {"extra": 5})
     source = population(name, root=tmp_path, validation=0)
-    assert (source.name, source.classes, source.image_shape) == (name, LAYOUT[name][3], (3, 32, 32))
+    shape = (1, 28, 28) if name == "mnist" else (3, 32, 32)
+    assert (source.name, source.classes, source.image_shape) == (name, LAYOUT[name][3], shape)
     for split in ("train", "test"):
         images, found = source.everything(split)
         assert np.array_equal(found, labels[split])
         mean, deviation = (np.array(v, dtype=np.float32) for v in (source.source.mean, source.source.deviation))
         back = images.permute(0, 2, 3, 1).numpy() * deviation + mean
-        np.testing.assert_allclose(back * 255, pixels[split], atol=1e-3)
+        np.testing.assert_allclose(back.reshape(pixels[split].shape) * 255, pixels[split], atol=1e-3)
     with pytest.raises(InputError, match="has no validation images"):
         source.everything("validation")
 
@@ -104,7 +67,23 @@ def test_crops_and_mirror_images_are_of_the_image(tmp_path):
     assert {top for top, _, _ in found} == {left for _, left, _ in found} == set(range(9))
     assert {mirrored for _, _, mirrored in found} == {False, True}
     flips = {name: population(name, root=tmp_path / name, validation=0).flip for name in LAYOUT if write(tmp_path / name, name)}
-    assert flips == {"cifar10": True, "cifar100": True, "svhn": False}
+    assert flips == {"mnist": False, "cifar10": True, "cifar100": True, "svhn": False}
+
+
+def test_a_grey_image_is_cropped_within_its_border_of_four_pixels(tmp_path):
+    pixels, _ = write(tmp_path, "mnist", {"train": 20, "test": 10})
+    source = population("mnist", root=tmp_path, validation=0)
+    mean, deviation = source.source.mean[0], source.source.deviation[0]
+    images = ((source.batch("train", 0, 20, 0)[0] * deviation + mean) * 255).round().byte()[:, 0].numpy()
+    padded = np.pad(pixels["train"], ((0, 0), (4, 4), (4, 4)))
+    crops = {
+        padded[i, top : top + 28, left : left + 28].tobytes(): (top, left)
+        for i in range(20)
+        for top in range(9)
+        for left in range(9)
+    }
+    found = {crops[image.tobytes()] for image in images}
+    assert len(found) > 10
 
 
 def test_validation_is_set_aside_from_train_by_class(tmp_path):

@@ -19,6 +19,7 @@ LOCAL = {
     "digits": {},
     "glyphs": {"classes": 10},
     "gaussian-mixture": {"classes": 3, "image_shape": (1, 2, 3)},
+    "mnist5k": {"noise": 0.2},
 }
 
 
@@ -138,4 +139,4 @@ def test_names_and_options_that_are_refused(name, options, words):
 
 
 def test_every_name_has_a_population():
-    assert set(NAMES) == {"digits", "glyphs", "gaussian-mixture", "cifar10", "cifar100", "svhn"}
+    assert set(NAMES) == {"digits", "glyphs", "gaussian-mixture", "mnist5k", "mnist", "cifar10", "cifar100", "svhn"}

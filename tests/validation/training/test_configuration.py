@@ -129,7 +129,7 @@ def test_shipped_configurations_are_made_of_what_there_is(name):
     read = read_configuration(name)
     kind = read.population["name"]
     if kind in SOURCES:
-        classes, shape = SOURCES[kind].classes, (3, 32, 32)
+        classes, shape = SOURCES[kind].classes, SOURCES[kind].image_shape
     else:
         source = population(**dict(read.population))
         classes, shape = source.classes, source.image_shape

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 # Millions of parameters for the 100 classes of CIFAR-100, as the distillation literature prints them.
 PUBLISHED = {
     "resnet8x4": 1.23, "resnet32x4": 7.43, "resnet20": 0.28, "resnet56": 0.86, "resnet110": 1.74,
-    "wrn-16-2": 0.70, "wrn-40-1": 0.57, "wrn-40-2": 2.26,
+    "wrn-16-2": 0.70, "wrn-40-1": 0.57, "wrn-40-2": 2.26, "vgg8": 3.97, "vgg13": 9.46,
 }  # fmt: skip
 
 
@@ -35,7 +35,23 @@ def test_depth_counts_layers_with_weights_outside_shortcuts(name, layers):
     assert len(found) == layers
 
 
-@pytest.mark.parametrize("name", [*KNOWN, "mlp-7", "cnn-4", "cnn-4-5-6-7", "resnet26", "wrn-10-3"])
+@pytest.mark.parametrize(
+    ("name", "classes", "image_shape", "count"),
+    [
+        ("resnet18", 1000, (3, 224, 224), 11_689_512),  # torchvision's documentation
+        ("resnet34", 1000, (3, 224, 224), 21_797_672),
+        ("resnet18-3x3", 10, (3, 32, 32), 11_173_962),  # the networks that are usual on CIFAR-10
+        ("resnet34-3x3", 10, (3, 32, 32), 21_282_122),
+        ("lenet", 10, (1, 28, 28), 61_706),
+    ],
+)
+def test_parameters_are_those_that_others_count(name, classes, image_shape, count):
+    assert parameters(network(name, classes, image_shape, seed=0)) == count
+
+
+@pytest.mark.parametrize(
+    "name", [*(each for each in KNOWN if each != "lenet"), "mlp-7", "cnn-4", "cnn-4-5-6-7", "resnet26", "wrn-10-3"]
+)
 @pytest.mark.parametrize("image_shape", [(1, 8, 8), (3, 19, 32)])
 def test_outputs_are_what_the_network_says(name, image_shape):
     made = network(name, 5, image_shape, seed=0)
@@ -55,17 +71,26 @@ def test_outputs_are_what_the_network_says(name, image_shape):
     assert (made.stage_channels == ()) == name.startswith("mlp")
 
 
-@pytest.mark.parametrize("name", ["resnet8x4", "wrn-16-2", "mlp-16", "cnn-8-16", "digits-teacher", "digits-student"])
+@pytest.mark.parametrize(
+    "name", ["resnet8x4", "wrn-16-2", "mlp-16", "cnn-8-16", "digits-teacher", "digits-student", "resnet18", "vgg8"]
+)
 @pytest.mark.parametrize("image_shape", [(3, 64, 64), (1, 1, 16), (1, 9, 13)])
 def test_other_sizes_of_images(name, image_shape):
     if name == "cnn-8-16" and image_shape[1] == 1:
         name = "cnn-8"
+    if name == "vgg8" and image_shape[1] == 1:
+        with pytest.raises(InputError, match="vgg8 takes images of at least 8 × 8 pixels, these have 1 × 16"):
+            network(name, 3, image_shape)
+        return
     made = network(name, 3, image_shape, seed=0).eval()
     assert made(torch.zeros(2, *image_shape)).logits.shape == (2, 3)
 
 
 def test_every_parameter_learns():
-    for name in ("resnet14", "wrn-16-1", "cnn-8-16", "mlp-32-32", "digits-teacher", "digits-student"):
+    for name in (
+        *("resnet14", "wrn-16-1", "cnn-8-16", "mlp-32-32", "digits-teacher", "digits-student"),
+        *("resnet18-3x3", "vgg13", "lenet"),
+    ):
         made = network(name, 4, (1, 16, 16), seed=0)
         images = torch.randn(16, 1, 16, 16, generator=torch.Generator().manual_seed(1))
         functional.cross_entropy(made(images).logits, torch.arange(16) % 4).backward()
@@ -95,7 +120,7 @@ def test_resnet8_is_the_network_of_the_paper():
 
 def test_the_last_stage_makes_the_features():
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    for name in ("resnet8x4", "wrn-16-2", "cnn-8-16"):
+    for name in ("resnet8x4", "wrn-16-2", "cnn-8-16", "resnet18", "vgg8"):
         made = network(name, 10, (3, 32, 32), seed=3).eval()
         outputs = made(images)
         last = outputs.stages[-1]
@@ -155,6 +180,8 @@ def test_a_seed_fixes_the_weights_and_leaves_torchs_state_alone():
         ("resnet21", r"resnet21 has no depth 6n \+ 2, .* did you mean 'resnet20'\?"),
         ("resnet50x4", r"resnet50x4"),
         ("wrn-17-2", r"6n \+ 4, .* did you mean 'wrn-16-2'\?"),
+        ("resnet34-3x4", r"did you mean 'resnet34-3x3'\?"),
+        ("vgg12", r"did you mean 'vgg1[1369]'\?"),
         ("resnet0", r"did you mean 'resnet8'\?"),
         ("digits-techer", "did you mean 'digits-teacher'"),
         ("mlp", "no network 'mlp'"),
@@ -277,8 +304,13 @@ def test_factories_that_are_refused(name, words):
 
 
 def test_timm(monkeypatch):
+    asked = []
+
     def create_model(name, pretrained, num_classes, in_chans):
-        assert (name, pretrained, num_classes) == ("tiny_net", False, 0)
+        assert (name, num_classes) == ("tiny_net", 0)
+        asked.append(pretrained)
+        if in_chans == 1 and pretrained:
+            raise RuntimeError("no file and\nno network")
         return nn.Sequential(nn.Conv2d(in_chans, 3, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
     fake = types.ModuleType("timm")
@@ -287,6 +319,10 @@ def test_timm(monkeypatch):
     made = network("timm:tiny_net", 4, (3, 8, 8), seed=0)
     assert (made.feature_size, made.fc.out_features, made.stage_channels) == (3, 4, ())
     assert made(torch.zeros(2, 3, 8, 8)).features.shape == (2, 3)
+    network("timm:tiny_net@pretrained", 4, (3, 8, 8), seed=0)
+    assert asked == [False, True]
+    with pytest.raises(InputError, match="timm:tiny_net has no weights here for images of 1 channels: no file and no network"):
+        network("timm:tiny_net@pretrained", 4, (1, 8, 8), seed=0)
     with pytest.raises(InputError, match=r"no model 'tiny_nte'; did you mean 'tiny_net'\?"):
         network("timm:tiny_nte", 4, (3, 8, 8))
     with pytest.raises(InputError, match=r"timm:tiny_net does not take images of shape \(3, 4, 4\)"):

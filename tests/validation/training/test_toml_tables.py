@@ -78,6 +78,15 @@ def test_changes_go_into_lists_by_number_and_words_need_no_quotes(read):
     assert read("two", "x=1.2.3", "y=2e", "z=it's") == {"x": "1.2.3", "y": "2e", "z": "it's"}
 
 
+def test_a_star_is_every_entry_of_a_list(read):
+    table = read("one", "sweep.*.training.epochs=2", "sweep.*.options={a = [1]}", "sweep.2.options.a=3")
+    assert [entry["training"] for entry in table["sweep"]] == [{"epochs": 2}] * 2
+    assert [entry["options"] for entry in table["sweep"]] == [{"a": [1]}, {"a": 3}]
+    assert read("one", "sweep.1.seeds.*=9")["sweep"][0]["seeds"] == [9, 9]
+    with pytest.raises(InputError, match=r"names entry '\*' of a list of 0"):
+        read("one", "sweep=[]", "sweep.*.seeds=[1]")
+
+
 @pytest.mark.parametrize(
     ("source", "change", "message"),
     [
@@ -94,7 +103,7 @@ def test_changes_go_into_lists_by_number_and_words_need_no_quotes(read):
         ("one", "delta='x", "is not TOML"),
         ("one", "delta.x=1", "'delta.x=1' goes into 'delta', which is not a table"),
         ("one", "delta.x.y=1", "goes through 'x' of what is not a table"),
-        ("one", "sweep.3.seeds=[1]", "names entry '3' of a list of 2; count from 1"),
+        ("one", "sweep.3.seeds=[1]", "names entry '3' of a list of 2; count from 1, or write \\* for every entry"),
         ("one", "sweep.0.seeds=[1]", "names entry '0' of a list of 2"),
         ("one", "sweep.seeds=[1]", "names entry 'seeds' of a list of 2"),
     ],
