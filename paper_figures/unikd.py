@@ -39,7 +39,7 @@ MEASURES = ("accuracy", "cross_entropy", "divergence")
 _REMOVED = {
     "fusion": "without fusion of stages",
     "predict_variance": "without predicted variances",
-    "anchor": "without anchors",
+    "supplement": "without supplement",
 }
 _AXES = {"accuracy": "test accuracy (%)", "cross_entropy": "test loss (nats)", "divergence": "KL(teacher ‖ student) (nats)"}
 _TITLES = {"accuracy": "accuracy", "cross_entropy": "loss", "divergence": "divergence"}

@@ -6,7 +6,7 @@ Source: He et al., arXiv 1512.03385, table 1. KD²M (arXiv 2504.01757) fine-tune
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kd2m_theory.validation.training.classifier import Classifier
+from kd2m_theory.validation.training.classifier import Classifier, Encoding, passed
 
 _WIDTHS = (64, 128, 256, 512)
 # Blocks of the four groups; a block has two layers, and stem and head are one each.
@@ -28,9 +28,12 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The next map."""
-        out = functional.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        return functional.relu(out + (x if self.downsample is None else self.downsample(x)))
+        return functional.relu(self.before_activation(x))
+
+    def before_activation(self, x: Tensor) -> Tensor:
+        """The next map, before the last ReLU."""
+        out: Tensor = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        return out + (x if self.downsample is None else self.downsample(x))
 
 
 class ImageNetResNet(Classifier):
@@ -45,7 +48,7 @@ class ImageNetResNet(Classifier):
     """
 
     def __init__(self, depth: int, classes: int, channels: int, small_stem: bool = False) -> None:
-        super().__init__(_WIDTHS[-1], classes, _WIDTHS)
+        super().__init__(_WIDTHS[-1], classes, _WIDTHS, _WIDTHS[0])
         side, stride = (3, 1) if small_stem else (7, 2)
         self.conv1 = nn.Conv2d(channels, _WIDTHS[0], side, stride, padding=side // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(_WIDTHS[0])
@@ -58,9 +61,12 @@ class ImageNetResNet(Classifier):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def encode(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features and the maps of the four groups."""
-        maps = [self.maxpool(functional.relu(self.bn1(self.conv1(images))))]
-        for group in (self.layer1, self.layer2, self.layer3, self.layer4):
+    def encode(self, images: Tensor) -> Encoding:
+        """Features, the maps of the four groups, and the first one before its last ReLU."""
+        *blocks, last = self.layer1
+        assert isinstance(last, _Block)
+        preactivation = last.before_activation(passed(self.maxpool(functional.relu(self.bn1(self.conv1(images)))), blocks))
+        maps = [functional.relu(preactivation)]
+        for group in (self.layer2, self.layer3, self.layer4):
             maps.append(group(maps[-1]))
-        return maps[-1].mean(dim=(2, 3)), tuple(maps[1:])
+        return Encoding(maps[-1].mean(dim=(2, 3)), tuple(maps), preactivation)

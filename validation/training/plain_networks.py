@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kd2m_theory.errors import InputError
-from kd2m_theory.validation.training.classifier import Classifier
+from kd2m_theory.validation.training.classifier import Classifier, Encoding, passed
 
 # Convolutions of each of the five groups, by the number of layers.
 _CHANNELS = (64, 128, 256, 512, 512)
@@ -27,7 +27,7 @@ class LeNet(Classifier):
     """
 
     def __init__(self, classes: int, image_shape: tuple[int, int, int]) -> None:
-        super().__init__(84, classes, (6, 16))
+        super().__init__(84, classes, (6, 16), 6)
         channels, height, width = image_shape
         if min(height, width) < 12:
             raise InputError(f"lenet takes images of at least 12 × 12 pixels, these have {height} × {width}; choose cnn-6-16")
@@ -36,12 +36,13 @@ class LeNet(Classifier):
         pixels = math.prod((side // 2 - 4) // 2 for side in (height, width))
         self.hidden1, self.hidden2 = nn.Linear(16 * pixels, 120), nn.Linear(120, 84)
 
-    def encode(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features and the maps of both convolutions."""
-        first = functional.relu(self.conv1(images))
+    def encode(self, images: Tensor) -> Encoding:
+        """Features, the maps of both convolutions, and the first one before its ReLU."""
+        preactivation = self.conv1(images)
+        first = functional.relu(preactivation)
         second = functional.relu(self.conv2(functional.max_pool2d(first, 2)))
         hidden = functional.relu(self.hidden1(functional.max_pool2d(second, 2).flatten(1)))
-        return functional.relu(self.hidden2(hidden)), (first, second)
+        return Encoding(functional.relu(self.hidden2(hidden)), (first, second), preactivation)
 
 
 class VGG(Classifier):
@@ -61,7 +62,7 @@ class VGG(Classifier):
     """
 
     def __init__(self, layers: int, classes: int, image_shape: tuple[int, int, int]) -> None:
-        super().__init__(_CHANNELS[-1], classes, _CHANNELS)
+        super().__init__(_CHANNELS[-1], classes, _CHANNELS, _CHANNELS[0])
         channels, height, width = image_shape
         if min(height, width) < 8:
             raise InputError(
@@ -80,14 +81,17 @@ class VGG(Classifier):
         nn.init.normal_(self.fc.weight, 0, 0.01)
         nn.init.zeros_(self.fc.bias)
 
-    def encode(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features and the maps of the five groups."""
-        maps: list[Tensor] = []
-        for k, group in enumerate(self.groups):
-            halved = k in (1, 2, 3) or (k == 4 and self.large)
-            before = images if k == 0 else functional.max_pool2d(maps[-1], 2) if halved else maps[-1]
-            maps.append(group(before))
-        return maps[-1].mean(dim=(2, 3)), tuple(maps)
+    def encode(self, images: Tensor) -> Encoding:
+        """Features, the maps of the five groups, and the first one before its last ReLU."""
+        first, *deeper = self.groups
+        assert isinstance(first, nn.Sequential)
+        *layers, last = first
+        preactivation = passed(images, layers)
+        maps: list[Tensor] = [last(preactivation)]
+        for k, group in enumerate(deeper, start=1):
+            halved = k < 4 or self.large
+            maps.append(group(functional.max_pool2d(maps[-1], 2) if halved else maps[-1]))
+        return Encoding(maps[-1].mean(dim=(2, 3)), tuple(maps), preactivation)
 
 
 def _group(inputs: int, width: int, count: int) -> nn.Sequential:
