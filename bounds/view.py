@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal, TypeVar, cast
 
 import numpy as np
@@ -28,6 +28,7 @@ from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.sparse_transport import UnitPlan
 from kd2m_theory.pair import Pair
+from kd2m_theory.side_by_side import side_by_side
 
 # Relative rounding of logits that a network in half precision computed, some roundings of bfloat16.
 _HALF = 2.0**-6
@@ -408,20 +409,25 @@ class View:
         """As `class_costs`, for costs that are computed together."""
 
         def compute() -> tuple[dict[int, Enclosure], ...]:
-            found = {label: self._least_costs(label, costs) for label in self.shares}
-            count = len(next(iter(found.values())))
-            return tuple({label: each[k] for label, each in found.items()} for k in range(count))
+            found = side_by_side(job for label in self.shares for job in self._least_costs(label, costs))
+            count = len(found) // len(self.shares)
+            return tuple(dict(zip(self.shares, found[k::count], strict=True)) for k in range(count))
 
         return self.shared(key, compute, of_logits=True)
 
-    def _least_costs(self, label: int, costs: Callable[[ClassPairs], tuple[CostMatrix, ...]]) -> tuple[Enclosure, ...]:
+    def _least_costs(
+        self, label: int, costs: Callable[[ClassPairs], tuple[CostMatrix, ...]]
+    ) -> Iterator[tuple[int, Callable[[], Enclosure]]]:
+        """Each problem of a class: the numbers in its matrix, and what solves it."""
         pairs = self.class_pairs(label)
         n, m = len(pairs.student), len(pairs.teacher)
         if too_many(n, m, self.classes):
             plans = self.plans(label)
             along = [costs(pairs.along(plan)) for plan in plans]
-            return tuple(best_of(plans, each) for each in zip(*along, strict=True))
-        return tuple(optimal_cost(cost, max_pivots=self.settings.max_pivots) for cost in costs(pairs))
+            yield from ((0, partial(best_of, plans, each)) for each in zip(*along, strict=True))
+        else:
+            for cost in costs(pairs):
+                yield n * m, partial(optimal_cost, cost, max_pivots=self.settings.max_pivots)
 
     @cached_property
     def change_error(self) -> float:

@@ -1,7 +1,8 @@
 """Wasserstein distances between clouds, plain and class by class, as certified enclosures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import Ground, VertexNorm
 from kd2m_theory.estimators.scale import exponent_of
 from kd2m_theory.estimators.transport import MAX_PIVOTS
+from kd2m_theory.side_by_side import side_by_side
 
 
 def wasserstein(
@@ -91,10 +93,15 @@ def class_wasserstein(
     same_dimension(x, y)
     labels_x, labels_y = counted_labels(labels_x, len(x), "labels_x"), counted_labels(labels_y, len(y), "labels_y")
     same_classes(labels_x, labels_y)
-    return {
-        label: wasserstein(x[labels_x == label], y[labels_y == label], p, _ground_of(ground, label), max_pivots=max_pivots)
-        for label in np.unique(labels_x).tolist()
-    }
+    labels: list[int] = np.unique(labels_x).tolist()
+
+    def problems() -> Iterator[tuple[int, Callable[[], Enclosure]]]:
+        for label in labels:
+            one, other = x[labels_x == label], y[labels_y == label]
+            solve = partial(wasserstein, one, other, p, _ground_of(ground, label), max_pivots=max_pivots)
+            yield len(one) * len(other), solve
+
+    return dict(zip(labels, side_by_side(problems()), strict=True))
 
 
 def conditional_wasserstein(
