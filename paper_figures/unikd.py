@@ -40,6 +40,7 @@ _REMOVED = {
     "fusion": "without fusion of stages",
     "predict_variance": "without predicted variances",
     "supplement": "without supplement",
+    "anchor": "without anchors",
 }
 _AXES = {"accuracy": "test accuracy (%)", "cross_entropy": "test loss (nats)", "divergence": "KL(teacher ‖ student) (nats)"}
 _TITLES = {"accuracy": "accuracy", "cross_entropy": "loss", "divergence": "divergence"}

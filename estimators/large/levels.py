@@ -1,4 +1,4 @@
-"""Potentials from coarse to fine: of a small weighted sample, of a quarter of the points, of all."""
+"""Potentials from coarse to fine: of a small weighted sample, of an eighth of the points, of all."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from kd2m_theory.estimators.large.strata import clusters, stratified
 
 # Points of the smallest level (one of each cluster at least), clusters, how many times as many points the next level has, and
 # how many times as large as the smallest a level between is at least.
-_SMALLEST, _CLUSTERS, _SHARE, _GROWTH = 1500, 2000, 4, 1.5
+_SMALLEST, _CLUSTERS, _SHARE, _GROWTH = 1500, 2000, 8, 1.5
 # Pairs of a row that a choice leaves, rows by which it is made, and undercut pairs of a row at which a level is done.
 PER_ROW, _ROWS, _UNDERCUT = 20, 256, 2.0
 # Reduced costs of these rows at most: 256 MiB.

@@ -76,7 +76,7 @@ HOSTILE = {
 def on_tiles(monkeypatch):
     """Tiles of a few pairs, and every level of potentials, for clouds of any size."""
     monkeypatch.setattr(between_clouds, "STORED", 0)
-    monkeypatch.setattr(levels, "_SMALLEST", 20)
+    monkeypatch.setattr(levels, "_SMALLEST", 10)
     monkeypatch.setattr("kd2m_theory.estimators.large.clouds.ROWS", 64)
     monkeypatch.setattr("kd2m_theory.estimators.large.clouds.COLUMNS", 48)
 

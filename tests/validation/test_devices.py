@@ -330,7 +330,7 @@ def test_large_clouds_are_enclosed_on_a_device(p, double, device, monkeypatch):
     if REAL is None:
         monkeypatch.setattr(extraction, "choose_device", torch.device)
         monkeypatch.setattr("kd2m_theory.estimators.large.clouds.WITHOUT_DOUBLE", ("mps",) if double else (device.type,))
-    for name, value in {"large.levels._SMALLEST": 40, "large.clouds.COLUMNS": 96}.items():
+    for name, value in {"large.levels._SMALLEST": 10, "large.clouds.COLUMNS": 96}.items():
         monkeypatch.setattr(f"kd2m_theory.estimators.{name}", value)
     monkeypatch.setattr("kd2m_theory.estimators.between_clouds.STORED", 0)
     for kept in (60, 0):  # 0: every row is looked at in float64
