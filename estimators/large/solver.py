@@ -26,7 +26,7 @@ _KEPT, _AGAIN = 60, 60
 # Rounds of the certificate, and whole passes.
 _ROUNDS, _PASSES = 12, 4
 # Share of all pairs that is looked at again at most for a greater width, down to which part of it; and the share from which on
-# a whole pass at better potentials is no dearer.
+# a whole pass at better potentials comes instead.
 _LOOK, _LEAST, _WHOLE = 0.25, 0.1, 0.35
 # Halvings of a width at which too many pairs are found, and the pairs of a row that are taken where they all tie.
 _HALVINGS, _CHEAPEST = 6, 16

@@ -45,7 +45,7 @@ def run(
     campaign: Annotated[
         str,
         typer.Argument(
-            metavar="CAMPAIGN", help="A .toml file, or quick, papers, standard, gpu, mnist, kd2m or ttm.", show_default=False
+            metavar="CAMPAIGN", help="A .toml file, or quick, papers, standard, gpu, kd2m, mnist or ttm.", show_default=False
         ),
     ],
     out: Annotated[
@@ -59,7 +59,7 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Instead of what the file says: --set delta=0.1 --set sweep.1.seeds=[0], or sweep.*.seeds=[0] for all.",
+            help="Instead of what the file says: --set delta=0.1 --set sweep.1.seeds=[0] (sweep.*.seeds for all sweeps).",
         ),
     ] = None,
     store: Annotated[Path | None, typer.Option(metavar="FOLDER", hidden=True)] = None,
