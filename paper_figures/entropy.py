@@ -38,7 +38,7 @@ def table(setting: Setting) -> Table:
     Raises:
         LacksNumbersError: KD, TTM and WTTM have no student, or their last epoch was not kept.
     """
-    shown = {"alone": setting.alone} | {name: chosen(each) for name in ("kd", "ttm", "wttm") if (each := setting.of(name))}
+    shown = {"alone": setting.alone} | {name: chosen(those) for name in ("kd", "ttm", "wttm") if (those := setting.of(name))}
     students, ranges = [], []
     for name, each in shown.items():
         histograms = [] if each is None else list(each.found("histogram", "entropy", "student test").values())

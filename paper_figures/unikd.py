@@ -58,7 +58,7 @@ def table(setting: Setting) -> Table:
     Raises:
         LacksNumbersError: there is no student of UniKD.
     """
-    of_unikd = next((found for name in UNIKDS if (found := setting.of(name))), ())
+    of_unikd = next((those for name in UNIKDS if (those := setting.of(name))), ())
     plain = [each for each in of_unikd if each.weight != 0 and len(each.options) == min(len(one.options) for one in of_unikd)]
     if not plain:
         raise lacking("unikd", setting, "a student of unikd (objectives.unikd), and of each variant without one of its parts")

@@ -5,6 +5,7 @@ wherever the optimal plan is unique (envelope theorem). All losses are squared d
 package does not, so import it by name.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -212,7 +213,7 @@ def _costs(stacks: Sequence[tuple[Stack, Stack]], rows: Sequence[tuple[Int64, In
 def _in_unit_of_cost(points: Tensor, n: int, scale: CostScale) -> Tensor:
     """Two clouds, n points and the rest, divided by the root of the scale of their squared distances; the host never waits."""
     if not isinstance(scale, str):
-        return points / scale**0.5
+        return points / math.sqrt(scale)
     # Neither a common translation nor a common factor changes the result: both are constants for the gradient too.
     with torch.no_grad():
         origin = points[n : n + 1]
