@@ -33,12 +33,14 @@ they are rounded that way. A class that is as good as impossible at both ends is
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.side_by_side import side_by_side
 
 Bool = NDArray[np.bool_]
 
@@ -50,6 +52,9 @@ _SMALLEST = 2.0**-1022
 _DEEPEST = 750.0
 # Numbers in an array over pairs and classes, of which a few are held at once; and pairs in an array over pairs.
 _BLOCK, _PAIRS = 2**17, 2**13
+# Numbers in the arrays over pairs and classes that one core goes through; and classes from which on cores do so side by side:
+# on short arrays threads wait for one another.
+_TOGETHER, _WIDE = 2**22, 256
 # A search for T = 1 ends when T is this near, for a rise of a thousandth of a nat and more, or after so many steps.
 _TIME, _STEPS = 1e-8, 32
 # No logarithm of a ratio of two positive float64 numbers is larger.
@@ -160,14 +165,18 @@ class Enclosures:
 
 def enclosures(student: Cloud, teacher: Cloud, rows: Int64, columns: Int64) -> Enclosures:
     """What the ends say about the change of the loss from the teacher's points `columns` to the student's `rows`."""
-    parts = []
-    with np.errstate(all="ignore"):  # what is not finite is discarded below
-        for block in _blocks(len(rows), _PAIRS):
-            mine, theirs = rows[block], columns[block]
-            few = _blocks(len(mine), max(1, _BLOCK // student.logits.shape[1]))
-            segments = _joined([_segments(student, teacher, mine[those], theirs[those]) for those in few])
-            envelope = _envelope(segments)
-            parts.append((*envelope, *_sharp(segments, *envelope)))
+    classes = student.logits.shape[1]
+    step = max(1, min(_PAIRS, _TOGETHER // classes))
+
+    def sides(pairs: slice) -> tuple[Float64, ...]:
+        mine, theirs = rows[pairs], columns[pairs]
+        few = _blocks(len(mine), max(1, _BLOCK // classes))
+        segments = _joined([_segments(student, teacher, mine[those], theirs[those]) for those in few])
+        envelope = _envelope(segments)
+        return (*envelope, *_sharp(segments, *envelope))
+
+    with np.errstate(all="ignore"):  # what is not finite is discarded
+        parts = side_by_side((_BLOCK if classes >= _WIDE else 0, partial(sides, block)) for block in _blocks(len(rows), step))
     return Enclosures(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 

@@ -5,8 +5,10 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
@@ -49,7 +51,7 @@ def side_by_side(problems: Iterable[tuple[int, Callable[[], T]]]) -> list[T]:
                 if alone:
                     results.append(call())
                     continue
-                future = pool.submit(copy_context().run, call)
+                future = pool.submit(partial(_within, np.geterr(), call))
                 results.append(future)
                 waiting.append((numbers, future))
                 held += numbers
@@ -58,3 +60,8 @@ def side_by_side(problems: Iterable[tuple[int, Callable[[], T]]]) -> list[T]:
             for _, future in waiting:
                 future.cancel()
             raise
+
+
+def _within(errors: Any, call: Callable[[], T]) -> T:
+    with np.errstate(**errors):  # NumPy's settings are those of a thread
+        return call()
