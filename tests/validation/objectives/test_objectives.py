@@ -1,6 +1,7 @@
 """Objectives: what holds for all of them, sums, state, and clear refusals."""
 
 import math
+import sys
 import warnings
 from dataclasses import replace
 
@@ -228,7 +229,7 @@ def test_features_that_are_not_finite_are_named(name):
         make(name)(student, outputs(seed=1), labels_of())
 
 
-def test_the_old_name_of_unikd_warns_and_makes_it():
+def test_the_old_name_of_unikd_warns_and_makes_it(monkeypatch):
     options = {"anchor": False, "anchor_weight": 2.0, "weight": 0.5}
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -244,6 +245,8 @@ def test_the_old_name_of_unikd_warns_and_makes_it():
     assert {each.category for each in warned} == {DeprecationWarning}
     assert type(made).__name__ == "UniKD"
     assert made.weights() == {"dkd_target": 1.0, "dkd_others": 8.0, "constraint": 0.5}
+    # Whoever has used it is not warned again.
+    monkeypatch.delitem(sys.modules["kd2m_theory.validation.objectives.unikd"].__dict__, "UniKDReconstruction", raising=False)
     with pytest.warns(DeprecationWarning, match="UniKDReconstruction is deprecated"):
         from kd2m_theory.validation.objectives.unikd import UniKDReconstruction
     assert UniKDReconstruction is type(made)
