@@ -164,6 +164,8 @@ def test_a_name_that_is_none(tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore:.*'unikd-reconstruction' is deprecated:DeprecationWarning")  # in the files of two tables
+@pytest.mark.filterwarnings("ignore:option of unikd-reconstruction:DeprecationWarning")
 def test_every_shipped_campaign_can_begin():
     assert set(shipped_campaigns()) == {"quick", "standard", "papers", "gpu", "mnist", "kd2m", "ttm"}
     for name in ("quick", "standard", "papers"):
