@@ -16,9 +16,14 @@ T = TypeVar("T")
 _LEAST, _MOST = 2**16, 2**22
 
 
+def every_core() -> int:
+    """Cores on which this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cores() -> int:
     """Threads that this process may use: of its cores, as many as OMP_NUM_THREADS and PyTorch's setting allow."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = every_core()
     told = os.environ.get("OMP_NUM_THREADS", "")
     if told.isdigit() and int(told):
         count = min(count, int(told))

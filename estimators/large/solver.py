@@ -97,9 +97,9 @@ class _Search:
         f, g = start(clouds, self._a, self._b, rng, self._pivots)
         known = Pairs(clouds)
         known.add(*first_plan(self._a, self._b))
-        width, passes, undercut = width_of(clouds, f, g, PER_ROW, rng)[0], 1, 0.0
-        at_least = self._passed(known, f, g, width)
-        for round_ in range(_ROUNDS):
+        width, undercut = width_of(clouds, f, g, PER_ROW, rng)[0], 0.0
+        at_least, passes, after_pass = self._passed(known, f, g, width), 1, True
+        for _ in range(_ROUNDS):
             self._value(known, f, g, at_least)
             if self.closed:
                 return
@@ -107,10 +107,11 @@ class _Search:
             drift_x, drift_y = self.plan.f - f, self.plan.g - g
             shift = float(np.median(drift_y))
             drift_x, drift_y = drift_x + shift, drift_y - shift
-            if round_ < passes:  # the plan is the first after a whole pass
+            if after_pass:
                 width, undercut = width_of(clouds, f + drift_x, g + drift_y, PER_ROW, rng)
             width, share = _width(drift_x - at_least, drift_y, max(0.0, width))
-            if (share > _WHOLE or undercut > _UNDERCUT) and passes < _PASSES:
+            after_pass = (share > _WHOLE or undercut > _UNDERCUT) and passes < _PASSES
+            if after_pass:
                 f, g = lowered(clouds, self.plan.f, self.plan.g, 2048, rng)
                 width, undercut = width_of(clouds, f, g, PER_ROW, rng)
                 if undercut > _UNDERCUT:
@@ -125,8 +126,8 @@ class _Search:
                 at_least = np.full(clouds.n, width)
                 known.add(*new)
             if len(known.keys) == before:
-                self._value(known, f, g, at_least)
                 break
+        self._value(known, f, g, at_least)
         self.reason = self.reason or "the search for pairs ended at its cap"
 
     def _passed(self, known: Pairs, f: Float64, g: Float64, width: float) -> Float64:

@@ -111,13 +111,13 @@ def run(
 def _print_expected(campaign: "Campaign", workers: int | None) -> None:
     """Print what a campaign is expected to take; nothing is written."""
     from kd2m_theory.reporting.terminal_view import printed
-    from kd2m_theory.validation.campaigns.executors import cores
+    from kd2m_theory.side_by_side import every_core
     from kd2m_theory.validation.campaigns.expected import expected
     from kd2m_theory.validation.campaigns.expected_view import expected_sections
     from kd2m_theory.validation.campaigns.plan import check
 
     check(campaign, here=True)
-    show(printed(expected_sections(expected(campaign), cores() if workers is None else whole(workers, "workers", 1))))
+    show(printed(expected_sections(expected(campaign), every_core() if workers is None else whole(workers, "workers", 1))))
 
 
 @validate.command()

@@ -1,7 +1,6 @@
 """Where tasks run: processes of this machine, or the workers of a Dask cluster. Both look like concurrent.futures."""
 
 import multiprocessing
-import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 
 from kd2m_theory.checks import whole
 from kd2m_theory.errors import InputError, require
+from kd2m_theory.side_by_side import every_core
 from kd2m_theory.validation.campaigns.task import Outcome, Task, Work
 from kd2m_theory.validation.campaigns.worker import perform, start
 
@@ -43,7 +43,7 @@ class LocalProcesses:
     """
 
     def __init__(self, workers: int | None, scratch: Path) -> None:
-        self.workers = cores() if workers is None else whole(workers, "workers", 1)
+        self.workers = every_core() if workers is None else whole(workers, "workers", 1)
         self.scratch = scratch
         self.words = f"{self.workers} local {'process' if self.workers == 1 else 'processes'}"
         self._pool = self._fresh()
@@ -132,8 +132,3 @@ class DaskCluster:
 
     def _gone(self) -> InputError:
         return InputError(f"the scheduler {self.address} went away; start it again and continue with --resume")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
