@@ -4,7 +4,9 @@ A ground cost is written once, as a function of `ClassPairs`, and is computed fo
 along a few plans where it is not: any plan gives a valid upper side.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -16,8 +18,8 @@ from kd2m_theory.estimators.sparse_transport import UnitPlan
 
 # Pairs of a class up to which all of them are looked at, two arrays of 200 MB; and pairs times the coordinates of a point.
 EVERY_PAIR, EVERY_COORDINATE = 5000 * 5000, 4_000_000_000
-# Numbers in an array over pairs and classes.
-_BLOCK = 2**18
+# Numbers in an array over pairs and classes; and in one over pairs, a dozen of which stay in a processor's cache.
+_BLOCK, _PAIRS = 2**18, 2**15
 # Classes up to which pairs are updated class by class, without an array over pairs and classes.
 _FEW = 64
 
@@ -37,6 +39,7 @@ class ClassPairs:
         teacher: m × K logits.
         plan: whose pairs are looked at, k of them; all n × m if None.
         known: what `advances` returns, where it was computed before.
+        rows: the student's points whose pairs are looked at, where there is no plan.
     """
 
     label: int
@@ -44,6 +47,26 @@ class ClassPairs:
     teacher: Float64
     plan: UnitPlan | None = None
     known: tuple[Float64, Float64] | None = None
+    rows: slice = field(default_factory=partial(slice, None))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an array over the pairs: (n, m), or (k,) along a plan."""
+        if self.plan is not None:
+            return (len(self.plan.rows),)
+        return len(range(len(self.student))[self.rows]), len(self.teacher)
+
+    def blocks(self) -> Iterator[tuple[slice, "ClassPairs"]]:
+        """All pairs of a few rows at a time, and which rows of an array over the pairs they are; a plan's pairs at once."""
+        if self.plan is not None:
+            yield slice(None), self
+            return
+        first, last, _ = self.rows.indices(len(self.student))
+        step = max(1, _PAIRS // len(self.teacher))
+        for start in range(first, last, step):
+            rows, mine = slice(start, min(start + step, last)), slice(start - first, start - first + step)
+            known = None if self.known is None else (self.known[0][mine], self.known[1][mine])
+            yield mine, replace(self, known=known, rows=rows)
 
     def along(self, plan: UnitPlan) -> "ClassPairs":
         """The pairs of a plan alone."""
@@ -51,7 +74,7 @@ class ClassPairs:
 
     def of_rows(self, values: Float64) -> Float64:
         """A number of each student's point (n), for every pair."""
-        return values[:, None] if self.plan is None else values[self.plan.rows]
+        return values[self.rows, None] if self.plan is None else values[self.plan.rows]
 
     def of_columns(self, values: Float64) -> Float64:
         """A number of each teacher's point (m), for every pair."""
@@ -60,13 +83,13 @@ class ClassPairs:
     def products(self, rows: Float64, columns: Float64) -> Float64:
         """⟨rows_i, columns_j⟩ of every pair, from n × k and m × k."""
         if self.plan is None:
-            return rows @ columns.T
+            return rows[self.rows] @ columns.T
         return np.concatenate([np.einsum("ij,ij->i", rows[i], columns[j]) for i, j in self._parts(rows.shape[1])])
 
     def distances(self, rows: Float64, columns: Float64) -> Float64:
         """‖rows_i − columns_j‖ of every pair, from n × k and m × k, right to (k + 4) roundings of itself."""
         if self.plan is None:
-            return np.asarray(cdist(rows, columns))
+            return np.asarray(cdist(rows[self.rows], columns))
         return np.concatenate([np.linalg.norm(rows[i] - columns[j], axis=1) for i, j in self._parts(rows.shape[1])])
 
     def advances(self) -> tuple[Float64, Float64]:
@@ -74,17 +97,18 @@ class ClassPairs:
         if self.known is not None:
             return self.known
         mine, theirs = (np.delete(logits, self.label, axis=1) for logits in (self.student, self.teacher))
-        own = self.of_rows(self.student[:, self.label]) - self.of_columns(self.teacher[:, self.label])
+        advances = np.empty((2, *self.shape))
         if self.plan is not None:
             changes = [mine[i] - theirs[j] for i, j in self._parts(mine.shape[1])]
-            most, least = (np.concatenate([best(change, axis=1) for change in changes]) for best in (np.max, np.min))
-        elif mine.shape[1] <= _FEW:
-            most, least = _class_by_class(mine, theirs)
+            for found, best in zip(advances, (np.max, np.min), strict=True):
+                np.concatenate([best(change, axis=1) for change in changes], out=found)
         else:
-            most, least = _row_by_row(mine, theirs)
-        most -= own
-        least -= own
-        return most, least
+            extremes = _class_by_class if mine.shape[1] <= _FEW else _row_by_row
+            for rows, block in self.blocks():
+                advances[:, rows] = extremes(mine[block.rows], theirs)
+        for rows, block in self.blocks():
+            advances[:, rows] -= block.of_rows(self.student[:, self.label]) - block.of_columns(self.teacher[:, self.label])
+        return advances[0], advances[1]
 
     @property
     def own_change(self) -> float:

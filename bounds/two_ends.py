@@ -50,13 +50,15 @@ _IMPOSSIBLE = 2.0**-70
 _SMALLEST = 2.0**-1022
 # Logits that lie deeper have probability zero in float64.
 _DEEPEST = 750.0
-# Numbers in an array over pairs and classes, of which a few are held at once; and pairs in an array over pairs.
-_BLOCK, _PAIRS = 2**17, 2**13
-# Numbers in the arrays over pairs and classes that one core goes through; and classes from which on cores do so side by side:
-# on short arrays threads wait for one another.
-_TOGETHER, _WIDE = 2**22, 256
+# Numbers in an array over pairs and classes, of which a few are held at once; and pairs in an array over pairs: on shorter ones
+# threads wait for one another.
+_BLOCK, _PAIRS = 2**17, 2**15
+# Numbers in the arrays over pairs and classes that one core goes through.
+_TOGETHER = 2**22
 # A search for T = 1 ends when T is this near, for a rise of a thousandth of a nat and more, or after so many steps.
 _TIME, _STEPS = 1e-8, 32
+# Steps that together may leave more than half of an interval; and the share of open pairs at which the others are dropped.
+_PATIENCE, _WORTH = 3, 0.75
 # No logarithm of a ratio of two positive float64 numbers is larger.
 _LARGEST_LOG = 1500.0
 
@@ -176,7 +178,7 @@ def enclosures(student: Cloud, teacher: Cloud, rows: Int64, columns: Int64) -> E
         return (*envelope, *_sharp(segments, *envelope))
 
     with np.errstate(all="ignore"):  # what is not finite is discarded
-        parts = side_by_side((_BLOCK if classes >= _WIDE else 0, partial(sides, block)) for block in _blocks(len(rows), step))
+        parts = side_by_side((_BLOCK, partial(sides, block)) for block in _blocks(len(rows), step))
     return Enclosures(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
@@ -271,14 +273,22 @@ def _envelope(segments: Segments) -> tuple[Float64, Float64]:
     return np.fmax(least, lower), np.fmin(most, upper)
 
 
-def growth(reach: Float64, sign: float) -> Float64:
-    """g(r) = (e^r − 1 − r)/r² for sign 1, rounded up; h(r) = g(−r) for sign −1, rounded down. Infinite where e^r overflows."""
+def growths(reach: Float64) -> tuple[Float64, Float64]:
+    """g(r) = (e^r − 1 − r)/r², rounded up, infinite where e^r overflows; and h(r) = g(−r), rounded down."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # what is not finite is replaced, or g is infinite
+        rise, square = np.expm1(reach), reach * reach
+        grows = (rise - reach) / square
+        rise /= 1 + rise  # 1 − e^−r
+        np.copyto(rise, 1.0, where=np.isnan(rise))
+        falls = (reach - rise) / square
     small = reach < 1e-2
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # either may be, where the other one is taken
-        series = 0.5 + sign * reach / 6 + reach**2 / 24 + sign * reach**3 / 120 + (reach**4 / 700 if sign > 0 else 0.0)
-        ratio = (np.expm1(sign * reach) - sign * reach) / reach**2
-    result: Float64 = np.where(small, series, ratio) * (1.0 + sign * 1e-11)
-    return result
+    if small.any():
+        r = reach[small]
+        even, odd = 0.5 + r**2 / 24, r / 6 + r**3 / 120
+        grows[small], falls[small] = even + odd + r**4 / 700, even - odd
+    grows *= 1 + 1e-11
+    falls *= 1 - 1e-11
+    return grows, falls
 
 
 def _curved(
@@ -286,7 +296,7 @@ def _curved(
 ) -> tuple[Float64, Float64]:
     """T5.curved: from one slope and one curvature, each between its least and its most."""
     start, end = segments.teacher, segments.student
-    grows, falls = growth(segments.reach, 1.0), growth(segments.reach, -1.0)
+    grows, falls = growths(segments.reach)
     from_start, from_end = start.slope_error + segments.loss_error, end.slope_error + segments.loss_error
     lower = np.fmax(start.slope + falls * start_least - from_start, end.slope - grows * end_most - from_end)
     upper = np.fmin(start.slope + grows * start_most + from_start, end.slope - falls * end_least + from_end)
@@ -402,24 +412,30 @@ def _largest_area(low_0: Float64, high_1: Float64, curvature_0: Float64, curvatu
     left, right = np.log(lowest), np.log(highest)
     (area, slow), (other, fast) = curves.area(lowest), curves.area(highest)
     best = np.fmin(np.fmin(area, other), rise)
-    side, open_pairs = np.zeros(len(rise)), np.arange(len(rise))
-    for step in range(_STEPS):
-        # Regula falsi with the Illinois rule; every third step halves.
-        crossing = (left * fast - right * slow) / (fast - slow)
-        inside = (crossing > left) & (crossing < right) & (step % 3 != 2)
+    side, patience = np.zeros((2, len(rise)))
+    sought, open_pairs = np.ones(len(rise), dtype=bool), np.arange(len(rise))
+    for _ in range(_STEPS):
+        # Regula falsi with the rule of Anderson and Björck; halved where a few steps together did not.
+        crossing, width = (left * fast - right * slow) / (fast - slow), right - left
+        inside = (crossing > left) & (crossing < right) & (patience < _PATIENCE)
         here = np.where(inside, crossing, (left + right) / 2)
         area, late = curves.area(np.exp(here))
-        best[open_pairs] = np.fmin(best[open_pairs], area)
+        # A pair that has settled is let alone, so that no number depends on the other pairs.
+        best[open_pairs] = np.fmin(best[open_pairs], np.where(sought, area, np.inf))
         above = ~(late <= 0)  # T > 1
-        left, right = np.where(above, here, left), np.where(above, right, here)
-        slow = np.where(above, late, np.where(side < 0, slow / 2, slow))
-        fast = np.where(above, np.where(side > 0, fast / 2, fast), late)
-        side = np.where(above, 1.0, -1.0)
-        if step % 4 == 3:
-            unsettled = ~(np.abs(late) <= _TIME) & (right - left > _TIME)
-            more = np.flatnonzero(unsettled)
-            if not len(more):
-                break
-            curves, open_pairs = curves.some(more), open_pairs[more]
-            left, right, slow, fast, side = (each[more] for each in (left, right, slow, fast, side))
+        less = 1 - late / np.where(above, slow, fast)
+        less = np.where(less > 0, less, 0.5)
+        slow, fast = (
+            np.where(above, late, np.where(side < 0, slow * less, slow)),
+            np.where(above, np.where(side > 0, fast * less, fast), late),
+        )
+        left, right, side = np.where(above, here, left), np.where(above, right, here), np.where(above, 1.0, -1.0)
+        patience = np.where((right - left <= width / 2) | (patience >= _PATIENCE), 0.0, patience + 1)
+        sought &= ~(np.abs(late) <= _TIME) & (right - left > _TIME)
+        more = np.flatnonzero(sought)
+        if not len(more):
+            break
+        if len(more) < _WORTH * len(open_pairs):
+            curves, open_pairs, sought = curves.some(more), open_pairs[more], sought[more]
+            left, right, slow, fast, side, patience = (each[more] for each in (left, right, slow, fast, side, patience))
     return best

@@ -25,8 +25,11 @@ from kd2m_theory.shared_state import without_warnings
 MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
 _SWEEPS = 200
-# From these sizes on potentials of a subsample, and candidate pairs, pay for themselves.
-_MEDIUM, _LARGE = 600, 1500
+# From these sizes on potentials of a subsample pay for themselves; so do candidate pairs where points compete for partners; and
+# candidate pairs do always.
+_MEDIUM, _SPARSE, _LARGE = 600, 800, 1500
+# Potentials under which more than this share of the rows are some column's cheapest leave the dense solver little to do.
+_EASY = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_P
     """An optimal plan for costs n × m and positive weights a (n), b (m), as the solver gives it: `optimal_cost` certifies one.
 
     Equal-size uniform problems are assignments: SciPy's dense solver for small ones (after a reduction for medium ones),
-    column generation for large ones of at least about four dimensions. Everything else goes to POT's network simplex.
+    column generation for larger ones of at least about four dimensions. Everything else goes to POT's network simplex.
 
     Args:
         costs: n × m, float64, in any unit.
@@ -111,20 +114,27 @@ def _proposed(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
         if n < _MEDIUM:
             _, columns = linear_sum_assignment(costs)
             return _assignment(columns.astype(np.int64), np.zeros(n))
-        rows, sample = subsample(n)
-        uniform = np.full(len(sample), 1.0 / len(sample))
-        small = _network_simplex(costs[np.ix_(rows, sample)], uniform, uniform, max_pivots)
-        f, g = extended_potentials(costs, small.potential, sample)
-        if n < _LARGE:
-            # The solver starts from zero potentials; paying good ones first leaves it short searches.
-            reduced = costs - f[:, None]
-            reduced -= g
-            _, columns = linear_sum_assignment(reduced)
-            return _assignment(columns.astype(np.int64), g)
-        found = sparse_assignment(costs, f, g)
+        f, g = _subsample_potentials(costs)
+        # The solver starts from zero potentials; paying good ones first leaves it short searches.
+        reduced = costs - f[:, None]
+        reduced -= g
+        wanted = len(np.unique(reduced.argmin(axis=0)))
+        found = None if n < _SPARSE or (n < _LARGE and wanted > _EASY * n) else sparse_assignment(costs, f, g)
         if found is not None:
             return _assignment(*found)
+        if n < _LARGE:
+            _, columns = linear_sum_assignment(reduced)
+            return _assignment(columns.astype(np.int64), g)
     return _network_simplex(costs, a, b, max_pivots)
+
+
+def _subsample_potentials(costs: Float64) -> tuple[Float64, Float64]:
+    """Feasible potentials of all points from those of a subsample, which is solved."""
+    rows, sample = subsample(len(costs))
+    small = costs[np.ix_(rows, sample)]
+    _, columns = linear_sum_assignment(small)
+    plan = _assignment(columns.astype(np.int64), np.zeros(len(sample)))
+    return extended_potentials(costs, _lowered(plan, small)[0], sample)
 
 
 def _assignment(columns: Int64, potential: Float64) -> Plan:
@@ -260,25 +270,29 @@ def _dual_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> tuple[flo
     most C_ij − f_i everywhere. A fixed point satisfies complementary slackness, so it is optimal if the plan is. If the
     plan is not, there is a negative cycle and the sweeps stop at their cap; the last c-transform is feasible regardless.
     """
+    best = _feasible_value(costs, a, b, plan.potential)
+    g, converged = _lowered(plan, costs)
+    return max(best, _feasible_value(costs, a, b, g)), converged
+
+
+def _lowered(plan: Plan, costs: Float64) -> tuple[Float64, bool]:
+    """Potentials of the columns after sweeps from those of the plan, and whether they settled."""
     order = np.argsort(plan.rows, kind="stable")
     rows, columns = plan.rows[order], plan.columns[order]
     support = costs[rows, columns]
     covered, starts = np.unique(rows, return_index=True)
-    every_row = len(covered) == len(a)
+    every_row = len(covered) == len(costs)
     tolerance = EPS * max(abs(float(costs.max())), abs(float(costs.min())))
     g = plan.potential
-    best = _feasible_value(costs, a, b, g)
-    converged = False
     for _ in range(_SWEEPS):
-        f = np.full(len(a), -np.inf) if every_row else c_transform_rows(costs, g)
+        f = np.full(len(costs), -np.inf) if every_row else c_transform_rows(costs, g)
         f[covered] = np.maximum.reduceat(support - g[columns], starts)
         lowered = np.minimum(g, c_transform(costs, f))
         drop = float((g - lowered).max())
         g = lowered
         if drop <= tolerance:
-            converged = True
-            break
-    return max(best, _feasible_value(costs, a, b, g)), converged
+            return g, True
+    return g, False
 
 
 def _feasible_value(costs: Float64, a: Float64, b: Float64, g: Float64) -> float:

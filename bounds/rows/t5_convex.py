@@ -22,6 +22,7 @@ plan gives a valid side, so the primal cost is the one reported.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import softmax
@@ -29,7 +30,7 @@ from scipy.special import softmax
 from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.class_pairs import ClassPairs
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, CROSS_ENTROPY, LABELS, Row, Sides, common, worded
-from kd2m_theory.bounds.two_ends import growth
+from kd2m_theory.bounds.two_ends import growths
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.bounds.work import class_costs
 from kd2m_theory.estimators import CostMatrix, Enclosure
@@ -48,16 +49,14 @@ class _Segments:
         start: φ'(0), the slope at the teacher.
         end: φ'(1), the slope at the student.
         reach: r, rounded up.
-        error: mean rounding error of the two slopes over any plan.
     """
 
     start: Float64
     end: Float64
     reach: Float64
-    error: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Points:
     """The points of one network in one class.
 
@@ -71,6 +70,11 @@ class _Points:
     margins: Float64
     probability: Float64
     depth: Float64
+
+    @cached_property
+    def own(self) -> Float64:
+        """⟨p − e_y, a⟩, n."""
+        return (self.margins * self.probability).sum(axis=1)
 
 
 def _points(logits: Float64, label: int) -> _Points:
@@ -94,20 +98,15 @@ def _rounding(points: _Points, other: _Points) -> float:
     return float(carried.mean())
 
 
-def _segments(pairs: ClassPairs) -> tuple[_Segments, _Points, _Points]:
-    """The pairs, and the points of student and teacher."""
-    student, teacher = _points(pairs.student, pairs.label), _points(pairs.teacher, pairs.label)
-    own_s, own_t = ((each.margins * each.probability).sum(axis=1) for each in (student, teacher))
+def _segments(pairs: ClassPairs, student: _Points, teacher: _Points) -> _Segments:
     most, least = pairs.advances()
     most, least = np.maximum(most, 0.0), np.maximum(-least, 0.0)
     reach = most + least
-    segments = _Segments(
-        start=pairs.products(student.margins, teacher.probability) - pairs.of_columns(own_t),
-        end=pairs.of_rows(own_s) - pairs.products(student.probability, teacher.margins),
+    return _Segments(
+        start=pairs.products(student.margins, teacher.probability) - pairs.of_columns(teacher.own),
+        end=pairs.of_rows(student.own) - pairs.products(student.probability, teacher.margins),
         reach=reach + 2 * pairs.advance_error(reach),
-        error=_rounding(teacher, student) + _rounding(student, teacher),
     )
-    return segments, student, teacher
 
 
 def _bend(segments: _Segments) -> Float64:
@@ -118,8 +117,8 @@ def _bend(segments: _Segments) -> Float64:
     return result
 
 
-def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: bool) -> tuple[Float64, float]:
-    """Var_p(Δ) of every pair, p of the points `at`, and a bound on its rounding error."""
+def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: bool) -> Float64:
+    """Var_p(Δ) of every pair, p of the points `at`."""
 
     def products(mine: Float64, theirs: Float64) -> Float64:
         return pairs.products(mine, theirs) if at_student else pairs.products(theirs, mine)
@@ -132,28 +131,45 @@ def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: boo
     weighted = probability * own
     square = alone((weighted * own).sum(axis=1)) - 2 * products(weighted, other) + products(probability, other**2)
     mean = alone(weighted.sum(axis=1)) - products(probability, other)
+    result: Float64 = square - mean**2
+    return result
+
+
+def _variance_error(at: _Points, there: _Points) -> float:
+    """Bound on the rounding error of `_variance`."""
     # Probabilities are right to as many roundings as their logits are deep; deeper than 800 they are zero.
     depth = min(800.0, max(0.0, float(at.depth.max())))
-    size = float((probability * (np.abs(own) + np.abs(other).max(axis=0)) ** 2).sum(axis=1).max())
-    return square - mean**2, 32 * EPS * (own.shape[1] + 8 + depth) * size
+    size = float((at.probability * (np.abs(at.margins) + np.abs(there.margins).max(axis=0)) ** 2).sum(axis=1).max())
+    return 32 * EPS * (at.margins.shape[1] + 8 + depth) * size
 
 
 def both_sides_of_pairs(pairs: ClassPairs) -> tuple[CostMatrix, ...]:
     """Minus the lower side, and the upper one, of every pair: of T5, and of T5.curved."""
-    segments, student, teacher = _segments(pairs)
+    student, teacher = _points(pairs.student, pairs.label), _points(pairs.teacher, pairs.label)
     # Curvatures are moved outward by their error, so they add none.
-    at_teacher, error_t = _variance(pairs, teacher, student, at_student=False)
-    at_student, error_s = _variance(pairs, student, teacher, at_student=True)
+    errors = _variance_error(student, teacher), _variance_error(teacher, student)
+    sides = np.empty((4, *pairs.shape))
+    for rows, block in pairs.blocks():
+        for side, values in zip(sides, _sides_of_block(block, student, teacher, errors), strict=True):
+            side[rows] = values
+    slope_error = _rounding(teacher, student) + _rounding(student, teacher)
+    return tuple(CostMatrix(side, 0.0, slope_error, "nats") for side in sides)
+
+
+def _sides_of_block(
+    pairs: ClassPairs, student: _Points, teacher: _Points, errors: tuple[float, float]
+) -> tuple[Float64, Float64, Float64, Float64]:
+    segments = _segments(pairs, student, teacher)
+    at_student = _variance(pairs, student, teacher, at_student=True)
+    at_teacher = _variance(pairs, teacher, student, at_student=False)
     bend = _bend(segments)
     slopes = -segments.start - bend, segments.end - bend
-    grows, falls = growth(segments.reach, 1.0), growth(segments.reach, -1.0)
-    least_t, least_s = np.maximum(at_teacher - error_t, 0.0), np.maximum(at_student - error_s, 0.0)
+    grows, falls = growths(segments.reach)
+    least_s, least_t = (np.maximum(each - error, 0.0) for each, error in zip((at_student, at_teacher), errors, strict=True))
     with np.errstate(over="ignore", invalid="ignore"):  # where e^r overflows there is no candidate
-        curved = (
-            np.fmin(np.fmin(slopes[0], -segments.start - falls * least_t), grows * (at_student + error_s) - segments.end),
-            np.fmin(np.fmin(slopes[1], segments.start + grows * (at_teacher + error_t)), segments.end - falls * least_s),
-        )
-    return tuple(CostMatrix(side, 0.0, segments.error, "nats") for side in (*slopes, *curved))
+        lower = np.fmin(np.fmin(slopes[0], -segments.start - falls * least_t), grows * (at_student + errors[0]) - segments.end)
+        upper = np.fmin(np.fmin(slopes[1], segments.start + grows * (at_teacher + errors[1])), segments.end - falls * least_s)
+    return *slopes, lower, upper
 
 
 def _sides(view: View, negative: dict[int, Enclosure], upper: dict[int, Enclosure]) -> Sides:

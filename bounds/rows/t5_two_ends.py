@@ -9,6 +9,7 @@ convexity alone leaves open. Any plan gives a valid side.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from kd2m_theory.bounds.work import two_ends
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.sparse_transport import UnitPlan, cheap_plan, cheapest_pairs, merged, monotone_plan
+from kd2m_theory.side_by_side import side_by_side
 
 # Pairs that are tried for each point; all where a class has no more than three times as many points.
 _NEAREST = 32
@@ -158,10 +160,11 @@ def _some_classes(view: View, labels: Sequence[int]) -> dict[int, _ClassSides]:
     found = enclosures(student, teacher, np.concatenate(rows), np.concatenate(columns))
     splits = np.cumsum([len(each) for each in rows])[:-1]
     by_class = zip(*(np.split(getattr(found, name), splits) for name in Enclosures.__dataclass_fields__), strict=True)
-    return {
-        label: _class_sides(each, Enclosures(*sides), view.paired)
-        for label, each, sides in zip(labels, tried, by_class, strict=True)
-    }
+    sides = side_by_side(
+        (len(each.student.labels) * len(each.teacher.labels), partial(_class_sides, each, Enclosures(*parts), view.paired))
+        for each, parts in zip(tried, by_class, strict=True)
+    )
+    return dict(zip(labels, sides, strict=True))
 
 
 def _all_classes(view: View) -> dict[int, _ClassSides]:

@@ -14,11 +14,12 @@ one sample that costs nothing.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
 from kd2m_theory.arrays import Float64
-from kd2m_theory.bounds.class_pairs import ClassPairs, vertex_norms
+from kd2m_theory.bounds.class_pairs import ClassPairs, too_many, vertex_norms
 from kd2m_theory.bounds.losses import margin, ramp
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, ERRORS, LABELS, LOGITS, Row, Sides
 from kd2m_theory.bounds.view import View
@@ -57,25 +58,45 @@ def _ramp(view: View) -> Sides:
     margins = margin(view.logits_teacher, labels_t)
     right = margins[margins > 0]
     unit = max(float(np.median(right)), _LEAST) if len(right) else 1.0
-    widths = [width * unit for width in _WIDTHS]
-
-    def costs(pairs: ClassPairs) -> tuple[CostMatrix, ...]:
-        norm = vertex_norms(pairs)
-        found = []
-        for rho in widths:
-            with np.errstate(over="ignore"):  # a cost of more than 1 is 1
-                values = np.minimum(norm.values / rho, 1.0)
-            found.append(CostMatrix(values, norm.relative_error + 2 * EPS, norm.absolute_error / rho, "nats"))
-        return tuple(found)
-
-    sides = []
-    for rho, parts in zip(widths, view.several_class_costs("t8_ramp", costs), strict=True):
-        distance = combine_classes(parts, view.shares, 1)
+    best: Sides | None = None
+    teacher = {rho: math.fsum(ramp(margins, rho)) / len(margins) + 4 * EPS for rho in (width * unit for width in _WIDTHS)}
+    least = {rho: teacher[rho] + _least_distance(view, rho) for rho in teacher}
+    for rho in sorted(teacher, key=least.__getitem__):
+        if best is not None and best.upper <= least[rho] * (1 - 1e-9):
+            break  # no coupling makes this width, nor those that follow, the best one
+        distance = combine_classes(view.class_costs(f"t8_ramp {rho!r}", partial(_ramp_costs, rho=rho)), view.shares, 1)
         # A margin up to ρ is right to roundings of ρ, and beyond it does not matter.
-        teacher = math.fsum(ramp(margins, rho)) / len(margins) + 4 * EPS
-        details = {"ρ": rho, "E r_ρ(m_T)": teacher}
-        sides.append(Sides(0.0, min(1.0, teacher + distance.upper), {"distance": distance}, details))
-    return min(sides, key=lambda side: side.upper)
+        details = {"ρ": rho, "E r_ρ(m_T)": teacher[rho]}
+        sides = Sides(0.0, min(1.0, teacher[rho] + distance.upper), {"distance": distance}, details)
+        best = sides if best is None or sides.upper < best.upper else best
+    assert best is not None
+    return best
+
+
+def _ramp_costs(pairs: ClassPairs, rho: float) -> CostMatrix:
+    norm = vertex_norms(pairs)
+    with np.errstate(over="ignore"):  # a cost of more than 1 is 1
+        values = np.minimum(norm.values / rho, 1.0)
+    return CostMatrix(values, norm.relative_error + 2 * EPS, norm.absolute_error / rho, "nats")
+
+
+def _least_distance(view: View, rho: float) -> float:
+    """No coupling is cheaper: every point pays at least for its nearest partner. 0 for classes with too many pairs."""
+
+    def nearest() -> dict[int, tuple[Float64, Float64]]:
+        found = {}
+        for label, (rows, columns) in view.members().items():
+            if not too_many(len(rows), len(columns), view.classes):
+                norms = vertex_norms(view.class_pairs(label)).values
+                found[label] = norms.min(axis=1), norms.min(axis=0)
+        return found
+
+    with np.errstate(over="ignore"):
+        means = {
+            label: max(float(np.minimum(each / rho, 1.0).mean()) for each in both)
+            for label, both in view.shared("nearest in vertex norm", nearest, of_logits=True).items()
+        }
+    return math.fsum(view.shares[label] * mean for label, mean in means.items())
 
 
 ROWS = (

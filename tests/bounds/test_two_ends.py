@@ -134,10 +134,18 @@ def test_blocks_do_not_change_a_number(monkeypatch):
     assert (parts.envelope_upper == whole.envelope_upper).all()
 
 
+def test_growths_enclose_the_exact_ones_from_above_and_from_below():
+    reach = np.concatenate(([1e-12, 1e-5, 0.00999999, 0.01], np.geomspace(1e-3, 709.0, 60)))
+    grows, falls = two_ends.growths(reach)
+    with mpmath.workdps(80):
+        for r, most, least in zip(map(mpmath.mpf, reach), grows, falls, strict=True):
+            assert most >= (mpmath.exp(r) - 1 - r) / r**2
+            assert least <= (mpmath.exp(-r) - 1 + r) / r**2
+
+
 def test_growth_is_said_without_a_warning_however_far_a_segment_reaches():
     reach = np.array([1e-300, 1e-3, 1.0, 700.0, 800.0, 1e149, 2e150])
-    for sign in (1.0, -1.0):
-        found = two_ends.growth(reach, sign)
+    for sign, found in zip((1.0, -1.0), two_ends.growths(reach), strict=True):
         assert not np.isnan(found).any()
         with mpmath.workdps(50):
             exact = [float((mpmath.exp(sign * r) - 1 - sign * r) / mpmath.mpf(r) ** 2) for r in map(mpmath.mpf, reach[1:4])]
