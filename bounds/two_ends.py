@@ -74,6 +74,7 @@ class Cloud:
         top: n; the likeliest class.
         impossible: n × K; classes that may be left out where the other end agrees, never the label.
         labels: n.
+        losses: cross-entropy of each point, n, nats.
     """
 
     logits: Float64
@@ -82,13 +83,7 @@ class Cloud:
     top: Int64
     impossible: Bool
     labels: Int64
-
-    @property
-    def losses(self) -> Float64:
-        """Cross-entropy of each point (n), nats."""
-        with np.errstate(under="ignore"):
-            result: Float64 = np.log(np.exp(self.logits).sum(axis=1)) - self.logits[np.arange(len(self.labels)), self.labels]
-        return result
+    losses: Float64
 
     def part(self, points: slice) -> "Cloud":
         """Some of the points."""
@@ -97,12 +92,14 @@ class Cloud:
 
 def cloud_of(logits: Float64, labels: Int64) -> Cloud:
     """The points with these logits (n × K) and classes (n)."""
+    points = np.arange(len(labels))
     lowered = logits - logits.max(axis=1, keepdims=True)
     with np.errstate(under="ignore"):
-        weight = np.exp(lowered)
-    probability = weight / weight.sum(axis=1, keepdims=True)
+        probability = np.exp(lowered)
+    total = probability.sum(axis=1, keepdims=True)
+    probability /= total
     impossible = probability < _IMPOSSIBLE
-    impossible[np.arange(len(labels)), labels] = False
+    impossible[points, labels] = False
     return Cloud(
         logits=lowered,
         probability=probability,
@@ -110,6 +107,7 @@ def cloud_of(logits: Float64, labels: Int64) -> Cloud:
         top=lowered.argmax(axis=1),
         impossible=impossible,
         labels=labels,
+        losses=np.log(total[:, 0]) - lowered[points, labels],
     )
 
 
@@ -200,24 +198,27 @@ def _joined(parts: Sequence[Segments]) -> Segments:
 
 def _segments(student: Cloud, teacher: Cloud, rows: Int64, columns: Int64) -> Segments:
     labels, classes, pairs = student.labels[rows], student.logits.shape[1], np.arange(len(rows))
-    change = student.logits[rows] - teacher.logits[columns]
+    change = student.logits[rows]
+    change -= teacher.logits[columns]
     at_student, at_teacher = student.probability[rows], teacher.probability[columns]
-    left_out = student.impossible[rows] & teacher.impossible[columns]
-    if left_out.any():
+    if student.impossible.any() and teacher.impossible.any():
+        left_out = student.impossible[rows] & teacher.impossible[columns]
         change = np.where(left_out, change[pairs, labels][:, None], change)
-        at_student, at_teacher = np.where(left_out, 0.0, at_student), np.where(left_out, 0.0, at_teacher)
+        at_student[left_out] = at_teacher[left_out] = 0.0
     depth = np.maximum(student.depth[rows], teacher.depth[columns])
     relative = 4 * EPS * (classes + 8 + depth)
     least, most = change.min(axis=1), change.max(axis=1)
     above, below = change - least[:, None], most[:, None] - change
+    centred = np.empty_like(change)
     tops = student.top[rows], teacher.top[columns]
     at_tops = change[pairs, tops[0]], change[pairs, tops[1]]
     ends, means = [], []
     for probability, at_top in zip((at_student, at_teacher), at_tops, strict=True):
         # Centred at the likeliest class, so that a variance as small as the other classes' probability keeps its digits.
-        centred = change - at_top[:, None]
+        np.subtract(change, at_top[:, None], out=centred)
         mean = np.einsum("ij,ij->i", probability, centred)
         centred -= mean[:, None]
+        centred *= centred
         low, high = np.einsum("ij,ij->i", probability, above), np.einsum("ij,ij->i", probability, below)
         moved = np.minimum(low + (at_top - least), high + (most - at_top))  # at least Σ p |Δ − Δ_top|
         to_label = at_top - change[pairs, labels]
@@ -227,7 +228,7 @@ def _segments(student: Cloud, teacher: Cloud, rows: Int64, columns: Int64) -> Se
                 slope_error=2 * relative * moved + 4 * EPS * np.abs(to_label),
                 low=low,
                 high=high,
-                curvature=np.einsum("ij,ij,ij->i", probability, centred, centred),
+                curvature=np.einsum("ij,ij->i", probability, centred),
             )
         )
         means.append(mean)

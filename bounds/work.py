@@ -220,7 +220,7 @@ def class_costs(name: str, problems: int = 1, *, numbers: float = _LOGIT, held: 
     """Transport in each class with costs of one's own (see `View.several_class_costs`), from the extremes of changes of logits.
 
     Args:
-        name: what the problems are known by.
+        name: what the problems are known by; empty if they are the row's alone.
         problems: of each class.
         numbers: steps for each logit of each pair of points.
         held: arrays over pairs that are held at once.
@@ -261,7 +261,7 @@ def two_ends(small: int, older: str) -> Working:
             works.append(Work(_PROBLEM + _TWO_ENDS * size.classes * tried, products, memory) * times)
         ends = Part("two_ends", _sum(works), of_logits=True)
         both = size.largest <= small and any(n * m > _TRIED * (n + m) for n, m, _ in size.pairs)
-        return (ends, *(class_costs(older, 4, held=8)(size) if both else ()))
+        return (ends, *(class_costs(older, 4, held=6)(size) if both else ()))
 
     return working
 

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.estimators.sparse_transport import merged
 
 _CANDIDATES = 16
 _ROUNDS = 25
@@ -77,7 +78,7 @@ def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Fl
     cheapest = _cheapest(costs, f, g)
     if cheapest is None:
         return None
-    keys = np.unique(np.concatenate((cheapest, np.arange(n) * (n + 1))))  # the diagonal: some full assignment must exist
+    keys = merged(cheapest, np.arange(n) * (n + 1))  # the diagonal: some full assignment must exist
     everyone = np.arange(n)
     tolerance = 4 * EPS * float(max(abs(costs.max()), abs(costs.min())))
     for _ in range(_ROUNDS):
@@ -88,7 +89,7 @@ def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Fl
         overcharged = _overcharged(costs, f, g, tolerance)
         if not len(overcharged):
             return permutation, g
-        keys = np.unique(np.concatenate((keys, overcharged)))
+        keys = merged(keys, overcharged)
     return None
 
 

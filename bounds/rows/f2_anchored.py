@@ -61,7 +61,7 @@ _DISTANCES = (
     ("F2.T0", _T0, _upper(_T0), _T0.work),
     ("F2.T1", _T1, _upper(_T1), _T1.work),
     ("F2.T2", _T2, _upper(_T2), _T2.work),
-    ("F2.T5", _T5, t5_convex.curved_upper, class_costs("t5", 4, held=8)),
+    ("F2.T5", _T5, t5_convex.curved_upper, class_costs("t5", 4, held=6)),
 )
 
 

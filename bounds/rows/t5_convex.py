@@ -225,7 +225,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "½-smooth loss": "the loss is cross-entropy, whose second derivative is a variance of Δ",
         },
         compute=_slopes,
-        work=class_costs("t5", 4, held=8),
+        work=class_costs("t5", 4, held=6),
     )
     curvatures = Row(
         name=f"T5{infix}.curved",
@@ -243,7 +243,7 @@ def _rows(space: Space, infix: str) -> tuple[Row, ...]:
             "self-concordant loss": "the loss is cross-entropy, whose third derivative is a third central moment of Δ",
         },
         compute=_curvatures,
-        work=class_costs("t5", 4, held=8),
+        work=class_costs("t5", 4, held=6),
     )
     return slopes, curvatures
 

@@ -129,6 +129,6 @@ ROWS = (
         needs=(CLASS_SHARES,),
         structural={**ERRORS, "positive width": "ρ is a multiple of the median of positive margins, of 1, or of a least width"},
         compute=_ramp,
-        work=class_costs("t8_ramp", len(_WIDTHS)),
+        work=class_costs("", len(_WIDTHS)),
     ),
 )
