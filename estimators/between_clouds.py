@@ -13,7 +13,7 @@ from kd2m_theory.estimators.scale import exponent_of, in_unit, round_down, round
 from kd2m_theory.estimators.transport import optimal_cost
 
 # Pairs up to which all costs are stored: below, the solvers on the matrix are faster; above, tiles are.
-STORED = 5000 * 5000
+STORED = 3000 * 3000
 
 
 def cloud_cost(

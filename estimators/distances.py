@@ -34,7 +34,7 @@ def wasserstein(
     The result is a **distance**, not its square, with one exception that says so in its unit: ground="sqeuclidean"
     (p = 1) is the transport cost of ‖x − y‖², that is W₂².
 
-    Up to 25 million pairs of points their costs are stored. Above, with a Euclidean ground, the costs are computed in tiles, in
+    Up to 9 million pairs of points their costs are stored. Above, with a Euclidean ground, the costs are computed in tiles, in
     single precision with a bound on the error, and never stored: memory grows with n + m, and both ends are certified as
     before. Points on a line are sorted. What a search uses is capped (pivots, passes over the pairs, pairs that are kept,
     memory), never its time: beyond a cap the enclosure is wider, its status is "capped", and its method says why.
