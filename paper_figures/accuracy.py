@@ -15,7 +15,7 @@ from scipy import stats
 
 from kd2m_theory.paper_figures.figure import LacksNumbersError, PaperFigure, Table
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY, TTM_ACCURACY
-from kd2m_theory.paper_figures.training_curves import STORED, UNIKDS
+from kd2m_theory.paper_figures.training_curves import STORED
 from kd2m_theory.reporting.style import ALONE, KD, LNCS, PAGE, PALE, STUDENT, TEACHER, TTM, WTTM, folded, legend_below, sheet
 from kd2m_theory.validation.campaigns.trainings import Setting, Students, Trainings, chosen
 
@@ -93,7 +93,7 @@ def _population(setting: Setting) -> Table:
 def _ablation(setting: Setting, students: Students) -> bool:
     """Whether it is UniKD without one of its parts, which has a figure of its own."""
     whole = min(len(each.options) for each in setting.of(students.objective))
-    return students.objective in UNIKDS and (len(students.options) > whole or students.weight == 0)
+    return students.objective == "unikd" and (len(students.options) > whole or students.weight == 0)
 
 
 def _student(setting: Setting, group: list[Students], base: Mapping[int, float], *, several: bool) -> Table:

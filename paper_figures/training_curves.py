@@ -15,7 +15,6 @@ from kd2m_theory.validation.campaigns.trainings import Setting, Students, Traini
 STORED = PAPERS
 # Objectives that compare features, in the order in which a figure of one of them chooses.
 FEATURES = ("cw2", "jw2", "w2", "gaussian-cw2", "gaussian-w2", "gaussian-kl")
-UNIKDS = ("unikd", "unikd-reconstruction")
 _TITLES = {
     "kd": "KD",
     "ttm": "TTM",
@@ -28,9 +27,8 @@ _TITLES = {
     "gaussian-kl": "Gaussian KL",
     "mmd": "MMD",
     "unikd": "UniKD",
-    "unikd-reconstruction": "UniKD, reconstructed",
 }
-_COLOURS = {"none": ALONE, "kd": KD, "ttm": TTM, "wttm": WTTM, **dict.fromkeys(UNIKDS, UNIKD)}
+_COLOURS = {"none": ALONE, "kd": KD, "ttm": TTM, "wttm": WTTM, "unikd": UNIKD}
 
 
 def title(objective: str) -> str:

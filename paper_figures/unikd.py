@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
-from kd2m_theory.paper_figures.training_curves import STORED, UNIKDS, by_name, lacking, said, said_first, title
+from kd2m_theory.paper_figures.training_curves import STORED, by_name, lacking, said, said_first
 from kd2m_theory.reporting.style import (
     ALONE,
     COLUMN,
@@ -40,7 +40,6 @@ _REMOVED = {
     "fusion": "without fusion of stages",
     "predict_variance": "without predicted variances",
     "supplement": "without supplement",
-    "anchor": "without anchors",
 }
 _AXES = {"accuracy": "test accuracy (%)", "cross_entropy": "test loss (nats)", "divergence": "KL(teacher ‖ student) (nats)"}
 _TITLES = {"accuracy": "accuracy", "cross_entropy": "loss", "divergence": "divergence"}
@@ -58,7 +57,7 @@ def table(setting: Setting) -> Table:
     Raises:
         LacksNumbersError: there is no student of UniKD.
     """
-    of_unikd = next((those for name in UNIKDS if (those := setting.of(name))), ())
+    of_unikd = setting.of("unikd")
     plain = [each for each in of_unikd if each.weight != 0 and len(each.options) == min(len(one.options) for one in of_unikd)]
     if not plain:
         raise lacking("unikd", setting, "a student of unikd (objectives.unikd), and of each variant without one of its parts")
@@ -68,7 +67,6 @@ def table(setting: Setting) -> Table:
     removed = {_changed(whole, each): each for each in of_unikd if each not in plain}
     return {
         **said(setting, [*rows.values(), *removed.values()]),
-        "unikd": title(whole.objective),
         "every_seed": sorted({seed for each in (*rows.values(), *removed.values()) for seed in each.seeds}),
         "correlations": [found for name, each in rows.items() if (found := _correlation(name, each)) is not None],
         "ablation": [{"name": name, **_reached(each)} for name, each in (rows | removed).items()],
@@ -127,7 +125,7 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     words += (
         [f"{_letters(shown, 0)}: seed {SHOWN_SEED}; in brackets the mean absolute difference, of all seeds"] if shown else []
     )
-    words += [f"{letters[0]} to {letters[2]}: {table['unikd']}, and with one of its parts changed"]
+    words += [f"{letters[0]} to {letters[2]}: UniKD, and with one of its parts changed"]
     legend_below(figure, _legend(table["every_seed"]), "\n".join(words))
     return figure
 

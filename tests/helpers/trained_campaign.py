@@ -2,15 +2,12 @@
 
 from campaign_work import Inline
 
-from kd2m_theory.paper_figures.training_curves import UNIKDS
 from kd2m_theory.validation.campaigns import engine
 from kd2m_theory.validation.campaigns.campaign import campaign
 from kd2m_theory.validation.campaigns.plan import tasks
 from kd2m_theory.validation.campaigns.store import Store
 from kd2m_theory.validation.campaigns.work import work
-from kd2m_theory.validation.objectives.registry import SINGLE
 
-UNIKD = next(name for name in UNIKDS if name in SINGLE)
 RECIPE = {"epochs": 2, "steps": 3, "batch": 16, "learning_rate": 2e-3}
 TABLE = {
     "sweep": [
@@ -26,7 +23,7 @@ TABLE = {
                 "cw2": {"weight": [0.0, 1e-3, 1e-2]},
                 "kd": {"weight": [0.9]},
                 "ttm": {"weight": [1.0]},
-                UNIKD: {"weight": [0.1, 0.0]},
+                "unikd": {"weight": [0.1, 0.0]},
             },
         }
     ]

@@ -35,7 +35,7 @@ RUNS = [
         ("kd", 0.9),
         ("cw2", 1e-3),
         ("gaussian-kl", 1e-4),
-        ("unikd-reconstruction", 0.1),
+        ("unikd", 0.1),
     )
     for seed in SEEDS
 ]
@@ -58,7 +58,7 @@ def test_measured_numbers_are_means_over_seeds_with_students_interval_and_gains_
     assert [one["name"] for one in found["measured"]] == ["digits", "svhn"]
     for one in found["measured"]:
         assert one["teacher"]["mean"] == pytest.approx(90)
-        assert [student["name"] for student in one["students"]] == ["kd", "cw2", "gaussian-kl", "unikd-reconstruction"]
+        assert [student["name"] for student in one["students"]] == ["kd", "cw2", "gaussian-kl", "unikd"]
         for student in one["students"]:
             values = [100 * accuracy(student["name"], student["weight"], seed) for seed in SEEDS]
             gains = [value - 100 * accuracy("none", None, seed) for value, seed in zip(values, SEEDS, strict=True)]
@@ -89,12 +89,9 @@ def test_one_seed_and_no_student_alone_are_drawn_and_said():
 
 def test_variants_are_told_apart_and_parts_of_unikd_have_another_figure():
     runs = [run("jw2", 1.0, options={"beta": beta}) for beta in (1.0, 2.0)]
-    runs += [
-        run("unikd-reconstruction", weight, options=options)
-        for weight, options in ((0.1, {}), (0.0, {}), (0.1, {"fusion": False}))
-    ]
+    runs += [run("unikd", weight, options=options) for weight, options in ((0.1, {}), (0.0, {}), (0.1, {"fusion": False}))]
     names = [student["name"] for student in made(*runs)["measured"][0]["students"]]
-    assert names == ["jw2 (beta = 1.0)", "jw2 (beta = 2.0)", "unikd-reconstruction"]
+    assert names == ["jw2 (beta = 1.0)", "jw2 (beta = 2.0)", "unikd"]
 
 
 def test_what_a_paper_reports_for_the_population_stands_beside_what_was_measured():
@@ -104,7 +101,7 @@ def test_what_a_paper_reports_for_the_population_stands_beside_what_was_measured
         "kd": None,
         "cw2": 94.06,
         "gaussian-kl": 94.05,
-        "unikd-reconstruction": None,
+        "unikd": None,
     }
     pair = {"population": "cifar100", "teacher": "resnet56", "student": "resnet20"}
     (cifar,) = made(run("ttm", 7.0, **pair), run("cw2", 1e-3, **pair))["measured"]

@@ -18,7 +18,7 @@ from kd2m_theory.validation.campaigns.trainings import trainings
 NAMES = ("lambda-sweep", "embedding", "entropy", "unikd")
 SEEDS = (0, 1, 2)
 WEIGHTS = (0.0, 1e-3, 1e-2)
-UNIKD = "unikd-reconstruction"
+UNIKD = "unikd"
 
 
 def everything(seeds=SEEDS, **more):
@@ -280,4 +280,4 @@ def test_the_shipped_table_has_every_run_that_its_campaign_names():
         options = {key: value for key, value in each.objective.items() if key not in ("name", "weight")}
         named.append((each.objective["name"], each.objective["weight"], json.dumps(options, sort_keys=True), each.seed))
     assert found == sorted(named)
-    assert STORED.path(None).stat().st_size < 300_000
+    assert STORED.path(None).stat().st_size < 400_000

@@ -35,7 +35,7 @@ def test_the_student_alone_is_one_with_weight_zero_or_without_an_objective():
     assert (kept.objective, kept.weight) == ("cw2", 0.0)
     assert read(run("none"), run("cw2", 1.0)).settings[0].alone.objective == "none"
     # Without its weighted term UniKD still learns from logits, and a sum from its other terms.
-    assert read(run("unikd-reconstruction", 0.0), run("sum", 0.0), run("kd", 0.5)).settings[0].alone is None
+    assert read(run("unikd", 0.0), run("sum", 0.0), run("kd", 0.5)).settings[0].alone is None
 
 
 def test_what_is_trained_otherwise_is_another_setting_and_is_named_by_what_differs():
