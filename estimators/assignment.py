@@ -17,7 +17,9 @@ from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.sparse_transport import merged
 
 _CANDIDATES = 16
-_ROUNDS = 25
+# Rounds, and how many times as many pairs as in the first are a sign that points far away compete, as clusters do: bids in
+# small steps would take for ever to reach them.
+_ROUNDS, _CROWD = 25, 2.0
 _SWEEPS = 400
 _SAMPLE = 800
 # Ratio of the spreads of the 16 and of the 4 cheapest alternatives of a point. Near 3 in four dimensions and more; larger
@@ -79,7 +81,7 @@ def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Fl
     if cheapest is None:
         return None
     keys = merged(cheapest, np.arange(n) * (n + 1))  # the diagonal: some full assignment must exist
-    everyone = np.arange(n)
+    everyone, most = np.arange(n), _CROWD * len(keys)
     tolerance = 4 * EPS * float(max(abs(costs.max()), abs(costs.min())))
     for _ in range(_ROUNDS):
         i, j = np.divmod(keys, n)
@@ -90,6 +92,8 @@ def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Fl
         if not len(overcharged):
             return permutation, g
         keys = merged(keys, overcharged)
+        if len(keys) > most:
+            break
     return None
 
 

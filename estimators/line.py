@@ -116,6 +116,10 @@ def line_cost(x: Float64, y: Float64, a: Float64, b: Float64, p: int) -> tuple[f
     # Where mass is cut is right to the roundings of sums and weights; a cut that moves exchanges the costs on its two sides.
     cut = (_terms(len(x)) + _terms(len(y))) * float(np.finfo(np.longdouble).eps) + 4 * EPS
     exchanged = math.fsum(np.abs(np.diff(costs))) if len(mass) != len(x) or len(x) != len(y) else 0.0
+    if len(np.unique(rows)) < len(x) or len(np.unique(columns)) < len(y):
+        # Masses that no sum sees may lie as far away as they like: all that x − y can vary from end to end.
+        furthest = max(float(x.max() - y.min()), float(y.max() - x.min()))
+        exchanged = float(np.ptp(x) + np.ptp(y)) * (1.0 if p == 1 else 2 * furthest) * (1 + 8 * EPS)
     # Products may have lost a TINY each; those of exact zeros have not.
     error = 40 * EPS * cost + cut * exchanged + ((len(rows) + 1) * TINY if moved.any() else 0.0)
     return max(0.0, cost - error), cost + error

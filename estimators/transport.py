@@ -9,6 +9,7 @@ what rounding may have done. A capped solver therefore widens the interval and n
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,13 +24,14 @@ from kd2m_theory.estimators.scale import exponent_of, rescaled, shifted_up
 from kd2m_theory.shared_state import without_warnings
 
 MAX_PIVOTS = 10_000_000
-# Shortest-path sweeps before potentials are asked of the network simplex instead; one sweep reads the costs once.
-_SWEEPS = 200
-# From these sizes on potentials of a subsample pay for themselves; so do candidate pairs where points compete for partners; and
-# candidate pairs do always.
-_MEDIUM, _SPARSE, _LARGE = 600, 800, 1500
-# Potentials under which more than this share of the rows are some column's cheapest leave the dense solver little to do.
-_EASY = 0.75
+# Shortest-path sweeps, before potentials are asked of the network simplex instead; where there are more pairs than the second
+# number, those that read all costs are fewer.
+_SWEEPS, _PAIRS, _FIRST = 200, 2**15, 8
+# Of a matching, so many rounds follow there, of sweeps over the pairs whose reduced costs are smallest: so many of a column, by
+# so many columns.
+_ROUNDS, _NEAREST, _SAMPLED = 24, 16, 64
+# From these sizes on potentials of a subsample, and candidate pairs, pay for themselves.
+_MEDIUM, _LARGE = 600, 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class Plan:
 def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> Plan:
     """An optimal plan for costs n × m and positive weights a (n), b (m), as the solver gives it: `optimal_cost` certifies one.
 
-    Equal-size uniform problems are assignments: SciPy's dense solver for small ones (after a reduction for medium ones),
-    column generation for larger ones of at least about four dimensions. Everything else goes to POT's network simplex.
+    Equal-size uniform problems are assignments: SciPy's dense solver, after a reduction for medium ones, or column generation
+    for large ones of at least about four dimensions. Everything else goes to POT's network simplex.
 
     Args:
         costs: n × m, float64, in any unit.
@@ -115,16 +117,14 @@ def _proposed(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
             _, columns = linear_sum_assignment(costs)
             return _assignment(columns.astype(np.int64), np.zeros(n))
         f, g = _subsample_potentials(costs)
+        found = sparse_assignment(costs, f, g) if n >= _LARGE else None
+        if found is not None:
+            return _assignment(*found)
         # The solver starts from zero potentials; paying good ones first leaves it short searches.
         reduced = costs - f[:, None]
         reduced -= g
-        wanted = len(np.unique(reduced.argmin(axis=0)))
-        found = None if n < _SPARSE or (n < _LARGE and wanted > _EASY * n) else sparse_assignment(costs, f, g)
-        if found is not None:
-            return _assignment(*found)
-        if n < _LARGE:
-            _, columns = linear_sum_assignment(reduced)
-            return _assignment(columns.astype(np.int64), g)
+        _, columns = linear_sum_assignment(reduced)
+        return _assignment(columns.astype(np.int64), g)
     return _network_simplex(costs, a, b, max_pivots)
 
 
@@ -283,16 +283,43 @@ def _lowered(plan: Plan, costs: Float64) -> tuple[Float64, bool]:
     covered, starts = np.unique(rows, return_index=True)
     every_row = len(covered) == len(costs)
     tolerance = EPS * max(abs(float(costs.max())), abs(float(costs.min())))
-    g = plan.potential
-    for _ in range(_SWEEPS):
+
+    def paid(g: Float64) -> Float64:
         f = np.full(len(costs), -np.inf) if every_row else c_transform_rows(costs, g)
         f[covered] = np.maximum.reduceat(support - g[columns], starts)
-        lowered = np.minimum(g, c_transform(costs, f))
+        return f
+
+    g, many = plan.potential, costs.size > _PAIRS
+    rounds = _ROUNDS if many and plan.method == "assignment" else 0
+    for sweep in range(_FIRST + rounds if many else _SWEEPS):
+        lowered = np.minimum(g, c_transform(costs, paid(g)))
         drop = float((g - lowered).max())
         g = lowered
         if drop <= tolerance:
             return g, True
+        if rounds and sweep >= _FIRST:
+            g = _lowered_by_few(costs, paid, g, tolerance)
     return g, False
+
+
+def _lowered_by_few(costs: Float64, paid: Callable[[Float64], Float64], g: Float64, tolerance: float) -> Float64:
+    """Potentials after sweeps over the pairs that these leave the smallest reduced costs."""
+    reduced = costs - paid(g)[:, None]
+    reduced -= g
+    some = reduced[:, :: max(1, len(g) // _SAMPLED)]
+    place = min(some.size - 1, _NEAREST * some.shape[1])
+    width = np.partition(some, place, axis=None)[place]
+    j, i = np.nonzero((reduced <= width).T)
+    columns, starts = np.unique(j, return_index=True)
+    near = costs[i, j]
+    for _ in range(_SWEEPS):
+        lowered = g.copy()
+        lowered[columns] = np.minimum(g[columns], np.minimum.reduceat(near - paid(g)[i], starts))
+        drop = float((g - lowered).max())
+        g = lowered
+        if drop <= tolerance:
+            break
+    return g
 
 
 def _feasible_value(costs: Float64, a: Float64, b: Float64, g: Float64) -> float:

@@ -23,8 +23,8 @@ from kd2m_theory.reporting.style import ALONE, PAGE, STUDENT, TEACHER, grid, leg
 from kd2m_theory.validation.campaigns.learning import SHOWN_SEED, perplexity
 from kd2m_theory.validation.campaigns.trainings import Setting, Students, chosen
 
-# Parts of the width of what is shown: a numeral from its class, and from other numerals.
-_SHIFTS, _APART = (0.06, 0.10, 0.14, 0.18, 0.23, 0.28), 0.062
+# Parts of the width of what is shown: a numeral from its class, and from other numerals; and these in points, for small panels.
+_SHIFTS, _APART, _POINTS = (0.06, 0.10, 0.14, 0.18, 0.23, 0.28, 0.33), 0.062, 10.5
 _TURNS = 16  # directions that are tried
 _LED = 0.07  # from here on a line leads to the class
 
@@ -121,12 +121,13 @@ def _panel(axes: Axes, panel: Table) -> None:
 def _numerals(axes: Axes, clouds: list[Float64], colours: tuple[str, str], labels: Int64) -> None:
     """A numeral beside the points of every class of both networks, in the network's colour; a line leads to it from afar."""
     span = np.ptp(np.vstack(clouds), axis=0).max()
+    apart = span * max(_APART, _POINTS / (72 * axes.get_position().width * axes.figure.get_figwidth()))
     placed: list[Float64] = []
     outline: list[AbstractPathEffect] = [withStroke(linewidth=1.5, foreground="white")]
     for cloud, colour, upwards in zip(clouds, colours, (1, -1), strict=True):
         for label in np.unique(labels):
             centre = np.median(cloud[labels == label], axis=0)
-            place = _free(centre, placed, span, upwards)
+            place = _free(centre, placed, span, apart, upwards)
             placed.append(place)
             if np.linalg.norm(place - centre) > _LED * span:
                 axes.plot(*np.array([centre, place]).T, color=colour, lw=0.4, zorder=1.5)
@@ -134,12 +135,12 @@ def _numerals(axes: Axes, clouds: list[Float64], colours: tuple[str, str], label
             text.set_path_effects(outline)
 
 
-def _free(centre: Float64, placed: list[Float64], span: float, upwards: int) -> Float64:
+def _free(centre: Float64, placed: list[Float64], span: float, apart: float, upwards: int) -> Float64:
     """The nearest place around a centre, from above or below it, that is apart from every place that is taken."""
     for shift in _SHIFTS:
         for turn in np.pi * (0.5 * upwards + 2 * np.arange(_TURNS) / _TURNS):
             place: Float64 = centre + shift * span * np.array([np.cos(turn), np.sin(turn)])
-            if all(np.linalg.norm(place - other) > _APART * span for other in placed):
+            if all(np.linalg.norm(place - other) > apart for other in placed):
                 return place
     return centre
 

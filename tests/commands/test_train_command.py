@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from typer.testing import CliRunner
@@ -74,7 +75,8 @@ def test_a_loss_that_is_not_finite(command):
 @pytest.mark.long
 def test_an_interrupt_is_no_violation_and_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "kd2m_theory", "train", "mixture-cw2", "--set", "student.training.epochs=2000"]
-    process = subprocess.Popen([*command, "--out", "run"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell has its jobs in the background ignore it
+    process = subprocess.Popen([*command, "--out", "run"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heeded)
     checkpoint = tmp_path / "run" / "last.ckpt"
     while not checkpoint.exists() and process.poll() is None:
         time.sleep(0.01)

@@ -6,7 +6,7 @@ from sampled import sampled
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from kd2m_theory.estimators import optimal_plan, transport, wasserstein
+from kd2m_theory.estimators import CostMatrix, optimal_cost, transport, wasserstein
 from kd2m_theory.estimators.assignment import extended_potentials, sparse_assignment, subsample
 from kd2m_theory.estimators.ground import cost_matrix
 
@@ -76,20 +76,39 @@ def test_large_assignments_equal_the_dense_solver(case, p, route, request):
     assert distance.relative_gap <= 1e-9 or distance.upper < 1e-12
 
 
-@pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("case", ["many dimensions", "unbalanced clusters", "a noisy copy"])
-def test_column_generation_is_what_solves_clouds_of_many_dimensions(case):
+def test_column_generation_solves_clouds_of_many_dimensions(case):
     costs = cdist(*CLOUDS[case])
-    uniform = np.full(N, 1 / N)
-    assert optimal_plan(costs, uniform, uniform).method == "assignment"
+    assert sparse_assignment(costs, *transport._subsample_potentials(costs)) is not None
 
 
-@pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("case", ["one dimension", "two dimensions", "duplicates", "a curve in many dimensions"])
-def test_chains_and_ties_are_left_to_the_network_simplex(case):
+def test_chains_and_ties_are_left_to_the_dense_solver(case):
     costs = cdist(*CLOUDS[case])
-    uniform = np.full(N, 1 / N)
-    assert optimal_plan(costs, uniform, uniform).method == "network simplex"
+    assert sparse_assignment(costs, *transport._subsample_potentials(costs)) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clusters_far_apart_that_are_not_as_large_on_both_sides_are_left_to_the_dense_solver(seed):
+    """Bids of the sparse solver would climb in small steps from one cluster to the next."""
+    rng = np.random.default_rng(seed)
+    x, y = (rng.normal(size=(N, 8)) + 1e5 * rng.integers(0, 10, N)[:, None] for _ in range(2))
+    costs = cdist(x, y, "sqeuclidean")
+    assert sparse_assignment(costs, *transport._subsample_potentials(costs)) is None
+
+
+@pytest.mark.parametrize("n", [200, 700])
+@pytest.mark.parametrize("kind", ["distances", "squares", "distances and noise"])
+def test_a_matching_on_the_line_settles_its_own_potentials(kind, n, monkeypatch):
+    """Its augmenting paths are long; the network simplex, which would import every array library, is not asked."""
+    monkeypatch.setattr(transport, "_network_simplex", None)
+    rng = np.random.default_rng(n)
+    costs = np.abs(rng.normal(size=(n, 1)) - rng.exponential(size=n)) ** (2 if kind == "squares" else 1)
+    costs += 1e-4 * rng.random((n, n)) if "noise" in kind else 0.0
+    found = optimal_cost(CostMatrix(costs, 0.0, 0.0, "distance"))
+    rows, columns = linear_sum_assignment(costs)
+    assert found.upper == pytest.approx(costs[rows, columns].mean(), rel=1e-12)
+    assert found.relative_gap < 1e-12
 
 
 def test_poor_potentials_cost_rounds_and_not_the_optimum():

@@ -421,6 +421,14 @@ def test_the_line_by_sorting_is_a_linear_program(p, data):
     np.testing.assert_allclose(np.bincount(columns, mass, m), b, atol=1e-15)
 
 
+@pytest.mark.parametrize("p", [1, 2])
+def test_a_mass_that_no_sum_sees_counts_however_far_away_it_is(p):
+    x, y = np.zeros(1), np.array([0.0, 1e16, -1.0])
+    b = np.array([1.0, 2.4e-20, 6.7e-18])
+    low, high = line_cost(x, y, np.ones(1), b / b.sum(), p)
+    assert low <= float(sum(Fraction(mass) * Fraction(place) ** p for mass, place in zip(b, np.abs(y), strict=True))) <= high
+
+
 def test_one_dimension_of_many_points_needs_no_matrix():
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(200_000, 1)), 0.5 + 2 * rng.normal(size=(200_000, 1))
