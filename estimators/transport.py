@@ -30,8 +30,9 @@ _SWEEPS, _PAIRS, _FIRST = 200, 2**15, 8
 # Of a matching, so many rounds follow there, of sweeps over the pairs whose reduced costs are smallest: so many of a column, by
 # so many columns.
 _ROUNDS, _NEAREST, _SAMPLED = 24, 16, 64
-# From these sizes on potentials of a subsample, and candidate pairs, pay for themselves.
-_MEDIUM, _LARGE = 600, 1500
+# From these sizes on potentials of a subsample, and candidate pairs, pay for themselves; and beyond the third the dense solver,
+# which has no cap and grows with n³, is left for the network simplex, which has one.
+_MEDIUM, _LARGE, _DENSE = 600, 1500, 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,12 @@ def _proposed(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
         found = sparse_assignment(costs, f, g) if n >= _LARGE else None
         if found is not None:
             return _assignment(*found)
-        # The solver starts from zero potentials; paying good ones first leaves it short searches.
-        reduced = costs - f[:, None]
-        reduced -= g
-        _, columns = linear_sum_assignment(reduced)
-        return _assignment(columns.astype(np.int64), g)
+        if n <= _DENSE:
+            # The solver starts from zero potentials; paying good ones first leaves it short searches.
+            reduced = costs - f[:, None]
+            reduced -= g
+            _, columns = linear_sum_assignment(reduced)
+            return _assignment(columns.astype(np.int64), g)
     return _network_simplex(costs, a, b, max_pivots)
 
 

@@ -117,8 +117,8 @@ def _bend(segments: _Segments) -> Float64:
     return result
 
 
-def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: bool) -> Float64:
-    """Var_p(Δ) of every pair, p of the points `at`."""
+def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: bool) -> tuple[Float64, Float64]:
+    """Var_p(Δ) of every pair, p of the points `at`, and a bound on its rounding error."""
 
     def products(mine: Float64, theirs: Float64) -> Float64:
         return pairs.products(mine, theirs) if at_student else pairs.products(theirs, mine)
@@ -129,46 +129,39 @@ def _variance(pairs: ClassPairs, at: _Points, there: _Points, *, at_student: boo
     probability, own, other = at.probability, at.margins, there.margins
     # Σ p d² − (Σ p d)², d_c = Δ_c − Δ_y and 0 for y itself.
     weighted = probability * own
-    square = alone((weighted * own).sum(axis=1)) - 2 * products(weighted, other) + products(probability, other**2)
+    squares = alone((weighted * own).sum(axis=1)) + products(probability, other**2)
     mean = alone(weighted.sum(axis=1)) - products(probability, other)
-    result: Float64 = square - mean**2
-    return result
-
-
-def _variance_error(at: _Points, there: _Points) -> float:
-    """Bound on the rounding error of `_variance`."""
-    # Probabilities are right to as many roundings as their logits are deep; deeper than 800 they are zero.
-    depth = min(800.0, max(0.0, float(at.depth.max())))
-    size = float((at.probability * (np.abs(at.margins) + np.abs(there.margins).max(axis=0)) ** 2).sum(axis=1).max())
-    return 32 * EPS * (at.margins.shape[1] + 8 + depth) * size
+    # Terms are no larger than those of Σ p (|m| + |m'|)². Probabilities are right to as many roundings as their logits are
+    # deep; deeper than 800 they are zero.
+    depth = np.clip(at.depth.max(axis=1, initial=0.0), 0.0, 800.0)
+    size = squares + 2 * products(np.abs(weighted), np.abs(other))
+    error = alone(32 * EPS * (own.shape[1] + 8 + depth)) * size
+    return squares - 2 * products(weighted, other) - mean**2, error
 
 
 def both_sides_of_pairs(pairs: ClassPairs) -> tuple[CostMatrix, ...]:
     """Minus the lower side, and the upper one, of every pair: of T5, and of T5.curved."""
     student, teacher = _points(pairs.student, pairs.label), _points(pairs.teacher, pairs.label)
-    # Curvatures are moved outward by their error, so they add none.
-    errors = _variance_error(student, teacher), _variance_error(teacher, student)
     sides = np.empty((4, *pairs.shape))
     for rows, block in pairs.blocks():
-        for side, values in zip(sides, _sides_of_block(block, student, teacher, errors), strict=True):
+        for side, values in zip(sides, _sides_of_block(block, student, teacher), strict=True):
             side[rows] = values
     slope_error = _rounding(teacher, student) + _rounding(student, teacher)
     return tuple(CostMatrix(side, 0.0, slope_error, "nats") for side in sides)
 
 
-def _sides_of_block(
-    pairs: ClassPairs, student: _Points, teacher: _Points, errors: tuple[float, float]
-) -> tuple[Float64, Float64, Float64, Float64]:
+def _sides_of_block(pairs: ClassPairs, student: _Points, teacher: _Points) -> tuple[Float64, Float64, Float64, Float64]:
     segments = _segments(pairs, student, teacher)
-    at_student = _variance(pairs, student, teacher, at_student=True)
-    at_teacher = _variance(pairs, teacher, student, at_student=False)
     bend = _bend(segments)
     slopes = -segments.start - bend, segments.end - bend
     grows, falls = growths(segments.reach)
-    least_s, least_t = (np.maximum(each - error, 0.0) for each, error in zip((at_student, at_teacher), errors, strict=True))
-    with np.errstate(over="ignore", invalid="ignore"):  # where e^r overflows there is no candidate
-        lower = np.fmin(np.fmin(slopes[0], -segments.start - falls * least_t), grows * (at_student + errors[0]) - segments.end)
-        upper = np.fmin(np.fmin(slopes[1], segments.start + grows * (at_teacher + errors[1])), segments.end - falls * least_s)
+    with np.errstate(over="ignore", invalid="ignore"):  # where e^r overflows, or a square, there is no candidate
+        # Curvatures are moved outward by their error, so they add none.
+        at_student, error_s = _variance(pairs, student, teacher, at_student=True)
+        at_teacher, error_t = _variance(pairs, teacher, student, at_student=False)
+        least_s, least_t = np.fmax(at_student - error_s, 0.0), np.fmax(at_teacher - error_t, 0.0)
+        lower = np.fmin(np.fmin(slopes[0], -segments.start - falls * least_t), grows * (at_student + error_s) - segments.end)
+        upper = np.fmin(np.fmin(slopes[1], segments.start + grows * (at_teacher + error_t)), segments.end - falls * least_s)
     return *slopes, lower, upper
 
 
