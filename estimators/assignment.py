@@ -18,7 +18,7 @@ from kd2m_theory.estimators.sparse_transport import merged
 
 _CANDIDATES = 16
 # Rounds, and how many times as many pairs as in the first are a sign that points far away compete, as clusters do: bids in
-# small steps would take for ever to reach them.
+# small steps would hardly reach them.
 _ROUNDS, _CROWD = 25, 2.0
 _SWEEPS = 400
 _SAMPLE = 800

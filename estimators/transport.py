@@ -27,8 +27,8 @@ MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps, before potentials are asked of the network simplex instead; where there are more pairs than the second
 # number, those that read all costs are fewer.
 _SWEEPS, _PAIRS, _FIRST = 200, 2**15, 8
-# Of a matching, so many rounds follow there, of sweeps over the pairs whose reduced costs are smallest: so many of a column, by
-# so many columns.
+# There so many rounds follow for a matching, of sweeps over the pairs whose reduced costs are smallest: that many of a column,
+# counted in so many columns.
 _ROUNDS, _NEAREST, _SAMPLED = 24, 16, 64
 # From these sizes on potentials of a subsample, and candidate pairs, pay for themselves; and beyond the third the dense solver,
 # which has no cap and grows with n³, is left for the network simplex, which has one.

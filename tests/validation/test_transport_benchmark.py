@@ -122,7 +122,7 @@ def test_a_measurement_is_a_process_with_limits(script, monkeypatch):
 def test_the_figure_has_every_method_in_the_largest_dimension(script, tmp_path):
     shipped = FIGURE.numbers()
     assert shipped["d"] == 512
-    assert [method["name"] for method in shipped["methods"]] == ["ours", "POT"]
+    assert {method["name"] for method in shipped["methods"]} == {"ours", *script.PEERS}
     assert all(method["power_of_time"] > 1 for method in shipped["methods"])
     content = json.loads((FOLDER / "transport.json").read_text())
     content["tables"] = [table for table in content["tables"] if table["title"] != "growth"]

@@ -73,7 +73,7 @@ def test_a_size_goal_is_reached_within_its_memory_or_not(monkeypatch):
     enough = tiles.Goal(n=300, m=200, d=3, classes=3, p=1, weighted=True, gigabytes=1.0)
     case = tiles.reach("small", enough, np.random.default_rng(0))
     assert (case.failure, case.strata["status"]) == ("", "optimal")
-    too_little = replace(enough, n=5000, m=4000, weighted=False, gigabytes=0.05)
+    too_little = replace(enough, n=3000, m=3000, weighted=False, gigabytes=0.05)
     assert "0.05 GB" in tiles.reach("small", too_little, np.random.default_rng(0)).failure
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
