@@ -121,7 +121,7 @@ def _panel(axes: Axes, panel: Table) -> None:
 def _numerals(axes: Axes, clouds: list[Float64], colours: tuple[str, str], labels: Int64) -> None:
     """A numeral beside the points of every class of both networks, in the network's colour; a line leads to it from afar."""
     span = np.ptp(np.vstack(clouds), axis=0).max()
-    apart = span * max(_APART, _POINTS / (72 * axes.get_position().width * axes.figure.get_figwidth()))
+    apart = span * max(_APART, _POINTS / (72 * axes.get_window_extent().width / axes.figure.dpi))
     placed: list[Float64] = []
     outline: list[AbstractPathEffect] = [withStroke(linewidth=1.5, foreground="white")]
     for cloud, colour, upwards in zip(clouds, colours, (1, -1), strict=True):

@@ -74,7 +74,8 @@ class _Points:
     @cached_property
     def own(self) -> Float64:
         """⟨p − e_y, a⟩, n."""
-        return (self.margins * self.probability).sum(axis=1)
+        result: Float64 = (self.margins * self.probability).sum(axis=1)
+        return result
 
 
 def _points(logits: Float64, label: int) -> _Points:
