@@ -429,6 +429,14 @@ def test_a_mass_that_no_sum_sees_counts_however_far_away_it_is(p):
     assert low <= float(sum(Fraction(mass) * Fraction(place) ** p for mass, place in zip(b, np.abs(y), strict=True))) <= high
 
 
+@pytest.mark.parametrize("p", [1, 2])
+def test_cuts_that_fall_together_but_for_less_than_a_rounding_count(p):
+    x, y = np.array([0.0, 0.5, 1e16]), np.array([0.0, 1e16])
+    a, b = np.array([0.5 - 2.0**-54, 2.0**-54 * (1 + 2.0**-11), 0.5]), np.full(2, 0.5)
+    low, high = line_cost(x, y, a, b, p)
+    assert low <= 2.0**-67 * 1e16**p <= high  # some of the mass 2⁻⁶⁵ moves all the way
+
+
 def test_one_dimension_of_many_points_needs_no_matrix():
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(200_000, 1)), 0.5 + 2 * rng.normal(size=(200_000, 1))
