@@ -86,7 +86,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/.installed
-	for name in transport losses mmd gaussian audit_scale glyphs steps unikd accuracy engine widths label_plans; do \
+	for name in transport losses mmd gaussian audit_scale glyphs steps unikd engine widths label_plans; do \
 		$(BIN)/python validation/benchmarks/$$name.py --save validation/benchmarks/$$name.json || exit 1; done
 	$(BIN)/python validation/benchmarks/demonstration.py --save validation/benchmarks
 	$(BIN)/python -P -m kd2m_theory.validation.stored_parts docs/benchmarks.md --from validation/benchmarks --write

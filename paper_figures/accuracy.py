@@ -1,8 +1,6 @@
 """Accuracy by objective: what this project measured, and, apart from it, what the papers report of other data and networks."""
 
-from collections import Counter
-from collections.abc import Mapping
-from statistics import fmean, stdev
+from dataclasses import asdict
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -11,15 +9,14 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
 from kd2m_theory.paper_figures.figure import LacksNumbersError, PaperFigure, Table
 from kd2m_theory.paper_figures.reported import KD2M_ACCURACY, TTM_ACCURACY
-from kd2m_theory.paper_figures.training_curves import STORED
 from kd2m_theory.reporting.style import ALONE, KD, LNCS, PAGE, PALE, STUDENT, TEACHER, TTM, WTTM, folded, legend_below, sheet
-from kd2m_theory.validation.campaigns.trainings import Setting, Students, Trainings, chosen
+from kd2m_theory.validation.campaigns.gains import Learned, comparison, plus_minus
+from kd2m_theory.validation.campaigns.stored_campaigns import MNIST
+from kd2m_theory.validation.campaigns.trainings import Setting, Trainings
 
-_LEVEL = 0.95  # of each interval by itself
 # Populations and objectives of a campaign, as the papers' tables call them.
 _DATA = {"svhn": "SVHN", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 _METHOD_OF = {
@@ -73,55 +70,26 @@ def table(found: Trainings) -> Table:
 
 
 def _population(setting: Setting) -> Table:
-    alone = setting.alone
-    base = {} if alone is None else _accuracies(alone)
-    groups: dict[tuple[str, str], list[Students]] = {}
-    for each in setting.students:
-        if each is not alone and each.objective != "none" and _accuracies(each) and not _ablation(setting, each):
-            groups.setdefault((each.objective, repr(each.options)), []).append(each)
-    of_name = Counter(objective for objective, _ in groups)
-    taught = [value for each in setting.students for value in each.results("accuracy", "teacher test").values()]
+    compared = comparison(setting)
     return {
         "name": setting.name,
         "networks": f"{setting.teacher} → {setting.student}",
-        "teacher": _mean([100 * fmean(taught)]) if taught else None,
-        "alone": _mean(list(base.values())) if base else None,
-        "students": [_student(setting, group, base, several=of_name[group[0].objective] > 1) for group in groups.values()],
+        "teacher": compared.teacher,
+        "alone": None if compared.alone is None else asdict(compared.alone),
+        "students": [_student(setting, each) for each in compared.learned],
     }
 
 
-def _ablation(setting: Setting, students: Students) -> bool:
-    """Whether it is UniKD without one of its parts, which has a figure of its own."""
-    whole = min(len(each.options) for each in setting.of(students.objective))
-    return students.objective == "unikd" and (len(students.options) > whole or students.weight == 0)
-
-
-def _student(setting: Setting, group: list[Students], base: Mapping[int, float], *, several: bool) -> Table:
-    one = chosen(group)
-    found = _accuracies(one)
-    gains = [value - base[seed] for seed, value in found.items() if seed in base]
-    weights = [each.weight for each in group if each.weight is not None]
-    options = ", ".join(f"{name} = {value}".lower() for name, value in one.options.items()) if several else ""
+def _student(setting: Setting, learned: Learned) -> Table:
+    gain = learned.gain
     return {
-        "name": f"{one.objective} ({options})" if options else one.objective,
-        "weight": one.weight,
-        "at_an_end": len(weights) > 1 and one.weight in (min(weights), max(weights)),
-        **_mean(list(found.values())),
-        "gain": _mean(gains) if gains else None,
-        "reported": _as_reported(setting, one.objective),
+        "name": learned.name,
+        "weight": learned.students.weight,
+        "at_an_end": learned.at_an_end,
+        **asdict(learned.accuracy),
+        "gain": None if gain is None else {**asdict(gain.points), "at_once": gain.at_once, "decision": gain.decision},
+        "reported": _as_reported(setting, learned.students.objective),
     }
-
-
-def _accuracies(students: Students) -> dict[int, float]:
-    return {seed: 100 * value for seed, value in students.results("accuracy", "student test").items()}
-
-
-def _mean(values: list[float]) -> Table:
-    """Mean, half of Student's interval for it, and the number of values; no interval of one value."""
-    half = None
-    if len(values) > 1:
-        half = float(stats.t.ppf((1 + _LEVEL) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    return {"mean": fmean(values), "half": half, "seeds": len(values)}
 
 
 def _as_reported(setting: Setting, objective: str) -> float | None:
@@ -190,7 +158,7 @@ def _measured(part: SubFigure, measured: list[Table], *, gains: bool) -> None:
         alone, teacher = one["alone"], one["teacher"]
         if alone is not None and alone["half"] is not None:
             axes.axvspan(alone["mean"] - alone["half"], alone["mean"] + alone["half"], color=PALE, alpha=0.5, lw=0)
-        _lines(axes, *(None if each is None else each["mean"] for each in (teacher, alone)))
+        _lines(axes, teacher, None if alone is None else alone["mean"])
         for student in one["students"]:
             y = names.index(student["name"])
             if student["reported"] is not None:
@@ -207,8 +175,7 @@ def _measured(part: SubFigure, measured: list[Table], *, gains: bool) -> None:
 
 
 def _gain(gain: Table) -> str:
-    signed = f"{gain['mean']:+.2f}".replace("-", "−")
-    return signed if gain["half"] is None else f"{signed} ± {gain['half']:.2f}"
+    return plus_minus(gain["mean"], gain["half"], "+")
 
 
 def _reported(part: SubFigure, reported: Table) -> None:
@@ -274,7 +241,7 @@ def caption(table: Table) -> str:
         of_one = [each for each in one["students"] if each["gain"] is not None]
         gains.append(f"{one['name']}, {one['networks']}: " + (", ".join(map(_gained, of_one)) or "nothing to compare with"))
         lines += [
-            f"on {one['name']} {_gain(each['gain'])} points, {_decided(each['gain'])}"
+            f"on {one['name']} {_gain(each['gain'])} points, {each['gain']['decision']}"
             for each in of_one
             if each["name"] == "cw2"
         ]
@@ -289,8 +256,8 @@ def caption(table: Table) -> str:
     return (
         f"a: what a campaign measured{_note(table)}, {_spread_of(table['measured'])}, with the gain over a student without a "
         f"teacher in points, seed by seed{here}. Of several λ the one with the best accuracy on validation images is shown. "
-        f"All gains: {'; '.join(gains)}. Each interval holds by itself: of many, some are outside by chance. "
-        f"b: {reported['source']}, "
+        f"All gains: {'; '.join(gains)}. Each interval holds by itself: of many, some are outside by chance. Beyond intervals "
+        f"that hold for all objectives of a panel at once, at 95 %: {_decided(table['measured'])}. b: {reported['source']}, "
         f"{' / '.join(reported['data'])}, no seeds and no error bars: {kd2m}. c: {pairs['source']}, {pairs['data']}, mean "
         f"± standard deviation of five runs: {ttm}. A hollow square in a is what a paper reports for that population. "
         "Compare within a panel: networks, data or recipes of the others are not those of a."
@@ -302,13 +269,15 @@ def _gained(student: Table) -> str:
     return f"{student['name']}{weight} {_gain(student['gain'])}"
 
 
-def _decided(gain: Table) -> str:
-    """What an interval of a gain says of its sign."""
-    if gain["half"] is None:
-        return "of one seed, which decides nothing"
-    if abs(gain["mean"]) <= gain["half"]:
-        return "neither a gain nor a loss beyond the interval"
-    return "a gain" if gain["mean"] > 0 else "a loss"
+def _decided(measured: list[Table]) -> str:
+    """Objectives of which the intervals of a setting say the sign, at once."""
+    found = []
+    for one in measured:
+        named = [(each["name"], each["gain"]["decision"]) for each in one["students"] if each["gain"] is not None]
+        for decision in ("a gain", "a loss"):
+            if names := [name for name, decided in named if decided == decision]:
+                found.append(f"on {one['name']} {', '.join(names)}: {decision}")
+    return "; ".join(found) or "none"
 
 
 def _spread(method: Table, k: int) -> str:
@@ -322,5 +291,5 @@ FIGURE = PaperFigure(
     table=table,
     draw=draw,
     caption=caption,
-    reads=(STORED,),
+    reads=(MNIST,),
 )

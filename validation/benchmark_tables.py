@@ -21,7 +21,6 @@ NAMES = (
     "mmd",
     "gaussian",
     "audit_scale",
-    "accuracy",
     "steps",
     "unikd",
     "glyphs",

@@ -1,6 +1,6 @@
 """Parts of pages that are made of stored tables: a page may say nothing that its table does not.
 
-docs/campaign.md reports the shipped campaign, docs/quick-start.md the demonstration, docs/benchmarks.md the benchmarks, and
+docs/campaign.md reports the shipped campaigns, docs/quick-start.md the demonstration, docs/benchmarks.md the benchmarks, and
 docs/evidence.md what `make evidence` found. `python -m kd2m_theory.validation.stored_parts PAGE…` fails if a page and its
 tables differ; with `--write` it writes those parts.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import write_atomically
 from kd2m_theory.validation import benchmark_tables
+from kd2m_theory.validation.campaigns import gains_part
 from kd2m_theory.validation.campaigns import page_part as campaign_part
 from kd2m_theory.validation.evidence import page_part as evidence_part
 from kd2m_theory.validation.training import demo_table
@@ -37,6 +38,7 @@ class Part:
 
 PARTS = (
     Part(campaign_part.BEGIN, campaign_part.END, campaign_part.block),
+    Part(gains_part.BEGIN, gains_part.END, gains_part.block),
     Part(benchmark_tables.BEGIN, benchmark_tables.END, benchmark_tables.block),
     Part(evidence_part.BEGIN, evidence_part.END, evidence_part.block),
     Part(demo_table.BEGIN, demo_table.END, demo_table.block),

@@ -212,7 +212,6 @@ def test_shipped_tables_have_the_columns_that_their_scripts_write(monkeypatch):
         "steps": ["WITHOUT", "ADDED"],
         "unikd": ["PARTS", "BESIDE"],
         "glyphs": ["COLUMNS", "ATLAS"],
-        "accuracy": ["COLUMNS"] * 2,
     }
     monkeypatch.syspath_prepend(SCRIPTS)
     for name, columns in constants.items():

@@ -161,8 +161,8 @@ def _at_both(run: Configuration, same: Configuration) -> Configuration:
     return replace(run, pairs=replace(run.pairs, at=tuple(sorted({*run.pairs.at, *same.pairs.at}))))
 
 
-_SWEEP = ("population", "teacher", "students", "head", "training", "objectives", "epochs", "seeds", "images")
-_OPTIONAL = ("head", "images")
+_OPTIONAL = ("head", "images", "audited_seeds")
+_SWEEP = ("population", "teacher", "students", "training", "objectives", "epochs", "seeds", *_OPTIONAL)
 
 
 def _points(sweep: Mapping[str, Any]) -> Iterator[Configuration]:
@@ -177,14 +177,16 @@ def _points(sweep: Mapping[str, Any]) -> Iterator[Configuration]:
         raise InputError(f"the grid has {count:,} points; make several campaigns of at most {_MOST_RUNS:,} and merge them")
     images = {"images": sweep["images"]} if "images" in sweep else {}
     trained = [epoch for epoch in epochs if epoch != 0] or epochs
+    audited = _wholes(sweep["audited_seeds"], "audited_seeds", 0, 2**63 - 1) if "audited_seeds" in sweep else seeds
     for student, objective, seed in itertools.product(students, objectives, seeds):
+        at = epochs if objective is objectives[0] else trained
         yield configuration(
             {
                 "population": sweep["population"],
                 "teacher": sweep["teacher"],
                 "student": {"network": student, "training": sweep["training"], "head": sweep.get("head", "own")},
                 "objective": objective,
-                "pairs": {"at": epochs if objective is objectives[0] else trained, "audit": False, **images},
+                "pairs": {"at": at if seed in audited else [], "audit": False, **images},
                 "seed": seed,
             }
         )

@@ -15,10 +15,10 @@ from kd2m_theory.validation.campaigns.correlation import Explained, explained, s
 from kd2m_theory.validation.campaigns.plan import tasks
 from kd2m_theory.validation.campaigns.store import Store, StoreError, read_table
 from kd2m_theory.validation.campaigns.table import Row, rows_of
+from kd2m_theory.validation.campaigns.task import Task
+from kd2m_theory.validation.campaigns.trainings import Setting, trainings
 from kd2m_theory.validation.campaigns.verdict import Judgement, in_words, judge
 
-# What the part of a task has to have, by the task's kind.
-_EVIDENCE = {"pair": "bound", "network": "truth", "audits": "coverage"}
 # Pairs are compared with pairs that are alike in all of this: distances of others have another scale.
 _SETTING = ("population", "law", "teacher", "student", "head")
 
@@ -64,19 +64,28 @@ class Findings:
 
     @property
     def runs(self) -> int:
-        """Runs of the sweeps."""
-        return len({row["configuration"] for row in self.bounds})
+        """Runs of the sweeps, of which some may not be audited."""
+        return len({row["configuration"] for row in self._swept})
 
     @property
     def objectives(self) -> Sequence[str]:
         """Objectives of the sweeps, by name."""
-        return sorted({row["objective"] for row in self.bounds})
+        return sorted({row["objective"] for row in self._swept})
 
     @property
     def environments(self) -> str:
         """Versions and machines, in words."""
         seen = {json.dumps(_short(json.loads(each))) for each in set(self.table["environment"].to_pylist())}
         return "; ".join(sorted(", ".join(json.loads(each)) for each in seen)) or "nothing computed yet"
+
+    @cached_property
+    def settings(self) -> Sequence[Setting]:
+        """What the students learned."""
+        return trainings(self.table, self.missing).settings
+
+    @cached_property
+    def _swept(self) -> Sequence[Row]:
+        return (*self._bounds, *rows_of(self.table, "result"))
 
     @cached_property
     def _measured(self) -> Sequence[Row]:
@@ -91,6 +100,13 @@ class Findings:
         same = Counter(population for population, *_ in settings)
         labels = {each: each[0] if same[each[0]] == 1 else _setting(*each) for each in settings}
         return [row | {"population": labels[tuple(row[key] for key in _SETTING)]} for row in rows]
+
+
+def _evidence(task: Task) -> str:
+    """A kind of row without which a task's part says nothing."""
+    if task.table["kind"] == "pair" and not task.table["run"]["pairs"]["at"]:  # trained, and not audited
+        return "result"
+    return {"pair": "bound", "network": "truth", "audits": "coverage"}[task.table["kind"]]
 
 
 def findings(store: Store) -> Findings:
@@ -108,7 +124,7 @@ def findings(store: Store) -> Findings:
     for digest, kind in zip(table["task"].to_pylist(), table["kind"].to_pylist(), strict=True):
         kinds[digest].add(kind)
     for digest in finished & asked.keys():
-        if (wanted := _EVIDENCE[asked[digest].table["kind"]]) not in kinds[digest]:
+        if (wanted := _evidence(asked[digest])) not in kinds[digest]:
             raise StoreError(
                 f"the part of task {digest} in {store.path} has no row of kind {wanted}, which is not evidence; delete it and "
                 "continue with --resume"

@@ -7,6 +7,7 @@ from pathlib import Path
 from kd2m_theory.reporting.sections import Code, Line, Paragraph, Part, Section, Table, Tone, columns, paragraph
 from kd2m_theory.validation.campaigns.correlation import Correlation
 from kd2m_theory.validation.campaigns.findings import Findings
+from kd2m_theory.validation.campaigns.gains import LEVEL, Gain, Learned, comparison, plus_minus
 from kd2m_theory.validation.campaigns.table import Row
 from kd2m_theory.validation.campaigns.tightness import comparable, largest_terms, spreads, tightest
 from kd2m_theory.validation.campaigns.verdict import Cell
@@ -14,13 +15,13 @@ from kd2m_theory.words import number, outward
 
 
 def sections(found: Findings, store: Path) -> list[Section]:
-    """The verdict, violations, coverage, tightness and correlations, as far as the campaign has them."""
+    """The verdict, violations, and what `details` has."""
     return [_verdict(found, store), *details(found)]
 
 
 def details(found: Findings) -> list[Section]:
-    """Coverage, tightness and correlations, as far as the campaign has them: what a terminal shows before the verdict."""
-    return [*_coverage(found), *_tightness(found), *_correlation(found)]
+    """Gains, coverage, tightness and correlations, where the campaign has them: what a terminal shows before the verdict."""
+    return [*_gains(found), *_coverage(found), *_tightness(found), *_correlation(found)]
 
 
 def ending(found: Findings, store: Path, report: Path) -> Section:
@@ -101,6 +102,40 @@ def _table_section(title: str, headings: Sequence[str], lines: Iterable[Sequence
 def _span(cells: Sequence[Cell]) -> str:
     trials = sorted({cell.trials for cell in cells})
     return f"{trials[0]:,}" if len(trials) == 1 else f"{trials[0]:,} to {trials[-1]:,}"
+
+
+def _gains(found: Findings) -> Iterator[Section]:
+    for setting in found.settings:
+        compared = comparison(setting)
+        if not compared.learned:
+            continue
+        lines = [(each.name, *_gained(each)) for each in compared.learned]
+        if compared.alone is not None:
+            lines.insert(0, ("none (λ = 0)", "", plus_minus(compared.alone.mean, compared.alone.half), *[""] * 3))
+        if compared.teacher is not None:
+            lines.insert(0, ("teacher", "", f"{compared.teacher:.2f}", *[""] * 3))
+        note = (
+            f"Test accuracy after the last epoch, mean over seeds ± half of a {100 * LEVEL:.0f} % interval (Student's t), and "
+            "the gain over the student without a teacher, seed by seed. at once: ± so much, the intervals of all gains in the "
+            "table hold together (Bonferroni), and the last column says what they say. λ is chosen on the validation images; "
+            "* = at an end of its grid, so another one may be better. The teacher is one network: nothing is said of others."
+        )
+        title = f"accuracy in per cent, gain in points: {setting.name}, {setting.teacher} to {setting.student}"
+        headings = ("objective", "λ", "accuracy", "gain", "at once", "this is")
+        yield _table_section(title, headings, lines, note)
+
+
+def _gained(learned: Learned) -> tuple[str, ...]:
+    gain, weight = learned.gain, learned.students.weight
+    return (
+        "" if weight is None else f"{weight:g}{' *' * learned.at_an_end}",
+        plus_minus(learned.accuracy.mean, learned.accuracy.half),
+        *(("", "", "") if gain is None else (plus_minus(gain.points.mean, gain.points.half, "+"), *_at_once(gain))),
+    )
+
+
+def _at_once(gain: Gain) -> tuple[str, str]:
+    return "" if gain.at_once is None else f"± {gain.at_once:.2f}", gain.decision
 
 
 def _coverage(found: Findings) -> Iterator[Section]:

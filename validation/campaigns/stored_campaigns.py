@@ -54,6 +54,12 @@ STANDARD = StoredTable(
     read=findings_in,
     in_store=(_STORE, "table.parquet"),
 )
+MNIST = StoredTable(
+    file="mnist.parquet",
+    command="kd2m validate mnist; cp campaigns/mnist/table.parquet mnist.parquet",
+    read=trainings_in,
+    in_store=(_STORE, "table.parquet"),
+)
 PAPERS = StoredTable(
     file="papers.parquet",
     command="kd2m validate papers; cp campaigns/papers/table.parquet papers.parquet",

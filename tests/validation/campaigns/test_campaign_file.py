@@ -4,7 +4,6 @@ import tomllib
 import pytest
 from campaign_text import TEXT
 
-from kd2m_theory.deprecation import WORDS
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS, campaign, read_campaign, shipped_campaigns
 from kd2m_theory.validation.campaigns.plan import check, tasks
@@ -60,6 +59,17 @@ def test_a_point_of_two_sweeps_with_other_epochs_is_one_run_with_all_of_them(tab
     assert [(run.objective["name"], run.pairs.at) for run in runs] == [("none", (0, 2)), ("kd", (0, 1, 2)), ("ttm", (1,))]
 
 
+def test_pairs_of_the_audited_seeds_are_kept_and_those_of_others_trained_alone(table):
+    chosen = campaign(changed(table, "sweep.0.audited_seeds", [1]))
+    assert [run for run in chosen.runs if run.seed == 1] == [run for run in campaign(table).runs if run.seed == 1]
+    others = [run for run in chosen.runs if run.seed == 0]
+    assert len(others) == 8
+    assert all(run.pairs_at == () for run in others)
+    # A sweep that audits a point does so whatever another one does.
+    again = changed(table, "sweep", [chosen.table["sweep"][0], table["sweep"][0]])
+    assert {run.digest for run in campaign(again).runs} == {run.digest for run in campaign(table).runs}
+
+
 def test_tasks_share_the_teacher_and_audits_wait_for_their_networks(table):
     listed = tasks(campaign(table))
     kinds = [task.table["kind"] for task in listed]
@@ -101,6 +111,8 @@ def test_digests_say_what_decides_the_numbers(table):
         ("sweep.0.seeds", [], "seeds is .*; give a list with at least one entry"),
         ("sweep.0.students", ["mlp-4-8", "mlp-4-8"], "give each entry once"),
         ("sweep.0.epochs", [0, 3], "pairs.at names epoch 3 of 2"),
+        ("sweep.0.audited_seeds", [], r"\[\[sweep\]\] 1: audited_seeds is \[\]; give a list with at least one entry"),
+        ("sweep.0.audited_seeds", ["0"], "audited_seeds is '0'"),
         ("sweep.0.objectives", {}, "objectives is {}; name some"),
         ("sweep.0.objectives.kd", 0.5, "objectives.kd is 0.5; give a table"),
         ("sweep.0.objectives.cw2.weight", [], "objectives.cw2.weight is .*at least one"),
@@ -164,8 +176,6 @@ def test_a_name_that_is_none(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore:.*'unikd-reconstruction' is deprecated:DeprecationWarning")  # in the files of two tables
-@pytest.mark.filterwarnings("ignore:option of unikd-reconstruction:DeprecationWarning")
 def test_every_shipped_campaign_can_begin():
     assert set(shipped_campaigns()) == {"quick", "standard", "papers", "gpu", "mnist", "kd2m", "ttm"}
     for name in ("quick", "standard", "papers"):
@@ -183,8 +193,7 @@ def test_standard_is_what_it_claims_to_be():
     swept = [{run.objective["name"] for run in standard.runs if run.population["name"] == name} for name in POPULATIONS]
     assert len(swept[0]) >= 18
     assert all(names == swept[0] for names in swept)
-    going = {word for kind, word in WORDS if kind == "objective"}
-    assert swept[0] <= {*SINGLE, *going}  # its table was made before these were deprecated
+    assert swept[0] <= set(SINGLE)
     assert {run.population["name"] for run in standard.runs} == set(POPULATIONS)
     assert len({run.seed for run in standard.runs}) == 5
     assert sum(len(run.pairs_at) for run in standard.runs) >= 300
