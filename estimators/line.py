@@ -66,11 +66,17 @@ def monotone_coupling(x: Float64, y: Float64, a: Float64, b: Float64) -> tuple[I
         ...     np.array([3.0, 1.0]), np.array([0.0, 5.0, 9.0]), np.full(2, 0.5), np.array([0.5, 0.25, 0.25]))]
         [[1, 0, 0], [0, 1, 2], [0.5, 0.25, 0.25]]
     """
+    rows, columns, mass, _ = _coupling(x, y, a, b)
+    return rows, columns, mass
+
+
+def _coupling(x: Float64, y: Float64, a: Float64, b: Float64) -> tuple[Int64, Int64, Float64, bool]:
+    """The same, and whether each mass moves to one of its size, so that none is cut."""
     rows, columns = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
     if len(x) == len(y) and (a == a[0]).all() and (b == b[0]).all():
-        return rows, columns, np.full(len(x), 1.0 / len(x))
+        return rows, columns, np.full(len(x), 1.0 / len(x)), True
     if np.array_equal(a[rows], b[columns]):
-        return rows, columns, a[rows]
+        return rows, columns, a[rows], True
     ends_a, ends_b = _sums(a[rows]), _sums(b[columns])
     ends_a, ends_b = ends_a / ends_a[-1], ends_b / ends_b[-1]
     cuts = np.sort(np.concatenate((ends_a, ends_b)), kind="stable")  # which merges what is sorted
@@ -80,7 +86,7 @@ def monotone_coupling(x: Float64, y: Float64, a: Float64, b: Float64) -> tuple[I
     middle = ((before + cuts) / 2)[kept]
     i = np.minimum(np.searchsorted(ends_a, middle, side="right"), len(x) - 1)
     j = np.minimum(np.searchsorted(ends_b, middle, side="right"), len(y) - 1)
-    return rows[i], columns[j], mass[kept]
+    return rows[i], columns[j], mass[kept], False
 
 
 def _sums(weights: Float64) -> "np.ndarray[tuple[int], np.dtype[np.longdouble]]":
@@ -111,17 +117,17 @@ def line_cost(x: Float64, y: Float64, a: Float64, b: Float64, p: int) -> tuple[f
         >>> low <= 1.0 <= high, high - low < 1e-13
         (True, True)
     """
-    rows, columns, mass = monotone_coupling(x, y, a, b)
+    rows, columns, mass, whole = _coupling(x, y, a, b)
     moved = np.abs(x[rows] - y[columns])
     costs = moved**p
     cost = math.fsum(mass * costs)
-    # Where mass is cut is right to the roundings of sums and weights. Between cuts that fall together, or change places, there
-    # may be pairs that no sum sees; along all of them x − y varies by no more than both clouds reach.
-    cut = (_terms(len(x)) + _terms(len(y))) * float(np.finfo(np.longdouble).eps) + 4 * EPS
-    furthest = max(float(x.max() - y.min()), float(y.max() - x.min()))
-    exchanged = float(np.ptp(x) + np.ptp(y)) * (1.0 if p == 1 else 2 * furthest) * (1 + 8 * EPS)
-    if len(rows) == len(x) == len(y) and np.array_equal(np.sort(rows), np.arange(len(x))):
-        exchanged = 0.0 if np.array_equal(a[rows], b[columns]) or ((a == a[0]).all() and (b == b[0]).all()) else exchanged
+    exchanged = 0.0
+    if not whole:
+        # Where mass is cut is right to the roundings of sums and weights. Between cuts that fall together, or change places,
+        # there may be pairs that no sum sees; along all of them x − y varies by no more than both clouds reach.
+        cut = (_terms(len(x)) + _terms(len(y))) * float(np.finfo(np.longdouble).eps) + 4 * EPS
+        furthest = max(float(x.max() - y.min()), float(y.max() - x.min()))
+        exchanged = cut * float(np.ptp(x) + np.ptp(y)) * (1.0 if p == 1 else 2 * furthest) * (1 + 8 * EPS)
     # Products may have lost a TINY each; those of exact zeros have not.
-    error = 40 * EPS * cost + cut * exchanged + ((len(rows) + 1) * TINY if moved.any() else 0.0)
+    error = 40 * EPS * cost + exchanged + ((len(rows) + 1) * TINY if moved.any() else 0.0)
     return max(0.0, cost - error), cost + error

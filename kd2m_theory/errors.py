@@ -42,4 +42,4 @@ def require(what: str, *modules: str) -> None:
         raise MissingDependencyError(f"{what} needs {' and '.join(missing)}; run: pip install {' '.join(missing)}")
 
 
-_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "ot": "POT", "PIL": "Pillow"}

@@ -42,14 +42,17 @@ def table(found: Trainings) -> Table:
     Of an objective with several weights the student with the best accuracy on the validation images is taken.
 
     Raises:
-        LacksNumbersError: the campaign trained nothing.
+        LacksNumbersError: the campaign trained no student by an objective.
     """
-    if not found.settings:
-        raise LacksNumbersError("the figure accuracy needs trained students: a campaign with a [[sweep]], run by this version")
+    measured = [one for one in map(_population, found.settings) if one["students"]]
+    if not measured:
+        raise LacksNumbersError(
+            "the figure accuracy needs students of an objective: a campaign with a [[sweep]], run by this version"
+        )
     reported, pairs = KD2M_ACCURACY, TTM_ACCURACY
     return {
         "missing": found.missing,
-        "measured": [_population(one) for one in found.settings],
+        "measured": measured,
         "reported": {
             "source": reported.source,
             "data": list(reported.data),
@@ -256,8 +259,9 @@ def caption(table: Table) -> str:
     return (
         f"a: what a campaign measured{_note(table)}, {_spread_of(table['measured'])}, with the gain over a student without a "
         f"teacher in points, seed by seed{here}. Of several λ the one with the best accuracy on validation images is shown. "
-        f"All gains: {'; '.join(gains)}. Each interval holds by itself: of many, some are outside by chance. Beyond intervals "
-        f"that hold for all objectives of a panel at once, at 95 %: {_decided(table['measured'])}. b: {reported['source']}, "
+        f"All gains: {'; '.join(gains)}. Each interval holds by itself: of many, some miss the true gain. Decided by "
+        f"intervals that hold for all objectives and λ of a panel at once, at 95 %: {_decided(table['measured'])}. "
+        f"b: {reported['source']}, "
         f"{' / '.join(reported['data'])}, no seeds and no error bars: {kd2m}. c: {pairs['source']}, {pairs['data']}, mean "
         f"± standard deviation of five runs: {ttm}. A hollow square in a is what a paper reports for that population. "
         "Compare within a panel: networks, data or recipes of the others are not those of a."

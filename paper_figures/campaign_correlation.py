@@ -91,7 +91,7 @@ FIGURE = PaperFigure(
     source="ours",
     table=filled(
         numbers,
-        "the figure correlation needs three seeds and five runs of a population, which the campaign lacks",
+        "the figure correlation needs three audited seeds and five audited runs of a population, which the campaign lacks",
     ),
     draw=draw,
     caption=caption,

@@ -56,7 +56,7 @@ def table(setting: Setting) -> Table:
             }
         )
     if not any(student["name"] != "alone" for student in students):
-        raise lacking("entropy", setting, "a student of kd, ttm or wttm, kept after its last epoch")
+        raise lacking("entropy", setting, "a student of kd, ttm or wttm, audited after its last epoch")
     taught = [
         value for each in shown.values() if each is not None for value in each.results("entropy", "teacher test").values()
     ]

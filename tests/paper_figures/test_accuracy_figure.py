@@ -158,8 +158,10 @@ def test_the_caption_has_both_tables_and_every_gain():
 
 def test_a_campaign_without_training_is_said_to_lack_it(tmp_path):
     pyarrow.parquet.write_table(table(), tmp_path / "table.parquet")
-    with pytest.raises(LacksNumbersError, match="the figure accuracy needs trained students"):
+    with pytest.raises(LacksNumbersError, match="the figure accuracy needs students of an objective"):
         FIGURE.numbers(tmp_path)
+    with pytest.raises(LacksNumbersError, match="the figure accuracy needs students of an objective"):
+        made(run("none", seed=0), run("none", seed=1))
 
 
 def test_the_numbers_can_be_stored():

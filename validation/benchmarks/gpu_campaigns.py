@@ -65,7 +65,7 @@ def _of_objectives(sweep: str, weight: float) -> Iterator[str]:
 
 
 def _run(name: str, changes: list[str], workers: int) -> Numbers:
-    """What a campaign says: rows that were compared with what was measured, accuracies and gains of its objectives."""
+    """What a campaign says: rows that were compared with what was measured, and accuracies of its objectives."""
     from kd2m_theory.validation.campaigns.campaign import read_campaign
     from kd2m_theory.validation.campaigns.campaign_run import run_campaign
     from kd2m_theory.validation.campaigns.findings import findings

@@ -177,7 +177,9 @@ def _points(sweep: Mapping[str, Any]) -> Iterator[Configuration]:
         raise InputError(f"the grid has {count:,} points; make several campaigns of at most {_MOST_RUNS:,} and merge them")
     images = {"images": sweep["images"]} if "images" in sweep else {}
     trained = [epoch for epoch in epochs if epoch != 0] or epochs
-    audited = _wholes(sweep["audited_seeds"], "audited_seeds", 0, 2**63 - 1) if "audited_seeds" in sweep else seeds
+    audited = _list(sweep.get("audited_seeds", seeds), "audited_seeds")
+    if other := [seed for seed in audited if seed not in seeds]:
+        raise InputError(f"audited_seeds names {other[0]!r}, and seeds is {list(seeds)}; name some of these")
     for student, objective, seed in itertools.product(students, objectives, seeds):
         at = epochs if objective is objectives[0] else trained
         yield configuration(

@@ -1,20 +1,24 @@
 """Does distillation help? Test accuracy of every objective of a setting, and its gain over the student without a teacher.
 
-Students that differ in λ alone are one objective; the λ with the best mean accuracy on the validation images is taken, so the
-test images choose nothing. Gains are of pairs with one seed. All numbers are in per cent of the images, gains in points.
+Students that differ in λ alone are one objective; the λ with the best mean accuracy on the validation images is taken. The test
+images choose nothing, but a network that is lucky on the first is so on the second, so intervals that hold at once count every
+λ that could have been chosen. Gains are of two students with the same seed. Accuracies are in per cent, gains in points.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from kd2m_theory.validation.campaigns.trainings import Setting, Students, chosen
 
 LEVEL = 0.95  # of each interval, and of all intervals of a setting at once
+
+# Of UniKD, which an ablation takes away.
+PARTS = ("fusion", "predict_variance", "supplement")
 
 Decision = Literal["a gain", "a loss", "undecided"]
 
@@ -39,9 +43,9 @@ class Gain:
     """What an objective adds to the test accuracy of the student without a teacher.
 
     Attributes:
-        points: of the accuracies, seed by seed.
-        at_once: half of an interval that holds together with those of the setting's other objectives (Bonferroni); None for
-            one seed.
+        points: differences of accuracies, seed by seed; its interval is that of a λ which was given beforehand.
+        at_once: half of an interval that holds together with those of all objectives of the setting at all their λ
+            (Bonferroni); None for one seed, equal differences, or a campaign that is not finished.
     """
 
     points: Mean
@@ -49,7 +53,7 @@ class Gain:
 
     @property
     def decision(self) -> Decision:
-        """The sign, where the interval that holds with all others leaves no other."""
+        """The sign, where the interval that holds together with all others leaves no other."""
         if self.at_once is None or abs(self.points.mean) <= self.at_once:
             return "undecided"
         return "a gain" if self.points.mean > 0 else "a loss"
@@ -62,7 +66,7 @@ class Learned:
     Attributes:
         name: the objective, with its options where the setting has it with several.
         students: those with the chosen λ.
-        at_an_end: whether that is the smallest or largest λ of several: another one may be better.
+        at_an_end: whether that is the smallest or largest λ of its grid: another one may be better.
         accuracy: on the test images.
         gain: None without a student alone of the same seeds.
     """
@@ -91,52 +95,68 @@ class Comparison:
     learned: tuple[Learned, ...]
 
 
-def comparison(setting: Setting) -> Comparison:
-    """Every objective of a setting against the student without a teacher; UniKD without one of its parts is left out."""
-    base = {} if setting.alone is None else _accuracies(setting.alone)
+def comparison(setting: Setting, seeds: Collection[int] | None = None) -> Comparison:
+    """Every objective of a setting against the student without a teacher.
+
+    UniKD without one of its parts is left out where the whole is there: that is an ablation.
+
+    Args:
+        setting: what was trained.
+        seeds: judge these alone; λ is chosen with all.
+    """
+
+    def judged(students: Students) -> dict[int, float]:
+        return {seed: value for seed, value in _accuracies(students).items() if seeds is None or seed in seeds}
+
+    base = {} if setting.alone is None else judged(setting.alone)
     taught = [100 * value for each in setting.students for value in each.results("accuracy", "teacher test").values()]
     return Comparison(
         setting=setting,
         teacher=fmean(taught) if taught else None,
         alone=_mean(base.values()) if base else None,
-        learned=tuple(_learned(setting, base)),
+        learned=tuple(_learned(setting, base, judged)),
     )
 
 
-def _learned(setting: Setting, base: dict[int, float]) -> Iterator[Learned]:
+def _learned(setting: Setting, base: Mapping[int, float], judged: Callable[[Students], dict[int, float]]) -> Iterator[Learned]:
     groups: dict[tuple[str, str], list[Students]] = {}
     for each in setting.students:
-        if each is not setting.alone and each.objective != "none" and _accuracies(each) and not _ablation(setting, each):
+        if each is not setting.alone and each.objective != "none" and judged(each) and not ablation(setting, each):
             groups.setdefault((each.objective, repr(each.options)), []).append(each)
     same = Counter(objective for objective, _ in groups)
-    best = {key: chosen(group) for key, group in groups.items()}
-    gains = {key: _gains(one, base) for key, one in best.items()}
-    compared = sum(map(bool, gains.values()))
-    for key, group in groups.items():
-        one = best[key]
-        weights = [each.weight for each in group if each.weight is not None]
-        options = ", ".join(f"{name} = {value}".lower() for name, value in one.options.items()) if same[key[0]] > 1 else ""
+    candidates = sum(map(len, groups.values()))
+    for (objective, options), group in groups.items():
+        one = chosen(group)
+        found = judged(one)
+        gains = [value - base[seed] for seed, value in found.items() if seed in base]
+        tried = {each.weight for each in setting.students if (each.objective, repr(each.options)) == (objective, options)}
+        weights = [weight for weight in tried if weight is not None]
+        several = same[objective] > 1 or any(one.options.get(part) is False for part in PARTS)
+        words = ", ".join(f"{name} = {value}".lower() for name, value in one.options.items()) if several else ""
+        # Accuracies are multiples of one test image: equal differences of a few seeds say nothing of their spread.
+        at_once = (
+            None if setting.missing or max(gains, default=0.0) - min(gains, default=0.0) < 1e-9 else _half(gains, candidates)
+        )
         yield Learned(
-            name=f"{one.objective} ({options})" if options else one.objective,
+            name=f"{objective} ({words})" if words else objective,
             students=one,
             at_an_end=len(weights) > 1 and one.weight in (min(weights), max(weights)),
-            accuracy=_mean(_accuracies(one).values()),
-            gain=Gain(_mean(gains[key]), _half(gains[key], compared)) if gains[key] else None,
+            accuracy=_mean(found.values()),
+            gain=Gain(_mean(gains), at_once) if gains else None,
         )
 
 
-def _ablation(setting: Setting, students: Students) -> bool:
-    """Whether it is UniKD without one of its parts, which has a figure of its own."""
-    whole = min(len(each.options) for each in setting.of(students.objective))
-    return students.objective == "unikd" and (len(students.options) > whole or students.weight == 0)
+def ablation(setting: Setting, students: Students) -> bool:
+    """Whether it is UniKD without one of its parts, beside the whole."""
+    return students.objective == "unikd" and _lacks(students) and any(not _lacks(each) for each in setting.of("unikd"))
+
+
+def _lacks(students: Students) -> bool:
+    return students.weight == 0 or any(students.options.get(part) is False for part in PARTS)
 
 
 def _accuracies(students: Students) -> dict[int, float]:
     return {seed: 100 * value for seed, value in students.results("accuracy", "student test").items()}
-
-
-def _gains(students: Students, base: dict[int, float]) -> list[float]:
-    return [value - base[seed] for seed, value in _accuracies(students).items() if seed in base]
 
 
 def _mean(values: Collection[float]) -> Mean:
@@ -147,7 +167,7 @@ def _half(values: Collection[float], together: int = 1) -> float | None:
     """Half of Student's interval, so wide that as many as `together` hold at once."""
     if len(values) < 2:
         return None
-    return float(stats.t.isf((1 - LEVEL) / 2 / together, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return -float(stdtrit(len(values) - 1, (1 - LEVEL) / 2 / together)) * stdev(values) / len(values) ** 0.5
 
 
 def plus_minus(mean: float, half: float | None, sign: str = "") -> str:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from kd2m_theory.validation.campaigns.gains import LEVEL, Comparison, Decision, Learned, comparison, plus_minus
 from kd2m_theory.validation.campaigns.stored_campaigns import MNIST, trainings_in
+from kd2m_theory.validation.campaigns.trainings import Setting
 
 BEGIN, END = "<!-- gains: made of its table -->", "<!-- end of gains -->"
+_DECISIONS: tuple[Decision, ...] = ("a gain", "a loss", "undecided")
 _END = r" \*"  # the λ is the smallest or largest that was tried
-_SAID: dict[Decision, str] = {"a gain": "gain", "a loss": "lose", "undecided": "cannot be told from no gain"}
+# Seeds of the pilots that chose population and recipe (the head of mnist.toml).
+_PILOTS = (0, 1, 2)
 
 
 def block(tables: Path | None) -> str:
@@ -18,30 +21,44 @@ def block(tables: Path | None) -> str:
     Raises:
         InputError: the table is not there, or is not that of a campaign.
     """
-    return written(*map(comparison, trainings_in(MNIST.path(tables)).settings))
+    return written(*trainings_in(MNIST.path(tables)).settings)
 
 
-def written(*compared: Comparison) -> str:
+def written(*settings: Setting) -> str:
     """The same from the settings of a campaign."""
-    return "\n".join([BEGIN, "", *(line for each in compared for line in (*_verdict(each), *_table(each), "")), END])
+    return "\n".join([BEGIN, "", *(line for each in settings for line in (*_verdict(each), "", *_table(each), "")), END])
 
 
-def _verdict(compared: Comparison) -> Iterator[str]:
-    gains = {each.name: each.gain for each in compared.learned if each.gain is not None}
-    setting = compared.setting
-    words = f"{setting.name}, {setting.teacher} to {setting.student}: of {len(gains)} objectives, all intervals at once at "
-    words += f"{100 * LEVEL:.0f} %, "
-    said = []
-    for decision, verb in _SAID.items():
-        names = [f"`{name}`" for name, gain in gains.items() if gain.decision == decision]
-        said.append(f"{len(names)} {verb}" + (f" ({', '.join(names)})" if names else ""))
-    yield from textwrap.wrap(f"{words}{'; '.join(said)}.", 88, break_on_hyphens=False)
-    if halves := [gain.points.half for gain in gains.values() if gain.points.half is not None]:
-        yield f"Half-widths of single intervals are {min(halves):.2f} to {max(halves):.2f} points."
-    yield ""
+def _verdict(setting: Setting) -> Iterator[str]:
+    compared = comparison(setting)
+    gains = [each.gain.points for each in compared.learned if each.gain is not None]
+    if compared.alone is None or not gains:
+        yield f"{setting.name}, {setting.teacher} to {setting.student}: nothing to compare with."
+        return
+    later = [seed for seed in setting.alone.seeds if seed not in _PILOTS] if setting.alone is not None else []
+    said = [
+        f"{setting.name}, {setting.teacher} to {setting.student}, {compared.alone.seeds} seeds, {len(gains)} objectives.",
+        f"By intervals that hold for all of them at all λ at once, at {100 * LEVEL:.0f} %, there is {_decided(compared)}.",
+        f"Of seeds {later[0]} to {later[-1]} alone, which no pilot saw, there is {_decided(comparison(setting, later))}."
+        if later
+        else "",
+    ]
+    if halves := [each.half for each in gains if each.half is not None]:
+        said.append(f"Half-widths of single intervals are {min(halves):.2f} to {max(halves):.2f} points.")
+    yield from textwrap.wrap(" ".join(said), 128, break_on_hyphens=False)
 
 
-def _table(compared: Comparison) -> Iterator[str]:
+def _decided(compared: Comparison) -> str:
+    found = []
+    for decision in _DECISIONS:
+        names = [f"`{each.name}`" for each in compared.learned if each.gain is not None and each.gain.decision == decision]
+        words = "no decision" if decision == "undecided" else decision
+        found += [f"{words} for {', '.join(names)}"] if names else []
+    return "; ".join(found)
+
+
+def _table(setting: Setting) -> Iterator[str]:
+    compared = comparison(setting)
     yield "| objective | λ | accuracy (%) | gain (points) | at once | this is |"
     yield "|---|--:|--:|--:|--:|---|"
     if compared.teacher is not None:

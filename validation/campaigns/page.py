@@ -111,17 +111,21 @@ def _gains(found: Findings) -> Iterator[Section]:
             continue
         lines = [(each.name, *_gained(each)) for each in compared.learned]
         if compared.alone is not None:
-            lines.insert(0, ("none (λ = 0)", "", plus_minus(compared.alone.mean, compared.alone.half), *[""] * 3))
+            alone = plus_minus(compared.alone.mean, compared.alone.half)
+            lines.insert(0, ("none (λ = 0)", "", alone, f"{compared.alone.seeds}", *[""] * 3))
         if compared.teacher is not None:
-            lines.insert(0, ("teacher", "", f"{compared.teacher:.2f}", *[""] * 3))
+            lines.insert(0, ("teacher", "", f"{compared.teacher:.2f}", *[""] * 4))
         note = (
             f"Test accuracy after the last epoch, mean over seeds ± half of a {100 * LEVEL:.0f} % interval (Student's t), and "
-            "the gain over the student without a teacher, seed by seed. at once: ± so much, the intervals of all gains in the "
-            "table hold together (Bonferroni), and the last column says what they say. λ is chosen on the validation images; "
-            "* = at an end of its grid, so another one may be better. The teacher is one network: nothing is said of others."
+            "the gain over the student without a teacher of the same seed. λ is chosen on the validation images; * = at an end "
+            "of its grid, so another one may be better. at once: half of an interval that holds together with those of all "
+            "objectives in the table at all their λ (Bonferroni); it decides the last column. Seeds are what varies: teacher, "
+            "training images and test images are the same for all."
         )
+        if setting.missing:
+            note += f" {setting.missing:,} tasks of the campaign are missing, so nothing is decided yet."
         title = f"accuracy in per cent, gain in points: {setting.name}, {setting.teacher} to {setting.student}"
-        headings = ("objective", "λ", "accuracy", "gain", "at once", "this is")
+        headings = ("objective", "λ", "accuracy", "seeds", "gain", "at once", "this is")
         yield _table_section(title, headings, lines, note)
 
 
@@ -130,6 +134,7 @@ def _gained(learned: Learned) -> tuple[str, ...]:
     return (
         "" if weight is None else f"{weight:g}{' *' * learned.at_an_end}",
         plus_minus(learned.accuracy.mean, learned.accuracy.half),
+        f"{learned.accuracy.seeds}",
         *(("", "", "") if gain is None else (plus_minus(gain.points.mean, gain.points.half, "+"), *_at_once(gain))),
     )
 
@@ -242,7 +247,7 @@ def _correlation(found: Findings) -> Iterator[Section]:
 def without_correlation(found: Findings) -> str:
     """Which populations have too few seeds for a correlation, in a sentence."""
     named = ", ".join(f"{name} (has {count})" for name, count in found.short_of_seeds.items())
-    return f"No correlation of distances with gaps: it needs at least three seeds of {named}."
+    return f"No correlation of distances with gaps: it needs at least three audited seeds of {named}."
 
 
 def in_words(each: Correlation | None, missing: str = "–") -> str:

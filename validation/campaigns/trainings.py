@@ -86,12 +86,12 @@ class Setting:
     def alone(self) -> Students | None:
         """The student without a teacher that is trained as the others are: λ = 0 of a term that is alone, or `none`.
 
-        One with λ = 0 is taken first, if any: its distance was measured too.
+        Of several the one with most seeds; of those with as many, one with λ = 0, if any: its distance was measured too.
         """
         without = [each for each in self.students if each.objective == "none"]
         # The loss of UniKD and of a sum has other terms.
         zero = [each for each in self.students if each.weight == 0 and not each.objective.startswith(("unikd", "sum"))]
-        return next(iter(zero + without), None)
+        return max(zero + without, key=lambda each: len(each.seeds), default=None)
 
     def images(self) -> int | None:
         """The test images; None where no row says it."""
@@ -143,15 +143,23 @@ def trainings(table: "pyarrow.Table", missing: int = 0) -> Trainings:
 def chosen(students: Iterable[Students]) -> Students:
     """The one with the best mean accuracy on the validation images; the smaller λ where they are equal.
 
+    Means are over the seeds that all of them have, if there are any.
+
     Raises:
         ValueError: there is none, or one of several has no accuracy on the validation images.
     """
     first, *others = students
-    return max((first, *others), key=lambda each: (_validated(each), -(each.weight or 0.0))) if others else first
+    if not others:
+        return first
+    every = (first, *others)
+    validated = [each.results("accuracy", "student validation") for each in every]
+    common = set.intersection(*map(set, validated))
 
+    def rank(place: int) -> tuple[float, float]:
+        found = validated[place]
+        return fmean(found[seed] for seed in common or found), -(every[place].weight or 0.0)
 
-def _validated(students: Students) -> float:
-    return fmean(students.results("accuracy", "student validation").values())
+    return every[max(range(len(every)), key=rank)]
 
 
 def _students(rows: Iterable["Row"]) -> tuple[Students, ...]:

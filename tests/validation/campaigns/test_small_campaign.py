@@ -129,7 +129,7 @@ def test_the_page_has_every_part(found, store):
         "## coverage: gaussian-mixture",
         "## bound / gap, by row",
         "by objective",
-        "it needs at least three seeds of digits (has 1).",
+        "it needs at least three audited seeds of digits (has 1).",
     ):
         assert words in page
     assert "| T5.curved | 3 |" in page
