@@ -213,7 +213,7 @@ def test_readme_says_where_counts_have_no_controls_and_where_seeds_are_too_few()
     rows = [row for row in ROWS if ", " not in row["name"] and row.get("seed", 0) < 2]
     text = " ".join(page_part.written(found_in(rows)).split())
     assert "The claims were not tried without their radius" in text
-    assert "it needs at least three seeds of digits (has 2), glyphs (has 2)." in text
+    assert "it needs at least three audited seeds of digits (has 2), glyphs (has 2)." in text
 
 
 def test_a_number_in_readme_that_is_not_the_tables_is_found(found, tmp_path, capsys):

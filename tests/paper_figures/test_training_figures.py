@@ -192,7 +192,7 @@ NEEDS = {
     ],
     "entropy": [
         ([run("none"), run("cw2", 1e-3)], "needs a student of kd, ttm or wttm"),
-        ([run("kd", 0.9, last=False)], "kept after its last epoch; on digits the campaign has kd"),
+        ([run("kd", 0.9, last=False)], "audited after its last epoch; on digits the campaign has kd"),
     ],
     "unikd": [([run("none"), run("kd", 0.9)], r"needs a student of unikd .*; on digits the campaign has none, kd")],
 }
@@ -206,8 +206,9 @@ def test_what_a_campaign_lacks_is_said(name, runs, message):
 
 @pytest.mark.parametrize("name", [*NAMES, "accuracy"])
 def test_what_is_no_table_of_a_campaign_is_refused(name, tmp_path):
-    (tmp_path / STORED.file).write_text("{")
-    with pytest.raises(InputError, match=r"papers\.parquet is not a table of a campaign in the form kd2m-campaign/4") as caught:
+    (stored,) = figure_of(name).reads
+    (tmp_path / stored.file).write_text("{")
+    with pytest.raises(InputError, match=r"\.parquet is not a table of a campaign in the form kd2m-campaign/4") as caught:
         figure_of(name).numbers(tmp_path)
     assert "\n" not in str(caught.value)
 

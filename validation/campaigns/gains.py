@@ -17,7 +17,7 @@ from kd2m_theory.validation.campaigns.trainings import Setting, Students, chosen
 
 LEVEL = 0.95  # of each interval, and of all intervals of a setting at once
 
-# Of UniKD, which an ablation takes away.
+# Parts of UniKD that an ablation takes away.
 PARTS = ("fusion", "predict_variance", "supplement")
 
 Decision = Literal["a gain", "a loss", "undecided"]

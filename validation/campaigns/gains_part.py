@@ -39,7 +39,7 @@ def _verdict(setting: Setting) -> Iterator[str]:
     said = [
         f"{setting.name}, {setting.teacher} to {setting.student}, {compared.alone.seeds} seeds, {len(gains)} objectives.",
         f"By intervals that hold for all of them at all λ at once, at {100 * LEVEL:.0f} %, there is {_decided(compared)}.",
-        f"Of seeds {later[0]} to {later[-1]} alone, which no pilot saw, there is {_decided(comparison(setting, later))}."
+        f"Seeds {later[0]} to {later[-1]} alone, which no pilot saw, give {_decided(comparison(setting, later))}."
         if later
         else "",
     ]

@@ -167,7 +167,7 @@ def test_the_part_of_the_page_says_what_the_table_says_and_judges_fresh_seeds_ap
     words = " ".join(gains_part.written(setting).split())
     assert "6 seeds, 2 objectives" in words
     assert "at 95 %, there is a gain for `kd`; no decision for `w2`." in words
-    assert "Of seeds 3 to 5 alone, which no pilot saw, there is a gain for `kd`; a loss for `w2`." in words
+    assert "Seeds 3 to 5 alone, which no pilot saw, give a gain for `kd`; a loss for `w2`." in words
     assert "| kd | 1 | 70.25" in words
     assert "nothing to compare with" in gains_part.written(*trainings(table(run("kd", 0.5))).settings)
 
