@@ -5,6 +5,7 @@ images choose nothing, but a network that is lucky on the first is so on the sec
 λ that could have been chosen. Gains are of two students with the same seed. Accuracies are in per cent, gains in points.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -167,7 +168,8 @@ def _half(values: Collection[float], together: int = 1) -> float | None:
     """Half of Student's interval, so wide that as many as `together` hold at once."""
     if len(values) < 2:
         return None
-    return -float(stdtrit(len(values) - 1, (1 - LEVEL) / 2 / together)) * stdev(values) / len(values) ** 0.5
+    quantile = -float(stdtrit(len(values) - 1, (1 - LEVEL) / 2 / together))
+    return quantile * stdev(values) / math.sqrt(len(values))
 
 
 def plus_minus(mean: float, half: float | None, sign: str = "") -> str:
