@@ -151,7 +151,9 @@ def test_a_store_that_is_not_finished_is_drawn_as_far_as_it_is_and_says_so(kd2m,
 
 def test_what_a_store_cannot_give_is_left_out_and_asked_for_by_name_refused(kd2m, tmp_path):
     begun_store(tmp_path / "store", finished=6)
-    lacks = "the figure entropy needs a student of kd, ttm or wttm, audited after its last epoch; on glyphs the campaign has cw2"
+    lacks = (
+        "the figure entropy needs a student of kd, ttm or wttm, audited after its last epoch; on glyphs the campaign has cw2"
+    )
     status, out, _ = kd2m("--list", "--from", "store")
     assert (status, lacks in " ".join(out.split())) == (0, False)  # folded in a column of its own
     assert "lambda-sweep" in out
