@@ -22,7 +22,7 @@ _NUMBER = 8
 # Fitted to the processor seconds of rows on 2,000 to 1,000,000 samples of 10 to 32,000 classes. Steps of a call, of a transport
 # problem, of each number that a row about logits reads, of each logit of a pair of points, and of each pair that a solver of
 # transport looks at: an assignment is cheaper than transport between clouds of two sizes.
-_CALL, _PROBLEM, _PASS, _LOGIT = 2e5, 1e5, 12.0, 8.0
+_CALL, _PROBLEM, _PASS, _LOGIT = 2e5, 1e5, 2.0, 2.0
 _ASSIGNED, _TRANSPORTED = 20.0, 45.0
 # Pairs of points of a class that the rows of two ends try for each point, and steps for each; and steps for each logit of the
 # pairs, about one for each point, whose maximum they search.
