@@ -122,7 +122,7 @@ def comparison(setting: Setting, seeds: Collection[int] | None = None) -> Compar
 def _learned(setting: Setting, base: Mapping[int, float], judged: Callable[[Students], dict[int, float]]) -> Iterator[Learned]:
     groups: dict[tuple[str, str], list[Students]] = {}
     for each in setting.students:
-        if each is not setting.alone and each.objective != "none" and judged(each) and not ablation(setting, each):
+        if each is not setting.alone and each.objective != "none" and judged(each) and not _ablation(setting, each):
             groups.setdefault((each.objective, repr(each.options)), []).append(each)
     same = Counter(objective for objective, _ in groups)
     candidates = sum(map(len, groups.values()))
@@ -147,7 +147,7 @@ def _learned(setting: Setting, base: Mapping[int, float], judged: Callable[[Stud
         )
 
 
-def ablation(setting: Setting, students: Students) -> bool:
+def _ablation(setting: Setting, students: Students) -> bool:
     """Whether it is UniKD without one of its parts, beside the whole."""
     return students.objective == "unikd" and _lacks(students) and any(not _lacks(each) for each in setting.of("unikd"))
 
