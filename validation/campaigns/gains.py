@@ -135,9 +135,8 @@ def _learned(setting: Setting, base: Mapping[int, float], judged: Callable[[Stud
         several = same[objective] > 1 or any(one.options.get(part) is False for part in PARTS)
         words = ", ".join(f"{name} = {value}".lower() for name, value in one.options.items()) if several else ""
         # Accuracies are multiples of one test image: equal differences of a few seeds say nothing of their spread.
-        at_once = (
-            None if setting.missing or max(gains, default=0.0) - min(gains, default=0.0) < 1e-9 else _half(gains, candidates)
-        )
+        equal = not gains or max(gains) - min(gains) < 1e-9
+        at_once = None if setting.missing or equal else _half(gains, candidates)
         yield Learned(
             name=f"{objective} ({words})" if words else objective,
             students=one,
