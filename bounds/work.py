@@ -19,7 +19,7 @@ from kd2m_theory.estimators.between_clouds import STORED
 
 # Bytes of a number in float64.
 _NUMBER = 8
-# Fitted to the processor seconds of audits of 2,000 to 1,000,000 samples of 10 to 1,000 classes. Steps of a call, of a transport
+# Fitted to the processor seconds of audits of 2,000 to 1,000,000 samples, 10 to 1,000 classes. Steps of a call, of a transport
 # problem, of each number that a row about logits reads, of each logit of a pair of points, and of each pair that a solver of
 # transport looks at: an assignment is cheaper than transport between clouds of two sizes.
 _CALL, _PROBLEM, _PASS, _LOGIT = 2e5, 1e5, 2.0, 2.0
