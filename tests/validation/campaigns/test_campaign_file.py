@@ -4,7 +4,6 @@ import tomllib
 import pytest
 from campaign_text import TEXT
 
-from kd2m_theory.deprecation import WORDS
 from kd2m_theory.errors import InputError
 from kd2m_theory.validation.campaigns.campaign import POPULATION_ROWS, campaign, read_campaign, shipped_campaigns
 from kd2m_theory.validation.campaigns.plan import check, tasks
@@ -178,8 +177,6 @@ def test_a_name_that_is_none(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore:.*'unikd-reconstruction' is deprecated:DeprecationWarning")  # in the file of a table
-@pytest.mark.filterwarnings("ignore:option of unikd-reconstruction:DeprecationWarning")
 def test_every_shipped_campaign_can_begin():
     assert set(shipped_campaigns()) == {"quick", "standard", "papers", "gpu", "mnist", "kd2m", "ttm"}
     for name in ("quick", "standard", "papers"):
@@ -197,8 +194,7 @@ def test_standard_is_what_it_claims_to_be():
     swept = [{run.objective["name"] for run in standard.runs if run.population["name"] == name} for name in POPULATIONS]
     assert len(swept[0]) >= 18
     assert all(names == swept[0] for names in swept)
-    going = {word for kind, word in WORDS if kind == "objective"}
-    assert swept[0] <= {*SINGLE, *going}  # its table was made before these were deprecated
+    assert swept[0] <= set(SINGLE)
     assert {run.population["name"] for run in standard.runs} == set(POPULATIONS)
     assert len({run.seed for run in standard.runs}) == 5
     assert sum(len(run.pairs_at) for run in standard.runs) >= 300
