@@ -14,7 +14,7 @@ from typing import Literal
 
 from scipy.special import stdtrit
 
-from kd2m_theory.validation.campaigns.trainings import Setting, Students, chosen
+from kd2m_theory.validation.campaigns.trainings import Setting, Students, chosen, flat
 
 LEVEL = 0.95  # of each interval, and of all intervals of a setting at once
 
@@ -65,7 +65,7 @@ class Learned:
     """An objective at its λ.
 
     Attributes:
-        name: the objective, with its options where the setting has it with several.
+        name: the objective, with its options where the setting has it with several; a sum with its terms.
         students: those with the chosen λ.
         at_an_end: whether that is the smallest or largest λ of its grid: another one may be better.
         accuracy: on the test images.
@@ -132,8 +132,9 @@ def _learned(setting: Setting, base: Mapping[int, float], judged: Callable[[Stud
         gains = [value - base[seed] for seed, value in found.items() if seed in base]
         tried = {each.weight for each in setting.students if (each.objective, repr(each.options)) == (objective, options)}
         weights = [weight for weight in tried if weight is not None]
-        several = same[objective] > 1 or any(one.options.get(part) is False for part in PARTS)
-        words = ", ".join(f"{name} = {value}".lower() for name, value in one.options.items()) if several else ""
+        several = same[objective] > 1 or any(one.options.get(part) is False for part in PARTS) or objective == "sum"
+        said = ((name.removeprefix("terms."), value) for name, value in flat(one.options))
+        words = ", ".join(f"{name} = {value}".lower() for name, value in said) if several else ""
         # Accuracies are multiples of one test image: equal differences of a few seeds say nothing of their spread.
         equal = not gains or max(gains) - min(gains) < 1e-9
         at_once = None if setting.missing or equal else _half(gains, candidates)

@@ -196,14 +196,15 @@ def _names(settings: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
 
 def _recipe(setting: tuple[Any, ...], settings: Sequence[tuple[Any, ...]]) -> str:
     """What the recipes of a setting have that those of another one, alike in all else, have not."""
-    recipes = [dict(_flat(json.loads(other[5] or "{}"))) for other in settings if other[:5] == setting[:5]]
-    mine = dict(_flat(json.loads(setting[5] or "{}")))
+    recipes = [dict(flat(json.loads(other[5] or "{}"))) for other in settings if other[:5] == setting[:5]]
+    mine = dict(flat(json.loads(setting[5] or "{}")))
     return "".join(f", {name} {value}" for name, value in mine.items() if any(each.get(name) != value for each in recipes))
 
 
-def _flat(table: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+def flat(table: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+    """The values of a table and of the tables in it, by dotted names."""
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
+            yield from flat(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value

@@ -75,7 +75,6 @@ def objective(
 
     Example:
         >>> import torch
-        >>> import torch
         >>> from kd2m_theory.validation.training.networks import network
         >>> from kd2m_theory.validation.training.outputs import Outputs
         >>> teacher, student = (network(name, 3, (1, 2, 2)) for name in ("mlp-8", "mlp-4-8"))

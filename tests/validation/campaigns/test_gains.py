@@ -142,6 +142,13 @@ def test_the_student_alone_is_the_one_with_most_seeds_and_weight_zero_belongs_to
     assert (cw2.students.weight, cw2.at_an_end, found.alone.seeds) == (1e-3, False, 2)
 
 
+def test_a_sum_is_named_by_its_terms():
+    terms = {"kd": 0.5, "near": {"name": "w2", "weight": 0.01}}
+    none, both = run("none"), run("sum", options={"terms": terms, "cross_entropy": 0.5})
+    (found,) = compared(none, both).learned
+    assert found.name == "sum (kd = 0.5, near.name = w2, near.weight = 0.01, cross_entropy = 0.5)"
+
+
 def test_an_ablation_is_left_out_beside_the_whole_and_shown_without_it():
     none, whole = run("none"), run("unikd", 1.0, options={"warm_up": 5})
     part = run("unikd", 1.0, options={"warm_up": 5, "fusion": False})
