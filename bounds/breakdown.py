@@ -16,6 +16,7 @@ from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.losses import cross_entropy
 from kd2m_theory.bounds.result import BoundResult
 from kd2m_theory.bounds.view import View
+from kd2m_theory.logits import Logits
 
 By = Literal["label", "teacher"]
 
@@ -443,14 +444,11 @@ def _samples(predicted: _Predicted, numbers: Int64) -> tuple[tuple[CarryingSampl
 def _reliability(predicted: _Predicted) -> Reliability | None:
     if not predicted.labelled:
         return None
-    view = predicted.view
+    student = _confidence(predicted.view.stored_logits_student, predicted.student)
+    teacher = _confidence(predicted.view.stored_logits_teacher, predicted.teacher)
     return Reliability(
-        student=calibration(
-            _bins(_confidence(view.logits_student, predicted.student), ~predicted.wrong_student, predicted.weight_student)
-        ),
-        teacher=calibration(
-            _bins(_confidence(view.logits_teacher, predicted.teacher), ~predicted.wrong_teacher, predicted.weight_teacher)
-        ),
+        student=calibration(_bins(student, ~predicted.wrong_student, predicted.weight_student)),
+        teacher=calibration(_bins(teacher, ~predicted.wrong_teacher, predicted.weight_teacher)),
     )
 
 
@@ -461,7 +459,7 @@ def calibration(bins: tuple[Bin, ...]) -> Calibration:
     return Calibration(error, math.fsum(share * difference for share, difference in apart), bins)
 
 
-def _confidence(logits: Float64, predicted: Int64) -> Float64:
+def _confidence(logits: Logits, predicted: Int64) -> Float64:
     """Probability of the predicted class of each row."""
     return np.exp(-cross_entropy(logits, predicted))
 

@@ -26,6 +26,7 @@ from kd2m_theory.estimators import Confidence
 from kd2m_theory.estimators.interval_inputs import check_chosen_delta
 from kd2m_theory.estimators.paired import paired_limit
 from kd2m_theory.estimators.scale import round_up
+from kd2m_theory.logits import Logits
 from kd2m_theory.pair import Pair, check_pair
 
 Measure = Literal["errors", "cross_entropy"]
@@ -209,7 +210,7 @@ def compared(pairs: Mapping[str, Pair], delta: float, loss_bound: float | None =
         _check_same_inputs(reference, one, name, view)
     for view in views.values():
         refuse_bound_of_the_sample(loss_bound, (view,))
-    logits = {name: view.logits_student for name, view in views.items()} | {TEACHER: one.logits_teacher}
+    logits = {name: view.stored_logits_student for name, view in views.items()} | {TEACHER: one.stored_logits_teacher}
     share = delta / hypotheses(len(logits))
     names = list(views)
     couples = [(first, second) for k, first in enumerate(names) for second in names[k + 1 :]]
@@ -219,7 +220,7 @@ def compared(pairs: Mapping[str, Pair], delta: float, loss_bound: float | None =
         differences=tuple(_difference(couple, logits, one, delta, share) for couple in couples),
         share=share,
         bound=one.loss_bound,
-        n=len(one.logits_teacher),
+        n=one.samples[1],
         groups=None if one.groups is None else one.units,
         classes=one.classes,
     )
@@ -272,7 +273,7 @@ def _check_same_inputs(reference: str, one: View, name: str, other: View) -> Non
         raise InputError(f"{reference} has {n:,} rows and {name} has {m:,}; students are compared on the same inputs")
     if one.classes != other.classes:
         raise InputError(f"{reference} has {one.classes} classes and {name} has {other.classes}; compare like with like")
-    moved = ~_same_rows(one.logits_teacher, other.logits_teacher)
+    moved = ~_same_rows(one.stored_logits_teacher, other.stored_logits_teacher)
     labelled = one.labels != other.labels
     if moved.any() or labelled.any():
         if _same_in_another_order(one, other):
@@ -291,7 +292,7 @@ def _check_same_inputs(reference: str, one: View, name: str, other: View) -> Non
         raise InputError(f"the groups of {reference} and {name} differ; give both pairs the same groups")
 
 
-def _same_rows(one: Float64, other: Float64) -> np.ndarray:
+def _same_rows(one: Logits, other: Logits) -> np.ndarray:
     """Whether rows of logits are the same, but for rounding."""
 
     def same(one: Float64, other: Float64) -> np.ndarray:
@@ -303,11 +304,12 @@ def _same_rows(one: Float64, other: Float64) -> np.ndarray:
 
 def _same_in_another_order(one: View, other: View) -> bool:
     orders = [np.lexsort((*view.logits_teacher.T, view.labels)) for view in (one, other)]
-    labels, logits = zip(*((v.labels[o], v.logits_teacher[o]) for v, o in zip((one, other), orders, strict=True)), strict=True)
+    labels = one.labels[orders[0]], other.labels[orders[1]]
+    logits = one.stored_logits_teacher.taken(orders[0]), other.stored_logits_teacher.taken(orders[1])
     return bool(np.array_equal(*labels) and _same_rows(*logits).all())
 
 
-def _values(name: str, logits: Float64, shared: View) -> NetworkValues:
+def _values(name: str, logits: Logits, shared: View) -> NetworkValues:
     def mean(values: Float64) -> float:
         means = shared.averaged(values)
         return math.fsum(means) / len(means)
@@ -323,7 +325,7 @@ def _values(name: str, logits: Float64, shared: View) -> NetworkValues:
     )
 
 
-def _difference(couple: tuple[str, str], logits: Mapping[str, Float64], shared: View, delta: float, share: float) -> Difference:
+def _difference(couple: tuple[str, str], logits: Mapping[str, Logits], shared: View, delta: float, share: float) -> Difference:
     first, second = couple
     # Which of two students is first must not move a number.
     keys = [content_key(logits[name], shared.labels) for name in couple]
@@ -353,7 +355,7 @@ def _shown(found: Confidence, sure: bool, turned: bool) -> Confidence:
     return replace(found, value=0.0 - found.value, lower=0.0 - found.upper, upper=0.0 - found.lower)
 
 
-def _of_two(first: Float64, second: Float64, shared: View) -> View:
+def _of_two(first: Logits, second: Logits, shared: View) -> View:
     """Two networks as student and teacher, their samples in the order of their content."""
     order, like_chance = order_of_two(first, second, shared.labels, shared.groups)
     labels: Int64 = shared.labels[order]
@@ -362,8 +364,8 @@ def _of_two(first: Float64, second: Float64, shared: View) -> View:
         features_student=None,
         features_teacher=None,
         weight=None,
-        logits_student=first[order],
-        logits_teacher=second[order],
+        stored_logits_student=first.taken(order),
+        stored_logits_teacher=second.taken(order),
         labels_student=labels,
         labels_teacher=labels,
         paired=True,

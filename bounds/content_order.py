@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64, by_rows, in_order_of_appearance
+from kd2m_theory.logits import AnyLogits, Logits
 from kd2m_theory.pair import Pair
 
 # With a larger share of repeated samples the order would be nearly the same for every file of the same law.
@@ -37,9 +38,9 @@ def in_content_order(pair: Pair) -> tuple[Pair, bool]:
         The pair, and whether so many samples of each side are distinct that their order says nothing about them.
     """
     if pair.inputs_paired and pair.features_teacher is None:
-        assert pair.logits_teacher is not None
-        assert pair.logits_student is not None
-        order, most = order_of_two(pair.logits_student, pair.logits_teacher, pair.labels, pair.groups)
+        assert pair.stored_logits_teacher is not None
+        assert pair.stored_logits_student is not None
+        order, most = order_of_two(pair.stored_logits_student, pair.stored_logits_teacher, pair.labels, pair.groups)
         return pair.taken(order, order), most
     # First in the order of every bit: whatever is computed from there is the same for all orders of the file, to the last bit.
     first = [order for order, _ in _orders(pair, _given(pair))]
@@ -47,7 +48,7 @@ def in_content_order(pair: Pair) -> tuple[Pair, bool]:
     return pair.taken(*(before[order] for before, order in zip(first, then, strict=True))), all(distinct)
 
 
-def order_of_two(student: Float64, teacher: Float64, labels: Int64 | None, groups: Int64 | None) -> tuple[Int64, bool]:
+def order_of_two(student: AnyLogits, teacher: AnyLogits, labels: Int64 | None, groups: Int64 | None) -> tuple[Int64, bool]:
     """The order of `in_content_order` for n × K logits of two networks on the same inputs, and whether most samples differ.
 
     It is that of an audit of the two, but for samples with the same logits in single precision, of which an audit looks at
@@ -56,7 +57,7 @@ def order_of_two(student: Float64, teacher: Float64, labels: Int64 | None, group
     return order_of_digests(*digests_of_two(student, teacher, labels), groups)
 
 
-def digests_of_two(student: Float64, teacher: Float64, labels: Int64 | None) -> tuple[list[bytes], list[bytes]]:
+def digests_of_two(student: AnyLogits, teacher: AnyLogits, labels: Int64 | None) -> tuple[list[bytes], list[bytes]]:
     """Digests of n samples whose order is that of `order_of_two`: of every bit, and of logits in single precision."""
     classes = [] if labels is None else [_Content(labels)]
     exact = _digests([_Content(teacher), _Content(student), *classes])
@@ -79,7 +80,7 @@ def order_of_digests(exact: list[bytes], single: list[bytes], groups: Int64 | No
     return first[order], distinct
 
 
-def content_key(logits: Float64, labels: Int64) -> bytes:
+def content_key(logits: AnyLogits, labels: Int64) -> bytes:
     """SHA-256 of the samples as a set: the same for every order of the rows."""
     return hashlib.sha256(b"".join(sorted(_digests([_Content(logits), _Content(labels)])))).digest()
 
@@ -94,7 +95,7 @@ class _Content:
         width: numbers per sample of what is made, if these are not as many as in a row.
     """
 
-    rows: Float64 | Int64
+    rows: AnyLogits | Int64
     made: Callable[[Any], Float64] | None = None
     width: int | None = None
 
@@ -109,7 +110,10 @@ Side = list[_Content]
 
 
 def _given(pair: Pair) -> tuple[Side, Side]:
-    sides = ((pair.features_teacher, pair.logits_teacher), (pair.features_student, pair.logits_student))
+    sides = (
+        (pair.features_teacher, pair.stored_logits_teacher),
+        (pair.features_student, pair.stored_logits_student),
+    )
     teacher, student = ([_Content(each) for each in side if each is not None] for side in sides)
     return teacher, student
 
@@ -122,7 +126,7 @@ def _logits(pair: Pair) -> tuple[Side, Side]:
         assert logits is not None
         return _single(logits)
 
-    def side(logits: Float64 | None, features: Float64 | None) -> Side:
+    def side(logits: Logits | None, features: Float64 | None) -> Side:
         if logits is not None:
             return [_Content(logits, made=_single)]
         assert features is not None
@@ -130,7 +134,8 @@ def _logits(pair: Pair) -> tuple[Side, Side]:
             return [_Content(features)]
         return [_Content(features, made=made, width=pair.classes)]
 
-    return side(pair.logits_teacher, pair.features_teacher), side(pair.logits_student, pair.features_student)
+    teacher = side(pair.stored_logits_teacher, pair.features_teacher)
+    return teacher, side(pair.stored_logits_student, pair.features_student)
 
 
 def _single(logits: Float64) -> Float64:

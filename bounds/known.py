@@ -7,9 +7,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.arrays import Int64
 from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
+from kd2m_theory.logits import Logits
 from kd2m_theory.pair import Pair
 
 Quantity = Literal["teacher_risk", "teacher_error"]
@@ -113,9 +114,11 @@ def told(value: Any, name: Quantity) -> Told:
     return found
 
 
-def _evaluation(pair: Pair, name: str) -> tuple[Float64, Int64]:
+def _evaluation(pair: Pair, name: str) -> tuple[Logits, Int64]:
     """Logits and labels of the teacher on the inputs of its evaluation."""
-    logits = pair.logits_teacher if pair.logits_teacher is not None else pair.apply_head(pair.features_teacher)
+    logits = pair.stored_logits_teacher
+    if logits is None and (made := pair.apply_head(pair.features_teacher)) is not None:
+        logits = Logits(made)
     if pair.labels is None:
         raise InputError(f"{name} is a pair without labels; pass the teacher's evaluation on labelled inputs, or a number")
     if pair.groups is not None:
@@ -125,7 +128,7 @@ def _evaluation(pair: Pair, name: str) -> tuple[Float64, Int64]:
     return logits, pair.labels
 
 
-def evaluated(pair: Pair, name: Quantity, classes: int) -> tuple[Float64, Int64]:
+def evaluated(pair: Pair, name: Quantity, classes: int) -> tuple[Logits, Int64]:
     """Logits (m × K) and labels (m) of an evaluation of the teacher.
 
     Raises:

@@ -9,9 +9,10 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from kd2m_theory.arrays import Float64, Int64, by_rows
 from kd2m_theory.errors import InputError
+from kd2m_theory.logits import AnyLogits
 
 
-def cross_entropy(logits: Float64, labels: Int64) -> Float64:
+def cross_entropy(logits: AnyLogits, labels: Int64) -> Float64:
     """−log softmax(a)_y for each row, in nats.
 
     Args:
@@ -32,7 +33,7 @@ def cross_entropy(logits: Float64, labels: Int64) -> Float64:
     return by_rows(losses, logits, labels)
 
 
-def log_partition(logits: Float64) -> Float64:
+def log_partition(logits: AnyLogits) -> Float64:
     """log Σ_c exp(a_c) for each row of n × K logits, n values in nats."""
     return by_rows(lambda part: np.asarray(logsumexp(part, axis=1)), logits)
 
@@ -42,7 +43,7 @@ def clipped(losses: Float64, bound: float) -> Float64:
     return np.minimum(losses, bound)
 
 
-def squared_error(outputs: Float64, labels: Int64) -> Float64:
+def squared_error(outputs: AnyLogits, labels: Int64) -> Float64:
     """‖a − e_y‖² for each row of n × K outputs and n labels, n values; of predicted probabilities it is Brier's score."""
 
     def squares(outputs: Float64, labels: Int64) -> Float64:
@@ -54,18 +55,18 @@ def squared_error(outputs: Float64, labels: Int64) -> Float64:
     return by_rows(squares, outputs, labels)
 
 
-def brier_score(logits: Float64, labels: Int64) -> Float64:
+def brier_score(logits: AnyLogits, labels: Int64) -> Float64:
     """‖softmax(a) − e_y‖² for each row of n × K logits and n labels, n values."""
     return by_rows(lambda part, classes: squared_error(softmax(part, axis=1), classes), logits, labels)
 
 
-def errors(logits: Float64, labels: Int64) -> NDArray[np.bool_]:
+def errors(logits: AnyLogits, labels: Int64) -> NDArray[np.bool_]:
     """Whether the most likely class (the first of equals) is not the true one, for each row of n × K logits and n labels."""
     wrong: NDArray[np.bool_] = logits.argmax(axis=1) != labels
     return wrong
 
 
-def margin(logits: Float64, labels: Int64) -> Float64:
+def margin(logits: AnyLogits, labels: Int64) -> Float64:
     """a_y − max_{c≠y} a_c for each row: positive where the prediction is right.
 
     Args:

@@ -17,6 +17,7 @@ from kd2m_theory.arrays import Float64, Int64, row_blocks
 from kd2m_theory.bounds.constants.heads import row_norms
 from kd2m_theory.bounds.losses import clipped, cross_entropy, log_partition, margin
 from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.logits import AnyLogits
 
 Statistic = NDArray[Any]
 # Entries of one network's logits that are looked at at a time: a dozen arrays of as many stay in a processor's cache.
@@ -195,7 +196,7 @@ OF_BOTH: Mapping[tuple[str, ...], _Paired] = {
 _LABELLED, _TEMPERED = {"loss", "own_change", "near", "tempered_loss"}, {"tempered_divergence", "tempered_loss"}
 
 
-def every_statistic(student: Float64, teacher: Float64, labels: Int64 | None, told: Told) -> dict[str, Statistic]:
+def every_statistic(student: AnyLogits, teacher: AnyLogits, labels: Int64 | None, told: Told) -> dict[str, Statistic]:
     """All statistics of n × K logits of both networks on the same inputs: without labels, or a temperature, some are not."""
 
     def known(name: str) -> bool:
@@ -222,7 +223,7 @@ def group_of(name: str) -> tuple[str, ...]:
     return next((group for group in OF_BOTH if name in group), (name,))
 
 
-def of_one(name: str, logits: Float64, labels: Int64 | None) -> Statistic:
+def of_one(name: str, logits: AnyLogits, labels: Int64 | None) -> Statistic:
     """A statistic of one network's n × K logits, n values."""
     compute = OF_ONE[name.rsplit("_", 1)[0]]
     return np.concatenate(
@@ -234,7 +235,7 @@ def of_one(name: str, logits: Float64, labels: Int64 | None) -> Statistic:
 
 
 def of_both(
-    group: tuple[str, ...], student: Float64, teacher: Float64, labels: Int64 | None, told: Told
+    group: tuple[str, ...], student: AnyLogits, teacher: AnyLogits, labels: Int64 | None, told: Told
 ) -> dict[str, Statistic]:
     """Statistics of n × K logits of both networks on the same inputs, n values each."""
     return _joined([OF_BOTH[group](rows) for rows in _rows(student, teacher, labels, told)])
@@ -244,7 +245,7 @@ def _joined(parts: Sequence[Mapping[str, Statistic]]) -> dict[str, Statistic]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _rows(student: Float64, teacher: Float64, labels: Int64 | None, told: Told) -> Iterator[Rows]:
+def _rows(student: AnyLogits, teacher: AnyLogits, labels: Int64 | None, told: Told) -> Iterator[Rows]:
     for rows in row_blocks(len(student), student.shape[1], BLOCK):
         own = None if labels is None else labels[rows]
         yield Rows(Side(student[rows], own), Side(teacher[rows], own), told)

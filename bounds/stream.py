@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import IGNORED, Float64, Int64, group_numbers, group_values, in_order_of_appearance, to_numpy
+from kd2m_theory.arrays import IGNORED, Int64, group_numbers, group_values, in_order_of_appearance, to_numpy
 from kd2m_theory.bounds.content_order import DIGEST, digests_of_two, order_of_digests
 from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.statistics import Statistic, Told, every_statistic
 from kd2m_theory.bounds.view import View, centring_error
 from kd2m_theory.errors import InputError
 from kd2m_theory.labels import as_texts, check_class_names, check_range, encoded_labels
+from kd2m_theory.logits import Logits
 from kd2m_theory.pair import Pair, refuse_too_large
 from kd2m_theory.predictions import logits_matrix
 
@@ -230,7 +231,7 @@ class PairStream:
     def _part(self, batch: _Batch) -> _Part:
         """What stays of rows."""
         pair = Pair(logits_teacher=batch.teacher, logits_student=batch.student, labels=batch.labels)
-        teacher, student = pair.logits_teacher, pair.logits_student
+        teacher, student = pair.stored_logits_teacher, pair.stored_logits_student
         assert teacher is not None
         assert student is not None
         bound = 2 * math.log(teacher.shape[1]) if self.loss_bound is None else self.loss_bound
@@ -326,7 +327,7 @@ def _split(joined: bytes) -> list[bytes]:
 
 def streamed_view(pair: StreamedPair, settings: Settings) -> View:
     """The view of logits that were not kept."""
-    none: Float64 = np.empty((0, pair.classes))
+    none = Logits(np.empty((0, pair.classes)))
     view = View("logits", None, None, None, none, none, pair.labels, pair.labels, True, settings, streamed=pair.statistics)
     view.point_error = centring_error(view)
     return view

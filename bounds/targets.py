@@ -150,7 +150,7 @@ def _squared_gap(view: View, labelled: bool) -> Value:
         return Value(None, 0.0, 1.0)
     # Relative to a residual, rounding of Wz + b weighs as much as the terms that were summed.
     labels_s, labels_t = view.both_labels()
-    losses = squared_error(view.logits_student, labels_s), squared_error(view.logits_teacher, labels_t)
+    losses = squared_error(view.stored_logits_student, labels_s), squared_error(view.stored_logits_teacher, labels_t)
     no_bias = np.zeros(view.classes)
     terms = sum(
         max(float(sizes.max()) for _, sizes in sizes_of_terms(points, view.linear, no_bias))
@@ -165,7 +165,7 @@ def _brier_gap(view: View, labelled: bool) -> Value:
     labels_s, labels_t = view.both_labels()
     losses = view.shared(
         "Brier's scores",
-        lambda: (brier_score(view.logits_student, labels_s), brier_score(view.logits_teacher, labels_t)),
+        lambda: (brier_score(view.stored_logits_student, labels_s), brier_score(view.stored_logits_teacher, labels_t)),
         of_logits=True,
     )
     return _squared(view, losses, sum(view.depth))

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, by_rows
+from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
 from kd2m_theory.bounds.class_pairs import ClassPairs, too_many, vertex_norms
 from kd2m_theory.bounds.constants.heads import (
     class_lipschitz,
@@ -27,6 +27,7 @@ from kd2m_theory.estimators import CostMatrix, Enclosure, optimal_cost, wasserst
 from kd2m_theory.estimators.distances import common_shares
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.sparse_transport import UnitPlan
+from kd2m_theory.logits import Logits, in_file, same_logits
 from kd2m_theory.pair import Pair
 from kd2m_theory.side_by_side import side_by_side
 
@@ -82,8 +83,8 @@ class View:
         features_student: n_S × d; None in the logits view.
         features_teacher: n_T × d; None in the logits view.
         weight: K × d; None for a head that is not linear, and for the identity.
-        logits_student: n_S × K.
-        logits_teacher: n_T × K.
+        stored_logits_student: n_S × K, to be read some rows at a time; `logits_student` is all of it, in float64.
+        stored_logits_teacher: n_T × K, likewise.
         labels_student: n_S classes, or None.
         labels_teacher: n_T classes, or None.
         paired: whether row i of both sides is the same input.
@@ -105,8 +106,8 @@ class View:
     features_student: Float64 | None
     features_teacher: Float64 | None
     weight: Float64 | None
-    logits_student: Float64
-    logits_teacher: Float64
+    stored_logits_student: Logits
+    stored_logits_teacher: Logits
     labels_student: Int64 | None
     labels_teacher: Int64 | None
     paired: bool
@@ -139,7 +140,7 @@ class View:
         """Number of samples of student and teacher."""
         if self.streamed is not None:
             return 2 * (len(self.streamed["predicted_student"]),)
-        return len(self.logits_student), len(self.logits_teacher)
+        return len(self.stored_logits_student), len(self.stored_logits_teacher)
 
     def averaged(self, values: Float64) -> Float64:
         """The mean of a value of each sample over each group; the values themselves where there are none."""
@@ -151,7 +152,7 @@ class View:
     @property
     def classes(self) -> int:
         """Number of classes K."""
-        size: int = self.logits_teacher.shape[1]
+        size: int = self.stored_logits_teacher.shape[1]
         return size
 
     @property
@@ -163,21 +164,31 @@ class View:
         return self.weight
 
     @cached_property
+    def logits_student(self) -> Float64:
+        """All logits of the student, n_S × K; a copy where they are not in memory in float64."""
+        return _read_only(self.stored_logits_student[:])
+
+    @cached_property
+    def logits_teacher(self) -> Float64:
+        """All logits of the teacher, n_T × K; likewise."""
+        return _read_only(self.stored_logits_teacher[:])
+
+    @cached_property
     def student(self) -> Float64:
         """All points z of the student, n_S × d."""
-        return _read_only(_points(self.features_student, self.logits_student))
+        return _read_only(_points(self.features_student, self.stored_logits_student))
 
     @cached_property
     def teacher(self) -> Float64:
         """All points z of the teacher, n_T × d."""
-        return _read_only(_points(self.features_teacher, self.logits_teacher))
+        return _read_only(_points(self.features_teacher, self.stored_logits_teacher))
 
     def points_of_class(self, label: int) -> tuple[Float64, Float64]:
         """The points z of one class, of student and teacher: without those of all other classes."""
         sides = zip(
             self.members()[label],
             (self.features_student, self.features_teacher),
-            (self.logits_student, self.logits_teacher),
+            (self.stored_logits_student, self.stored_logits_teacher),
             strict=True,
         )
         student, teacher = (
@@ -223,10 +234,11 @@ class View:
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """What it holds of the samples."""
+        """What it holds of the samples in memory."""
         if self.streamed is not None:
             return tuple(self.streamed.values())
-        arrays = (self.features_student, self.features_teacher, self.logits_student, self.logits_teacher)
+        logits = (each.stored for each in (self.stored_logits_student, self.stored_logits_teacher) if not in_file(each.stored))
+        arrays = (self.features_student, self.features_teacher, *logits)
         return tuple(array for array in arrays if array is not None)
 
     def memory_of(self, of_logits: bool) -> int:
@@ -238,13 +250,13 @@ class View:
         if self.streamed is not None:
             return self.streamed[name]
         if name.endswith("_teacher"):
-            return self.shared(name, lambda: of_one(name, self.logits_teacher, self.labels_teacher), of_teacher=True)
+            return self.shared(name, lambda: of_one(name, self.stored_logits_teacher, self.labels_teacher), of_teacher=True)
         if name.endswith("_student"):
-            return self.shared(name, lambda: of_one(name, self.logits_student, self.labels_student), of_logits=True)
+            return self.shared(name, lambda: of_one(name, self.stored_logits_student, self.labels_student), of_logits=True)
         group, told = group_of(name), Told(self.loss_bound, self.settings.temperature)
 
         def compute() -> tuple[Statistic, ...]:
-            found = of_both(group, self.logits_student, self.logits_teacher, self.labels_teacher, told)
+            found = of_both(group, self.stored_logits_student, self.stored_logits_teacher, self.labels_teacher, told)
             return tuple(found[each] for each in group)
 
         return self.shared(", ".join(group), compute, of_logits=True)[group.index(name)]
@@ -258,10 +270,10 @@ class View:
 
         Logits that are the same are then stored once.
         """
-        if _equal(self.logits_teacher, other.logits_teacher):
-            self.logits_teacher, self._of_teacher = other.logits_teacher, other._of_teacher
-            if _equal(self.logits_student, other.logits_student):
-                self.logits_student, self._of_logits = other.logits_student, other._of_logits
+        if same_logits(self.stored_logits_teacher, other.stored_logits_teacher):
+            self.stored_logits_teacher, self._of_teacher = other.stored_logits_teacher, other._of_teacher
+            if same_logits(self.stored_logits_student, other.stored_logits_student):
+                self.stored_logits_student, self._of_logits = other.stored_logits_student, other._of_logits
 
     @cached_property
     def lipschitz(self) -> float:
@@ -379,7 +391,7 @@ class View:
     def class_pairs(self, label: int) -> ClassPairs:
         """The logits of both networks in a class, and all of their pairs."""
         rows, columns = self.members()[label]
-        pairs = ClassPairs(label, self.logits_student[rows], self.logits_teacher[columns])
+        pairs = ClassPairs(label, self.stored_logits_student[rows], self.stored_logits_teacher[columns])
         if self.pairs_in_all > KEPT or too_many(len(rows), len(columns), self.classes):
             return pairs
         known = self.shared("advances", lambda: {}, of_logits=True)
@@ -392,7 +404,7 @@ class View:
 
         def compute() -> tuple[UnitPlan, ...]:
             rows, columns = self.members()[label]
-            student, teacher = self.logits_student[rows], self.logits_teacher[columns]
+            student, teacher = self.stored_logits_student[rows], self.stored_logits_teacher[columns]
             losses = tuple(each[points] for each, points in zip(self.losses(), (rows, columns), strict=True))
             margins = (each - each[:, [label]] for each in (student, teacher))
             return good_plans(next(margins), next(margins), (losses[0], losses[1]), paired=self.paired)
@@ -498,7 +510,7 @@ class _Replay:
         extreme: the same of the loss at any class of each sample.
     """
 
-    logits: Float64
+    logits: Logits
     error: float
     extreme: float
 
@@ -540,8 +552,8 @@ def features_view(pair: Pair, settings: Settings, replays: _Replays | None = Non
     head = pair.shared_head
     if pair.features_student is None or pair.features_teacher is None:
         return None
-    student: Float64 | None
-    teacher: Float64 | None
+    student: Logits | None
+    teacher: Logits | None
     error = extreme = 0.0
     if head is not None:
         replays = replays or _Replays(pair)
@@ -553,7 +565,7 @@ def features_view(pair: Pair, settings: Settings, replays: _Replays | None = Non
     elif settings.head_lipschitz is not None and pair.head_weight is None:
         if pair.features_student.shape[1] != pair.features_teacher.shape[1]:
             return None
-        student, teacher = pair.logits_student, pair.logits_teacher
+        student, teacher = pair.stored_logits_student, pair.stored_logits_teacher
         _refuse_refuted(settings.head_lipschitz, pair)
     else:
         return None
@@ -584,7 +596,7 @@ def _refuse_refuted(constant: float, pair: Pair) -> None:
     Raises:
         InputError: logits moved farther, by more than the rounding of a network in half precision.
     """
-    teacher, student = pair.logits_teacher, pair.logits_student
+    teacher, student = pair.stored_logits_teacher, pair.stored_logits_student
     assert pair.features_teacher is not None
     assert pair.features_student is not None
     if teacher is None or student is None or len(teacher) != len(student):
@@ -592,7 +604,7 @@ def _refuse_refuted(constant: float, pair: Pair) -> None:
     moved = by_rows(lambda a, b: row_norms(a - b), student, teacher)
     features = row_norms(pair.features_student - pair.features_teacher)
     with np.errstate(over="ignore"):
-        excess = moved - constant * features - _HALF * (row_norms(student) + row_norms(teacher))
+        excess = moved - constant * features - _HALF * (by_rows(row_norms, student) + by_rows(row_norms, teacher))
     if excess.max() > 0:
         row = int(excess.argmax())
         raise InputError(
@@ -611,7 +623,7 @@ def logits_view(pair: Pair, settings: Settings, replays: _Replays | None = None)
         replays: logits of the pair's features, where another view reads them too.
     """
     replays = replays or _Replays(pair)
-    teacher, student, error, extreme = pair.logits_teacher, pair.logits_student, 0.0, 0.0
+    teacher, student, error, extreme = pair.stored_logits_teacher, pair.stored_logits_student, 0.0, 0.0
     if student is None and (made := replays.student) is not None:
         student, error, extreme = made.logits, error + made.error, extreme + made.extreme
     if teacher is None and (made := replays.teacher) is not None:
@@ -658,19 +670,20 @@ def _replayed(pair: Pair, features: Float64 | None) -> _Replay | None:
         np.maximum(extreme, sizes.max(axis=1), out=extreme)
         np.maximum(error, np.where(logits[:, classes] >= least, sizes, 0.0).max(axis=1), out=error)
     allowance = 2 * (features.shape[1] + 3) * EPS
-    return _Replay(logits=logits, error=allowance * float(error.mean()), extreme=allowance * float(extreme.mean()))
+    return _Replay(logits=Logits(logits), error=allowance * float(error.mean()), extreme=allowance * float(extreme.mean()))
 
 
 def _labels(pair: Pair) -> tuple[Int64 | None, Int64 | None]:
     return (pair.labels if pair.inputs_paired else pair.labels_student), pair.labels
 
 
-def _points(features: Float64 | None, logits: Float64) -> Float64:
-    return _centred(logits) if features is None else features
-
-
-def _equal(one: Float64, other: Float64) -> bool:
-    return one is other or np.array_equal(one, other)
+def _points(features: Float64 | None, logits: Logits) -> Float64:
+    if features is not None:
+        return features
+    points: Float64 = np.empty(logits.shape)
+    for rows in row_blocks(*logits.shape):
+        points[rows] = _centred(logits[rows])
+    return points
 
 
 def _centred(logits: Float64) -> Float64:

@@ -33,6 +33,8 @@ _PLANS = 3
 _HELD, _TILE_STEPS, _TILE_PRODUCTS = 400, 8.0, 1.0
 # Products for the roots of a covariance, in powers of its side.
 _ROOTS = 40.0
+# Numbers of a block of logits of both networks.
+_BLOCK = 2**21
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,8 @@ def passes(count: float) -> Working:
     """A row that reads the logits of both networks so many times."""
 
     def working(size: Size) -> tuple[Part, ...]:
-        return (Part("", Work(steps=_CALL + count * _PASS * size.logits, memory=4 * _NUMBER * size.logits)),)
+        held = 4 * _NUMBER * min(size.logits, _BLOCK)
+        return (Part("", Work(steps=_CALL + count * _PASS * size.logits, memory=held)),)
 
     return working
 
@@ -188,7 +191,7 @@ def _solved(n: int, m: int) -> Work:
 def transport(n: int, m: int, dimension: int) -> Work:
     """Transport of n to m points of a dimension, with costs that are stored, or on tiles."""
     if n * m <= STORED:
-        return _solved(n, m) + Work(products=float(n * m * dimension), memory=3 * _NUMBER * n * m)
+        return _solved(n, m) + Work(products=float(n * m * dimension), memory=_NUMBER * (3 * n * m + dimension * (n + m)))
     held = _NUMBER * (_HELD + 2.0 * dimension) * (n + m)
     return Work(steps=_TILE_STEPS * n * m, products=_TILE_PRODUCTS * n * m * dimension, memory=held)
 
@@ -280,7 +283,8 @@ def whole_cloud(problems: int, plan: str = "", numbers: float = 1.0) -> Working:
 
     def working(size: Size) -> tuple[Part, ...]:
         n, m = size.student, size.teacher
-        costs = Work(numbers * n * m * size.classes, float(n * m * size.dimension), 5.0 * _NUMBER * n * m)
+        held = _NUMBER * (5.0 * n * m + 2 * size.logits)
+        costs = Work(numbers * n * m * size.classes, float(n * m * size.dimension), held)
         shared = plan if max(n, m) > WHOLE_CLOUD else ""
         return (Part(shared, costs + _sum([_solved(n, m)] * (1 if shared else problems))),)
 

@@ -40,7 +40,7 @@ class WorstLabels:
     def __init__(self, view: View) -> None:
         # Cross-entropy does not see an offset of a row's logits, and without it less is rounded. The change of a logit may be
         # much smaller than the logits: it is taken of these as they are.
-        self._logits = view.logits_student, view.logits_teacher
+        self._logits = view.stored_logits_student, view.stored_logits_teacher
         tops = self._logits[0].max(axis=1), self._logits[1].max(axis=1)
         self.classes, self._risk_error, self._replay_error = view.classes, view.risk_error, view.replay_extreme
         student, self._teacher_sum = (
@@ -52,11 +52,6 @@ class WorstLabels:
         self._size = np.maximum(np.abs(least), np.abs(largest)) + np.abs(self._offset)
         self._difference = student - self._teacher_sum
         self.predicted: Int64 = self._logits[1].argmax(axis=1)
-
-    def _teacher(self, rows: Int64) -> Float64:
-        """The teacher's logits of some inputs, each row less its largest."""
-        logits: Float64 = self._logits[1][rows] - self._top[rows, None]
-        return logits
 
     def least_risk(self, rows: Int64) -> float:
         """E min_y ℓ_T(y) over some inputs: no labels give the teacher a smaller risk. Rounded down."""
@@ -75,7 +70,7 @@ class WorstLabels:
 
     def largest_risk(self, rows: Int64) -> float:
         """E max_y ℓ_T(y) over some inputs, rounded up."""
-        least = self._logits[1].min(axis=1)[rows] - self._top[rows]
+        least = self._logits[1].taken(rows).min(axis=1) - self._top[rows]
         risk = _mean(self._teacher_sum[rows] - least)
         return risk + self._risk_error(risk)
 
@@ -139,8 +134,8 @@ class WorstLabels:
         values, losses, size = [], [], 0.0
         for part in row_blocks(len(rows), self.classes):
             block = rows[part]
-            teacher = self._teacher(block)
-            change = self._logits[0][block] - self._logits[1][block]
+            own = self._logits[1][block]
+            change, teacher = self._logits[0][block] - own, own - self._top[block, None]
             score = weight * teacher - sign * (change - self._offset[block, None])
             best = score.argmax(axis=1)
             places = np.arange(len(block)), best

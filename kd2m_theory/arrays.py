@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from numbers import Real
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from kd2m_theory.errors import InputError
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+Stored = NDArray[np.float32] | NDArray[np.float64]
 Found = TypeVar("Found", bound=NDArray[Any] | tuple[NDArray[Any], ...])
 # Numbers of an n × K array that are worked on at a time (8 MiB of float64): temporaries are no larger, whatever K is.
 _ENTRIES = 2**20
@@ -52,7 +53,18 @@ def column_blocks(rows: int, columns: int) -> Iterator[slice]:
     return row_blocks(columns, rows)
 
 
-def by_rows(compute: Callable[..., Found], *arrays: NDArray[Any]) -> Found:
+class Rows(Protocol):
+    """What rows can be read of: an array, or what makes them when they are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes, the number of rows first."""
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
+        """Some rows."""
+
+
+def by_rows(compute: Callable[..., Found], *arrays: Rows) -> Found:
     """What a function makes of each row of some arrays, a block of rows at a time: no temporary is as large as an array.
 
     Args:
@@ -66,10 +78,10 @@ def by_rows(compute: Callable[..., Found], *arrays: NDArray[Any]) -> Found:
         >>> by_rows(lambda a, b: (a - b).max(axis=1), np.eye(3), np.ones((3, 3))).tolist()
         [0.0, 0.0, 0.0]
     """
-    blocks = list(row_blocks(*arrays[0].shape[:2]))
-    if len(blocks) <= 1:
-        return compute(*arrays)
+    blocks = list(row_blocks(*arrays[0].shape[:2])) or [slice(0)]
     parts = [compute(*(array[block] for array in arrays)) for block in blocks]
+    if len(parts) == 1:
+        return parts[0]
     if isinstance(parts[0], tuple):
         columns = zip(*cast(list[tuple[NDArray[Any], ...]], parts), strict=True)
         return cast(Found, tuple(np.concatenate(each) for each in columns))
@@ -116,6 +128,15 @@ def _rows(indices: Int64) -> str:
 def real_array(value: Any, name: str, ndim: int) -> Float64:
     """Float64 copy-on-need of `value`, refused unless it has `ndim` axes and only finite entries.
 
+    Raises:
+        InputError: as `single_or_double`.
+    """
+    return single_or_double(value, name, ndim).astype(np.float64, copy=False)
+
+
+def single_or_double(value: Any, name: str, ndim: int) -> Stored:
+    """`value` in float32 if it is of that type, else in float64, copied on need; checked as `real_array` says.
+
     float16 is refused: its 11 bits would be certified as if they were exact.
 
     Raises:
@@ -129,11 +150,13 @@ def real_array(value: Any, name: str, ndim: int) -> Float64:
     if array.ndim != ndim:
         advice = "; write x[:, None] for points on a line" if ndim == 2 and array.ndim == 1 else ""
         raise InputError(f"{name} has shape {array.shape}, expected {ndim} axes{advice}")
-    result = array.astype(np.float64, copy=False)
-    finite = np.isfinite(result)
-    if not finite.all():
-        bad = np.flatnonzero(~finite.reshape(len(result), -1).all(axis=1))
-        count = int(finite.size - finite.sum())
+    result = array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+    if (
+        result.size
+        and not (finite := by_rows(lambda part: np.isfinite(part).all(axis=1), result.reshape(len(result), -1))).all()
+    ):
+        bad = np.flatnonzero(~finite)
+        count = int((~np.isfinite(result[bad])).sum())
         raise InputError(
             f"{name} holds {count} NaN or infinite value{'s' if count > 1 else ''} in {_rows(bad)}, {len(bad):,} of "
             f"{len(result):,} rows: did a network diverge? Leave rows out only for a reason that does not depend on "

@@ -1,7 +1,7 @@
 """A teacher and a student as the theory sees them: features, logits, labels, and the head that both are measured with."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,15 +12,18 @@ from kd2m_theory.arrays import (
     IGNORED,
     Float64,
     Int64,
+    Stored,
     column_blocks,
     group_numbers,
     in_order_of_appearance,
     real_array,
+    row_blocks,
     to_numpy,
 )
 from kd2m_theory.errors import InputError
 from kd2m_theory.files import check_writable
 from kd2m_theory.labels import as_texts, check_class_names, check_range, encoded_labels
+from kd2m_theory.logits import Logits, in_file
 from kd2m_theory.pair_files import ROWS, STUDENT, Contents, read_pair, write_pair
 from kd2m_theory.predictions import (
     FLOOR,
@@ -44,6 +47,23 @@ _LARGEST = 1e150
 _HEAD_TOLERANCE = 5e-3
 
 
+class _InFloat64:
+    """An attribute of a pair, n × K logits in float64 or None, whatever they are stored in."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._stored = f"stored_{name}"
+
+    def __get__(self, pair: "Pair | None", owner: type) -> Float64 | None:
+        if pair is None:
+            raise AttributeError  # a field without a default
+        logits: Logits | None = getattr(pair, self._stored)
+        if logits is None:
+            return None
+        found = logits[:]
+        found.setflags(write=False)
+        return found
+
+
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Pair:
     """What a trained teacher and a trained student make of one sample.
@@ -54,7 +74,11 @@ class Pair:
         labels: n true classes in 0..K−1, or values among `class_names`; None for unlabelled data. Rows labelled −100 are left
             out, on both sides where the inputs are paired.
         logits_teacher: n × K; computed from the head if None. One column z of a sigmoid, (n,) or n × 1, is taken as [0, z].
+            Float32 stays float32, and an array of `np.load(file, mmap_mode="r")` stays in its file, which must not change
+            then; audits read both in blocks, in float64. As an attribute they are float64, in general a copy at each access;
+            so `dataclasses.replace` makes a pair in float64.
         logits_student: n × K of the student's own head, or one column; None means that the student uses the teacher's head.
+            Stored likewise.
         head_weight: K × d weight W of the teacher's linear head, the head that feature bounds are about; 1 × d for a sigmoid.
         head_bias: K biases b; zeros if None.
         inputs_paired: whether row i of both networks comes from the same input. The data cannot show it: the user vouches.
@@ -94,12 +118,12 @@ class Pair:
     features_teacher: Float64 | None
     features_student: Float64 | None
     labels: Int64 | None
-    logits_teacher: Float64 | None
-    logits_student: Float64 | None
     head_weight: Float64 | None
     head_bias: Float64 | None
     inputs_paired: bool
     labels_student: Int64 | None
+    logits_teacher: _InFloat64 = _InFloat64()
+    logits_student: _InFloat64 = _InFloat64()
     provenance: Mapping[str, str] = field(default_factory=dict)
     groups: Int64 | None = None
     class_names: tuple[str, ...] | None = None
@@ -134,29 +158,31 @@ class Pair:
             bias = None if bias is None else np.append(np.zeros(1), bias)
             notes["head_weight"] = "one row w of a sigmoid, taken as the rows 0 and w"
         # The teacher's logits are compared with what the head makes of its features.
-        arrays["logits_teacher"] = _logits(logits_teacher, "logits_teacher", weight is not None, notes)
-        arrays["logits_student"] = _logits(logits_student, "logits_student", False, notes)
+        logits = {
+            "logits_teacher": _logits(logits_teacher, "logits_teacher", weight is not None, notes),
+            "logits_student": _logits(logits_student, "logits_student", False, notes),
+        }
         floor = check_floor(probability_floor)
         likely = {"teacher": probabilities_teacher, "student": probabilities_student}
         probabilities = {
             side: probability_matrix(value, f"probabilities_{side}") for side, value in likely.items() if value is not None
         }
         for side, rows in probabilities.items():
-            if arrays[f"logits_{side}"] is not None:
+            if logits[f"logits_{side}"] is not None:
                 raise InputError(f"logits_{side} and probabilities_{side} are both given; pass one of them")
             if side == "teacher" and weight is not None:
                 raise InputError("probabilities_teacher and head_weight are both given; leave out the probabilities")
-            arrays[f"logits_{side}"] = logarithms(rows, floor)
+            logits[f"logits_{side}"] = Logits(logarithms(rows, floor))
         if not isinstance(inputs_paired, bool | np.bool_):
             raise InputError(f"inputs_paired is {inputs_paired!r}; pass True or False")
-        _check_presence(arrays, bias, inputs_paired, labels, labels_student)
-        n_teacher, n_student = _check_samples(arrays, inputs_paired)
+        _check_presence({**arrays, **logits}, bias, inputs_paired, labels, labels_student)
+        n_teacher, n_student = _check_samples({**arrays, **logits}, inputs_paired)
         weight = arrays["head_weight"]
         if weight is not None and bias is None:
             bias = np.zeros(len(weight))
         one: list[str] = [name for name in ("head_weight", "logits_teacher", "logits_student") if name in notes]
         one += [f"logits_{side}" for side, value in likely.items() if value is not None and _is_column(value)]
-        classes = _check_head(arrays, bias, one)
+        classes = _check_head(arrays, logits, bias, one)
         names = None if class_names is None else check_class_names(class_names)
         if names is not None:
             if classes is not None and len(names) != classes:
@@ -171,7 +197,8 @@ class Pair:
         for kept, ending in ((kept_t, "teacher"), (kept_s, "student")):
             if kept is not None:
                 arrays |= {name: value[kept] for name, value in arrays.items() if name.endswith(ending) and value is not None}
-        _check_teacher_logits(arrays, bias)
+                logits |= {name: _some(value, kept) for name, value in logits.items() if name.endswith(ending)}
+        _check_teacher_logits(arrays, logits["logits_teacher"], bias)
         if groups is not None and not inputs_paired:
             raise InputError("groups are of inputs that both networks saw; with inputs_paired=False leave them out")
         if row_numbers is not None and not inputs_paired:
@@ -183,6 +210,7 @@ class Pair:
         self.__setstate__(
             {
                 **arrays,
+                **{f"_{name}": value for name, value in logits.items()},
                 "head_bias": bias,
                 "labels": labels_t,
                 "labels_student": labels_s,
@@ -206,16 +234,32 @@ class Pair:
             object.__setattr__(self, name, MappingProxyType(value) if name == "provenance" else value)
 
     @property
+    def stored_logits_teacher(self) -> Logits | None:
+        """Logits of the teacher as they are stored; None if they are what the head makes of its features."""
+        logits: Logits | None = vars(self)["_logits_teacher"]
+        return logits
+
+    @property
+    def stored_logits_student(self) -> Logits | None:
+        """Logits of the student's own head as they are stored; None if it uses the teacher's head."""
+        logits: Logits | None = vars(self)["_logits_student"]
+        return logits
+
+    @property
     def n(self) -> int:
         """Number of samples on the teacher's side (on both sides when the inputs are paired)."""
-        return len(next(a for a in (self.features_teacher, self.logits_teacher) if a is not None))
+        features, logits = self.features_teacher, self.stored_logits_teacher
+        if features is not None:
+            return len(features)
+        assert logits is not None
+        return len(logits)
 
     @property
     def classes(self) -> int | None:
         """Number of classes K, if a head or logits tell."""
         sizes = (
             None if self.head_weight is None else self.head_weight.shape[0],
-            None if self.logits_teacher is None else self.logits_teacher.shape[1],
+            None if self.stored_logits_teacher is None else self.stored_logits_teacher.shape[1],
         )
         return next((size for size in sizes if size is not None), None)
 
@@ -236,16 +280,17 @@ class Pair:
 
     def taken(self, teacher: Int64, student: Int64) -> "Pair":
         """The pair of these rows of each side, in this order; the same rows where the inputs are the same."""
-        state: dict[str, Any] = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if value is not None and item.name in ROWS:
-                value = value[student if item.name in STUDENT else teacher]
-            if value is not None and item.name == "groups":
-                value = in_order_of_appearance(value)
-            if value is None and item.name == "row_numbers" and self.inputs_paired:
-                value = teacher.astype(np.int64)
-            state[item.name] = dict(value) if item.name == "provenance" else value
+        state = self.__getstate__()
+        for name, value in state.items():
+            rows = student if name.removeprefix("_") in STUDENT else teacher
+            if isinstance(value, Logits):
+                state[name] = value.taken(rows)
+            elif value is not None and name in ROWS:
+                state[name] = value[rows]
+        if state["groups"] is not None:
+            state["groups"] = in_order_of_appearance(state["groups"])
+        if state["row_numbers"] is None and self.inputs_paired:
+            state["row_numbers"] = teacher.astype(np.int64)
         made = object.__new__(Pair)
         made.__setstate__(state)
         return made
@@ -451,7 +496,9 @@ class Pair:
             "head_bias": self.head_bias,
             "provenance": {"kd2m_theory": __version__, **self.provenance},
         }
-        rows = {name: getattr(self, name) for name in ROWS}
+        rows = {name: getattr(self, name) for name in ROWS if not name.startswith("logits")}
+        logits = {"logits_teacher": self.stored_logits_teacher, "logits_student": self.stored_logits_student}
+        rows |= {name: None if value is None else value.array() for name, value in logits.items()}
         write_pair(path, Contents(name=path.name, rows=_given(rows), whole=_given(whole)), shard_rows, shard_bytes)
 
     @classmethod
@@ -523,9 +570,9 @@ def _row_numbers(given: Any, n: int, kept: Int64 | None) -> Int64 | None:
 
 
 def _check_presence(
-    arrays: Mapping[str, Float64 | None], bias: Float64 | None, paired: bool, labels: Any, labels_student: Any
+    given: Mapping[str, Float64 | Logits | None], bias: Float64 | None, paired: bool, labels: Any, labels_student: Any
 ) -> None:
-    has = {name for name, value in arrays.items() if value is not None}
+    has = {name for name, value in given.items() if value is not None}
     if len(has & {"features_teacher", "features_student"}) == 1:
         raise InputError("features of one network only; pass both features_teacher and features_student, or neither")
     if "features_teacher" not in has and not {"logits_teacher", "logits_student"} <= has:
@@ -544,7 +591,7 @@ def _check_presence(
         raise InputError("with inputs_paired=False give both labels and labels_student, or neither")
 
 
-def _check_samples(arrays: Mapping[str, Float64 | None], paired: bool) -> tuple[int, int]:
+def _check_samples(arrays: Mapping[str, Float64 | Logits | None], paired: bool) -> tuple[int, int]:
     sizes: dict[str, dict[str, int]] = {"teacher": {}, "student": {}}
     for name, value in arrays.items():
         side = name.rsplit("_", 1)[-1]
@@ -569,9 +616,11 @@ def _is_column(value: Any) -> bool:
     return len(shape) == 1 or shape[1:] == (1,)
 
 
-def _check_head(arrays: Mapping[str, Float64 | None], bias: Float64 | None, one: Sequence[str]) -> int | None:
+def _check_head(
+    arrays: Mapping[str, Float64 | None], logits: Mapping[str, Logits | None], bias: Float64 | None, one: Sequence[str]
+) -> int | None:
     weight, features = arrays["head_weight"], arrays["features_teacher"]
-    sizes = {name: a.shape[1] for name in ("logits_teacher", "logits_student") if (a := arrays[name]) is not None}
+    sizes = {name: value.shape[1] for name, value in logits.items() if value is not None}
     if weight is not None:
         sizes = {"head_weight": len(weight), **sizes}
         assert features is not None
@@ -619,19 +668,19 @@ def _kept(labels: Int64 | None, name: str, notes: dict[str, str]) -> tuple[Int64
     return kept, labels[kept]
 
 
-def _check_teacher_logits(arrays: Mapping[str, Float64 | None], bias: Float64 | None) -> None:
-    weight, features, logits = arrays["head_weight"], arrays["features_teacher"], arrays["logits_teacher"]
+def _check_teacher_logits(arrays: Mapping[str, Float64 | None], logits: Logits | None, bias: Float64 | None) -> None:
+    weight, features = arrays["head_weight"], arrays["features_teacher"]
     if weight is None or features is None or bias is None:
         return
     largest, off, scale = np.zeros(len(features)), np.zeros(len(features)), np.ones(len(features))
-    for part in column_blocks(len(features), len(weight)):
-        replayed = features @ weight[part].T + bias[part]
-        np.maximum(largest, np.abs(replayed).max(axis=1), out=largest)
+    for rows, classes in _blocks(len(features), len(weight)):
+        replayed = features[rows] @ weight[classes].T + bias[classes]
+        np.maximum(largest[rows], np.abs(replayed).max(axis=1), out=largest[rows])
         if logits is not None:
             # The terms that were summed, not their sum, say how large a rounding may be.
-            terms = np.abs(features) @ np.abs(weight[part]).T + np.abs(bias[part])
-            np.maximum(scale, terms.max(axis=1), out=scale)
-            np.maximum(off, np.abs(replayed - logits[:, part]).max(axis=1), out=off)
+            terms = np.abs(features[rows]) @ np.abs(weight[classes]).T + np.abs(bias[classes])
+            np.maximum(scale[rows], terms.max(axis=1), out=scale[rows])
+            np.maximum(off[rows], np.abs(replayed - logits[rows, classes]).max(axis=1), out=off[rows])
     if largest.max() > _LARGEST:
         raise InputError(f"the head makes logits up to {largest.max():.3g}, beyond {_LARGEST:g}; rescale it")
     off /= scale
@@ -643,13 +692,22 @@ def _check_teacher_logits(arrays: Mapping[str, Float64 | None], bias: Float64 | 
         )
 
 
-def _logits(value: Any, name: str, verified: bool, notes: dict[str, str]) -> Float64 | None:
+def _blocks(n: int, classes: int) -> Iterator[tuple[slice, slice]]:
+    """Blocks of n × K numbers, across the longer side: of rows, or of classes."""
+    if n >= classes:
+        yield from ((rows, slice(None)) for rows in row_blocks(n, classes))
+    else:
+        yield from ((slice(None), part) for part in column_blocks(n, classes))
+
+
+def _logits(value: Any, name: str, verified: bool, notes: dict[str, str]) -> Logits | None:
     if value is None:
         return None
     logits, words = logits_matrix(value, name, verified)
     if words:
         notes[name] = words
-    return _owned(logits, name)
+    refuse_too_large(logits, name)
+    return Logits(logits if in_file(logits) else logits.copy())
 
 
 def _owned(value: Float64, name: str) -> Float64:
@@ -659,11 +717,17 @@ def _owned(value: Float64, name: str) -> Float64:
     return array
 
 
-def refuse_too_large(array: Float64, name: str) -> None:
+def _some(logits: Logits | None, rows: Int64) -> Logits | None:
+    if logits is None:
+        return None
+    return logits.taken(rows) if in_file(logits.stored) else Logits(logits.stored[rows])
+
+
+def refuse_too_large(array: Stored, name: str) -> None:
     """Refuse numbers whose squares and products leave float64.
 
     Raises:
         InputError: the largest of them.
     """
-    if array.size and (largest := max(array.max(), -array.min())) > _LARGEST:
+    if array.size and (largest := max(float(array.max()), -float(array.min()))) > _LARGEST:
         raise InputError(f"{name} has values up to {largest:.3g}, beyond {_LARGEST:g}; rescale the features")

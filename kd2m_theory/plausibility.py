@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
+from kd2m_theory.logits import AnyLogits, Logits
 from kd2m_theory.pair import Pair
 from kd2m_theory.words import number
 
@@ -71,8 +72,9 @@ def findings(pair: Pair) -> tuple[Finding, ...]:
         >>> [found.key for found in findings(late)]
         ['shifted labels', 'repeated rows']
     """
-    teacher = pair.apply_head(pair.features_teacher) if pair.logits_teacher is None else pair.logits_teacher
-    student = pair.apply_head(pair.features_student) if pair.logits_student is None else pair.logits_student
+    teacher, student = pair.stored_logits_teacher, pair.stored_logits_student
+    teacher = _made(pair, pair.features_teacher) if teacher is None else teacher
+    student = _made(pair, pair.features_student) if student is None else student
     return (
         *_about_classes(pair, teacher, student),
         *_about_rows(pair),
@@ -81,7 +83,13 @@ def findings(pair: Pair) -> tuple[Finding, ...]:
     )
 
 
-def _about_classes(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
+def _made(pair: Pair, features: Float64 | None) -> Logits | None:
+    """The logits that the teacher's head makes of features."""
+    made = pair.apply_head(features)
+    return None if made is None else Logits(made)
+
+
+def _about_classes(pair: Pair, teacher: Logits | None, student: Logits | None) -> Iterator[Finding]:
     """Labels, columns and order of the rows: what the classes that are predicted show."""
     scale = None if teacher is None or student is None or not pair.inputs_paired else _scale(teacher, student)
     if scale is not None and teacher is not None and scale > 0:
@@ -103,7 +111,7 @@ def _about_classes(pair: Pair, teacher: Float64 | None, student: Float64 | None)
         yield order
 
 
-def _scale(teacher: Float64, student: Float64) -> float | None:
+def _scale(teacher: Logits, student: Logits) -> float | None:
     """The number by which the teacher's logits are multiplied to give the student's, a number added to each row aside.
 
     1 if that is all that they differ by, rounding of float32 included; None if there is no such number.
@@ -128,7 +136,7 @@ def _scale(teacher: Float64, student: Float64) -> float | None:
     return 1.0 if abs(scale - 1) <= _ROUNDED else scale
 
 
-def _about_labels(pair: Pair, teacher: Float64 | None, student: Float64 | None, order: bool = False) -> Iterator[Finding]:
+def _about_labels(pair: Pair, teacher: Logits | None, student: Logits | None, order: bool = False) -> Iterator[Finding]:
     if pair.labels is None or teacher is None:
         return
     labels_student = pair.labels if pair.inputs_paired else pair.labels_student
@@ -164,7 +172,7 @@ def _about_labels(pair: Pair, teacher: Float64 | None, student: Float64 | None, 
         yield Finding("teacher guesses", {"accuracy": right.share, "chance": right.chance})
     elif own is None and not order and guesses_student is not None and labels_student is not None:
         found = _Agreement.of(guesses_student, labels_student)
-        if found.unrelated() and student is not None and (student != student[0]).any():
+        if found.unrelated() and student is not None and not _all_same(student):
             yield Finding("student guesses", {"accuracy": found.share, "chance": found.chance})
 
 
@@ -187,19 +195,24 @@ def _permuted_finding(
     return Finding("permuted classes", {"at_label": at_label, "at_permuted": at_permuted, **flags})
 
 
-def _about_numbers(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
+def _about_numbers(pair: Pair, teacher: Logits | None, student: Logits | None) -> Iterator[Finding]:
     """Logits that do not depend on the input, or that look as probabilities do."""
     known = pair.head_weight is not None  # then the teacher's are outputs of a linear map
     for is_student, logits in ((0.0, teacher), (1.0, student)):
         if logits is None or len(logits) < _ROWS:
             continue
-        if (logits == logits[0]).all():
+        if _all_same(logits):
             yield Finding("constant logits", {"student": is_student, "rows": float(len(logits))})
         elif (is_student or not known) and (one := _like_probabilities(logits)) is not None:
             yield Finding("like probabilities", {"student": is_student, "one_each": float(one), "rows": float(len(logits))})
 
 
-def _like_probabilities(logits: Float64) -> bool | None:
+def _all_same(logits: Logits) -> bool:
+    first = logits[0]
+    return bool(by_rows(lambda part: (part == first).all(axis=1), logits).all())
+
+
+def _like_probabilities(logits: Logits) -> bool | None:
     """Whether each number looks like a probability of its own (True), or each row like probabilities less a number (False).
 
     The logarithm of a softmax that was taken twice is the latter: ln p_i = q_i − ln Σ exp q_j with Σ q = 1. None if neither.
@@ -207,35 +220,38 @@ def _like_probabilities(logits: Float64) -> bool | None:
     sums = by_rows(lambda part: (part - part.min(axis=1, keepdims=True)).sum(axis=1), logits)
     if sums.max() <= 1 + _ROUNDED and sums.max() >= 1 - _ONE**2 and (sums >= _NEARLY_ONE).mean() >= _CERTAIN:
         return False
-    inside = logits.min() >= 0 and logits.max() <= 1 and logits.min() <= _ONE and logits.max() >= 1 - _ONE
+    least, most = logits.min(axis=1).min(), logits.max(axis=1).max()
+    inside = 0 <= least <= _ONE and 1 - _ONE <= most <= 1
     return True if inside and by_rows(lambda part: (part != np.floor(part)).any(axis=1), logits).any() else None
 
 
-def _about_floors(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Iterator[Finding]:
+def _about_floors(pair: Pair, teacher: Logits | None, student: Logits | None) -> Iterator[Finding]:
     labels_student = pair.labels if pair.inputs_paired else pair.labels_student
     for is_student, logits, labels in ((0.0, teacher, pair.labels), (1.0, student, labels_student)):
         if logits is None or labels is None or not _has_floor(logits):
             continue
         losses = -logits[np.arange(len(labels)), labels]
-        hits = float((losses == -logits.min()).sum())
+        most = -float(logits.min(axis=1).min())
+        hits = float((losses == most).sum())
         if hits:
-            numbers = {"hits": hits, "rows": float(len(labels)), "nats": -float(logits.min()), "mean": float(losses.mean())}
+            numbers = {"hits": hits, "rows": float(len(labels)), "nats": most, "mean": float(losses.mean())}
             yield Finding("floored losses", {"student": is_student, **numbers})
 
 
-def _has_floor(logits: Float64) -> bool:
+def _has_floor(logits: Logits) -> bool:
     """Whether these are logarithms of probabilities, the least of which stands for zero in several different rows."""
-    least = float(logits.min())
-    if logits.max() > 0 or least > _FLOORED:
+    lowest = logits.min(axis=1)
+    least = float(lowest.min())
+    if least > _FLOORED or logits.max(axis=1).max() > 0:
         return False
     if (np.abs(by_rows(lambda part: np.exp(part).sum(axis=1), logits) - 1) > _ONE).any():
         return False
-    rows = np.flatnonzero(logits.min(axis=1) == least)
+    rows = np.flatnonzero(lowest == least)
     first = logits[rows[0]]
     return any(bool((logits[rows[part]] != first).any()) for part in row_blocks(len(rows), logits.shape[1]))
 
 
-def _other_order(pair: Pair, teacher: Float64 | None, student: Float64 | None) -> Finding | None:
+def _other_order(pair: Pair, teacher: Logits | None, student: Logits | None) -> Finding | None:
     if not pair.inputs_paired or teacher is None or student is None:
         return None
     first, second = teacher.argmax(axis=1), student.argmax(axis=1)
@@ -252,11 +268,11 @@ def _about_rows(pair: Pair) -> Iterator[Finding]:
     seldom do so on just the same ones: the outputs of one are repeated only together with those of the other. Two models that
     are certain of a class repeat its outputs together, too, and say nothing about the inputs.
     """
-    certain = all(each is not None and _has_floor(each) for each in (pair.logits_teacher, pair.logits_student))
+    certain = all(each is not None and _has_floor(each) for each in (pair.stored_logits_teacher, pair.stored_logits_student))
     if not pair.inputs_paired or certain:
         return
-    teacher = _fingerprints([pair.features_teacher, pair.logits_teacher])
-    student = _fingerprints([pair.features_student, pair.logits_student])
+    teacher = _fingerprints([pair.features_teacher, pair.stored_logits_teacher])
+    student = _fingerprints([pair.features_student, pair.stored_logits_student])
     rows, different = len(teacher), len(set(zip(teacher, student, strict=True)))
     repeats = rows - different
     if rows >= _ROWS and repeats >= _REPEATED * rows and different == max(len(set(teacher)), len(set(student))):
@@ -370,7 +386,7 @@ def _cycles(names: Int64) -> Iterator[NDArray[np.bool_]]:
         yield cycle
 
 
-def _fingerprints(arrays: list[Float64 | None]) -> list[int]:
+def _fingerprints(arrays: list[AnyLogits | None]) -> list[int]:
     """A number of 64 bits for each row, equal for equal rows and for others with probability about 2⁻⁶⁴."""
     given = [each for each in arrays if each is not None]
     sums = np.zeros(len(given[0]), dtype=np.uint64)

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, real_array, to_numpy
+from kd2m_theory.arrays import Float64, Int64, Stored, by_rows, real_array, single_or_double, to_numpy
 from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.words import number
@@ -24,8 +24,8 @@ _EXACT, _ROUGH, _FEW, _MANY = 1e-5, 1e-3, 3, 8
 _UNITS = (1.0, 0.1, 0.01, 0.001)
 
 
-def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Float64, str]:
-    """Logits as n × K, and words about what was done to them (empty if nothing was).
+def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Stored, str]:
+    """Logits as n × K, in float32 if they are of that type, and words about what was done to them (empty if nothing was).
 
     One column z, (n,) or n × 1, is that of a sigmoid: it becomes [0, z], whose softmax is the sigmoid of z.
 
@@ -43,10 +43,10 @@ def logits_matrix(value: Any, name: str, verified: bool = False) -> tuple[Float6
     single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
     if not single and array.ndim == 2 and are_probabilities(array):
         _refuse_half_probabilities(array, _as_probabilities(name))
-    logits = real_array(array.reshape(-1, 1) if single else array, name, 2)
+    logits = single_or_double(array.reshape(-1, 1) if single else array, name, 2)
     if single:
         _check_column(logits[:, 0], name, verified)
-        return np.column_stack([np.zeros(len(logits)), logits]), "one column z of a sigmoid, taken as [0, z]"
+        return cast(Stored, np.column_stack([np.zeros_like(logits), logits])), "one column z of a sigmoid, taken as [0, z]"
     if not verified and are_probabilities(logits):
         raise InputError(
             f"{name} are probabilities: each row is ≥ 0 and sums to 1; pass them as {_as_probabilities(name)}. If they are "
@@ -70,17 +70,21 @@ def are_probabilities(rows: NDArray[Any]) -> bool:
     return bool((np.abs(rows.sum(axis=1, dtype=np.float64) - 1.0) <= _NEAR).all())
 
 
-def common_sum(rows: Float64) -> float | None:
+def common_sum(given: Stored) -> float | None:
     """The positive number that all rows ≥ 0 of an n × K array sum to, up to rounding; None if there is none.
 
     Rows with one entry above zero, and rows that are all the same, may have been made for logits, and count as none.
     """
-    if rows.shape[1] < 2 or len(rows) < _FEW or rows.min() < 0 or (rows == rows[0]).all():
+    if given.shape[1] < 2 or len(given) < _FEW or given.min() < 0 or (given == given[0]).all():
         return None
-    sums = rows.sum(axis=1)
+    sums = given.sum(axis=1, dtype=np.float64)
     total = float(np.median(sums))
-    if total <= 0 or ((rows > 0).sum(axis=1) <= 1).all():
+    # A median of numbers ≥ 0 is at most twice their mean, so that no row is farther from the medians than this.
+    with np.errstate(over="ignore"):
+        farthest = total + 2 * float(sums.mean())
+    if total <= 0 or np.abs(sums - total).max() > _NEAR * farthest or ((given > 0).sum(axis=1) <= 1).all():
         return None
+    rows = given.astype(np.float64, copy=False)
     # An offset of all logits, and rows that are nearly the same, have like sums, too: what counts is how far rows are apart.
     spread = float(np.median(np.abs(rows - np.median(rows, axis=0)).sum(axis=1)))
     off = float(np.abs(sums - total).max())
@@ -116,7 +120,7 @@ _FORMS = (
 )
 
 
-def _form_of_probabilities(rows: Float64) -> _Form | None:
+def _form_of_probabilities(rows: Stored) -> _Form | None:
     """In which form all rows are probabilities, other than their natural logarithms; None if in none.
 
     What misses 1 is compared with what the largest entry leaves for the others: rows that are nearly certain show nothing.
@@ -124,18 +128,21 @@ def _form_of_probabilities(rows: Float64) -> _Form | None:
     if rows.shape[1] < 2 or len(rows) < _FEW or (rows.max() > 0 and rows.min() < 0):
         return None
 
-    def are_probabilities_by(powers: Float64) -> bool:
-        left = 1.0 - powers.max(axis=1)
-        off = np.abs(powers.sum(axis=1) - 1.0)
+    def are_probabilities_by(probabilities: Callable[[Float64], Float64]) -> bool:
+        def left_and_off(part: Stored) -> tuple[Float64, Float64]:
+            powers = probabilities(part.astype(np.float64, copy=False))
+            return 1.0 - powers.max(axis=1), np.abs(powers.sum(axis=1) - 1.0)
+
+        left, off = by_rows(left_and_off, rows)
         return bool((off <= _NEAR * left + _EXACT).all() and (left > _NEAR).sum() >= _FEW)
 
     with np.errstate(over="ignore", invalid="ignore"):
-        if are_probabilities_by(np.exp(rows)):
+        if are_probabilities_by(np.exp):
             return None
-        return next((form for form in _FORMS if are_probabilities_by(form.probabilities(rows))), None)
+        return next((form for form in _FORMS if are_probabilities_by(form.probabilities)), None)
 
 
-def column_kind(column: Float64) -> Literal["classes", "probabilities", "logits"]:
+def column_kind(column: Stored) -> Literal["classes", "probabilities", "logits"]:
     """What one column of n ≥ 1 numbers looks like: whole numbers are classes, others in [0, 1] probabilities of class 1."""
     if (column == np.floor(column)).all():
         return "classes"
@@ -257,10 +264,10 @@ def _refuse_half_probabilities(array: NDArray[Any], name: str) -> None:
 def _refuse_logarithms_of_zero(array: NDArray[Any], name: str) -> None:
     if array.dtype.kind != "f" or array.ndim != 2:
         return
-    low = np.isneginf(array)
-    if not low.any() or np.isnan(array).any() or np.isposinf(array).any():
+    low = by_rows(lambda part: np.isneginf(part).sum(axis=1), array)
+    if not low.any() or not by_rows(lambda part: (part < np.inf).all(axis=1), array).all():  # NaN is not less
         return
-    rows = int(low.any(axis=1).sum())
+    rows = int((low > 0).sum())
     raise InputError(
         f"{name} has {int(low.sum()):,} values −∞ in {rows:,} row{'s' if rows > 1 else ''}, as logarithms of zero are; pass "
         f"their probabilities, scipy.special.softmax(x, axis=1), as {_as_probabilities(name)} or to from_predictions: zeros "
@@ -269,7 +276,7 @@ def _refuse_logarithms_of_zero(array: NDArray[Any], name: str) -> None:
     )
 
 
-def _check_column(column: Float64, name: str, verified: bool) -> None:
+def _check_column(column: Stored, name: str, verified: bool) -> None:
     if verified or not len(column):
         return
     two = "for one logit z of a sigmoid that happens to look so, pass both columns, [0, z]"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import IGNORED, real_array, to_numpy
+from kd2m_theory.arrays import IGNORED, single_or_double, to_numpy
 from kd2m_theory.errors import InputError
 
 
@@ -46,8 +46,8 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
         more = "" if mask is None or labels is None else ", and whose label is not −100: 1 in mask marks those that count"
         raise InputError(f"fewer than two sequences have a position that counts{more}; a pair needs at least two")
     return {
-        "logits_teacher": real_array(teacher[counted], "logits_teacher", 2),
-        "logits_student": real_array(student[counted], "logits_student", 2),
+        "logits_teacher": single_or_double(teacher[counted], "logits_teacher", 2),
+        "logits_student": single_or_double(student[counted], "logits_student", 2),
         "labels": None if classes is None else classes[counted],
         "groups": sequences,
         "row_numbers": np.flatnonzero(counted),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from scipy.stats import hypergeom
 
-from kd2m_theory.arrays import IGNORED, Float64, Int64, class_labels, to_numpy
+from kd2m_theory.arrays import IGNORED, Float64, Int64, by_rows, class_labels, to_numpy
 from kd2m_theory.bounds.labelling.drawn import Drawn
 from kd2m_theory.bounds.labelling.estimate import LabelEstimate, estimate
 from kd2m_theory.bounds.labelling.plan import in_order, refuse_other_classes, view_and_pool
@@ -88,8 +88,8 @@ def partly_labelled(
     if chosen is not None:
         one_of(chosen, get_args(Chosen), "chosen")
     view, pool = view_and_pool(pair, target, loss_bound)
-    positions, known = _known(labels, len(view.logits_teacher), view.classes)
-    has_label = np.isin(np.arange(len(view.logits_teacher)), positions)
+    positions, known = _known(labels, view.samples[1], view.classes)
+    has_label = np.isin(np.arange(view.samples[1]), positions)
     matters = (pool.rises > 0) | (pool.falls > 0)
     missing = int(np.count_nonzero(matters & ~has_label))
     if missing:
@@ -159,7 +159,7 @@ def _order(view: View, has_label: Bool, label_of: Int64) -> tuple[Int64, str]:
 
     Which rows are labelled decides the seed, too: one fixed order for all choices would read a random choice as sorted.
     """
-    logits = np.hstack((view.logits_teacher, view.logits_student)) + 0.0  # one zero
+    logits = np.hstack((view.stored_logits_teacher[:], view.stored_logits_student[:])) + 0.0  # one zero
     # Labels only put rows in line that nothing else distinguishes, before chance puts them in any order.
     line = np.lexsort((label_of, has_label, *logits.T))
     content = hashlib.sha256(np.ascontiguousarray(logits[line], dtype="<f8").data)
@@ -190,10 +190,10 @@ def _refuse_other_choices(view: View, pool: Pool, has_label: Bool) -> None:
 
 def _counts(view: View, pool: Pool, has_label: Bool) -> Iterator[tuple[str, int, int]]:
     """Properties that the logits show, in words that follow "inputs"; how many of all have each, and how many labelled ones."""
-    answers = view.logits_teacher.argmax(axis=1)
-    surest = log_softmax(view.logits_teacher, axis=1).max(axis=1)
+    answers = view.stored_logits_teacher.argmax(axis=1)
+    surest = by_rows(lambda part: log_softmax(part, axis=1).max(axis=1), view.stored_logits_teacher)
     for name, property_ in (
-        ("at which the networks disagree", answers != view.logits_student.argmax(axis=1)),
+        ("at which the networks disagree", answers != view.stored_logits_student.argmax(axis=1)),
         ("at which a label can matter more than at the median one", _above_half(pool.rises + pool.falls)),
         ("at which the teacher is less sure than at the median one", _above_half(-surest)),
     ):

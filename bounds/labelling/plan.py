@@ -364,10 +364,10 @@ def in_order(
         needed=int(np.count_nonzero((pool.rises > 0) | (pool.falls > 0))),  # for one end, some are never drawn
         order=rows,
         seed=seed,
-        pool=digest(view.logits_teacher, view.logits_student),
+        pool=digest(view.stored_logits_teacher, view.stored_logits_student),
         drawn_by=digest(weights),
         changes=pool.changes[rows],
-        answers=view.logits_teacher.argmax(axis=1)[rows],
+        answers=view.stored_logits_teacher.argmax(axis=1)[rows],
         base_up=pool.base_up[rows],
         base_down=pool.base_down[rows],
         rises=pool.rises[rows],

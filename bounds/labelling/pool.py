@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64, Int64
+from kd2m_theory.arrays import Float64, Int64, row_blocks
 from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.bounds.losses import clipped
 from kd2m_theory.bounds.rows.f1_means import mean_limits
@@ -20,6 +20,7 @@ from kd2m_theory.bounds.settings import Settings
 from kd2m_theory.bounds.view import View, logits_view
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS
+from kd2m_theory.logits import AnyLogits
 from kd2m_theory.pair import Pair
 
 Target = Literal["error", "gap"]
@@ -84,7 +85,7 @@ class Pool:
 
 def pool_of(view: View, target: Target) -> Pool:
     """The pool that a view of logits is, for a target."""
-    student, teacher = view.logits_student, view.logits_teacher
+    student, teacher = view.stored_logits_student[:], view.stored_logits_teacher[:]
     rows, answers = np.arange(len(teacher)), teacher.argmax(axis=1)
     if target == "error":
         changes = np.zeros(teacher.shape)
@@ -132,18 +133,19 @@ def view_for_plans(pair: Pair, loss_bound: float | None) -> View:
 
 def anchor(view: View, range_up: float, tail: float) -> tuple[float, float]:
     """Limits of the population's mean of U_ŷ, the gap if the teacher were always right, each at `tail`; no label is read."""
-    bare = Pair(logits_teacher=view.logits_teacher, logits_student=view.logits_student)
+    bare = Pair(logits_teacher=view.stored_logits_teacher.array(), logits_student=view.stored_logits_student.array())
     pair, like_chance = in_content_order(bare)
     ordered = replace(view_for_plans(pair, view.loss_bound), tail=tail, like_chance=like_chance)
     return mean_limits(ordered, pool_of(ordered, "gap").base_up, view.loss_bound - range_up, view.loss_bound)
 
 
-def digest(*arrays: Float64) -> str:
+def digest(*arrays: AnyLogits) -> str:
     """SHA-256 of the shapes and values of arrays."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(str(array.shape).encode())
-        found.update(np.ascontiguousarray(array + 0.0, dtype="<f8").data)
+        for rows in row_blocks(len(array), array.size // len(array)):
+            found.update(np.ascontiguousarray(array[rows] + 0.0, dtype="<f8").data)
     return found.hexdigest()
 
 

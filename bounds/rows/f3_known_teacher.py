@@ -84,7 +84,7 @@ def _risk(view: View) -> Sides:
         upper = (losses_s - (1 + above)[:, None] * losses_t).max(axis=1)
         return (losses_s - (1 - below)[:, None] * losses_t).min(axis=1), upper
 
-    least, largest = by_rows(ends, view.logits_student, view.logits_teacher, above, below)
+    least, largest = by_rows(ends, view.stored_logits_student, view.stored_logits_teacher, above, below)
     # λρ is a part of what is averaged where ρ depends on the class, and a number where it does not.
     part, whole = (np.zeros(len(risk)), most) if known.classes is None else (np.nan_to_num(risk), 0.0)
     reach = most - whole

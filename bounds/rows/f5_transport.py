@@ -40,7 +40,7 @@ _STEEPNESS = 2.0 * math.sqrt(2.0)  # of Brier's score on it
 
 
 def _deviation(view: View, diameter: float) -> float:
-    return diameter * math.sqrt(2 * math.log(1 / view.tail) / len(view.logits_student)) * (1 + 8 * EPS)
+    return diameter * math.sqrt(2 * math.log(1 / view.tail) / view.samples[0]) * (1 + 8 * EPS)
 
 
 def _probabilities(pairs: ClassPairs) -> CostMatrix:

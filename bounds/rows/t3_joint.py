@@ -30,6 +30,7 @@ from kd2m_theory.bounds.work import Working, head, together, whole_cloud
 from kd2m_theory.estimators import CostMatrix, Enclosure, Plan, VertexNorm, cost_matrix
 from kd2m_theory.estimators.ground import EPS, UNDERFLOW
 from kd2m_theory.estimators.transport import certified_plan, optimal_cost
+from kd2m_theory.logits import Logits
 
 # Differences of two logits, of all pairs of points and all classes, up to which each row solves a problem of its own.
 _DIFFERENCES = 10**9
@@ -44,19 +45,19 @@ _SHORT, _AGAIN = 16.0, 0.02
 def label_changes(view: View) -> Float64:
     """a^T_{Y'} − a^T_Y of every pair of a student point (its label Y) and a teacher point (its logits and label Y')."""
     labels_s, labels_t = view.both_labels()
-    own = np.take_along_axis(view.logits_teacher, labels_t[:, None], axis=1)[:, 0]
+    own = view.stored_logits_teacher[np.arange(len(labels_t)), labels_t]
     changes = np.empty((len(labels_s), len(labels_t)))
     for label in np.unique(labels_s):
-        changes[labels_s == label] = own - view.logits_teacher[:, label]
+        changes[labels_s == label] = own - view.stored_logits_teacher[:, label]
     return changes
 
 
 def _head_aware(view: View) -> CostMatrix:
     labels_s, _ = view.both_labels()
-    values, errors = np.abs(label_changes(view)), [0.0]
+    values, errors, teacher = np.abs(label_changes(view)), [0.0], view.stored_logits_teacher[:]
     for label in np.unique(labels_s).tolist():
         mine = labels_s == label
-        part = cost_matrix(view.logits_student[mine], view.logits_teacher, VertexNorm(label=label), 1)
+        part = cost_matrix(view.stored_logits_student[mine], teacher, VertexNorm(label=label), 1)
         values[mine] += part.values
         errors.append(part.absolute_error)
     return CostMatrix(values, 6 * EPS, max(errors), "nats")
@@ -64,7 +65,7 @@ def _head_aware(view: View) -> CostMatrix:
 
 def euclidean_costs(view: View) -> CostMatrix:
     """‖z_S − z_T‖ of every pair of points. Wide logits are read in blocks of classes, and their points are never stored."""
-    student, teacher = view.logits_student, view.logits_teacher
+    student, teacher = view.stored_logits_student, view.stored_logits_teacher
     entries = student.size + teacher.size
     if view.space == "features" or entries <= _ENTRIES:
         return cost_matrix(view.student, view.teacher, "euclidean", 1)
@@ -74,7 +75,7 @@ def euclidean_costs(view: View) -> CostMatrix:
     return replace(cost, values=cost.values.copy())
 
 
-def _wide_costs(student: Float64, teacher: Float64) -> CostMatrix:
+def _wide_costs(student: Logits, teacher: Logits) -> CostMatrix:
     """Distances of logits less their class means, from products of blocks of classes."""
     (n, classes), m = student.shape, len(teacher)
     sides = [(logits, by_rows(_means, logits)) for logits in (student, teacher)]
@@ -125,7 +126,7 @@ def _solved(view: View, cost: CostMatrix) -> tuple[Enclosure, Plan]:
 
 def _one_plan(view: View) -> Plan | None:
     """The plan that all rows share above the stated sizes, if it is a permutation."""
-    n, m = len(view.logits_student), len(view.logits_teacher)
+    n, m = view.samples
     if max(n, m) <= WHOLE_CLOUD and n * m * view.classes <= _DIFFERENCES:
         return None
     plan = _euclidean_plan(view)[1]
@@ -153,7 +154,7 @@ def _pair_by_pair(
     """What a function makes of the logits, and of the student's label, of each pair of a plan, a block of pairs at a time."""
     labels, _ = view.both_labels()
     parts = [
-        compute(view.logits_student[rows], view.logits_teacher[columns], labels[rows])
+        compute(view.stored_logits_student[rows], view.stored_logits_teacher[columns], labels[rows])
         for rows, columns in ((plan.rows[block], plan.columns[block]) for block in row_blocks(len(plan.rows), view.classes))
     ]
     return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
@@ -163,7 +164,7 @@ def _relabelled(view: View, plan: Plan) -> Float64:
     """a^T_{Y'} − a^T_Y of each pair of a plan."""
     labels_s, labels_t = view.both_labels()
     own, other = labels_t[plan.columns], labels_s[plan.rows]
-    change: Float64 = view.logits_teacher[plan.columns, own] - view.logits_teacher[plan.columns, other]
+    change: Float64 = view.stored_logits_teacher[plan.columns, own] - view.stored_logits_teacher[plan.columns, other]
     return change
 
 
@@ -209,18 +210,18 @@ def _extremes(student: Float64, teacher: Float64, _labels: Int64) -> tuple[Float
 
 
 def _directed(view: View) -> Sides:
-    n, m = len(view.logits_student), len(view.logits_teacher)
+    n, m = view.samples
     weights = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
     plan = _one_plan(view)
     if plan is None:
-        student, teacher = map(_less_mean, (view.logits_student, view.logits_teacher))
+        student, teacher = (_less_mean(each[:]) for each in (view.stored_logits_student, view.stored_logits_teacher))
         above = optimal_cost(_largest(student, teacher), *weights, view.settings.max_pivots)
         below = optimal_cost(_largest(-student, -teacher), *weights, view.settings.max_pivots)
     else:
         largest, least, sizes = _pair_by_pair(view, plan, _extremes)
         reach = float(sizes.max())
         above, below = _along(largest, reach), _along(-least, reach)
-    sides = zip((view.logits_student, view.logits_teacher), view.both_labels(), strict=True)
+    sides = zip((view.stored_logits_student, view.stored_logits_teacher), view.both_labels(), strict=True)
     own = [logits[np.arange(len(labels)), labels] - by_rows(_means, logits) for logits, labels in sides]
     means = [math.fsum(values) / len(values) for values in own]
     labels, rounding = means[1] - means[0], (view.classes + 16) * EPS * max(view.depth)

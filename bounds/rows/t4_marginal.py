@@ -17,7 +17,7 @@ from kd2m_theory.estimators.transport import certified_plan, plan_cost
 
 
 def _compute(view: View) -> Sides:
-    n, m = len(view.logits_student), len(view.logits_teacher)
+    n, m = view.samples
     a, b = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
     distance, plan = certified_plan(euclidean_costs(view), a, b, view.settings.max_pivots)
     changes = label_changes(view)

@@ -23,6 +23,7 @@ from kd2m_theory.bounds.work import two_ends
 from kd2m_theory.estimators import Enclosure
 from kd2m_theory.estimators.distances import combine_classes
 from kd2m_theory.estimators.sparse_transport import UnitPlan, cheap_plan, cheapest_pairs, merged, monotone_plan
+from kd2m_theory.logits import Logits
 from kd2m_theory.side_by_side import side_by_side
 
 # Pairs that are tried for each point; all where a class has no more than three times as many points.
@@ -143,11 +144,11 @@ def _batches(view: View) -> Iterator[list[int]]:
 def _some_classes(view: View, labels: Sequence[int]) -> dict[int, _ClassSides]:
     members = view.members()
 
-    def cloud(logits: Float64, points: Sequence[Int64]) -> Cloud:
+    def cloud(logits: Logits, points: Sequence[Int64]) -> Cloud:
         return cloud_of(logits[np.concatenate(points)], np.repeat(labels, [len(each) for each in points]))
 
-    student = cloud(view.logits_student, [members[label][0] for label in labels])
-    teacher = cloud(view.logits_teacher, [members[label][1] for label in labels])
+    student = cloud(view.stored_logits_student, [members[label][0] for label in labels])
+    teacher = cloud(view.stored_logits_teacher, [members[label][1] for label in labels])
     tried, rows, columns, first_row, first_column = [], [], [], 0, 0
     for label in labels:
         n, m = map(len, members[label])

@@ -174,7 +174,7 @@ def _brier(view: View) -> Sides:
 def centred_probabilities(view: View, label: int) -> tuple[Float64, Float64]:
     """p − 1/K of the points of one class, of student and teacher."""
     labels_s, labels_t = view.both_labels()
-    logits = view.logits_student[labels_s == label], view.logits_teacher[labels_t == label]
+    logits = view.stored_logits_student[labels_s == label], view.stored_logits_teacher[labels_t == label]
     student, teacher = (softmax(each, axis=1) - 1.0 / view.classes for each in logits)
     return student, teacher
 

@@ -55,7 +55,7 @@ def _directed(view: View) -> Sides:
 
 def _ramp(view: View) -> Sides:
     _, labels_t = view.both_labels()
-    margins = margin(view.logits_teacher, labels_t)
+    margins = margin(view.stored_logits_teacher, labels_t)
     right = margins[margins > 0]
     unit = max(float(np.median(right)), _LEAST) if len(right) else 1.0
     best: Sides | None = None

@@ -163,10 +163,10 @@ def test_an_audit_of_a_very_wide_head_takes_the_bounds_and_says_so(monkeypatch):
 
 def test_logits_that_coincide_are_stored_and_computed_once():
     one_head = both_views(pair_of(20, 5, own_head=False), Settings())
-    assert one_head[0].logits_student is one_head[1].logits_student
+    assert one_head[0].stored_logits_student is one_head[1].stored_logits_student
     assert one_head[0].losses()[0] is one_head[1].losses()[0]
     two_heads = both_views(pair_of(20, 5), Settings())
-    assert two_heads[0].logits_teacher is two_heads[1].logits_teacher
+    assert two_heads[0].stored_logits_teacher is two_heads[1].stored_logits_teacher
     assert two_heads[0].losses()[1] is two_heads[1].losses()[1]
     assert not np.array_equal(two_heads[0].losses()[0], two_heads[1].losses()[0])
 
