@@ -5,8 +5,10 @@ The sizes, their pairs and their goals are also those of `validation/benchmarks/
 
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +130,9 @@ class BySize(Suite):
         if item:
             return super().item(block, item)
         name = list(GOALS)[block % len(GOALS)]
-        return list(reach(name, GOALS[name], self.numbers(block, item)))
+        # A process of its own, as a user's is: libraries that other audits needed would count against its memory.
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+            return alone.submit(_reached, name, GOALS[name], self.numbers(block, item)).result()
 
 
 def reach(name: str, size: Size, rng: np.random.Generator) -> Iterator[Case]:
@@ -143,6 +147,10 @@ def reach(name: str, size: Size, rng: np.random.Generator) -> Iterator[Case]:
         return
     yield from (Case({**strata, "part": part}, why) for part, why in report.left_out.items())
     yield from (Case({**strata, "row": row.name, "status": row.status}, wrong(row)) for row in report.rows)
+
+
+def _reached(name: str, size: Size, rng: np.random.Generator) -> list[Case]:
+    return list(reach(name, size, rng))
 
 
 def wrong(row: BoundResult) -> str:

@@ -1,6 +1,7 @@
 """A sample of the suite `sizes`, goals in small, and audits that are wrong on purpose."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +25,25 @@ def test_small_audits_hold():
     assert {"informative", "vacuous", "not applicable"} == {case.strata["status"] for case in cases}
 
 
-def test_every_goal_is_the_first_item_of_a_block(monkeypatch):
-    asked = []
+def test_every_goal_is_the_first_item_of_a_block_in_a_process_of_its_own(monkeypatch):
+    asked, kinds = [], []
+
+    class Alone(ThreadPoolExecutor):
+        """What is asked is computed here."""
+
+        def __init__(self, count, context):
+            kinds.append((count, context.get_start_method()))
+            super().__init__(count)
+
     monkeypatch.setattr(sizes, "reach", lambda name, size, _: asked.append((name, size)) or [])
+    monkeypatch.setattr(sizes, "ProcessPoolExecutor", Alone)
     for block in range(sizes.SUITE.blocks):
         sizes.SUITE.item(block, 0)
     assert dict(asked) == dict(sizes.GOALS)
     assert all(size.gigabytes for size in sizes.GOALS.values())
+    assert kinds == [(1, "spawn")] * len(sizes.GOALS)
     sizes.SUITE.item(0, 1)
+    assert len(kinds) == len(sizes.GOALS)
     assert asked[-1][0] == "up to 1,000 samples"
     assert max(sizes.small(np.random.default_rng(seed)).n for seed in range(100)) <= 1000
 
