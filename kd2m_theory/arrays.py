@@ -134,10 +134,16 @@ def real_array(value: Any, name: str, ndim: int) -> Float64:
     return single_or_double(value, name, ndim).astype(np.float64, copy=False)
 
 
-def single_or_double(value: Any, name: str, ndim: int) -> Stored:
+def single_or_double(value: Any, name: str, ndim: int, numbers: Int64 | None = None) -> Stored:
     """`value` in float32 if it is of that type, else in float64, copied on need; checked as `real_array` says.
 
     float16 is refused: its 11 bits would be certified as if they were exact.
+
+    Args:
+        value: an array-like.
+        name: of the argument.
+        ndim: how many axes it has.
+        numbers: by which the user knows the rows; 0, 1, … if None.
 
     Raises:
         InputError: wrong rank, float16, or NaN/infinite entries (how many, and in which rows).
@@ -151,14 +157,14 @@ def single_or_double(value: Any, name: str, ndim: int) -> Stored:
         advice = "; write x[:, None] for points on a line" if ndim == 2 and array.ndim == 1 else ""
         raise InputError(f"{name} has shape {array.shape}, expected {ndim} axes{advice}")
     result = array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
-    if (
-        result.size
-        and not (finite := by_rows(lambda part: np.isfinite(part).all(axis=1), result.reshape(len(result), -1))).all()
-    ):
+    if not result.size:
+        return result
+    finite = by_rows(lambda part: np.isfinite(part).all(axis=1), result.reshape(len(result), -1))
+    if not finite.all():
         bad = np.flatnonzero(~finite)
-        count = int((~np.isfinite(result[bad])).sum())
+        count, where = int((~np.isfinite(result[bad])).sum()), _rows(bad if numbers is None else numbers[bad])
         raise InputError(
-            f"{name} holds {count} NaN or infinite value{'s' if count > 1 else ''} in {_rows(bad)}, {len(bad):,} of "
+            f"{name} holds {count} NaN or infinite value{'s' if count > 1 else ''} in {where}, {len(bad):,} of "
             f"{len(result):,} rows: did a network diverge? Leave rows out only for a reason that does not depend on "
             "their values; a sample without the rows that failed is biased"
         )

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, Stored, by_rows, real_array, single_or_double, to_numpy
+from kd2m_theory.arrays import Float64, Int64, Stored, by_rows, column_blocks, real_array, single_or_double, to_numpy
 from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
 from kd2m_theory.words import number
@@ -75,32 +75,40 @@ def common_sum(given: Stored) -> float | None:
 
     Rows with one entry above zero, and rows that are all the same, may have been made for logits, and count as none.
     """
-    if given.shape[1] < 2 or len(given) < _FEW or given.min() < 0 or (given == given[0]).all():
+    if given.shape[1] < 2 or len(given) < _FEW or given.min() < 0:
+        return None
+    if by_rows(lambda part: (part == given[0]).all(axis=1), given).all():
         return None
     sums = given.sum(axis=1, dtype=np.float64)
     total = float(np.median(sums))
+    few = by_rows(lambda part: (part > 0).sum(axis=1) <= 1, given)
     # A median of numbers ≥ 0 is at most twice their mean, so that no row is farther from the medians than this.
     with np.errstate(over="ignore"):
         farthest = total + 2 * float(sums.mean())
-    if total <= 0 or np.abs(sums - total).max() > _NEAR * farthest or ((given > 0).sum(axis=1) <= 1).all():
+    if total <= 0 or np.abs(sums - total).max() > _NEAR * farthest or few.all():
         return None
-    rows = given.astype(np.float64, copy=False)
     # An offset of all logits, and rows that are nearly the same, have like sums, too: what counts is how far rows are apart.
-    spread = float(np.median(np.abs(rows - np.median(rows, axis=0)).sum(axis=1)))
+    blocks = column_blocks(*given.shape)
+    medians = np.concatenate([np.median(given[:, part].astype(np.float64, copy=False), axis=0) for part in blocks])
+    spread = float(np.median(by_rows(lambda part: np.abs(part - medians).sum(axis=1), given)))
     off = float(np.abs(sums - total).max())
     tolerance = _EXACT
-    if len(rows) >= _MANY:
-        unit = next((each for each in _UNITS if _are_multiples(rows, each)), 0.0)
-        tolerance = max(_ROUGH, min(_NEAR, unit * rows.shape[1] / (2 * spread) if spread else 0.0))
+    if len(given) >= _MANY:
+        unit = next((each for each in _UNITS if _are_multiples(given, each)), 0.0)
+        tolerance = max(_ROUGH, min(_NEAR, unit * given.shape[1] / (2 * spread) if spread else 0.0))
     if off > tolerance * spread:
         return None
-    different = np.unique(rows, axis=0)  # repeated rows agree by themselves
-    return total if len(different) == len(rows) else common_sum(different)
+    different = np.unique(given, axis=0)  # repeated rows agree by themselves
+    return total if len(different) == len(given) else common_sum(different)
 
 
-def _are_multiples(rows: Float64, unit: float) -> bool:
-    multiples = rows / unit
-    return bool((np.abs(multiples - np.round(multiples)) <= np.clip(1e-6 * multiples, 1e-6, 1e-2)).all())
+def _are_multiples(rows: Stored, unit: float) -> bool:
+    def are(part: Stored) -> NDArray[np.bool_]:
+        multiples = part.astype(np.float64, copy=False) / unit
+        near: NDArray[np.bool_] = np.abs(multiples - np.round(multiples)) <= np.clip(1e-6 * multiples, 1e-6, 1e-2)
+        return near.all(axis=1)
+
+    return bool(by_rows(are, rows).all())
 
 
 class _Form(NamedTuple):

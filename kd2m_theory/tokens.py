@@ -45,12 +45,13 @@ def flattened(logits_teacher: Any, logits_student: Any, labels: Any, mask: Any) 
     if len(np.unique(sequences)) < 2:
         more = "" if mask is None or labels is None else ", and whose label is not −100: 1 in mask marks those that count"
         raise InputError(f"fewer than two sequences have a position that counts{more}; a pair needs at least two")
+    numbers = np.flatnonzero(counted)
     return {
-        "logits_teacher": single_or_double(teacher[counted], "logits_teacher", 2),
-        "logits_student": single_or_double(student[counted], "logits_student", 2),
+        "logits_teacher": single_or_double(teacher[counted], "logits_teacher", 2, numbers),
+        "logits_student": single_or_double(student[counted], "logits_student", 2, numbers),
         "labels": None if classes is None else classes[counted],
         "groups": sequences,
-        "row_numbers": np.flatnonzero(counted),
+        "row_numbers": numbers,
     }
 
 

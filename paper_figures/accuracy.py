@@ -7,7 +7,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kd2m_theory.paper_figures.figure import LacksNumbersError, PaperFigure, Table
@@ -228,8 +227,7 @@ def _rows(axes: Axes, names: list[str]) -> None:
 def _legend() -> list[Artist]:
     return [
         Line2D([], [], color=TEACHER, lw=0.9, label="teacher"),
-        Line2D([], [], color=ALONE, lw=0.9, ls="--", label="student without a teacher"),
-        Patch(color=PALE, alpha=0.5, lw=0, label="its interval (a)"),
+        Line2D([], [], color=ALONE, lw=0.9, ls="--", label="student without a teacher; the band is its interval (a)"),
         Line2D([], [], label="measured", **_OURS),
         Line2D([], [], label="reported", **_THEIRS),
         *(Line2D([], [], ls="none", ms=3.2, mew=0, label=f"{name} (c)", **looks) for name, looks in _METHODS.items()),

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64, Int64, row_blocks
+from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
 from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.bounds.losses import clipped
 from kd2m_theory.bounds.rows.f1_means import mean_limits
@@ -85,7 +85,7 @@ class Pool:
 
 def pool_of(view: View, target: Target) -> Pool:
     """The pool that a view of logits is, for a target."""
-    student, teacher = view.stored_logits_student[:], view.stored_logits_teacher[:]
+    student, teacher = view.stored_logits_student, view.stored_logits_teacher
     rows, answers = np.arange(len(teacher)), teacher.argmax(axis=1)
     if target == "error":
         changes = np.zeros(teacher.shape)
@@ -101,7 +101,11 @@ def pool_of(view: View, target: Target) -> Pool:
             rounding=0.0,
         )
     bound, classes = view.loss_bound, view.classes
-    changes = clipped(-log_softmax(student, axis=1), bound) - clipped(-log_softmax(teacher, axis=1), bound)
+
+    def differences(student: Float64, teacher: Float64) -> Float64:
+        return clipped(-log_softmax(student, axis=1), bound) - clipped(-log_softmax(teacher, axis=1), bound)
+
+    changes = by_rows(differences, student, teacher)
     answered = changes[rows, answers]
     return Pool(
         changes=changes,

@@ -207,6 +207,25 @@ def test_logits_read_as_an_array_does(order):
         found[:3, columns]
 
 
+def test_no_copy_is_made_at_the_door_of_logits_that_are_all_positive():
+    """Their rows have like sums, as those of counts have, and are looked at again."""
+    teacher, student, _ = (np.abs(each) for each in networks(300, 10_000))
+    tracemalloc.start()
+    Pair(logits_teacher=teacher, logits_student=student)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 3 * (teacher.nbytes + student.nbytes)
+
+
+def test_a_value_that_is_missing_is_found_at_its_position():
+    teacher, student, labels = networks()
+    teacher[31, 2] = np.nan
+    mask = np.ones((20, 3), dtype=int)
+    mask[:8, 2] = 0
+    with pytest.raises(kd.InputError, match="logits_teacher holds 1 NaN or infinite value in row 31, 1 of 52 rows"):
+        Pair.from_tokens(teacher.reshape(20, 3, K), student.reshape(20, 3, K), labels.reshape(20, 3), mask=mask)
+
+
 def test_no_copy_is_made_of_wide_logits(tmp_path, monkeypatch):
     """A pair has its own numbers, an audit without transport a few blocks; of a mapped file not even the numbers."""
     monkeypatch.setattr(content_order, "BLOCK", 2**21)

@@ -113,13 +113,34 @@ def test_tightness_over_training_has_a_median_for_every_epoch(found):
 
 
 def test_bounds_on_different_gaps_are_drawn_apart():
-    rows = [bound("T1.l2", "digits", 9.0, target="gap_shared_head"), bound("T1.logits.l2", "digits", 2.0)]
+    rows = [
+        each
+        for epoch in (1, 2)
+        for each in (
+            bound("T1.l2", "digits", 9.0 + epoch, epoch, target="gap_shared_head"),
+            bound("T1.logits.l2", "digits", 2.0 + epoch, epoch),
+        )
+    ]
     table = campaign_training.numbers(found_in(rows))
     assert [(row["target"], row["name"], row["median"]) for row in table["rows"]] == [
-        ("gap", "T1.logits.l2", 2.0),
-        ("gap_shared_head", "T1.l2", 9.0),
+        ("gap", "T1.logits.l2", 3.0),
+        ("gap", "T1.logits.l2", 4.0),
+        ("gap_shared_head", "T1.l2", 10.0),
+        ("gap_shared_head", "T1.l2", 11.0),
     ]
-    assert [[line.get_ydata()[0] for line in axes.lines[1:]] for axes in campaign_training.draw(table).axes] == [[2.0], [9.0]]
+    lines = [[line.get_ydata().tolist() for line in axes.lines[1:]] for axes in campaign_training.draw(table).axes]
+    assert lines == [[[3.0, 4.0]], [[10.0, 11.0]]]
+    assert "from epoch 1 to the last epoch" in campaign_training.caption(table)
+
+
+def test_a_population_that_was_audited_once_has_no_course():
+    rows = [bound("T1.l2", "digits", 9.0, epoch) for epoch in (0, 5)]
+    once = bound("T1.l2", "glyphs", 2.0)
+    table = campaign_training.numbers(found_in([*rows, once]))
+    assert {row["population"] for row in table["rows"]} == {"digits"}
+    assert "from the untrained student (epoch 0)" in campaign_training.caption(table)
+    with pytest.raises(InputError, match="needs pairs that were audited at two epochs or more"):
+        campaign_training.FIGURE.table(found_in([once]))
 
 
 def test_settings_of_one_name_are_told_apart():

@@ -60,8 +60,8 @@ class Store:
             held, known = self._record()
             if digest not in held:
                 raise StoreError(
-                    f"{self.path} holds another campaign ({', '.join(sorted(held))}, not {digest}); name another folder, and "
-                    "join the two with kd2m validate merge"
+                    f"{self.path} holds another campaign ({', '.join(sorted(held))}, not {digest}); say the same file and "
+                    "the same --set as before to continue that one, or name another folder"
                 )
             if not resume:
                 raise StoreError(f"{self.path} holds this campaign; continue it with --resume, or name another folder")

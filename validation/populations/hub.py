@@ -6,6 +6,7 @@ names a folder with the parquet files, and then nothing is looked up or cached. 
 
 import io
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,7 @@ def _load(name: str, source: Source, split: str, root: str | Path | None) -> tup
         raise InputError(f"there is no {split}-*.parquet of {name} under {root}; fetch it with: {source.fetch(root)}")
     for each in files:
         check_parquet(Path(each), f"{each} cannot be read as parquet; fetch the files again with: {source.fetch(root)}")
+        _check_rows_and_columns(each, source.fetch(root))
     bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -230,19 +232,59 @@ def _decoded(name: str, source: Source, split: str, table: Any) -> tuple[Tensor,
     if not 0 <= int(labels.min()) <= int(labels.max()) < source.classes:
         raise InputError(f"labels of {name} go from {labels.min()} to {labels.max()}, not 0 to {source.classes - 1}")
     side, channels = source.side, len(source.mean)
+    mode = "L" if channels == 1 else "RGB"
     images = np.empty((len(labels), side, side, channels), dtype=np.uint8)
     row = 0
     for batch in table.with_format("arrow").iter(1024):  # Arrow rows hold the encoded bytes
         for cell in batch[column]:
             try:
-                picture = Image.open(io.BytesIO(cell["bytes"].as_py()))
+                picture = _opened(cell)
                 if picture.size != (side, side):  # before its pixels are unpacked
                     raise ValueError(f"it has {picture.width} × {picture.height}")
-                images[row] = np.asarray(picture.convert("L" if channels == 1 else "RGB")).reshape(side, side, channels)
-            except (OSError, ValueError, TypeError, KeyError, SyntaxError, Image.DecompressionBombError) as error:
+                if picture.mode != mode:  # a conversion would cut 16 bits off, or a transparent background
+                    raise ValueError(f"its pixels are of the kind {picture.mode}, not {mode}")
+                images[row] = np.asarray(picture).reshape(side, side, channels)
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise InputError(
                     f"image {row} of the {split} split of {name} is not a picture of {side} × {side} pixels ({error}); "
                     "fetch the files again"
                 ) from None
             row += 1
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
+
+
+def _opened(cell: Any) -> Any:
+    """The picture in a cell, not yet unpacked.
+
+    Raises:
+        ValueError: it has none.
+        OSError: a damaged one.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    value = cell.as_py()
+    if value is None:
+        raise ValueError("it has no value")
+    content = value.get("bytes") if isinstance(value, Mapping) else None
+    if not isinstance(content, bytes):
+        raise ValueError("it has no bytes of a picture file")
+    try:
+        return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise ValueError("its bytes are not those of a picture") from None
+
+
+def _check_rows_and_columns(file: str, fetch: str) -> None:
+    """Refuse what the library datasets has no words for: a file without rows, or with two columns of one name.
+
+    Raises:
+        InputError: such a file.
+    """
+    import pyarrow.parquet
+
+    names = pyarrow.parquet.read_schema(file).names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{file} has two columns {twice}; fetch the files again with: {fetch}")
+    if not pyarrow.parquet.read_metadata(file).num_rows:
+        raise InputError(f"{file} is empty; fetch the files again with: {fetch}")

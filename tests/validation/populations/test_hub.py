@@ -163,6 +163,42 @@ def test_online_the_library_is_asked_for_the_hubs_names(monkeypatch):
     assert asked == [("ufldl-stanford/svhn", "cropped_digits", split) for split in ("train", "test")]
 
 
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ({"bytes": encoded(np.full((32, 32), 7, dtype=np.uint8)), "path": None}, "of the kind L, not RGB"),
+        ({"bytes": encoded(np.full((32, 32), 700, dtype=np.uint16)), "path": None}, "of the kind I;16, not RGB"),
+        ({"bytes": encoded(np.full((32, 32, 4), 7, dtype=np.uint8)), "path": None}, "of the kind RGBA, not RGB"),
+        ({"bytes": None, "path": "a.png"}, "it has no bytes of a picture file"),
+        (None, "it has no value"),
+        ({"bytes": b"no picture", "path": None}, "its bytes are not those of a picture"),
+    ],
+)
+def test_pictures_that_a_conversion_would_change_are_refused(cell, message, tmp_path):
+    """A 16-bit one would be white, and a transparent one lose its background."""
+    write(tmp_path, "cifar10", metadata=False)
+    file = next(tmp_path.rglob("train-*"))
+    table = pq.read_table(file)
+    cells = [*table["img"].to_pylist()[:-1], cell]
+    pq.write_table(table.set_column(0, "img", pa.array(cells, table["img"].type)), file)
+    with pytest.raises(InputError, match=f"image 19 of the train split of cifar10 .*{message}") as refused:
+        population("cifar10", root=tmp_path)
+    assert "0x" not in str(refused.value)
+
+
+def test_files_without_rows_or_with_a_column_twice(tmp_path, capfd):
+    write(tmp_path / "a", "cifar10", metadata=False)
+    file = next((tmp_path / "a").rglob("train-*"))
+    table = pq.read_table(file)
+    pq.write_table(table[:0], file)
+    with pytest.raises(InputError, match="parquet is empty; fetch the files again with"):
+        population("cifar10", root=tmp_path / "a")
+    pq.write_table(table.append_column("label", table["label"]), file)
+    with pytest.raises(InputError, match="has two columns label; fetch the files again with"):
+        population("cifar10", root=tmp_path / "a")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_files_that_are_not_these_data(tmp_path):
     write(tmp_path / "a", "cifar10")
     with pytest.raises(InputError, match=r"no train-\*\.parquet of cifar100"):
