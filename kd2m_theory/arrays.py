@@ -137,13 +137,7 @@ def real_array(value: Any, name: str, ndim: int) -> Float64:
 def single_or_double(value: Any, name: str, ndim: int, numbers: Int64 | None = None) -> Stored:
     """`value` in float32 if it is of that type, else in float64, copied on need; checked as `real_array` says.
 
-    float16 is refused: its 11 bits would be certified as if they were exact.
-
-    Args:
-        value: an array-like.
-        name: of the argument.
-        ndim: how many axes it has.
-        numbers: by which the user knows the rows; 0, 1, … if None.
+    float16 is refused: its 11 bits would be certified as if they were exact. Messages name rows by `numbers`, if there are any.
 
     Raises:
         InputError: wrong rank, float16, or NaN/infinite entries (how many, and in which rows).

@@ -19,7 +19,7 @@ _TARGETS = {"gap": "own heads", "gap_shared_head": "teacher's head"}
 
 
 def numbers(found: "Findings") -> Table:
-    """Median of bound / gap by row, population and epoch; null where it is infinite. One epoch alone is no course."""
+    """Median of bound / gap by row, population and epoch; null where it is infinite. One epoch alone does not show a change."""
     from kd2m_theory.validation.campaigns.tightness import comparable, spreads, tightest  # reads Parquet, which is optional
 
     rows = comparable(found.bounds)

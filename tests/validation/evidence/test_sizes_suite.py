@@ -85,4 +85,4 @@ def test_a_row_that_does_not_hold_fails_or_has_no_memory_is_a_failure(monkeypatc
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
 def test_an_audit_that_needs_more_memory_than_its_goal_is_a_failure():
-    assert failures(replace(FEW, n=200_000, d=0, gigabytes=0.05))
+    assert failures(replace(FEW, n=2_000_000, d=0, gigabytes=0.05))
