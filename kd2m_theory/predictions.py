@@ -98,7 +98,7 @@ def common_sum(given: Stored) -> float | None:
         tolerance = max(_ROUGH, min(_NEAR, unit * given.shape[1] / (2 * spread) if spread else 0.0))
     if off > tolerance * spread:
         return None
-    different = np.unique(given, axis=0)  # repeated rows agree by themselves
+    different: Stored = given[np.unique(given, axis=0, return_index=True)[1]]  # repeated rows agree by themselves
     return total if len(different) == len(given) else common_sum(different)
 
 
@@ -106,7 +106,7 @@ def _are_multiples(rows: Stored, unit: float) -> bool:
     def are(part: Stored) -> NDArray[np.bool_]:
         multiples = part.astype(np.float64, copy=False) / unit
         near: NDArray[np.bool_] = np.abs(multiples - np.round(multiples)) <= np.clip(1e-6 * multiples, 1e-6, 1e-2)
-        return near.all(axis=1)
+        return np.asarray(near.all(axis=1))
 
     return bool(by_rows(are, rows).all())
 
