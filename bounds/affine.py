@@ -116,15 +116,15 @@ def aligned(pair: Pair, fitted_on: Pair) -> Pair:
             f"{shared} of the {pair.n} audited samples are also in the pair to align with; fit the map on a split that is "
             "not audited"
         )
-    logits = pair.stored_logits_teacher, pair.stored_logits_student
-    own = [None if each is None else each.array() for each in logits]
+    stored = pair.stored_logits_teacher, pair.stored_logits_student
+    logits_teacher, logits_student = (None if each is None else each.array() for each in stored)
     return Pair(
         teacher,
         found(student),
         pair.labels,
         labels_student=pair.labels_student,
-        logits_teacher=own[0],
-        logits_student=own[1],
+        logits_teacher=logits_teacher,
+        logits_student=logits_student,
         head_weight=pair.head_weight,
         head_bias=pair.head_bias,
         inputs_paired=pair.inputs_paired,
