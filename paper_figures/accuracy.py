@@ -257,8 +257,7 @@ def caption(table: Table) -> str:
     return (
         f"a: what a campaign measured{_note(table)}, {_spread_of(table['measured'])}, with the gain over a student without a "
         f"teacher in points, seed by seed{here}. Of several λ the one with the best accuracy on validation images is shown. "
-        f"All gains: {'; '.join(gains)}. Each interval holds by itself: of many, some miss the true gain. Decided by "
-        f"intervals that hold for all objectives and λ of a panel at once, at 95 %: {_decided(table['measured'])}. "
+        f"All gains: {'; '.join(gains)}. {_decided(table['measured'])} "
         f"b: {reported['source']}, "
         f"{' / '.join(reported['data'])}, no seeds and no error bars: {kd2m}. c: {pairs['source']}, {pairs['data']}, mean "
         f"± standard deviation of five runs: {ttm}. A hollow square in a is what a paper reports for that population. "
@@ -272,14 +271,19 @@ def _gained(student: Table) -> str:
 
 
 def _decided(measured: list[Table]) -> str:
-    """Objectives of which the intervals of a setting say the sign, at once."""
+    """What intervals say: each by itself, and of which objectives those of a setting say the sign at once."""
+    if _seeds(measured) == [1]:
+        return "One seed has no intervals, so nothing is decided."
     found = []
     for one in measured:
         named = [(each["name"], each["gain"]["decision"]) for each in one["students"] if each["gain"] is not None]
         for decision in ("a gain", "a loss"):
             if names := [name for name, decided in named if decided == decision]:
                 found.append(f"on {one['name']} {', '.join(names)}: {decision}")
-    return "; ".join(found) or "none"
+    return (
+        "Each interval holds by itself: of many, some miss the true gain. Decided by intervals that hold for all objectives "
+        f"and λ of a panel at once, at 95 %: {'; '.join(found) or 'none'}."
+    )
 
 
 def _spread(method: Table, k: int) -> str:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.figure import PaperFigure, Table, filled
+from kd2m_theory.paper_figures.figure import PaperFigure, Table, filled, unfinished
 from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, legend_below, sheet, side_by_side
 from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
 
@@ -26,7 +26,8 @@ def numbers(found: "Findings") -> Table:
             | {"within": {name: asdict(one) for name, one in each.within.items()}}
             | {"pooled": None if each.pooled is None else asdict(each.pooled)}
             for each in found.explained
-        ]
+        ],
+        "missing": found.missing,
     }
 
 
@@ -81,7 +82,7 @@ def caption(table: Table) -> str:
         "Spearman's correlation of each distance with the measured gap, within a population, with a 95 % interval over "
         "seeds (jackknife, Student's t). The black bar is the mean over populations where they do not differ by Welch's "
         f"test at 5 % ({agree} of {len(table['rows'])} rows). The gap is taken with each network's own head, or through "
-        "the teacher's head."
+        f"the teacher's head.{unfinished(table)}"
     )
 
 

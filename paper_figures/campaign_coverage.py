@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from kd2m_theory.bounds import ROWS
 from kd2m_theory.bounds.targets import MEASURED
-from kd2m_theory.paper_figures.figure import PaperFigure, Table, filled
+from kd2m_theory.paper_figures.figure import PaperFigure, Table, filled, unfinished
 from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, folded, from_zero, legend_below, sheet
 from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
 
@@ -27,7 +27,7 @@ def numbers(found: "Findings") -> Table:
     order = [*(row.name for row in ROWS), *MEASURED, TOGETHER, BROKEN]
     cells = sorted(found.judgement.cells, key=lambda cell: (order.index(cell.name), cell.delta, cell.n))
     keys = ("run", "name", "n", "delta", "guaranteed", "trials", "possible", "lower", "upper", "power", "verdict")
-    return {"rows": [{key: getattr(cell, key) for key in keys} for cell in cells]}
+    return {"rows": [{key: getattr(cell, key) for key in keys} for cell in cells], "missing": found.missing}
 
 
 def draw(table: Table, width: float = PAGE) -> Figure:
@@ -90,6 +90,7 @@ def caption(table: Table) -> str:
         f"dotted line belongs to a claim without a guarantee. The axis is linear below {_LEAST:g}, so that a count of zero "
         "stands at 0. A hollow mark would not have noticed a missing radius. Wrong more often than δ: "
         f"{', '.join(invalid) or 'none'}. The claim “half of an interval” is broken on purpose and has to be among them."
+        f"{unfinished(table)}"
     )
 
 

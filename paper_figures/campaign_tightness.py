@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kd2m_theory.paper_figures.figure import PaperFigure, Table, filled
+from kd2m_theory.paper_figures.figure import PaperFigure, Table, filled, unfinished
 from kd2m_theory.reporting.style import BLUE, GREEN, INK, MUTED, ORANGE, PAGE, legend_below, sheet
 from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
 
@@ -28,7 +28,8 @@ def numbers(found: "Findings") -> Table:
             {"name": name, "population": population}
             | {key: getattr(spread, key) if math.isfinite(getattr(spread, key)) else None for key in _QUARTILES}
             for (name, population), spread in groups.items()
-        ]
+        ],
+        "missing": found.missing,
     }
 
 
@@ -68,8 +69,8 @@ def caption(table: Table) -> str:
     populations = sorted({row["population"] for row in table["rows"]})
     return (
         f"{len(names)} guaranteed rows on {', '.join(populations)}. The mark is the median of bound / gap over the pairs "
-        "of a population, the line goes from the first to the third quartile; a quartile that is infinite has no line. At "
-        "1 the bound is the gap."
+        "of a population, the line goes from the first to the third quartile; a quartile that is infinite has no line, and "
+        f"one between two pairs is the larger. At 1 the bound is the gap.{unfinished(table)}"
     )
 
 

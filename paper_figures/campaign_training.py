@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kd2m_theory.paper_figures.figure import PaperFigure, Table, filled
+from kd2m_theory.paper_figures.figure import PaperFigure, Table, filled, unfinished
 from kd2m_theory.reporting.style import INK, PAGE, PALETTE, legend_below, sheet
 from kd2m_theory.validation.campaigns.stored_campaigns import STANDARD
 
@@ -35,7 +35,8 @@ def numbers(found: "Findings") -> Table:
             {"target": names[name], "name": name, "population": population, "epoch": epoch, "pairs": spread.count}
             | {"median": spread.median if math.isfinite(spread.median) else None}
             for (name, population, epoch), spread in sorted(groups.items(), key=lambda each: (order.index(each[0][0]), each[0]))
-        ]
+        ],
+        "missing": found.missing,
     }
 
 
@@ -83,7 +84,7 @@ def caption(table: Table) -> str:
     return (
         f"Median over pairs of bound / gap of the tightest row of each theorem, from {begin} to "
         f"the last epoch; an infinite median is a gap in the line. Rows: {', '.join(names)}. Each bound is divided by its "
-        "own gap: of both networks with their own heads, or through the teacher's head."
+        f"own gap: of both networks with their own heads, or through the teacher's head.{unfinished(table)}"
     )
 
 

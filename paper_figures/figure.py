@@ -51,6 +51,11 @@ def filled(numbers: Callable[..., Table], lacks: str) -> Callable[..., Table]:
     return table
 
 
+def unfinished(table: Table) -> str:
+    """What a caption ends with where the table is of a campaign of which `missing` tasks are not done."""
+    return f" {table['missing']:,} tasks of the campaign are missing." if table["missing"] else ""
+
+
 @dataclass(frozen=True)
 class PaperFigure:
     """A figure of a paper, or of ours.

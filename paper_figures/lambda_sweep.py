@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from kd2m_theory.paper_figures.figure import PaperFigure, Table
 from kd2m_theory.paper_figures.reported import KD2M_SWEEP
@@ -25,7 +25,7 @@ from kd2m_theory.paper_figures.training_curves import (
     said_first,
     title,
 )
-from kd2m_theory.reporting.style import ALONE, PAGE, STUDENT, grid, legend_below, letter
+from kd2m_theory.reporting.style import ALONE, PAGE, STUDENT, grid, legend_below, letter, log_marks
 from kd2m_theory.validation.campaigns.trainings import Setting, Students
 
 COLUMNS = {"cross_entropy": "test", "distance": "train", "accuracy": "test"}
@@ -95,14 +95,11 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     )
     loss.set(yscale="log", ylabel="cross-entropy (nats)")
     distance.set(yscale="log", ylabel=f"{_distance(table['objective'])} of a training batch")
-    for axes, ticks in ((loss, (1, 2, 5)), (distance, (1, 1.5, 2, 3, 5))):
-        few = np.ptp(np.log10(axes.get_ylim())) < 2
-        axes.yaxis.set_major_locator(LogLocator(subs=ticks if few else (1,)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+    log_marks(loss)
+    log_marks(distance)
     accuracy.set_ylabel("accuracy (%)")
     letter(loss, "a", "test loss")
-    letter(distance, "b", "distillation distance")
+    letter(distance, "b", "distillation distance" if table["objective"] in FEATURES else "distillation loss")
     letter(accuracy, "c", "test accuracy")
     handles = [
         Line2D(

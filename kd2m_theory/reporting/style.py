@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 Layout = Literal["constrained", "compressed"] | None
@@ -137,9 +137,25 @@ def from_zero(axes: Axes, which: Literal["x", "y"], least: float) -> None:
     scale = axes.set_xscale if which == "x" else axes.set_yscale
     scale("symlog", linthresh=least, linscale=0.4)
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(FixedLocator([0.0, *(10.0**k for k in range(math.floor(math.log10(least)) + 1, 4))]))
+    parts = (1, 2, 5) if max(axis.get_view_interval()) < 50 * least else (1,)
+    places = (part * 10.0**k for k in range(math.floor(math.log10(least)), 4) for part in parts)
+    axis.set_major_locator(FixedLocator([0.0, *(place for place in places if place > least)]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:g}")
+
+
+def log_marks(axes: Axes) -> None:
+    """Numbers on a logarithmic vertical axis, three at least, however short it is."""
+    low, high = axes.get_ylim()
+    for parts in ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
+        places = [part * 10.0**k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high))) for part in parts]
+        if sum(low <= place <= high for place in places) >= 3:
+            axes.yaxis.set_major_locator(LogLocator(subs=parts))
+            break
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def folded(figure: Figure, words: str, inches: float, size: float) -> str:

@@ -156,6 +156,13 @@ def test_the_caption_has_both_tables_and_every_gain():
     assert "kd (λ = 0.9, an end of its grid) " in caption
 
 
+def test_the_caption_of_one_seed_speaks_of_no_interval_but_that_there_is_none():
+    caption = " ".join(FIGURE.caption(made(run("none", seed=0), run("kd", 0.5, 0))).split())
+    assert "One seed has no intervals, so nothing is decided." in caption
+    assert "Each interval" not in caption
+    assert "Each interval holds by itself" in FIGURE.caption(made())
+
+
 def test_a_campaign_without_training_is_said_to_lack_it(tmp_path):
     pyarrow.parquet.write_table(table(), tmp_path / "table.parquet")
     with pytest.raises(LacksNumbersError, match="the figure accuracy needs students of an objective"):

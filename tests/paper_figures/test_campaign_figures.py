@@ -88,6 +88,14 @@ def test_only_what_was_found_is_drawn():
     assert set(pictures(found_in(row for row in ROWS if row["kind"] == "coverage"), ["png"])) == {"coverage.png"}
 
 
+def test_captions_of_a_campaign_say_how_many_of_its_tasks_are_missing(found):
+    parts = pictures(Findings(found.table, 1.0, missing=1234), ["txt"])
+    assert set(parts) == {f"{name}.txt" for name in FILES}
+    for text in map(bytes.decode, parts.values()):
+        assert "1,234 tasks of the campaign are missing." in " ".join(text.split())
+    assert not any("missing." in text.decode() for text in pictures(found, ["txt"]).values())
+
+
 def test_tightness_has_the_quartiles_of_every_row(found):
     table = campaign_tightness.numbers(found)
     assert table["rows"][0] == {"name": "T1.l2", "population": "digits", "quarter": 5.0, "median": 20.0, "three_quarters": 30.0}

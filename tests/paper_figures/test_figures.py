@@ -15,6 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.axis import Axis
 from matplotlib.collections import Collection
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -26,7 +27,20 @@ from kd2m_theory import InputError
 from kd2m_theory.paper_figures import registry
 from kd2m_theory.paper_figures.figure import FORMATS, PICTURES
 from kd2m_theory.reporting import style
-from kd2m_theory.reporting.style import COLUMN, LNCS, NEUTRAL, PAGE, PALETTE, SMALLEST, WIDTHS, look, render, sheet
+from kd2m_theory.reporting.style import (
+    COLUMN,
+    LNCS,
+    NEUTRAL,
+    PAGE,
+    PALETTE,
+    SMALLEST,
+    WIDTHS,
+    from_zero,
+    log_marks,
+    look,
+    render,
+    sheet,
+)
 from kd2m_theory.validation.stored_tables import StoredTable
 
 NAMES = [figure.name for figure in registry.figures()]
@@ -303,6 +317,27 @@ def test_a_count_of_zero_stands_at_zero():
     assert np.isfinite(histogram.transData.transform((0.1, 0.0))).all()
     bars = [patch for one in picture_of("framework").axes for patch in one.patches if patch.get_height() == 0]
     assert all(patch.get_linewidth() > 0 for patch in bars)
+
+
+@pytest.mark.parametrize("ends", [(0.55, 0.74), (0.98, 1.03), (0.2, 3.0), (1e-5, 40.0), (7.0, 8000.0)])
+def test_a_logarithmic_axis_has_three_numbers_however_short_it_is(ends):
+    axes = Figure().subplots()
+    axes.set(yscale="log", ylim=ends)
+    log_marks(axes)
+    shown = [place for place in axes.yaxis.get_majorticklocs() if ends[0] <= place <= ends[1]]
+    assert 3 <= len(shown) <= 8
+    assert [axes.yaxis.get_major_formatter()(place) for place in shown] == [f"{place:g}" for place in shown]
+
+
+@pytest.mark.parametrize(("least", "most"), [(0.05, 0.9), (0.1, 8.0), (10.0, 60.0), (0.001, 90.0)])
+def test_an_axis_from_zero_has_a_zero_and_two_more_numbers(least, most):
+    axes = Figure().subplots()
+    axes.plot([0, 1], [0.0, most])
+    from_zero(axes, "y", least)
+    shown = [place for place in axes.yaxis.get_majorticklocs() if place <= most]
+    assert shown[0] == 0
+    assert len(shown) >= 3
+    assert min(shown[1:]) > least
 
 
 def test_what_is_drawn_beside_a_mark_is_explained_in_the_figure():

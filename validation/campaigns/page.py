@@ -192,7 +192,8 @@ def _tightness(found: Findings) -> Iterator[Section]:
         lines.append((name, *ratios, largest))
     note = (
         "Guaranteed rows, ratio on the gap's side of zero; a gap of zero counts as ∞. Rows about the population have no "
-        "measured gap to compare with. Largest term: the one that is largest on most pairs, with its median part of the bound."
+        "measured gap to compare with. A quartile between two pairs is the larger. Largest term: the one that is largest on "
+        "most pairs, with its median part of the bound."
     )
     headings = ("row", "pairs", "median", "quarter below", "three quarters below", "largest term")
     yield _table_section("bound / gap, by row", headings, lines, note)

@@ -90,6 +90,8 @@ class Store:
         complaint = f"{record} is not the record of a campaign; name another folder"
         found = read_json(record, complaint)
         schema, wrote = found.get("schema"), found.get("version")
+        if schema is None or wrote is None:
+            raise StoreError(complaint)
         if schema != SCHEMA:
             raise StoreError(
                 f"{self.path} was written by {wrote} in the form {schema}, this is {_here()} with {SCHEMA}: numbers of two "

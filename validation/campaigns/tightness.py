@@ -15,7 +15,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Spread:
-    """Quartiles of bound / gap.
+    """Quartiles of bound / gap, each the ratio of a pair: between two pairs the larger one, as nothing lies before infinity.
 
     Attributes:
         count: pairs.
@@ -79,7 +79,6 @@ def tightest(rows: Iterable[Row], target: str) -> list[str]:
 
 
 def _spread(ratios: Sequence[float]) -> Spread:
-    # Not linear interpolation: between a number and infinity there is nothing to interpolate.
     low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75], method="higher")
     return Spread(len(ratios), float(low), float(middle), float(high))
 

@@ -88,7 +88,7 @@ def test_a_record_that_is_none_is_named(store, campaigns):
     record.write_text(json.dumps(json.loads(record.read_text()) | {"campaigns": campaigns}))
     with pytest.raises(StoreError, match=r"store\.json is not the record of a campaign"):
         store.campaigns()
-    for data in (b"", b"\xff", b"[" * 200_000, b"[]"):
+    for data in (b"", b"\xff", b"[" * 200_000, b"[]", b"{}"):
         record.write_bytes(data)
         with pytest.raises(InputError, match=r"store\.json is not the record of a campaign") as caught:
             store.campaigns()
