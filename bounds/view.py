@@ -356,14 +356,16 @@ class View:
         return self.shared("w2", lambda: self._distances(2))
 
     def _distances(self, p: Literal[1, 2]) -> dict[int, Enclosure]:
-        result = {}
-        for label in self.shares:
-            student, teacher = self.points_of_class(label)
-            if self.pairs_in_all > SOLVED and too_many(len(student), len(teacher), 1):
-                result[label] = distance_by_plans(student, teacher, self.plans(label), p)
-            else:
-                result[label] = wasserstein(student, teacher, p, max_pivots=self.settings.max_pivots)
-        return result
+        def problems() -> Iterator[tuple[int, Callable[[], Enclosure]]]:
+            for label in self.shares:
+                student, teacher = self.points_of_class(label)
+                pairs = len(student) * len(teacher)
+                if self.pairs_in_all > SOLVED and too_many(len(student), len(teacher), 1):
+                    yield 0, partial(distance_by_plans, student, teacher, self.plans(label), p)
+                else:
+                    yield pairs, partial(wasserstein, student, teacher, p, max_pivots=self.settings.max_pivots)
+
+        return dict(zip(self.shares, side_by_side(problems()), strict=True))
 
     def w1_head_aware(self) -> dict[int, Enclosure]:
         """W₁ of each class with the vertex norm of the head, in nats."""

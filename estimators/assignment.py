@@ -1,20 +1,23 @@
-"""The exact assignment problem on a sparse set of candidate pairs that grows until the dense problem is solved.
+"""The exact assignment problem: bids, then the dense solver, or a sparse set of pairs that grows until the whole is solved.
 
 Nearly all of the n² pairs are never used by an optimal plan. Dual potentials of a small random subsample, extended to all
-points, tell which pairs are cheap *after* both points' potentials are paid; the few cheapest of every point are the
-candidates. On them SciPy's sparse Jonker–Volgenant solver finds the best plan, shortest paths in its residual graph give
-potentials, and one pass over the dense costs finds every pair that these potentials overcharge (column generation). When
-there is none, plan and potentials solve the dense problem. Correctness does not rest on any of this: the certificate in
+points, tell which pairs are cheap *after* both points' potentials are paid. Under them the rows bid for columns, which improves
+them and leaves some rows without one. Where these are few, SciPy's dense solver ends soon. Else the few cheapest pairs of every
+point are the candidates: on them SciPy's sparse Jonker–Volgenant solver finds the best plan, shortest paths in its residual
+graph give potentials, and one pass over the dense costs finds every pair that these potentials overcharge (column generation).
+When there is none, plan and potentials solve the dense problem. Correctness does not rest on any of this: the certificate in
 `transport.py` recomputes both sides.
 """
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.sparse_transport import merged
+from kd2m_theory.side_by_side import over_rows
 
 _CANDIDATES = 16
 # Rounds, and how many times as many pairs as in the first are a sign that points far away compete, as clusters do: bids in
@@ -27,60 +30,117 @@ _SAMPLE = 800
 _SPREAD = (1.0, 3.5)
 # Binary digits of the weights in one round of the matching, and of the step at which it ends.
 _STEPS, _DIGITS = 20, 48
-_BLOCK = 4_000_000
+# Bids of a row on average: rows without a column by then compete in small steps. The dense solver is the faster one up to so
+# many of these rows times columns; beyond so many points it is not called, as it has no cap and grows with n³.
+_BIDS, _SHORT, _DENSE = 4, 90_000, 3000
+# Rows and columns by which the spread is judged.
+_JUDGED = 256
 
 
 def c_transform(costs: Float64, f: Float64) -> Float64:
-    """g_j = min_i (C_ij − f_i), in blocks of rows so that no second n × m array is stored."""
-    if costs.size <= _BLOCK:
-        lowest: Float64 = (costs - f[:, None]).min(axis=0)
-        return lowest
-    result = np.full(costs.shape[1], np.inf)
-    for rows in row_blocks(costs):
-        np.minimum(result, (costs[rows] - f[rows, None]).min(axis=0), out=result)
+    """g_j = min_i (C_ij − f_i)."""
+    result: Float64 = np.minimum.reduce(over_rows(costs.shape, lambda rows: (costs[rows] - f[rows, None]).min(axis=0)))
     return result
 
 
 def c_transform_rows(costs: Float64, g: Float64) -> Float64:
-    """f_i = min_j (C_ij − g_j), in blocks of rows."""
-    if costs.size <= _BLOCK:
-        lowest: Float64 = (costs - g).min(axis=1)
-        return lowest
-    result = np.empty(len(costs))
-    for rows in row_blocks(costs):
-        result[rows] = (costs[rows] - g).min(axis=1)
-    return result
-
-
-def row_blocks(costs: Float64) -> list[slice]:
-    """Slices of rows of about 32 MB of costs."""
-    n, m = costs.shape
-    step = max(1, _BLOCK // m)
-    return [slice(start, min(n, start + step)) for start in range(0, n, step)]
+    """f_i = min_j (C_ij − g_j)."""
+    return np.concatenate(over_rows(costs.shape, lambda rows: (costs[rows] - g).min(axis=1)))
 
 
 def extended_potentials(costs: Float64, potential: Float64, sample: Int64) -> tuple[Float64, Float64]:
     """Feasible potentials f, g of all rows and columns from those of the columns in a sample."""
-    f = np.empty(len(costs))
-    for rows in row_blocks(costs):
-        f[rows] = (costs[rows][:, sample] - potential).min(axis=1)
+    f = np.concatenate(over_rows(costs.shape, lambda rows: (costs[rows][:, sample] - potential).min(axis=1)))
     g = c_transform(costs, f)
     return c_transform_rows(costs, g), g
 
 
-def sparse_assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Float64] | None:
-    """An optimal permutation for n × n costs and a dual potential of the columns, or None where another solver is faster.
+def assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Float64] | None:
+    """An optimal permutation for n × n costs and a potential of the columns near a dual optimum; None where neither way here
+    ends in sensible time.
 
     Args:
-        costs: n × n.
-        f: potentials of the rows, to choose the candidates by.
+        costs: n × n, n ≥ 2.
+        f: potentials of the rows, near optimal ones.
         g: potentials of the columns.
     """
     n = len(costs)
-    cheapest = _cheapest(costs, f, g)
-    if cheapest is None:
-        return None
-    keys = merged(cheapest, np.arange(n) * (n + 1))  # the diagonal: some full assignment must exist
+    spread = _well_spread(costs, f, g)
+    g, permutation = _bid(costs, g)
+    waiting = permutation < 0
+    count = np.count_nonzero(waiting)
+    if not count:
+        return permutation, g
+    found = sparse_assignment(costs, g) if spread and (n > _DENSE or count * n > _SHORT) else None
+    if found is not None or n > _DENSE:
+        return found
+    # The solver starts from zero potentials and no pair: paid potentials, and the rows that wait last, leave short searches.
+    order = np.argsort(waiting, kind="stable")
+    reduced = costs[order]
+    reduced -= g
+    reduced -= reduced.min(axis=1, keepdims=True)
+    permutation[order] = linear_sum_assignment(reduced)[1]
+    return permutation, g
+
+
+def _bid(costs: Float64, g: Float64) -> tuple[Float64, Int64]:
+    """Potentials of the columns under which many rows have a column of their own that is their cheapest, and those columns.
+
+    Reduction of rows (Jonker and Volgenant 1987), of all at once: each row without a column bids for its cheapest what that is
+    cheaper than the second; the highest bid gets the column, whose potential falls by as much. −1 is a row that still waits.
+    """
+    n = len(costs)
+    g, owner, mine = g.copy(), np.full(n, -1), np.full(n, -1)
+    waiting, left = np.arange(n), _BIDS * n
+    while len(waiting) and left > 0:
+        left -= len(waiting)
+
+        def wishes(some: slice, waiting: Int64 = waiting, g: Float64 = g) -> tuple[Int64, Float64]:
+            reduced = costs[waiting[some]]
+            reduced -= g
+            wanted = reduced.argmin(axis=1)
+            every = np.arange(len(wanted))
+            least = reduced[every, wanted]
+            reduced[every, wanted] = np.inf
+            return wanted, reduced.min(axis=1) - least
+
+        wanted, bids = map(np.concatenate, zip(*over_rows((len(waiting), n), wishes), strict=True))
+        highest = np.full(n, -1)
+        ascending = np.argsort(bids, kind="stable")
+        highest[wanted[ascending]] = ascending  # of several, the last stays
+        columns = np.flatnonzero(highest >= 0)
+        winners = waiting[highest[columns]]
+        g[columns] -= bids[highest[columns]]
+        before = owner[columns]
+        mine[before[before >= 0]] = -1
+        owner[columns], mine[winners] = winners, columns
+        waiting = np.flatnonzero(mine < 0)
+    return g, mine
+
+
+def _well_spread(costs: Float64, f: Float64, g: Float64) -> bool:
+    """Whether the spread of the cheapest pairs of some rows and columns says that the sparse solver ends in sensible time."""
+    few, some = _CANDIDATES // 4, np.unique(np.linspace(0, len(costs) - 1, _JUDGED).astype(np.int64))
+    for reduced in (costs[some] - g, costs[:, some].T - f):
+        nearest = np.sort(np.partition(reduced, _CANDIDATES, axis=1)[:, :_CANDIDATES], axis=1)
+        nearest -= nearest[:, :1]
+        tie = np.full(len(nearest), np.inf)
+        spread = float(np.median(np.divide(nearest[:, -1], nearest[:, few - 1], out=tie, where=nearest[:, few - 1] > 0)))
+        if not _SPREAD[0] < spread <= _SPREAD[1]:
+            return False
+    return True
+
+
+def sparse_assignment(costs: Float64, g: Float64) -> tuple[Int64, Float64] | None:
+    """An optimal permutation for n × n costs and a dual potential of the columns, or None where another solver is faster.
+
+    Args:
+        costs: n × n, well spread.
+        g: potentials of the columns, to choose the candidates by.
+    """
+    n = len(costs)
+    f = c_transform_rows(costs, g)
+    keys = merged(_cheapest(costs, f, g), np.arange(n) * (n + 1))  # the diagonal: some full assignment must exist
     everyone, most = np.arange(n), _CROWD * len(keys)
     tolerance = 4 * EPS * float(max(abs(costs.max()), abs(costs.min())))
     for _ in range(_ROUNDS):
@@ -126,25 +186,19 @@ def _matching(weights: Float64, i: Int64, j: Int64, n: int) -> Int64:
         weights, i, j = weights[kept], i[kept], j[kept]
 
 
-def _cheapest(costs: Float64, f: Float64, g: Float64) -> Int64 | None:
-    """Keys i·n + j of the cheapest pairs of every row and every column; None where their spread says not to go on."""
+def _cheapest(costs: Float64, f: Float64, g: Float64) -> Int64:
+    """Keys i·n + j of the cheapest pairs of every row and every column."""
     n = len(costs)
-    keys: list[Int64] = []
-    few = _CANDIDATES // 4
-    for transposed, matrix, paid in ((False, costs, g), (True, costs.T, f)):
-        spreads: list[Float64] = []
-        for rows in row_blocks(matrix):
-            reduced = matrix[rows] - paid
-            nearest = np.argpartition(reduced, _CANDIDATES, axis=1)[:, :_CANDIDATES]
-            mine = np.arange(rows.start, rows.stop)[:, None]
-            keys.append((nearest * n + mine if transposed else mine * n + nearest).ravel())
-            ordered = np.sort(np.take_along_axis(reduced, nearest, axis=1), axis=1) - reduced.min(axis=1)[:, None]
-            tie = np.full(len(ordered), np.inf)
-            spreads.append(np.divide(ordered[:, -1], ordered[:, few - 1], out=tie, where=ordered[:, few - 1] > 0))
-        spread = float(np.median(np.concatenate(spreads)))
-        if not _SPREAD[0] < spread <= _SPREAD[1]:
-            return None
-    return np.concatenate(keys)
+
+    def of_rows(rows: slice) -> Int64:
+        nearest = np.argpartition(costs[rows] - g, _CANDIDATES, axis=1)[:, :_CANDIDATES]
+        return np.arange(rows.start, rows.stop)[:, None] * n + nearest
+
+    def of_columns(columns: slice) -> Int64:
+        nearest = np.argpartition(np.ascontiguousarray(costs[:, columns].T) - f, _CANDIDATES, axis=1)[:, :_CANDIDATES]
+        return nearest * n + np.arange(columns.start, columns.stop)[:, None]
+
+    return np.concatenate([part.ravel() for which in (of_rows, of_columns) for part in over_rows(costs.shape, which)])
 
 
 def _potential(costs: Float64, keys: Int64, permutation: Int64, g: Float64, tolerance: float) -> Float64:
@@ -174,18 +228,19 @@ def _shortest_paths(
 def _overcharged(costs: Float64, f: Float64, g: Float64, tolerance: float) -> Int64:
     """Keys of pairs with C_ij < f_i + g_j beyond rounding; of a crowd in one block only the worst few of each row."""
     n = len(costs)
-    keys: list[Int64] = []
-    for rows in row_blocks(costs):
+
+    def of_rows(rows: slice) -> Int64:
         reduced = costs[rows] - f[rows, None]
         reduced -= g
         if reduced.min() >= -tolerance:
-            continue
+            return np.empty(0, dtype=np.int64)
         i, j = np.nonzero(reduced < -tolerance)
         if len(i) > _CANDIDATES * len(reduced):
             j = np.argpartition(reduced, _CANDIDATES, axis=1)[:, :_CANDIDATES].ravel()
             i = np.repeat(np.arange(len(reduced)), _CANDIDATES)
-        keys.append((i + rows.start) * n + j)
-    return np.concatenate(keys) if keys else np.empty(0, dtype=np.int64)
+        return (i + rows.start) * n + j
+
+    return np.concatenate(over_rows(costs.shape, of_rows))
 
 
 def subsample(n: int) -> tuple[Int64, Int64]:

@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from kd2m_theory.arrays import Float64, real_array
+from kd2m_theory.arrays import Float64, Int64, real_array
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.enclosure import Unit
 from kd2m_theory.estimators.scale import exponent_of, in_unit, rescaled, shifted_up
+from kd2m_theory.side_by_side import over_rows
 
 EPS = float(np.finfo(np.float64).eps)
 # The smallest positive float64: what one operation may lose to underflow.
@@ -26,7 +27,7 @@ UNDERFLOW = 2.0**-970
 _WORK = 20_000_000
 # A squared distance is short when it is less than a sixteenth of the largest that its points' norms allow.
 _SHORT = 16.0
-_BLOCK = 4_000_000
+_BLOCK = 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def cost_matrix(x: Float64, y: Float64, ground: Ground, p: int) -> CostMatrix:
         ([[4.0], [1.0]], 'distance')
     """
     cost, exponent = unit_costs(x, y, ground, p)
-    values, lost = rescaled(cost.values, exponent)
+    values, lost = rescaled(cost.values, exponent, out=cost.values)
     absolute = shifted_up(cost.absolute_error, exponent) + lost * TINY
     if not (math.isfinite(values.max()) and math.isfinite(absolute)):
         raise InputError("the ground costs overflow float64; rescale the features (a common factor scales the distance)")
@@ -182,13 +183,14 @@ def unit_costs(x: Float64, y: Float64, ground: Ground, p: int) -> tuple[CostMatr
     lost = x.shape[1] * UNDERFLOW if _underflows(values, x, y) else 0.0
     if squared:
         return _normalised(CostMatrix(values, relative, lost, "squared distance"), 2 * exponent, p)
-    return _normalised(CostMatrix(np.sqrt(values, out=values), relative, math.sqrt(lost), "distance"), exponent, p)
+    over_rows(values.shape, lambda rows: np.sqrt(values[rows], out=values[rows]))
+    return _normalised(CostMatrix(values, relative, math.sqrt(lost), "distance"), exponent, p)
 
 
 def _normalised(cost: CostMatrix, exponent: int, p: int) -> tuple[CostMatrix, int]:
     """Costs in [0, 1), and their exponent; in place."""
     own = -(-exponent_of(cost.values) // p) * p
-    np.ldexp(cost.values, -own, out=cost.values)
+    rescaled(cost.values, -own, out=cost.values)
     return replace(cost, absolute_error=shifted_up(cost.absolute_error, -own)), exponent + own
 
 
@@ -196,7 +198,7 @@ def _vertex(x: Float64, y: Float64, ground: VertexNorm, p: int) -> CostMatrix:
     margins_x, error = ground.margins(x)
     margins_y, error_y = ground.margins(y)
     error = max(error, error_y)
-    norm = cdist(margins_x, margins_y, "chebyshev")
+    norm = _every_pair(margins_x, margins_y, "chebyshev")
     if p == 1:
         return CostMatrix(norm, 2 * EPS, error, "nats")
     square = norm * norm
@@ -214,30 +216,45 @@ def _squared_distances(x: Float64, y: Float64) -> tuple[Float64, float]:
     (n, dimension), m = x.shape, len(y)
     direct = (dimension + 4) * EPS
     if n * m * dimension < _WORK or dimension < 16:
-        return cdist(x, y, "sqeuclidean"), direct
+        return _every_pair(x, y, "sqeuclidean"), direct
     centre = (x.mean(axis=0) + y.mean(axis=0)) / 2
     xc, yc = x - centre, y - centre
     norm_x, norm_y = np.linalg.norm(xc, axis=1), np.linalg.norm(yc, axis=1)
     # |x|² + |y|² − 2⟨x, y⟩ as one product of extended points.
     left = np.column_stack((-2.0 * xc, norm_x**2, np.ones(n)))
     right = np.column_stack((yc, np.ones(m), norm_y**2)).T
-    values = np.empty((n, m))
-    again = 0
-    step = max(1, _BLOCK // m)
-    for start in range(0, n, step):
-        rows = slice(start, min(n, start + step))
-        block = np.matmul(left[rows], right, out=values[rows])
-        if _SHORT * block.min() >= (norm_x[rows].max() + norm_y.max()) ** 2:
-            continue
-        i, j = np.nonzero(_SHORT * block < (norm_x[rows, None] + norm_y) ** 2)
-        again += len(i)
-        if again > 0.05 * n * m:
-            return cdist(x, y, "sqeuclidean"), direct
-        part = max(1, _BLOCK // dimension)
-        for first in range(0, len(i), part):
-            at = slice(first, first + part)
-            block[i[at], j[at]] = ((x[rows][i[at]] - y[j[at]]) ** 2).sum(axis=1)
+    values = np.matmul(left, right)
+
+    def short(rows: slice) -> tuple[Int64, Int64] | None:
+        """Pairs whose distance is short; None where there are none for sure."""
+        if _SHORT * values[rows].min() >= (norm_x[rows].max() + norm_y.max()) ** 2:
+            return None
+        return np.nonzero(_SHORT * values[rows] < (norm_x[rows, None] + norm_y) ** 2)
+
+    def count(rows: slice) -> int:
+        found = short(rows)
+        return 0 if found is None else len(found[0])
+
+    def repair(rows: slice) -> None:
+        found = short(rows)
+        if found is not None:
+            part = max(1, _BLOCK // dimension)
+            for first in range(0, len(found[0]), part):
+                i, j = (each[first : first + part] for each in found)
+                values[rows][i, j] = ((x[rows][i] - y[j]) ** 2).sum(axis=1)
+
+    again = sum(over_rows(values.shape, count))
+    if again > 0.05 * n * m:
+        return _every_pair(x, y, "sqeuclidean"), direct
+    if again:
+        over_rows(values.shape, repair)
     return values, _SHORT * (dimension + 16) * EPS
+
+
+def _every_pair(x: Float64, y: Float64, metric: Literal["sqeuclidean", "chebyshev"]) -> Float64:
+    values = np.empty((len(x), len(y)))
+    over_rows(values.shape, lambda rows: cdist(x[rows], y, metric, out=values[rows]))
+    return values
 
 
 def _underflows(square: Float64, x: Float64, y: Float64) -> bool:

@@ -11,6 +11,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from kd2m_theory.arrays import Float64
+from kd2m_theory.side_by_side import over_rows
+
+# 2 to a power less than that is a normal number, and so is its inverse.
+_FACTOR = 1022
 
 
 def round_down(value: float) -> float:
@@ -30,7 +34,7 @@ def exponent_of(*arrays: Float64) -> int:
         >>> exponent_of(np.array([0.75, -3.0])), exponent_of(np.array([4.0])), exponent_of(np.zeros(2))
         (2, 3, 0)
     """
-    largest = max(float(np.abs(array).max(initial=0.0)) for array in arrays)
+    largest = max(float(max(array.max(initial=0.0), -array.min(initial=0.0))) for array in arrays)
     return math.frexp(largest)[1] if largest > 0 else 0
 
 
@@ -68,13 +72,27 @@ def in_unit(*clouds: Float64) -> tuple[tuple[Float64, ...], int]:
         return tuple(np.ldexp(cloud, -exponent) for cloud in clouds), exponent
 
 
-def rescaled(values: Float64, exponent: int) -> tuple[Float64, bool]:
-    """Values · 2^exponent, and whether one of them became so small that it lost digits. A row at a time: no temporaries."""
-    with np.errstate(over="ignore", under="ignore"):
-        found = np.ldexp(values, exponent)
-    small = sys.float_info.min
-    lost = any(bool(((np.abs(new) < small) & (old != 0)).any()) for new, old in zip(found, values, strict=True))
-    return found, lost
+def rescaled(values: Float64, exponent: int, out: Float64 | None = None) -> tuple[Float64, bool]:
+    """Values · 2^exponent of a matrix, and whether one of them became so small that it lost digits.
+
+    Args:
+        values: the matrix.
+        exponent: of the factor.
+        out: where the result goes, which may be `values`; a new matrix if None.
+    """
+    found = np.empty_like(values) if out is None else out
+
+    def lost(rows: slice) -> bool:
+        given = values[rows]
+        above = np.count_nonzero(given) if exponent < 0 else 0
+        with np.errstate(over="ignore", under="ignore"):
+            if abs(exponent) < _FACTOR:  # a product is rounded as `ldexp` rounds, and is several times faster
+                np.multiply(given, 2.0**exponent, out=found[rows])
+            else:
+                np.ldexp(given, exponent, out=found[rows])
+        return exponent < 0 and np.count_nonzero(np.abs(found[rows]) >= sys.float_info.min) < above
+
+    return found, any(over_rows(values.shape, lost)) if exponent or found is not values else False
 
 
 def centred(*clouds: Float64) -> tuple[Float64, ...]:

@@ -17,11 +17,18 @@ from scipy.optimize import linear_sum_assignment
 
 from kd2m_theory.arrays import Float64, Int64, probability_weights
 from kd2m_theory.errors import InputError
-from kd2m_theory.estimators.assignment import c_transform, c_transform_rows, extended_potentials, sparse_assignment, subsample
+from kd2m_theory.estimators.assignment import (
+    assignment,
+    c_transform,
+    c_transform_rows,
+    extended_potentials,
+    subsample,
+)
 from kd2m_theory.estimators.enclosure import Enclosure
 from kd2m_theory.estimators.ground import EPS, TINY, CostMatrix
 from kd2m_theory.estimators.scale import exponent_of, rescaled, shifted_up
 from kd2m_theory.shared_state import without_warnings
+from kd2m_theory.side_by_side import over_rows
 
 MAX_PIVOTS = 10_000_000
 # Shortest-path sweeps, before potentials are asked of the network simplex instead; where there are more pairs than the second
@@ -30,9 +37,8 @@ _SWEEPS, _PAIRS, _FIRST = 200, 2**15, 8
 # There so many rounds follow for a matching, of sweeps over the pairs whose reduced costs are smallest: that many of a column,
 # counted in so many columns.
 _ROUNDS, _NEAREST, _SAMPLED = 24, 16, 64
-# From these sizes on potentials of a subsample, and candidate pairs, pay for themselves; and beyond the third the dense solver,
-# which has no cap and grows with n³, is left for the network simplex, which has one.
-_MEDIUM, _LARGE, _DENSE = 600, 1500, 3000
+# From this size on potentials of a subsample pay for themselves.
+_MEDIUM = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +123,9 @@ def _proposed(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
         if n < _MEDIUM:
             _, columns = linear_sum_assignment(costs)
             return _assignment(columns.astype(np.int64), np.zeros(n))
-        f, g = _subsample_potentials(costs)
-        found = sparse_assignment(costs, f, g) if n >= _LARGE else None
+        found = assignment(costs, *_subsample_potentials(costs))
         if found is not None:
             return _assignment(*found)
-        if n <= _DENSE:
-            # The solver starts from zero potentials; paying good ones first leaves it short searches.
-            reduced = costs - f[:, None]
-            reduced -= g
-            _, columns = linear_sum_assignment(reduced)
-            return _assignment(columns.astype(np.int64), g)
     return _network_simplex(costs, a, b, max_pivots)
 
 
@@ -231,6 +230,11 @@ def plan_cost(plan: Plan, costs: Float64, a: Float64, b: Float64) -> float:
     return _primal_value(plan, costs, a, b)
 
 
+def assignment_cost(values: Float64) -> float:
+    """Mean of the costs of the n pairs of an assignment, rounded up."""
+    return (math.fsum(values) + 2 * EPS * math.fsum(np.abs(values))) / len(values)
+
+
 def _primal_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> float:
     """Cost of the plan after its marginals were repaired, rounded up.
 
@@ -240,7 +244,7 @@ def _primal_value(plan: Plan, costs: Float64, a: Float64, b: Float64) -> float:
     rows, columns = plan.rows, plan.columns
     support = costs[rows, columns]
     if plan.method == "assignment":
-        return (math.fsum(support) + 2 * EPS * math.fsum(np.abs(support))) / len(a)
+        return assignment_cost(support)
     n, m = costs.shape
     mass = plan.mass
     row_sum = np.bincount(rows, mass, n)
@@ -306,12 +310,18 @@ def _lowered(plan: Plan, costs: Float64) -> tuple[Float64, bool]:
 
 def _lowered_by_few(costs: Float64, paid: Callable[[Float64], Float64], g: Float64, tolerance: float) -> Float64:
     """Potentials after sweeps over the pairs that these leave the smallest reduced costs."""
-    reduced = costs - paid(g)[:, None]
-    reduced -= g
-    some = reduced[:, :: max(1, len(g) // _SAMPLED)]
+    f, step = paid(g), max(1, len(g) // _SAMPLED)
+    some = costs[:, ::step] - f[:, None] - g[::step]
     place = min(some.size - 1, _NEAREST * some.shape[1])
     width = np.partition(some, place, axis=None)[place]
-    j, i = np.nonzero((reduced <= width).T)
+
+    def within(rows: slice) -> tuple[Int64, Int64]:
+        i, j = np.nonzero(costs[rows] - f[rows, None] - g <= width)
+        return i + rows.start, j
+
+    i, j = map(np.concatenate, zip(*over_rows(costs.shape, within), strict=True))
+    order = np.argsort(j, kind="stable")
+    i, j = i[order], j[order]
     columns, starts = np.unique(j, return_index=True)
     near = costs[i, j]
     for _ in range(_SWEEPS):

@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from kd2m_theory.arrays import row_blocks
+
 T = TypeVar("T")
 
-# Numbers in the matrix of a problem from which on a thread pays, and in those of all problems that wait or run.
-_LEAST, _MOST = 2**16, 2**22
+# Numbers in the matrix of a problem from which on a thread pays, and in those of all problems that wait or run; and in the rows
+# of a large matrix that are looked at together, which stay in a core's cache.
+_LEAST, _MOST, _TOGETHER = 2**16, 2**22, 2**17
 
 
 def every_core() -> int:
@@ -65,6 +68,21 @@ def side_by_side(problems: Iterable[tuple[int, Callable[[], T]]]) -> list[T]:
             for _, future in waiting:
                 future.cancel()
             raise
+
+
+def over_rows(shape: tuple[int, ...], call: Callable[[slice], T]) -> list[T]:
+    """What a call makes of a few rows of a matrix at a time, in their order; those of a matrix too large for `side_by_side` run
+    side by side.
+
+    Args:
+        shape: of the matrix.
+        call: makes something of the rows of a slice, whatever is made of the others.
+    """
+    rows, columns = shape
+    blocks = row_blocks(rows, columns, _TOGETHER)
+    if rows * columns <= _MOST:
+        return [call(block) for block in blocks]
+    return side_by_side((_TOGETHER, partial(call, block)) for block in blocks)
 
 
 def _within(errors: Any, call: Callable[[], T]) -> T:

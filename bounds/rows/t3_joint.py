@@ -31,6 +31,7 @@ from kd2m_theory.estimators import CostMatrix, Enclosure, Plan, VertexNorm, cost
 from kd2m_theory.estimators.ground import EPS, UNDERFLOW
 from kd2m_theory.estimators.transport import certified_plan, optimal_cost
 from kd2m_theory.logits import Logits
+from kd2m_theory.side_by_side import over_rows
 
 # Differences of two logits, of all pairs of points and all classes, up to which each row solves a problem of its own.
 _DIFFERENCES = 10**9
@@ -42,19 +43,20 @@ _ENTRIES = 2**24
 _SHORT, _AGAIN = 16.0, 0.02
 
 
-def label_changes(view: View) -> Float64:
-    """a^T_{Y'} − a^T_Y of every pair of a student point (its label Y) and a teacher point (its logits and label Y')."""
+def label_changes(view: View) -> tuple[Float64, Int64]:
+    """a^T_{Y'} − a^T_Y of each label Y that the student has and each teacher point (its logits and label Y'), and whose row of
+    these a student's point has.
+    """
     labels_s, labels_t = view.both_labels()
     own = view.stored_logits_teacher[np.arange(len(labels_t)), labels_t]
-    changes = np.empty((len(labels_s), len(labels_t)))
-    for label in np.unique(labels_s):
-        changes[labels_s == label] = own - view.stored_logits_teacher[:, label]
-    return changes
+    labels, row = np.unique(labels_s, return_inverse=True)
+    return np.array([own - view.stored_logits_teacher[:, label] for label in labels]), row
 
 
 def _head_aware(view: View) -> CostMatrix:
     labels_s, _ = view.both_labels()
-    values, errors, teacher = np.abs(label_changes(view)), [0.0], view.stored_logits_teacher[:]
+    changes, row = label_changes(view)
+    values, errors, teacher = np.abs(changes)[row], [0.0], view.stored_logits_teacher[:]
     for label in np.unique(labels_s).tolist():
         mine = labels_s == label
         part = cost_matrix(view.stored_logits_student[mine], teacher, VertexNorm(label=label), 1)
@@ -108,9 +110,14 @@ def _wide_costs(student: Logits, teacher: Logits) -> CostMatrix:
 
 def _lipschitz(view: View) -> CostMatrix:
     cost = euclidean_costs(view)
-    values = cost.values
-    values *= view.lipschitz
-    values += np.abs(label_changes(view))
+    values, (changes, row) = cost.values, label_changes(view)
+    np.abs(changes, out=changes)
+
+    def joined(rows: slice) -> None:
+        values[rows] *= view.lipschitz
+        values[rows] += changes[row[rows]]
+
+    over_rows(values.shape, joined)
     error = view.lipschitz * (cost.absolute_error * (1 + EPS) + view.point_error)
     return CostMatrix(values, cost.relative_error + 6 * EPS, error, "nats")
 
@@ -145,7 +152,7 @@ def _head_aware_sides(view: View) -> Sides:
     if plan is None:
         return _sides(view, *_solved(view, _head_aware(view)))
     values = _pair_by_pair(view, plan, lambda student, teacher, labels: (vertex_norm(student - teacher, labels),))[0]
-    return _sides(view, _along(values + np.abs(_relabelled(view, plan)), sum(view.depth)), plan)
+    return _sides(view, _along(values + np.abs(relabelled(view, plan)), sum(view.depth)), plan)
 
 
 def _pair_by_pair(
@@ -160,7 +167,7 @@ def _pair_by_pair(
     return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
 
 
-def _relabelled(view: View, plan: Plan) -> Float64:
+def relabelled(view: View, plan: Plan) -> Float64:
     """a^T_{Y'} − a^T_Y of each pair of a plan."""
     labels_s, labels_t = view.both_labels()
     own, other = labels_t[plan.columns], labels_s[plan.rows]
@@ -172,7 +179,7 @@ def _sides(view: View, distance: Enclosure, plan: Plan) -> Sides:
     if plan.method != "assignment":
         return both_sides(distance.upper, {"distance": distance})
     labels_s, labels_t = (y[at] for y, at in zip(view.both_labels(), (plan.rows, plan.columns), strict=True))
-    change = _relabelled(view, plan)
+    change = relabelled(view, plan)
     # Where the sign is known, what the absolute value added: |x| − x above, |x| + x below.
     above, below = (2 * math.fsum(np.maximum(sign * change, 0.0)) / len(change) * (1 - 8 * EPS) for sign in (-1.0, 1.0))
     details = {"mass moved between classes": float((labels_s != labels_t).mean())}

@@ -8,22 +8,27 @@ the row; with its sign it shifts the interval instead of widening it. γ need no
 
 import numpy as np
 
+from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED, Row, Sides, common, worded
 from kd2m_theory.bounds.rows.t3_joint import euclidean_costs, label_changes
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.bounds.work import head, together, whole_cloud
 from kd2m_theory.estimators.ground import EPS
-from kd2m_theory.estimators.transport import certified_plan, plan_cost
+from kd2m_theory.estimators.transport import assignment_cost, certified_plan, plan_cost
 
 
 def _compute(view: View) -> Sides:
     n, m = view.samples
     a, b = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
     distance, plan = certified_plan(euclidean_costs(view), a, b, view.settings.max_pivots)
-    changes = label_changes(view)
-    above = plan_cost(plan, changes, a, b)
-    below = -plan_cost(plan, np.negative(changes, out=changes), a, b)
-    mismatch = plan_cost(plan, np.abs(changes, out=changes), a, b)
+    changes, row = label_changes(view)
+
+    def moved(changes: Float64) -> float:
+        if plan.method == "assignment":
+            return assignment_cost(changes[row[plan.rows], plan.columns])
+        return plan_cost(plan, changes[row], a, b)
+
+    above, below, mismatch = moved(changes), -moved(-changes), moved(np.abs(changes))
     transport = distance.scaled(view.lipschitz, "nats").upper + view.lipschitz * view.point_error * (1 + 2 * EPS)
     details = {"L": view.lipschitz, "L·W₁": transport, "λ": mismatch, "λ±": above}
     return Sides(below - transport, above + transport, {"distance": distance}, details)

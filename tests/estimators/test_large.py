@@ -6,7 +6,7 @@ from sampled import sampled
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from kd2m_theory.estimators import CostMatrix, optimal_cost, transport, wasserstein
+from kd2m_theory.estimators import CostMatrix, assignment, optimal_cost, transport, wasserstein
 from kd2m_theory.estimators.assignment import extended_potentials, sparse_assignment, subsample
 from kd2m_theory.estimators.ground import cost_matrix
 
@@ -42,12 +42,20 @@ CLOUDS = {
 
 
 @pytest.fixture
-def large(monkeypatch):
-    """Column generation already at this size."""
-    monkeypatch.setattr(transport, "_LARGE", 900)
+def sparse(monkeypatch):
+    """Column generation wherever a row waits, and not the dense solver."""
+    monkeypatch.setattr(assignment, "_SHORT", 0)
 
 
-@pytest.mark.parametrize("route", ["medium", pytest.param("large", marks=pytest.mark.long)])
+@pytest.fixture
+def dense(monkeypatch):
+    """The dense solver wherever a row waits."""
+    monkeypatch.setattr(assignment, "_SHORT", N * N)
+
+
+@pytest.mark.parametrize(
+    "route", ["as it comes", *(pytest.param(each, marks=pytest.mark.long) for each in ("sparse", "dense"))]
+)
 @pytest.mark.parametrize("p", [pytest.param(1, marks=pytest.mark.long), 2])
 @pytest.mark.parametrize(
     "case",
@@ -64,8 +72,8 @@ def large(monkeypatch):
     ),
 )
 def test_large_assignments_equal_the_dense_solver(case, p, route, request):
-    if route == "large":
-        request.getfixturevalue("large")
+    if route != "as it comes":
+        request.getfixturevalue(route)
     x, y = CLOUDS[case]
     costs = cdist(x, y, "sqeuclidean" if p == 2 else "euclidean")
     rows, columns = linear_sum_assignment(costs)
@@ -76,16 +84,48 @@ def test_large_assignments_equal_the_dense_solver(case, p, route, request):
     assert distance.relative_gap <= 1e-9 or distance.upper < 1e-12
 
 
+def solved(costs):
+    """What is proposed for them, and by which solver: "dense", "sparse", or "bids" where every row gets its cheapest column."""
+    asked = []
+
+    def spy(name, solver):
+        def call(*given):
+            found = solver(*given)
+            if found is not None:
+                asked.append(name)
+            return found
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assignment, "sparse_assignment", spy("sparse", sparse_assignment))
+        f, g = transport._subsample_potentials(costs)
+        patch.setattr(assignment, "linear_sum_assignment", spy("dense", linear_sum_assignment))
+        permutation, _ = assignment.assignment(costs, f, g)
+    rows, columns = linear_sum_assignment(costs)
+    assert costs[rows, permutation].sum() == pytest.approx(costs[rows, columns].sum(), rel=1e-12, abs=1e-12 * costs.max())
+    return asked[-1] if asked else "bids"
+
+
 @pytest.mark.parametrize("case", ["many dimensions", "unbalanced clusters", "a noisy copy"])
 def test_column_generation_solves_clouds_of_many_dimensions(case):
     costs = cdist(*CLOUDS[case])
-    assert sparse_assignment(costs, *transport._subsample_potentials(costs)) is not None
+    assert sparse_assignment(costs, transport._subsample_potentials(costs)[1]) is not None
 
 
-@pytest.mark.parametrize("case", ["one dimension", "two dimensions", "duplicates", "a curve in many dimensions"])
-def test_chains_and_ties_are_left_to_the_dense_solver(case):
-    costs = cdist(*CLOUDS[case])
-    assert sparse_assignment(costs, *transport._subsample_potentials(costs)) is None
+@pytest.mark.parametrize(
+    ("case", "solver"),
+    [
+        ("one dimension", "dense"),
+        ("two dimensions", "dense"),
+        ("duplicates", "dense"),
+        ("a curve in many dimensions", "dense"),
+        ("unbalanced clusters", "sparse"),
+        ("an exact copy", "bids"),
+    ],
+)
+def test_chains_and_ties_are_left_to_the_dense_solver(case, solver):
+    assert solved(cdist(*CLOUDS[case])) == solver
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -93,8 +133,15 @@ def test_clusters_far_apart_that_are_not_as_large_on_both_sides_are_left_to_the_
     """Bids of the sparse solver would climb in small steps from one cluster to the next."""
     rng = np.random.default_rng(seed)
     x, y = (rng.normal(size=(N, 8)) + 1e5 * rng.integers(0, 10, N)[:, None] for _ in range(2))
-    costs = cdist(x, y, "sqeuclidean")
-    assert sparse_assignment(costs, *transport._subsample_potentials(costs)) is None
+    assert solved(cdist(x, y, "sqeuclidean")) == "dense"
+
+
+def test_rows_that_want_other_columns_need_no_solver_and_rows_that_want_one_do(sparse):
+    rng = np.random.default_rng(0)
+    costs = rng.random((N, N))
+    costs[np.arange(N), rng.permutation(N)] -= 1.0
+    assert solved(costs) == "bids"
+    assert solved(np.add.outer(rng.random(N), rng.random(N))) == "dense"  # every permutation costs the same
 
 
 @pytest.mark.parametrize("n", [200, 700])
@@ -115,7 +162,7 @@ def test_poor_potentials_cost_rounds_and_not_the_optimum():
     """The subsample only suggests candidates: with potentials of no use at all the plan is still optimal."""
     costs = cdist(*CLOUDS["many dimensions"])
     _, sample = subsample(N)
-    permutation, potential = sparse_assignment(costs, *extended_potentials(costs, np.zeros(len(sample)), sample))
+    permutation, potential = sparse_assignment(costs, extended_potentials(costs, np.zeros(len(sample)), sample)[1])
     rows, columns = linear_sum_assignment(costs)
     assert costs[rows, permutation].sum() == pytest.approx(costs[rows, columns].sum(), rel=1e-12)
     f = (costs - potential).min(axis=1)
