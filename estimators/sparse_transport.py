@@ -79,11 +79,9 @@ def cheapest_pairs(left: Float64, right: Float64, row_terms: Float64, column_ter
         right: m × k.
         row_terms: n.
         column_terms: m.
-        count: how many; all pairs where a side has no more than three times as many points.
+        count: how many, less than n and m.
     """
-    n, m = len(left), len(right)
-    if min(n, m) <= 3 * count:
-        return np.arange(n * m)
+    m = len(right)
     keys = [
         _cheapest_of_rows(left, right, column_terms, count) @ np.array([m, 1]),
         _cheapest_of_rows(right, left, row_terms, count) @ np.array([1, m]),

@@ -35,7 +35,6 @@ def test_the_cheapest_pairs_of_rows_and_columns():
     np.put_along_axis(expected, np.argsort(costs, axis=1)[:, :4], True, axis=1)
     np.put_along_axis(expected, np.argsort(costs, axis=0)[:4], True, axis=0)
     assert cheapest_pairs(left, right, a, b, 4).tolist() == np.flatnonzero(expected).tolist()
-    assert len(cheapest_pairs(left[:12], right, a[:12], b, 4)) == 12 * 50
 
 
 @pytest.mark.parametrize("dense", [0, 10**6])
