@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from scipy.special import softmax
 
-from kd2m_theory.arrays import Float64, Int64, by_rows, in_order_of_appearance
+from kd2m_theory.arrays import Float64, Int64, in_order_of_appearance
 from kd2m_theory.bounds.clipping import refuse_bound_of_the_sample
 from kd2m_theory.bounds.content_order import content_key, order_of_two
 from kd2m_theory.bounds.losses import clipped, cross_entropy, errors
@@ -28,6 +28,7 @@ from kd2m_theory.estimators.paired import paired_limit
 from kd2m_theory.estimators.scale import round_up
 from kd2m_theory.logits import Logits
 from kd2m_theory.pair import Pair, check_pair
+from kd2m_theory.side_by_side import by_rows
 
 Measure = Literal["errors", "cross_entropy"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, by_rows, in_order_of_appearance
+from kd2m_theory.arrays import Float64, Int64, in_order_of_appearance
 from kd2m_theory.logits import AnyLogits, Logits
 from kd2m_theory.pair import Pair
+from kd2m_theory.side_by_side import by_rows
 
 # With a larger share of repeated samples the order would be nearly the same for every file of the same law.
 DISTINCT = 0.9

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp, softmax
 
-from kd2m_theory.arrays import Float64, Int64, by_rows
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.errors import InputError
 from kd2m_theory.logits import AnyLogits
+from kd2m_theory.side_by_side import by_rows
 
 
 def cross_entropy(logits: AnyLogits, labels: Int64) -> Float64:

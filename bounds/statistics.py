@@ -4,7 +4,7 @@ A statistic of one network is named after it, `loss_student`; those of both netw
 logits is looked at by itself, so that blocks of any size give the same numbers, to the last bit.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64, Int64, row_blocks
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.constants.heads import row_norms
 from kd2m_theory.bounds.losses import clipped, cross_entropy, log_partition, margin
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.logits import AnyLogits
+from kd2m_theory.side_by_side import over_rows
 
 Statistic = NDArray[Any]
 # Entries of one network's logits that are looked at at a time: a dozen arrays of as many stay in a processor's cache.
@@ -210,7 +211,7 @@ def every_statistic(student: AnyLogits, teacher: AnyLogits, labels: Int64 | None
             found |= compute_both(rows) if known(names[0]) else {}
         return found
 
-    return _joined([of(rows) for rows in _rows(student, teacher, labels, told)])
+    return _in_blocks(of, student, teacher, labels, told)
 
 
 def group_of(name: str) -> tuple[str, ...]:
@@ -226,26 +227,25 @@ def group_of(name: str) -> tuple[str, ...]:
 def of_one(name: str, logits: AnyLogits, labels: Int64 | None) -> Statistic:
     """A statistic of one network's n × K logits, n values."""
     compute = OF_ONE[name.rsplit("_", 1)[0]]
-    return np.concatenate(
-        [
-            compute(Side(logits[rows], None if labels is None else labels[rows]))
-            for rows in row_blocks(len(logits), logits.shape[1], BLOCK)
-        ]
+    parts = over_rows(
+        logits.shape, lambda rows: compute(Side(logits[rows], None if labels is None else labels[rows])), entries=BLOCK
     )
+    return np.concatenate(parts)
 
 
 def of_both(
     group: tuple[str, ...], student: AnyLogits, teacher: AnyLogits, labels: Int64 | None, told: Told
 ) -> dict[str, Statistic]:
     """Statistics of n × K logits of both networks on the same inputs, n values each."""
-    return _joined([OF_BOTH[group](rows) for rows in _rows(student, teacher, labels, told)])
+    return _in_blocks(OF_BOTH[group], student, teacher, labels, told)
 
 
-def _joined(parts: Sequence[Mapping[str, Statistic]]) -> dict[str, Statistic]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _rows(student: AnyLogits, teacher: AnyLogits, labels: Int64 | None, told: Told) -> Iterator[Rows]:
-    for rows in row_blocks(len(student), student.shape[1], BLOCK):
+def _in_blocks(
+    compute: Callable[[Rows], dict[str, Statistic]], student: AnyLogits, teacher: AnyLogits, labels: Int64 | None, told: Told
+) -> dict[str, Statistic]:
+    def of(rows: slice) -> dict[str, Statistic]:
         own = None if labels is None else labels[rows]
-        yield Rows(Side(student[rows], own), Side(teacher[rows], own), told)
+        return compute(Rows(Side(student[rows], own), Side(teacher[rows], own), told))
+
+    parts = over_rows(student.shape, of, entries=BLOCK)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.class_pairs import ClassPairs, too_many, vertex_norms
 from kd2m_theory.bounds.constants.heads import (
     class_lipschitz,
@@ -29,7 +29,7 @@ from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.sparse_transport import UnitPlan
 from kd2m_theory.logits import Logits, in_file, same_logits
 from kd2m_theory.pair import Pair
-from kd2m_theory.side_by_side import side_by_side
+from kd2m_theory.side_by_side import by_rows, row_blocks, side_by_side
 
 # Relative rounding of logits that a network in half precision computed, some roundings of bfloat16.
 _HALF = 2.0**-6
@@ -39,6 +39,9 @@ _MASKED = 800.0
 KEPT, SOLVED = 12_000_000, 500_000_000
 # Multiplications K² d up to which the constants of a head are computed exactly: K = 32,000 and d = 256 fit.
 _EXACT = 2**38
+
+# Pairs of a class up to which one core looks at all of its costs; and arrays of as many numbers that it then holds.
+_FEW, _NUMBERS = 2**16, 16
 
 T = TypeVar("T")
 Space = Literal["features", "logits"]
@@ -392,14 +395,23 @@ class View:
 
     def class_pairs(self, label: int) -> ClassPairs:
         """The logits of both networks in a class, and all of their pairs."""
-        rows, columns = self.members()[label]
+        return self._class_pairs(label, self.members(), self._advances())
+
+    def _advances(self) -> dict[int, tuple[Float64, Float64]] | None:
+        """What `ClassPairs.advances` returned, of the classes whose pairs were looked at; None where it is not kept."""
+        return self.shared("advances", lambda: {}, of_logits=True) if self.pairs_in_all <= KEPT else None
+
+    def _class_pairs(
+        self, label: int, members: Mapping[int, tuple[Int64, Int64]], advances: dict[int, tuple[Float64, Float64]] | None
+    ) -> ClassPairs:
+        """The same from what is shared: threads may look at several classes at a time."""
+        rows, columns = members[label]
         pairs = ClassPairs(label, self.stored_logits_student[rows], self.stored_logits_teacher[columns])
-        if self.pairs_in_all > KEPT or too_many(len(rows), len(columns), self.classes):
+        if advances is None or too_many(len(rows), len(columns), self.classes):
             return pairs
-        known = self.shared("advances", lambda: {}, of_logits=True)
-        if label not in known:
-            known[label] = pairs.advances()
-        return replace(pairs, known=known[label])
+        if label not in advances:
+            advances[label] = pairs.advances()
+        return replace(pairs, known=advances[label])
 
     def plans(self, label: int) -> tuple[UnitPlan, ...]:
         """Plans between the points of a class that has too many pairs to look at."""
@@ -423,16 +435,29 @@ class View:
         """As `class_costs`, for costs that are computed together."""
 
         def compute() -> tuple[dict[int, Enclosure], ...]:
-            found = side_by_side(job for label in self.shares for job in self._least_costs(label, costs))
-            count = len(found) // len(self.shares)
-            return tuple(dict(zip(self.shares, found[k::count], strict=True)) for k in range(count))
+            members, advances = self.members(), self._advances()
+            pairs = {label: len(members[label][0]) * len(members[label][1]) for label in self.shares}
+
+            def small(label: int) -> tuple[Enclosure, ...]:
+                found = costs(self._class_pairs(label, members, advances))
+                return tuple(optimal_cost(cost, max_pivots=self.settings.max_pivots) for cost in found)
+
+            few = [label for label, count in pairs.items() if count <= _FEW and not too_many(count, 1, self.classes)]
+            many = sorted(pairs.keys() - few)
+            jobs = ((min(_FEW * _NUMBERS, pairs[label] * self.classes), partial(small, label)) for label in few)
+            found = dict(zip(few, side_by_side(jobs), strict=True))
+            each = side_by_side(job for label in many for job in self._least_costs(label, costs))
+            count = len(each) // max(1, len(many))
+            found |= {label: tuple(each[count * k : count * (k + 1)]) for k, label in enumerate(many)}
+            of_costs = zip(*(found[label] for label in self.shares), strict=True)
+            return tuple(dict(zip(self.shares, which, strict=True)) for which in of_costs)
 
         return self.shared(key, compute, of_logits=True)
 
     def _least_costs(
         self, label: int, costs: Callable[[ClassPairs], tuple[CostMatrix, ...]]
     ) -> Iterator[tuple[int, Callable[[], Enclosure]]]:
-        """Each problem of a class: the numbers in its matrix, and what solves it."""
+        """Each problem of a class of many points: the numbers in its matrix, and what solves it."""
         pairs = self.class_pairs(label)
         n, m = len(pairs.student), len(pairs.teacher)
         if too_many(n, m, self.classes):

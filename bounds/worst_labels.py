@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.known import QUANTITIES, SINGLE, Known, evaluated
 from kd2m_theory.bounds.losses import clipped, log_partition
 from kd2m_theory.bounds.settings import Settings
@@ -23,6 +23,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.betting import betting_limits
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.pair import Pair
+from kd2m_theory.side_by_side import by_rows, row_blocks
 
 _CLOSE = 1e-7  # relative: a search ends where tangents leave no more to gain
 _STEPS, _LARGEST = 60, 2.0**40

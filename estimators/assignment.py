@@ -238,7 +238,8 @@ def _overcharged(costs: Float64, f: Float64, g: Float64, tolerance: float) -> In
         if len(i) > _CANDIDATES * len(reduced):
             j = np.argpartition(reduced, _CANDIDATES, axis=1)[:, :_CANDIDATES].ravel()
             i = np.repeat(np.arange(len(reduced)), _CANDIDATES)
-        return (i + rows.start) * n + j
+        keys: Int64 = (i + rows.start) * n + j
+        return keys
 
     return np.concatenate(over_rows(costs.shape, of_rows))
 

@@ -229,7 +229,8 @@ def _squared_distances(x: Float64, y: Float64) -> tuple[Float64, float]:
         """Pairs whose distance is short; None where there are none for sure."""
         if _SHORT * values[rows].min() >= (norm_x[rows].max() + norm_y.max()) ** 2:
             return None
-        return np.nonzero(_SHORT * values[rows] < (norm_x[rows, None] + norm_y) ** 2)
+        i, j = np.nonzero(_SHORT * values[rows] < (norm_x[rows, None] + norm_y) ** 2)
+        return i, j
 
     def count(rows: slice) -> int:
         found = short(rows)

@@ -84,13 +84,13 @@ def rescaled(values: Float64, exponent: int, out: Float64 | None = None) -> tupl
 
     def lost(rows: slice) -> bool:
         given = values[rows]
-        above = np.count_nonzero(given) if exponent < 0 else 0
+        above = int(np.count_nonzero(given)) if exponent < 0 else 0
         with np.errstate(over="ignore", under="ignore"):
             if abs(exponent) < _FACTOR:  # a product is rounded as `ldexp` rounds, and is several times faster
                 np.multiply(given, 2.0**exponent, out=found[rows])
             else:
                 np.ldexp(given, exponent, out=found[rows])
-        return exponent < 0 and np.count_nonzero(np.abs(found[rows]) >= sys.float_info.min) < above
+        return exponent < 0 and int(np.count_nonzero(np.abs(found[rows]) >= sys.float_info.min)) < above
 
     return found, any(over_rows(values.shape, lost)) if exponent or found is not values else False
 

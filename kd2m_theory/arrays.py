@@ -1,20 +1,17 @@
 """Checks at the door: arrays in any reasonable form become float64, or an `InputError` says why not."""
 
-from collections.abc import Callable, Iterator
 from numbers import Real
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kd2m_theory.errors import InputError
+from kd2m_theory.side_by_side import by_rows
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Stored = NDArray[np.float32] | NDArray[np.float64]
-Found = TypeVar("Found", bound=NDArray[Any] | tuple[NDArray[Any], ...])
-# Numbers of an n × K array that are worked on at a time (8 MiB of float64): temporaries are no larger, whatever K is.
-_ENTRIES = 2**20
 # What torch.nn.CrossEntropyLoss and tokenisers mark positions with that no loss is computed of.
 IGNORED = -100
 # What models have and arrays have not, and what to pass instead.
@@ -24,68 +21,6 @@ _MODELS = {
     "predict": "pass the probabilities or logits that it predicts",
     "forward": "pass the logits that it puts out, or both networks to Pair.from_models",
 }
-
-
-def row_blocks(rows: int, columns: int, entries: int | None = None) -> Iterator[slice]:
-    """Slices of consecutive rows that cover an array of this shape; at least one row each.
-
-    Args:
-        rows: number of rows.
-        columns: number of columns.
-        entries: numbers in a slice, at most; about a million if None.
-
-    Example:
-        >>> list(row_blocks(5, 2**19))
-        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
-    step = max(1, (_ENTRIES if entries is None else entries) // max(1, columns))
-    for start in range(0, rows, step):
-        yield slice(start, min(rows, start + step))
-
-
-def column_blocks(rows: int, columns: int) -> Iterator[slice]:
-    """As `row_blocks`, of consecutive columns: products of a few matrices are faster in these.
-
-    Example:
-        >>> list(column_blocks(2**19, 3))
-        [slice(0, 2, None), slice(2, 3, None)]
-    """
-    return row_blocks(columns, rows)
-
-
-class Rows(Protocol):
-    """What rows can be read of: an array, or what makes them when they are read."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its sizes, the number of rows first."""
-
-    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
-        """Some rows."""
-
-
-def by_rows(compute: Callable[..., Found], *arrays: Rows) -> Found:
-    """What a function makes of each row of some arrays, a block of rows at a time: no temporary is as large as an array.
-
-    Args:
-        compute: makes an array with one entry per row, or several such arrays, of the same rows of all arrays.
-        *arrays: the first of them n × K, the others with n rows as well.
-
-    Returns:
-        As `compute` returns it for all rows at once.
-
-    Example:
-        >>> by_rows(lambda a, b: (a - b).max(axis=1), np.eye(3), np.ones((3, 3))).tolist()
-        [0.0, 0.0, 0.0]
-    """
-    blocks = list(row_blocks(*arrays[0].shape[:2])) or [slice(0)]
-    parts = [compute(*(array[block] for array in arrays)) for block in blocks]
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], tuple):
-        columns = zip(*cast(list[tuple[NDArray[Any], ...]], parts), strict=True)
-        return cast(Found, tuple(np.concatenate(each) for each in columns))
-    return cast(Found, np.concatenate(cast(list[NDArray[Any]], parts)))
 
 
 def any_array(value: Any, name: str) -> NDArray[Any]:

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, Stored, by_rows
+from kd2m_theory.arrays import Float64, Int64, Stored
+from kd2m_theory.side_by_side import by_rows
 
 # Bytes of a row up to which rows are copied into another order.
 _SHORT = 1024

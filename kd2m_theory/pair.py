@@ -13,11 +13,9 @@ from kd2m_theory.arrays import (
     Float64,
     Int64,
     Stored,
-    column_blocks,
     group_numbers,
     in_order_of_appearance,
     real_array,
-    row_blocks,
     to_numpy,
 )
 from kd2m_theory.errors import InputError
@@ -33,6 +31,7 @@ from kd2m_theory.predictions import (
     logits_matrix,
     probability_matrix,
 )
+from kd2m_theory.side_by_side import column_blocks, row_blocks
 from kd2m_theory.tokens import flattened
 from kd2m_theory.version import __version__
 

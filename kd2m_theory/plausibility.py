@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.logits import AnyLogits, Logits
 from kd2m_theory.pair import Pair
+from kd2m_theory.side_by_side import by_rows, row_blocks
 from kd2m_theory.words import number
 
 # Minus the logarithm of the probability of a false alarm.

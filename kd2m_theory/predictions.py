@@ -7,9 +7,10 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kd2m_theory.arrays import Float64, Int64, Stored, by_rows, column_blocks, real_array, single_or_double, to_numpy
+from kd2m_theory.arrays import Float64, Int64, Stored, real_array, single_or_double, to_numpy
 from kd2m_theory.checks import real_number
 from kd2m_theory.errors import InputError
+from kd2m_theory.side_by_side import by_rows, column_blocks
 from kd2m_theory.words import number
 
 # The least probability that is told from zero; scikit-learn's log_loss has the same for float64.

@@ -8,6 +8,7 @@ import pytest
 
 from kd2m_theory import Pair, audit, side_by_side
 from kd2m_theory.estimators import class_wasserstein, wasserstein
+from kd2m_theory.side_by_side import by_rows, over_rows
 from kd2m_theory.side_by_side import side_by_side as run
 
 LARGE = side_by_side._LEAST
@@ -38,6 +39,35 @@ def test_problems_that_wait_hold_no_more_than_the_cap(several, monkeypatch):
 
     run(problems())
     assert made == list(range(8))
+
+
+@pytest.mark.parametrize("most", [0, 2**22])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (7, 3), (5, 200)])
+def test_rows_are_looked_at_once_each_and_in_order(several, most, shape, monkeypatch):
+    monkeypatch.setattr(side_by_side, "_MOST", most)
+    values = np.random.default_rng(0).normal(size=shape)
+    rows = [np.arange(shape[0])[block] for block in over_rows(shape, lambda block: block, entries=6)]
+    assert np.concatenate([[], *rows]).tolist() == list(range(shape[0]))
+    assert all(len(each) * shape[1] <= max(6, shape[1]) for each in rows)
+    assert by_rows(lambda a: a.sum(axis=1), values).tolist() == values.sum(axis=1).tolist()
+    largest, at = by_rows(lambda a, b: ((a + b[:, None]).max(axis=1), a.argmax(axis=1)), values, np.arange(shape[0]))
+    assert (largest - np.arange(shape[0])).tolist() == pytest.approx(values.max(axis=1).tolist())
+    assert at.tolist() == values.argmax(axis=1).tolist()
+
+
+def test_an_audit_has_the_same_numbers_on_any_number_of_cores(monkeypatch):
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(90, 5)), np.arange(90) % 3
+    head = rng.normal(size=(3, 5))
+    pair = Pair(features, features + 0.3 * rng.normal(size=(90, 5)), labels, head_weight=head)
+    found = []
+    for count, least, most in ((1, LARGE, 2**22), (3, 1, 2**22), (3, 1, 64)):
+        monkeypatch.setattr(side_by_side, "cores", lambda count=count: count)
+        monkeypatch.setattr(side_by_side, "_LEAST", least)
+        monkeypatch.setattr(side_by_side, "_MOST", most)
+        monkeypatch.setattr(side_by_side, "_TOGETHER", 64)
+        found.append([(row.name, row.lower, row.upper, row.measured) for row in audit(pair, whole_cloud=True).rows])
+    assert found[0] == found[1] == found[2]
 
 
 def test_the_first_error_in_their_order_is_raised(several):

@@ -6,18 +6,20 @@ in nats. Every constant is rounded up, so that a bound built from it errs on the
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64, by_rows, column_blocks
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS, TINY
 from kd2m_theory.estimators.scale import centred, exponent_of, in_unit, shifted_up
+from kd2m_theory.side_by_side import by_rows, column_blocks, side_by_side
 
 # Multiplications up to which every difference of two rows is formed.
 _DIRECT = 2e8
-# Rows of the head in a block: a product of two blocks has 2²² entries (32 MiB).
-_ROWS = 2**11
+# Rows of the head in a block: a product of two blocks has 2²⁰ entries (8 MiB).
+_ROWS = 2**10
 # Steps towards the centre of the smallest ball around the rows of a head.
 _STEPS = 64
 
@@ -113,16 +115,22 @@ def class_lipschitz(weight: Float64) -> Float64:
 def _largest_distances(rows: Float64) -> Float64:
     """From each row to the one farthest away, rounded up: ‖u‖² + ‖v‖² − 2⟨u, v⟩ in blocks of matrix products, each once."""
     squares = np.einsum("ij,ij->i", rows, rows)
-    farthest = np.zeros(len(rows))  # ‖v‖² − 2⟨u, v⟩, which is −‖u‖² for u itself
     parts = [slice(start, start + _ROWS) for start in range(0, len(rows), _ROWS)]
-    for k, mine in enumerate(parts):
-        farthest[mine] = -squares[mine]
+
+    def seen(k: int) -> Float64:
+        """The largest ‖v‖² − 2⟨u, v⟩ of each row u, which is −‖u‖² for u itself, in part k and those before."""
+        mine = parts[k]
+        farthest: Float64 = -squares
         for theirs in parts[: k + 1]:
             products = rows[mine] @ rows[theirs].T
             products *= -2.0
             farthest[theirs] = np.maximum(farthest[theirs], (products + squares[mine, None]).max(axis=0))
             products += squares[theirs]
             farthest[mine] = np.maximum(farthest[mine], products.max(axis=1))
+        return farthest
+
+    jobs = ((_ROWS * _ROWS, partial(seen, k)) for k in reversed(range(len(parts))))  # those with most parts first
+    farthest: Float64 = np.maximum.reduce(side_by_side(jobs))
     # Sums of d products are right to d ulps of both rows' squares; centring has cost each entry an ulp.
     error = (4 * rows.shape[1] + 32) * EPS * (squares + squares.max())
     norms: Float64 = np.sqrt(np.maximum(farthest + squares, 0.0) + error) * (1 + 4 * EPS)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from scipy.stats import hypergeom
 
-from kd2m_theory.arrays import IGNORED, Float64, Int64, by_rows, class_labels, to_numpy
+from kd2m_theory.arrays import IGNORED, Float64, Int64, class_labels, to_numpy
 from kd2m_theory.bounds.labelling.drawn import Drawn
 from kd2m_theory.bounds.labelling.estimate import LabelEstimate, estimate
 from kd2m_theory.bounds.labelling.plan import in_order, refuse_other_classes, view_and_pool
@@ -19,6 +19,7 @@ from kd2m_theory.checks import one_of
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.interval_inputs import check_chosen_delta
 from kd2m_theory.pair import Pair
+from kd2m_theory.side_by_side import by_rows
 
 Bool = NDArray[np.bool_]
 Chosen = Literal["at random"]

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64, Int64, by_rows, row_blocks
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.content_order import in_content_order
 from kd2m_theory.bounds.losses import clipped
 from kd2m_theory.bounds.rows.f1_means import mean_limits
@@ -22,6 +22,7 @@ from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.logits import AnyLogits
 from kd2m_theory.pair import Pair
+from kd2m_theory.side_by_side import by_rows, row_blocks
 
 Target = Literal["error", "gap"]
 End = Literal["both", "upper"]

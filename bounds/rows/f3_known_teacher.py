@@ -17,7 +17,7 @@ some class is no less probable, and there ℓ_S ≤ ℓ_T; so
 import numpy as np
 from scipy.special import log_softmax
 
-from kd2m_theory.arrays import Float64, by_rows
+from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.known import SINGLE, Interval, Known, Quantity, evaluated
 from kd2m_theory.bounds.losses import clipped, cross_entropy, errors
 from kd2m_theory.bounds.rows.f1_means import mean_limits, share_limits
@@ -40,6 +40,7 @@ from kd2m_theory.bounds.rows.t0_known_teacher import error_ends
 from kd2m_theory.bounds.view import View
 from kd2m_theory.estimators.betting import betting_limits
 from kd2m_theory.estimators.intervals import clopper_pearson_limits
+from kd2m_theory.side_by_side import by_rows
 
 ABOVE, BELOW = 1.0, 2.0
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64, Int64, by_rows, column_blocks, row_blocks
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.constants.heads import vertex_norm
 from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED, Row, Sides, both_sides, common, worded
 from kd2m_theory.bounds.settings import WHOLE_CLOUD
@@ -31,7 +31,7 @@ from kd2m_theory.estimators import CostMatrix, Enclosure, Plan, VertexNorm, cost
 from kd2m_theory.estimators.ground import EPS, UNDERFLOW
 from kd2m_theory.estimators.transport import certified_plan, optimal_cost
 from kd2m_theory.logits import Logits
-from kd2m_theory.side_by_side import over_rows
+from kd2m_theory.side_by_side import by_rows, column_blocks, over_rows, row_blocks
 
 # Differences of two logits, of all pairs of points and all classes, up to which each row solves a problem of its own.
 _DIFFERENCES = 10**9

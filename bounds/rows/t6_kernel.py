@@ -24,12 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from kd2m_theory.arrays import Float64, Int64, row_blocks
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.bounds.rows.row import CLASS_SHARES, LABELS, LINEAR, LOGITS, SHARED_HEAD, Row, Sides, both_sides
 from kd2m_theory.bounds.view import View
 from kd2m_theory.bounds.work import second_moments
 from kd2m_theory.estimators.ground import EPS
 from kd2m_theory.estimators.scale import exponent_of
+from kd2m_theory.side_by_side import row_blocks
 
 # Numbers of a block of columns that are worked on at a time.
 _ENTRIES = 2**20

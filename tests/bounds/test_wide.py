@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kd2m_theory import Pair, arrays, audit
+from kd2m_theory import Pair, audit, side_by_side
 from kd2m_theory.bounds import ROWS, Ladder, class_lipschitz, lipschitz, spectral_lipschitz, statistics
 from kd2m_theory.bounds import view as view_module
 from kd2m_theory.bounds.constants import heads
@@ -43,7 +43,8 @@ def test_blocks_move_no_number(monkeypatch, labelled, of_the_teacher):
     pair = pair_of(30, 6, labelled=labelled, of_the_teacher=of_the_teacher)
     more = {"only": NAMES, "temperature": 2.0, "vouch": ("gaussian classes", "teacher labels"), "teacher_error": 0.6}
     at_once = audit(pair, **more)
-    monkeypatch.setattr(arrays, "_ENTRIES", 13)
+    for block in ("_ENTRIES", "_TOGETHER"):
+        monkeypatch.setattr(side_by_side, block, 13)
     monkeypatch.setattr(statistics, "BLOCK", 13)
     monkeypatch.setattr(t6_kernel, "_ENTRIES", 5)
     in_blocks = audit(pair, **more)
@@ -199,7 +200,7 @@ def test_distances_of_wide_logits_are_those_of_their_points(monkeypatch, shape, 
     points = [logits - logits.mean(axis=1, keepdims=True) for logits in (student, teacher)]
     expected = cost_matrix(*points, "euclidean", 1)
     monkeypatch.setattr(t3_joint, "_AGAIN", again)
-    monkeypatch.setattr(arrays, "_ENTRIES", 50)
+    monkeypatch.setattr(side_by_side, "_ENTRIES", 50)
     found = t3_joint._wide_costs(student, teacher)
     moved = 1e-15 * np.abs(points[0]).max() * 40  # of the points, as `View.point_error` has it
     allowed = (found.relative_error + expected.relative_error) * expected.values + found.absolute_error + moved
@@ -228,8 +229,9 @@ def traced(compute):
 
 def test_no_step_of_an_audit_of_a_vocabulary_needs_more_than_a_few_copies_of_the_logits(monkeypatch):
     """n × K = 120,000 numbers, of which K² = 4 million are 33 times as many."""
-    for module in (arrays, t6_kernel, t3_joint):
+    for module in (side_by_side, t6_kernel, t3_joint):
         monkeypatch.setattr(module, "_ENTRIES", 2**14)
+    monkeypatch.setattr(side_by_side, "_TOGETHER", 2**14)
     monkeypatch.setattr(statistics, "BLOCK", 2**13)
     monkeypatch.setattr(t3_joint, "_DIFFERENCES", 0)
     monkeypatch.setattr(heads, "_ROWS", 2**7)
