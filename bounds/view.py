@@ -40,8 +40,9 @@ KEPT, SOLVED = 12_000_000, 500_000_000
 # Multiplications K² d up to which the constants of a head are computed exactly: K = 32,000 and d = 256 fit.
 _EXACT = 2**38
 
-# Pairs of a class up to which one core looks at all of its costs; and arrays of as many numbers that it then holds.
-_FEW, _NUMBERS = 2**16, 16
+# Pairs of a class up to which one core looks at all of its costs, and logits from which on that is another core: threads that look
+# at short arrays wait for one another.
+_FEW, _LOGITS = 2**16, 2**19
 
 T = TypeVar("T")
 Space = Literal["features", "logits"]
@@ -444,7 +445,8 @@ class View:
 
             few = [label for label, count in pairs.items() if count <= _FEW and not too_many(count, 1, self.classes)]
             many = sorted(pairs.keys() - few)
-            jobs = ((min(_FEW * _NUMBERS, pairs[label] * self.classes), partial(small, label)) for label in few)
+            logits = {label: self.classes * sum(map(len, members[label])) for label in few}
+            jobs = ((_LOGITS if logits[label] >= _LOGITS else 0, partial(small, label)) for label in few)
             found = dict(zip(few, side_by_side(jobs), strict=True))
             each = side_by_side(job for label in many for job in self._least_costs(label, costs))
             count = len(each) // max(1, len(many))
