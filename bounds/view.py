@@ -40,8 +40,8 @@ KEPT, SOLVED = 12_000_000, 500_000_000
 # Multiplications K² d up to which the constants of a head are computed exactly: K = 32,000 and d = 256 fit.
 _EXACT = 2**38
 
-# Pairs of a class up to which one core looks at all of its costs, and logits from which on that is another core: threads that look
-# at short arrays wait for one another.
+# Pairs of a class up to which one core looks at all of its costs, and logits from which on that is another core: threads with
+# short arrays wait for one another.
 _FEW, _LOGITS = 2**16, 2**19
 
 T = TypeVar("T")
