@@ -1,5 +1,6 @@
 """How λ acts while a student is trained: loss, distance and accuracy from epoch to epoch, λ = 0 dashed."""
 
+from dataclasses import asdict
 from itertools import cycle
 from typing import Any
 
@@ -26,6 +27,7 @@ from kd2m_theory.paper_figures.training_curves import (
     title,
 )
 from kd2m_theory.reporting.style import ALONE, PAGE, STUDENT, grid, legend_below, letter, log_marks
+from kd2m_theory.validation.campaigns.gains import comparison, plus_minus
 from kd2m_theory.validation.campaigns.trainings import Setting, Students
 
 COLUMNS = {"cross_entropy": "test", "distance": "train", "accuracy": "test"}
@@ -43,6 +45,7 @@ def table(setting: Setting) -> Table:
     if alone is None:
         raise lacking("lambda-sweep", setting, f"a student without a teacher: objectives.{students[0].objective} with λ = 0")
     objective = students[0].objective
+    gain = next((each.gain for each in comparison(setting).learned if any(each.students is one for one in students)), None)
     if len(students) > _MOST:
         students = [students[k] for k in np.linspace(0, len(students) - 1, _MOST).round().astype(int)]
     shown = [alone, *students]
@@ -50,6 +53,7 @@ def table(setting: Setting) -> Table:
         **said(setting, shown),
         "population": setting.population,
         "objective": objective,
+        "gain": None if gain is None else {**asdict(gain.points), "decision": gain.decision},
         "students": [
             {
                 "weight": each.weight or 0.0,
@@ -115,6 +119,9 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     return figure
 
 
+_DECISIONS = {"a gain": "that is a gain", "a loss": "that is a loss", "undecided": "its sign is not decided"}
+
+
 def _looks(student: Table, mark: tuple[str, str], place: int) -> dict[str, Any]:
     if not student["weight"]:
         return {"color": ALONE, "ls": "--"}
@@ -135,12 +142,15 @@ def caption(table: Table) -> str:
     ends = [100 * student["accuracy"]["mean"][-1] for student in (alone, *taught)]
     losses = [student["cross_entropy"]["mean"][-1] for student in (alone, *taught)]
     best, best_loss = max(ends[1:]), min(losses[1:])
-    if table["seeds"] < 2:
-        here = "With one seed it cannot be said whether it helps"
-    elif 100 * max(student["accuracy"]["low"][-1] for student in taught) > 100 * alone["accuracy"]["high"][-1]:
-        here = f"{name} helps here"
+    gain = table["gain"]
+    if gain is None or table["seeds"] < 2:
+        here = "With one seed it cannot be said whether it helps" if gain else "No student without a teacher has the same seeds"
     else:
-        here = f"{name} does not help here: with no λ is every seed above every seed of λ = 0"
+        points, decision = plus_minus(gain["mean"], gain["half"], "+"), _DECISIONS[gain["decision"]]
+        here = (
+            f"At the λ with the best accuracy on the validation images {name} gains {points} points, seed by seed; {decision} "
+            "by intervals that hold for all objectives and λ of the campaign at once"
+        )
     last = [student["distance"]["mean"][-1] for student in taught if student["distance"] is not None]
     smallest = " although its distance is the smallest" if last and len(last) == len(taught) and min(last) == last[-1] else ""
     not_measured = " The distance of the student without a teacher was not measured." if alone["distance"] is None else ""

@@ -137,9 +137,12 @@ def from_zero(axes: Axes, which: Literal["x", "y"], least: float) -> None:
     scale = axes.set_xscale if which == "x" else axes.set_yscale
     scale("symlog", linthresh=least, linscale=0.4)
     axis = axes.xaxis if which == "x" else axes.yaxis
-    parts = (1, 2, 5) if max(axis.get_view_interval()) < 50 * least else (1,)
-    places = (part * 10.0**k for k in range(math.floor(math.log10(least)), 4) for part in parts)
-    axis.set_major_locator(FixedLocator([0.0, *(place for place in places if place > least)]))
+    most, first = max(axis.get_view_interval()), math.floor(math.log10(least))
+    for parts in ((1,), (1, 2, 5)):
+        places = [place for k in range(first, 4) for part in parts if (place := part * 10.0**k) > least]
+        if sum(place <= most for place in places) >= 2:
+            break
+    axis.set_major_locator(FixedLocator([0.0, *places]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:g}")
 
