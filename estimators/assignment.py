@@ -32,7 +32,7 @@ _SPREAD = (1.0, 3.5)
 _STEPS, _DIGITS = 20, 48
 # Bids of a row on average: rows without a column by then compete in small steps. The dense solver is the faster one up to so
 # many of these rows times columns; beyond so many points it is not called, as it has no cap and grows with n³.
-_BIDS, _SHORT, _DENSE = 4, 90_000, 3000
+_BIDS, _SHORT, DENSE = 4, 90_000, 3000
 # Rows and columns by which the spread is judged.
 _JUDGED = 256
 
@@ -71,8 +71,8 @@ def assignment(costs: Float64, f: Float64, g: Float64) -> tuple[Int64, Float64] 
     count = np.count_nonzero(waiting)
     if not count:
         return permutation, g
-    found = sparse_assignment(costs, g) if spread and (n > _DENSE or count * n > _SHORT) else None
-    if found is not None or n > _DENSE:
+    found = sparse_assignment(costs, g) if spread and (n > DENSE or count * n > _SHORT) else None
+    if found is not None or n > DENSE:
         return found
     # The solver starts from zero potentials and no pair: paid potentials, and the rows that wait last, leave short searches.
     order = np.argsort(waiting, kind="stable")

@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from kd2m_theory.arrays import Float64, Int64, probability_weights
 from kd2m_theory.errors import InputError
 from kd2m_theory.estimators.assignment import (
+    DENSE,
     assignment,
     c_transform,
     c_transform_rows,
@@ -39,6 +40,8 @@ _SWEEPS, _PAIRS, _FIRST = 200, 2**15, 8
 _ROUNDS, _NEAREST, _SAMPLED = 24, 16, 64
 # From this size on potentials of a subsample pay for themselves.
 _MEDIUM = 600
+# Rows and columns of a sample of costs, and a cost that is small beside the largest, which is about 1.
+_SIDE, _SMALL = 64, 2.0**-26
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +123,19 @@ def _proposed(costs: Float64, a: Float64, b: Float64, max_pivots: int) -> Plan:
             rows=rows, columns=columns, mass=np.outer(a, b).ravel(), potential=np.zeros(m), capped=False, method="product plan"
         )
     if n == m and (a == a[0]).all() and (b == b[0]).all():
-        if n < _MEDIUM:
+        if n < _MEDIUM or (n <= DENSE and _of_many_sizes(costs)):
             _, columns = linear_sum_assignment(costs)
             return _assignment(columns.astype(np.int64), np.zeros(n))
         found = assignment(costs, *_subsample_potentials(costs))
         if found is not None:
             return _assignment(*found)
     return _network_simplex(costs, a, b, max_pivots)
+
+
+def _of_many_sizes(costs: Float64) -> bool:
+    """Whether most costs, by a sample, are so small beside the largest that potentials of its size would round them off."""
+    step = max(1, len(costs) // _SIDE)
+    return float(np.median(np.abs(costs[::step, ::step]))) < _SMALL
 
 
 def _subsample_potentials(costs: Float64) -> tuple[Float64, Float64]:

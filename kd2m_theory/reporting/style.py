@@ -137,9 +137,10 @@ def from_zero(axes: Axes, which: Literal["x", "y"], least: float) -> None:
     scale = axes.set_xscale if which == "x" else axes.set_yscale
     scale("symlog", linthresh=least, linscale=0.4)
     axis = axes.xaxis if which == "x" else axes.yaxis
-    most, first = max(axis.get_view_interval()), math.floor(math.log10(least))
+    most = max(axis.get_view_interval())
+    first, last = (math.floor(math.log10(each)) for each in (least, max(most, least)))
     for parts in ((1,), (1, 2, 5)):
-        places = [place for k in range(first, 4) for part in parts if (place := part * 10.0**k) > least]
+        places = [place for k in range(first, last + 1) for part in parts if (place := part * 10.0**k) > least]
         if sum(place <= most for place in places) >= 2:
             break
     axis.set_major_locator(FixedLocator([0.0, *places]))

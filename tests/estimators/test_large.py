@@ -136,6 +136,23 @@ def test_clusters_far_apart_that_are_not_as_large_on_both_sides_are_left_to_the_
     assert solved(cdist(x, y, "sqeuclidean")) == "dense"
 
 
+@pytest.mark.parametrize("kind", ["powers", "log-normal", "rows of many sizes", "one far point"])
+def test_costs_of_many_sizes_keep_their_digits(kind):
+    """Potentials as large as the largest cost would round the small ones off, which are what the plan pays."""
+    rng = np.random.default_rng(0)
+    costs = {
+        "powers": lambda: rng.random((N, N)) ** -6.0,
+        "log-normal": lambda: np.exp(12 * rng.normal(size=(N, N))),
+        "rows of many sizes": lambda: np.exp(15 * rng.normal(size=(N, 1))) * rng.random((N, N)),
+        "one far point": lambda: cdist(*CLOUDS["one far point"], "sqeuclidean"),
+    }[kind]()
+    rows, columns = linear_sum_assignment(costs)
+    expected = float(np.sort(costs[rows, columns]).mean())
+    found = optimal_cost(CostMatrix(costs, 0.0, 0.0, "distance"))
+    assert found.lower <= expected * (1 + 1e-12)
+    assert found.upper == pytest.approx(expected, rel=1e-12)
+
+
 def test_rows_that_want_other_columns_need_no_solver_and_rows_that_want_one_do(sparse):
     rng = np.random.default_rng(0)
     costs = rng.random((N, N))
