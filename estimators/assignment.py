@@ -9,6 +9,8 @@ When there is none, plan and potentials solve the dense problem. Correctness doe
 `transport.py` recomputes both sides.
 """
 
+from functools import partial
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
@@ -94,17 +96,8 @@ def _bid(costs: Float64, g: Float64) -> tuple[Float64, Int64]:
     waiting, left = np.arange(n), _BIDS * n
     while len(waiting) and left > 0:
         left -= len(waiting)
-
-        def wishes(some: slice, waiting: Int64 = waiting, g: Float64 = g) -> tuple[Int64, Float64]:
-            reduced = costs[waiting[some]]
-            reduced -= g
-            wanted = reduced.argmin(axis=1)
-            every = np.arange(len(wanted))
-            least = reduced[every, wanted]
-            reduced[every, wanted] = np.inf
-            return wanted, reduced.min(axis=1) - least
-
-        wanted, bids = map(np.concatenate, zip(*over_rows((len(waiting), n), wishes), strict=True))
+        wishes = over_rows((len(waiting), n), partial(_wishes, costs, g, waiting))
+        wanted, bids = map(np.concatenate, zip(*wishes, strict=True))
         highest = np.full(n, -1)
         ascending = np.argsort(bids, kind="stable")
         highest[wanted[ascending]] = ascending  # of several, the last stays
@@ -116,6 +109,17 @@ def _bid(costs: Float64, g: Float64) -> tuple[Float64, Int64]:
         owner[columns], mine[winners] = winners, columns
         waiting = np.flatnonzero(mine < 0)
     return g, mine
+
+
+def _wishes(costs: Float64, g: Float64, rows: Int64, some: slice) -> tuple[Int64, Float64]:
+    """The cheapest column of each of some rows, and what it is cheaper than the second."""
+    reduced = costs[rows[some]]
+    reduced -= g
+    wanted = reduced.argmin(axis=1)
+    every = np.arange(len(wanted))
+    least = reduced[every, wanted]
+    reduced[every, wanted] = np.inf
+    return wanted, reduced.min(axis=1) - least
 
 
 def _well_spread(costs: Float64, f: Float64, g: Float64) -> bool:

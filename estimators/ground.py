@@ -27,6 +27,7 @@ UNDERFLOW = 2.0**-970
 _WORK = 20_000_000
 # A squared distance is short when it is less than a sixteenth of the largest that its points' norms allow.
 _SHORT = 16.0
+# Coordinates of pairs that are computed again at a time.
 _BLOCK = 131_072
 
 

@@ -92,7 +92,9 @@ def rescaled(values: Float64, exponent: int, out: Float64 | None = None) -> tupl
                 np.ldexp(given, exponent, out=found[rows])
         return exponent < 0 and int(np.count_nonzero(np.abs(found[rows]) >= sys.float_info.min)) < above
 
-    return found, any(over_rows(values.shape, lost)) if exponent or found is not values else False
+    if not exponent and found is values:
+        return found, False
+    return found, any(over_rows(values.shape, lost))
 
 
 def centred(*clouds: Float64) -> tuple[Float64, ...]:

@@ -68,8 +68,8 @@ class Plan:
 def optimal_plan(costs: Float64, a: Float64, b: Float64, max_pivots: int = MAX_PIVOTS) -> Plan:
     """An optimal plan for costs n × m and positive weights a (n), b (m), as the solver gives it: `optimal_cost` certifies one.
 
-    Equal-size uniform problems are assignments: SciPy's dense solver, after a reduction for medium ones, or column generation
-    for large ones of at least about four dimensions. Everything else goes to POT's network simplex.
+    Equal-size uniform problems are assignments: SciPy's dense solver for small ones, and from medium ones on what `assignment`
+    chooses. Everything else goes to POT's network simplex.
 
     Args:
         costs: n × m, float64, in any unit.

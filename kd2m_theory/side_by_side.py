@@ -1,4 +1,4 @@
-"""Independent problems on the cores of the machine at a time."""
+"""Independent problems, and blocks of the rows of an array, on the cores of the machine at a time."""
 
 import os
 import sys

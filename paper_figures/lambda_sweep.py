@@ -33,6 +33,7 @@ from kd2m_theory.validation.campaigns.trainings import Setting, Students
 COLUMNS = {"cross_entropy": "test", "distance": "train", "accuracy": "test"}
 _MOST = 8  # weights beside λ = 0: as many as there are marks
 _MARKS = tuple((marker, face) for face in ("white", STUDENT) for marker in "o^sD")
+_DECISIONS = {"a gain": "that is a gain", "a loss": "that is a loss", "undecided": "its sign is not decided"}
 
 
 def table(setting: Setting) -> Table:
@@ -119,9 +120,6 @@ def draw(table: Table, width: float = PAGE) -> Figure:
     return figure
 
 
-_DECISIONS = {"a gain": "that is a gain", "a loss": "that is a loss", "undecided": "its sign is not decided"}
-
-
 def _looks(student: Table, mark: tuple[str, str], place: int) -> dict[str, Any]:
     if not student["weight"]:
         return {"color": ALONE, "ls": "--"}
@@ -143,8 +141,10 @@ def caption(table: Table) -> str:
     losses = [student["cross_entropy"]["mean"][-1] for student in (alone, *taught)]
     best, best_loss = max(ends[1:]), min(losses[1:])
     gain = table["gain"]
-    if gain is None or table["seeds"] < 2:
-        here = "With one seed it cannot be said whether it helps" if gain else "No student without a teacher has the same seeds"
+    if gain is None:
+        here = "No student without a teacher has the same seeds"
+    elif table["seeds"] < 2:
+        here = "With one seed it cannot be said whether it helps"
     else:
         points, decision = plus_minus(gain["mean"], gain["half"], "+"), _DECISIONS[gain["decision"]]
         here = (

@@ -6,11 +6,12 @@
 the row; with its sign it shifts the interval instead of widening it. γ need not be unique; any plan gives a valid row.
 """
 
+from functools import partial
+
 import numpy as np
 
-from kd2m_theory.arrays import Float64
 from kd2m_theory.bounds.rows.row import CROSS_ENTROPY, LABELS, WHOLE_CLOUD_ASKED, Row, Sides, common, worded
-from kd2m_theory.bounds.rows.t3_joint import euclidean_costs, label_changes
+from kd2m_theory.bounds.rows.t3_joint import euclidean_costs, label_changes, relabelled
 from kd2m_theory.bounds.view import Space, View
 from kd2m_theory.bounds.work import head, together, whole_cloud
 from kd2m_theory.estimators.ground import EPS
@@ -21,14 +22,14 @@ def _compute(view: View) -> Sides:
     n, m = view.samples
     a, b = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
     distance, plan = certified_plan(euclidean_costs(view), a, b, view.settings.max_pivots)
-    changes, row = label_changes(view)
-
-    def moved(changes: Float64) -> float:
-        if plan.method == "assignment":
-            return assignment_cost(changes[row[plan.rows], plan.columns])
-        return plan_cost(plan, changes[row], a, b)
-
-    above, below, mismatch = moved(changes), -moved(-changes), moved(np.abs(changes))
+    if plan.method == "assignment":
+        changes, cost = relabelled(view, plan), assignment_cost
+    else:
+        of_labels, row = label_changes(view)
+        changes, cost = of_labels[row], partial(plan_cost, plan, a=a, b=b)
+    above = cost(changes)
+    below = -cost(np.negative(changes, out=changes))
+    mismatch = cost(np.abs(changes, out=changes))
     transport = distance.scaled(view.lipschitz, "nats").upper + view.lipschitz * view.point_error * (1 + 2 * EPS)
     details = {"L": view.lipschitz, "L·W₁": transport, "λ": mismatch, "λ±": above}
     return Sides(below - transport, above + transport, {"distance": distance}, details)
