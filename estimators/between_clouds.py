@@ -9,11 +9,13 @@ from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators.enclosure import CLOSED, Enclosure, Unit
 from kd2m_theory.estimators.ground import EPS, NORMS, TINY, Ground, unit_costs
 from kd2m_theory.estimators.line import along_a_line, line_cost
-from kd2m_theory.estimators.scale import exponent_of, in_unit, round_down, round_up, shifted_down, shifted_up, without_constants
+from kd2m_theory.estimators.scale import exponent_of, rescaled, round_down, round_up, shifted_down, shifted_up, without_constants
 from kd2m_theory.estimators.transport import optimal_cost
 
 # Pairs up to which all costs are stored: below, the solvers on the matrix are faster; above, tiles are.
 STORED = 3000 * 3000
+# Points that show that a translation is of no use.
+_SOME = 1000
 
 
 def cloud_cost(
@@ -45,9 +47,8 @@ def cloud_cost(
         return _of_matrix(x, y, ground, p, a, b, max_pivots)
     power = 2 if ground == "sqeuclidean" else p
     unit: Unit = "squared distance" if power == 2 else "distance"
-    rows, columns = a > 0, b > 0
-    (x, y), exponent, flushed = _scaled(x[rows], y[columns])
-    a, b = a[rows], b[columns]
+    (x, a), (y, b) = _weighted(x, a), _weighted(y, b)
+    (x, y), exponent, flushed = _scaled(x, y)
     (x, a), (y, b) = _distinct(x, a), _distinct(y, b)
     if len(x) * len(y) <= STORED and not line:
         value, own = _of_matrix(x, y, ground, p, a, b, max_pivots)
@@ -68,10 +69,11 @@ def cloud_cost(
 
 def _translated(x: Float64, y: Float64) -> tuple[Float64, Float64]:
     """The clouds with a point of theirs at zero, where that is exact and makes coordinates four times as small, or smaller."""
-    origin = x[0]
-    moved = x - origin, y - origin
-    if exponent_of(*moved) > exponent_of(x, y) - 2:
-        return x, y
+    origin, largest = x[0], exponent_of(x, y) - 2
+    for some in (slice(_SOME), slice(None)):
+        moved = x[some] - origin, y[some] - origin
+        if exponent_of(*moved) > largest:
+            return x, y
     for points, new in zip((x, y), moved, strict=True):
         back = new - points
         if ((points - (new - back)) - (origin + back)).any():  # what the subtraction rounded off (Knuth's two-sum)
@@ -80,11 +82,11 @@ def _translated(x: Float64, y: Float64) -> tuple[Float64, Float64]:
 
 
 def _scaled(x: Float64, y: Float64) -> tuple[tuple[Float64, Float64], int, float]:
-    """The clouds and the exponent of `in_unit`, and by how much the distances of the points may have changed."""
-    kept = _translated(*without_constants(x, y))
-    (x, y), exponent = in_unit(*kept)
-    exact = all((np.ldexp(new, exponent) == old).all() for new, old in zip((x, y), kept, strict=True))
-    return (x, y), exponent, 0.0 if exact else (x.shape[1] + 1) * TINY
+    """The clouds in the unit of `in_unit`, its exponent, and by how much the distances of the points may have changed."""
+    x, y = _translated(*without_constants(x, y))
+    exponent = exponent_of(x, y)
+    (x, lost_x), (y, lost_y) = rescaled(x, -exponent), rescaled(y, -exponent)
+    return (x, y), exponent, (x.shape[1] + 1) * TINY if lost_x or lost_y else 0.0
 
 
 def _apart(low: float, high: float, power: int, off: float) -> tuple[float, float]:
@@ -102,6 +104,12 @@ def _of_matrix(
 ) -> tuple[Enclosure, int]:
     cost, exponent = unit_costs(x, y, ground, p)
     return optimal_cost(cost, a, b, max_pivots=max_pivots), exponent
+
+
+def _weighted(points: Float64, weights: Float64) -> tuple[Float64, Float64]:
+    """The points that have a weight: those that were given, not copied, if all have."""
+    some = weights > 0
+    return (points, weights) if some.all() else (points[some], weights[some])
 
 
 def _distinct(points: Float64, weights: Float64) -> tuple[Float64, Float64]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import EPS, TINY
+from kd2m_theory.side_by_side import by_rows
 
 # Distance from a line, relative to its length, that is rounding.
 _OFF = 1e-13
@@ -27,7 +28,7 @@ def along_a_line(x: Float64, y: Float64, a: Float64, b: Float64) -> tuple[Float6
         and 2, by the triangle inequality. None if the points are not on a line but for rounding.
     """
     origin = x[0]
-    reach = [np.abs(points - origin).max(axis=1) for points in (x, y)]
+    reach = [by_rows(lambda part: np.abs(part - origin).max(axis=1), points) for points in (x, y)]
     far = int(reach[1].max() > reach[0].max())
     direction = (x, y)[far][int(reach[far].argmax())] - origin
     length = float(np.linalg.norm(direction))

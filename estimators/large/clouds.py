@@ -114,6 +114,42 @@ class Clouds:
                 tile = tile.clamp_(min=0).sqrt_().sub_(single)
             yield part, tile
 
+    def least_of_groups(
+        self, rows: Int64, columns: Int64, paid: Float64, groups: int, *, transposed: bool = False
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """The smallest C_ij − paid_j of each of these rows within each of so many groups of these columns, as `reduced`.
+
+        Yields:
+            A slice of the rows, and of each of them one number for every group.
+        """
+        left, right = (self._y, self._x) if transposed else (self._x, self._y)
+        self._work.pass_over(len(rows) * len(columns), self.dimension)
+        device = right.points.device
+        single = torch.as_tensor(paid, dtype=torch.float32, device=device)
+        shift = torch.as_tensor(right.squares[columns], dtype=torch.float32, device=device)
+        if self.p == 2:
+            shift = shift - single
+        others = right.points[torch.as_tensor(columns, device=device)]
+        step = max(1, COLUMNS // groups) * groups
+        buffer = torch.empty(ROWS * step, dtype=torch.float32, device=device)
+        for start in range(0, len(rows), ROWS):
+            part = slice(start, min(len(rows), start + ROWS))
+            mine = left.points[_index(rows[part], device)]
+            own = torch.as_tensor(left.squares[rows[part]], dtype=torch.float32, device=device)[:, None]
+            best = torch.full((len(mine), groups), torch.inf, device=device)
+            for first in range(0, len(columns), step):
+                at = slice(first, min(len(columns), first + step))
+                tile = buffer[: len(mine) * (at.stop - first)].view(len(mine), -1)
+                torch.addmm(shift[at], mine, others[at].T, alpha=-2, out=tile)
+                if self.p == 1:
+                    tile.add_(own).clamp_(min=0).sqrt_().sub_(single[at])
+                whole = tile.shape[1] // groups * groups
+                if whole:
+                    torch.minimum(best, tile[:, :whole].view(len(mine), -1, groups).amin(dim=1), out=best)
+                last = best[:, : tile.shape[1] - whole]
+                torch.minimum(last, tile[:, whole:], out=last)
+            yield part, best.add_(own) if self.p == 2 else best
+
     def below(self, f: Float64, g: Float64, width: float, limit: int) -> tuple[Int64, Int64] | None:
         """All pairs with C_ij < f_i + g_j + width, and some more; None where they are more than `limit`."""
         self._work.pass_over(self.n * self.m, self.dimension)

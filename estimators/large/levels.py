@@ -14,7 +14,7 @@ from kd2m_theory.estimators.large.strata import clusters, stratified
 # how many times as large as the smallest a level between is at least.
 _SMALLEST, _CLUSTERS, _SHARE, _GROWTH = 1500, 2000, 8, 1.5
 # Pairs of a row that a choice leaves, rows by which it is made, and undercut pairs of a row at which a level is done.
-PER_ROW, _ROWS, _UNDERCUT = 20, 256, 2.0
+PER_ROW, _ROWS, _UNDERCUT = 20, 256, 0.05
 # Reduced costs of these rows at most: 256 MiB.
 _STORED = 2**26
 _ROUNDS = 8
@@ -167,13 +167,9 @@ def extended(
 ) -> tuple[Float64, Float64]:
     """The smallest C_ij − paid_j over these columns, of every row, and about the smallest but rank − 1."""
     result = np.empty((2, len(rows)))
-    for part, tile in clouds.reduced(rows, columns, paid, transposed=transposed):
-        wide = tile.shape[1] // _GROUPS
-        best = tile
-        if wide > 1:
-            grouped = tile[:, : _GROUPS * wide].view(len(tile), wide, _GROUPS).amin(dim=1)
-            best = torch.cat((grouped, tile[:, _GROUPS * wide :]), 1)
-        ranked = torch.topk(best, min(rank, best.shape[1]), dim=1, largest=False).values
+    groups = min(_GROUPS, len(columns))
+    for part, best in clouds.least_of_groups(rows, columns, paid, groups, transposed=transposed):
+        ranked = torch.topk(best, min(rank, groups), dim=1, largest=False).values
         result[0, part], result[1, part] = ranked[:, 0].cpu().numpy(), ranked[:, -1].cpu().numpy()
     return result[0], result[1]
 

@@ -8,6 +8,7 @@ import numpy as np
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import EPS, UNDERFLOW
 from kd2m_theory.estimators.line import line_cost, monotone_coupling
+from kd2m_theory.side_by_side import over_rows
 
 # Pairs whose exact costs are computed at a time.
 _EXACT = 1500
@@ -44,11 +45,13 @@ def some_of(x: Float64, y: Float64, count: int) -> Float64:
 def exact_costs(x: Float64, y: Float64, rows: Int64, columns: Int64, p: int) -> Float64:
     """‖x_i − y_j‖^p of single pairs in float64, right to `cost_errors`."""
     squares = np.empty(len(rows))
-    for start in range(0, len(rows), _EXACT):
-        part = slice(start, start + _EXACT)
+
+    def some(part: slice) -> None:
         difference = x[rows[part]]
         difference -= y[columns[part]]
         np.einsum("ij,ij->i", difference, difference, out=squares[part])
+
+    over_rows((len(rows), x.shape[1]), some, _EXACT * x.shape[1])
     return squares if p == 2 else np.sqrt(squares, out=squares)
 
 

@@ -27,10 +27,11 @@ _KEPT, _AGAIN = 60, 60
 _ROUNDS, _PASSES = 12, 4
 # Share of all pairs that is looked at again at most for a greater width, down to which part of it; and the share from which on
 # a whole pass at better potentials comes instead.
-_LOOK, _LEAST, _WHOLE = 0.25, 0.1, 0.35
+_LOOK, _LEAST, _WHOLE = 0.25, 0.5, 0.5
 # Halvings of a width at which too many pairs are found, and the pairs of a row that are taken where they all tie.
 _HALVINGS, _CHEAPEST = 6, 16
-_UNDERCUT = 8.0
+# Undercut pairs of a row from which on potentials are lowered, and the rows and columns that they are lowered by.
+_UNDERCUT, _LOWERED_BY = 2.0, 2048
 
 
 def transport(
@@ -109,23 +110,25 @@ class _Search:
             drift_x, drift_y = drift_x + shift, drift_y - shift
             if after_pass:
                 width, undercut = width_of(clouds, f + drift_x, g + drift_y, PER_ROW, rng)
+            eased = after_pass and undercut > _UNDERCUT
+            if eased:
+                # A few points are far from settled: lowered, they cross no others, and less has drifted up.
+                f_lower, g_lower = lowered(clouds, f + drift_x, g + drift_y, _LOWERED_BY, rng)
+                drift_x, drift_y = f_lower - f, g_lower - g
+                width = width_of(clouds, f_lower, g_lower, PER_ROW, rng)[0]
             width, share = _width(drift_x - at_least, drift_y, max(0.0, width))
-            after_pass = (share > _WHOLE or undercut > _UNDERCUT) and passes < _PASSES
-            if after_pass:
-                f, g = lowered(clouds, self.plan.f, self.plan.g, 2048, rng)
-                width, undercut = width_of(clouds, f, g, PER_ROW, rng)
-                if undercut > _UNDERCUT:
-                    width = width_of(clouds, f, g, _UNDERCUT, rng)[0]
-                at_least, passes = self._passed(known, f, g, width), passes + 1
-                continue
+            after_pass = share > _WHOLE and passes < _PASSES
             f, g, before = f + drift_x, g + drift_y, len(known.keys)
+            if after_pass:
+                at_least, passes = self._passed(known, f, g, width_of(clouds, f, g, PER_ROW, rng)[0]), passes + 1
+                continue
             new = clouds.below_where(f, g, width, drift_x - at_least + width, drift_y, known.room(_AGAIN))
             if new is None:
                 at_least = self._looked(known, f, g)
             else:
                 at_least = np.full(clouds.n, width)
                 known.add(*new)
-            if len(known.keys) == before:
+            if len(known.keys) == before and not eased:  # eased potentials are not those of the plan
                 break
         self._value(known, f, g, at_least)
         self.reason = self.reason or "the search for pairs ended at its cap"

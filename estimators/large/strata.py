@@ -12,7 +12,7 @@ _POINTS, _ROUNDS, _SEEDING = 20_000, 3, 4
 _FAR = 8
 _BLOCK = 8192
 # Dimensions onto which points are projected at random: distances that tell classes apart stay as they are up to a few per cent.
-_DIMENSIONS = 128
+_DIMENSIONS = 256
 
 
 def clusters(clouds: Clouds, count: int, rng: np.random.Generator) -> tuple[Int64, Int64]:
