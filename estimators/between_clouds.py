@@ -9,7 +9,15 @@ from kd2m_theory.arrays import Float64
 from kd2m_theory.estimators.enclosure import CLOSED, Enclosure, Unit
 from kd2m_theory.estimators.ground import EPS, NORMS, TINY, Ground, unit_costs
 from kd2m_theory.estimators.line import along_a_line, line_cost
-from kd2m_theory.estimators.scale import exponent_of, rescaled, round_down, round_up, shifted_down, shifted_up, without_constants
+from kd2m_theory.estimators.scale import (
+    exponent_of,
+    rescaled,
+    round_down,
+    round_up,
+    shifted_down,
+    shifted_up,
+    without_constants,
+)
 from kd2m_theory.estimators.transport import optimal_cost
 
 # Pairs up to which all costs are stored: below, the solvers on the matrix are faster; above, tiles are.
