@@ -16,7 +16,7 @@ Found = TypeVar("Found", bound=NDArray[Any] | tuple[NDArray[Any], ...])
 
 # Numbers in the matrix of a problem from which on a thread pays, and in those of all problems that wait or run; and in the rows
 # of a large matrix that are looked at together, which stay in a core's cache.
-_LEAST, _MOST, _TOGETHER = 2**16, 2**22, 2**17
+_LEAST, _MOST, _TOGETHER = 2**16, 2**22, 2**18
 # Numbers of an n × K array that are worked on at a time (8 MiB of float64): temporaries are no larger, whatever K is.
 _ENTRIES = 2**20
 

@@ -98,35 +98,37 @@ class _Search:
         f, g = start(clouds, self._a, self._b, rng, self._pivots)
         known = Pairs(clouds)
         known.add(*first_plan(self._a, self._b))
-        width, undercut = width_of(clouds, f, g, PER_ROW, rng)[0], 0.0
+        width = width_of(clouds, f, g, PER_ROW, rng)[0]
         at_least, passes, after_pass = self._passed(known, f, g, width), 1, True
         for _ in range(_ROUNDS):
             self._value(known, f, g, at_least)
             if self.closed:
                 return
             self._solve(known, f, g)
-            drift_x, drift_y = self.plan.f - f, self.plan.g - g
-            shift = float(np.median(drift_y))
-            drift_x, drift_y = drift_x + shift, drift_y - shift
+            shift = float(np.median(self.plan.g - g))
+            new_f, new_g, eased = self.plan.f + shift, self.plan.g - shift, False
             if after_pass:
-                width, undercut = width_of(clouds, f + drift_x, g + drift_y, PER_ROW, rng)
-            eased = after_pass and undercut > _UNDERCUT
+                width, undercut = width_of(clouds, new_f, new_g, PER_ROW, rng)
+                eased = undercut > _UNDERCUT
             if eased:
-                # A few points are far from settled: lowered, they cross no others, and less has drifted up.
-                f_lower, g_lower = lowered(clouds, f + drift_x, g + drift_y, _LOWERED_BY, rng)
-                drift_x, drift_y = f_lower - f, g_lower - g
-                width = width_of(clouds, f_lower, g_lower, PER_ROW, rng)[0]
+                # Some points are far from settled: lowered, fewer of them have drifted up.
+                new_f, new_g = lowered(clouds, new_f, new_g, _LOWERED_BY, rng)
+                width = width_of(clouds, new_f, new_g, PER_ROW, rng)[0]
+            drift_x, drift_y = new_f - f, new_g - g
             width, share = _width(drift_x - at_least, drift_y, max(0.0, width))
             after_pass = share > _WHOLE and passes < _PASSES
-            f, g, before = f + drift_x, g + drift_y, len(known.keys)
             if after_pass:
+                f, g = (new_f, new_g) if eased else lowered(clouds, new_f, new_g, _LOWERED_BY, rng)
                 at_least, passes = self._passed(known, f, g, width_of(clouds, f, g, PER_ROW, rng)[0]), passes + 1
                 continue
+            # What the drifts of a pair were rounded by.
+            rounded = 8 * EPS * sum(float(np.abs(each).max()) for each in (f, g, new_f, new_g, at_least))
+            f, g, before = new_f, new_g, len(known.keys)
             new = clouds.below_where(f, g, width, drift_x - at_least + width, drift_y, known.room(_AGAIN))
             if new is None:
                 at_least = self._looked(known, f, g)
             else:
-                at_least = np.full(clouds.n, width)
+                at_least = np.full(clouds.n, width - rounded)
                 known.add(*new)
             if len(known.keys) == before and not eased:  # eased potentials are not those of the plan
                 break
@@ -167,9 +169,7 @@ class _Search:
         error = (
             (clouds.relative_error + 4 * EPS) * known.costs + 4 * EPS * (np.abs(f[i]) + np.abs(g[j])) + clouds.absolute_error
         )
-        # Potentials and their drift were rounded once in every round since other pairs were looked at.
-        drifted = 4 * _ROUNDS * EPS * (np.abs(f) + float(np.abs(g).max()))
-        w = np.minimum(0.0, at_least - drifted)
+        w = np.minimum(0.0, at_least)
         np.minimum.at(w, i, known.costs - f[i] - g[j] - error)
         f = f + w
         terms = np.concatenate((self._a * f, self._b * g))
