@@ -6,8 +6,8 @@ import torch
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.large.clouds import Clouds
 
-# Points that are clustered, rounds of it, and rounds in which far points become seeds.
-_POINTS, _ROUNDS, _SEEDING = 20_000, 3, 4
+# Points that are clustered for each cluster, rounds of it, and rounds in which far points become seeds.
+_POINTS, _ROUNDS, _SEEDING = 10, 3, 4
 # Far points are preferred by this power of their squared distance: classes that the first half of the seeds missed are found.
 _FAR = 8
 _BLOCK = 8192
@@ -18,7 +18,7 @@ _DIMENSIONS = 256
 def clusters(clouds: Clouds, count: int, rng: np.random.Generator) -> tuple[Int64, Int64]:
     """A cluster for every row and every column, by k-means on a part of both clouds together, in few dimensions."""
     cloud_x, cloud_y = (_projected(clouds.points(side), clouds.n) for side in (False, True))
-    step = max(1, (clouds.n + clouds.m) // _POINTS)
+    step = max(1, (clouds.n + clouds.m) // (_POINTS * count))
     points = torch.cat((cloud_x[::step], cloud_y[::step]))
     centres = _seeds(points, min(count, len(points)), rng)
     for _ in range(_ROUNDS):

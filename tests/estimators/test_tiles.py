@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sampled import sampled
 from scipy import sparse
-from scipy.optimize import linprog
+from scipy.optimize import linear_sum_assignment, linprog
 from scipy.spatial.distance import cdist
 
 from kd2m_theory import InputError
@@ -186,7 +186,7 @@ def test_more_pairs_than_the_limit_are_none():
     assert clouds.below_where(zero, zero, 1e6, zero, zero, N * N - 1) is None
 
 
-@pytest.mark.parametrize("change", ["kept", "again", "rounds", "one pass", "many passes", "pivots", "potentials"])
+@pytest.mark.parametrize("change", ["kept", "again", "rounds", "one pass", "many passes", "eased", "pivots", "potentials"])
 def test_a_solver_that_does_less_encloses_still(change, on_tiles, monkeypatch):
     x, y = CLOUDS["gaussians"]
     true = wasserstein(*CLOUDS["gaussians"], 2)
@@ -200,6 +200,8 @@ def test_a_solver_that_does_less_encloses_still(change, on_tiles, monkeypatch):
     elif change == "one pass":
         monkeypatch.setattr(solver, "_PASSES", 1)
     elif change == "many passes":  # whether they help or not
+        monkeypatch.setattr(solver, "_WHOLE", -1.0)
+    elif change == "eased":
         monkeypatch.setattr(solver, "_UNDERCUT", -1.0)
     elif change == "pivots":
         options["max_pivots"] = 40
@@ -212,6 +214,44 @@ def test_a_solver_that_does_less_encloses_still(change, on_tiles, monkeypatch):
     if change == "pivots":
         assert found.status == "capped"
         assert found.method.endswith("the network simplex stopped at its cap")
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3, 1e8])
+@pytest.mark.parametrize("whole", [-1.0, 0.5, 2.0])
+@pytest.mark.parametrize("name", ["gaussians", "many clusters", "lines", "a far point"])
+def test_nothing_is_outside_whatever_potentials_a_search_begins_at(name, whole, size, p, on_tiles, monkeypatch):
+    """Drifts from large potentials are rounded by more than the potentials at the end show."""
+    x, y = CLOUDS[name]
+    costs = cdist(x, y) ** p
+    rows, columns = linear_sum_assignment(costs)
+    true = float(costs[rows, columns].mean()) ** (1 / p)
+    rng = np.random.default_rng(7)
+    monkeypatch.setattr(solver, "_WHOLE", whole)  # passes always, seldom, never
+    monkeypatch.setattr(solver, "start", lambda clouds, *_: tuple(size * rng.normal(size=k) for k in (clouds.n, clouds.m)))
+    found = wasserstein(x, y, p)
+    assert found.lower <= true * (1 + 1e-12)
+    assert found.upper >= true * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("columns", "rank"), [(1, 3), (5, 1), (7, 9), (64, 1), (100, 2), (150, 3)])
+def test_extended_potentials_are_minima_over_the_columns(columns, rank, transposed, p, on_tiles):
+    x, y = (points / 10 for points in CLOUDS["gaussians"])
+    clouds = Clouds(x, y, p)
+    costs = cdist(x[clouds.order_x], y[clouds.order_y]) ** p
+    costs = costs.T if transposed else costs
+    rng = np.random.default_rng(columns)
+    chosen, rows, paid = rng.permutation(N)[:columns], rng.permutation(N)[:99], rng.normal(size=columns)
+    least, ranked = levels.extended(clouds, rows, chosen, paid, rank, transposed=transposed)
+    reduced = np.sort(costs[np.ix_(rows, chosen)] - paid, axis=1)
+    np.testing.assert_allclose(least, reduced[:, 0], atol=1e-3 if p == 1 else 1e-5)  # nearly equal points, in single precision
+    assert (ranked >= least).all()
+    if rank == 1:
+        assert (ranked == least).all()
+    else:  # of groups: no pair that is cheaper is missed but for those that share one
+        assert (ranked >= reduced[:, min(rank, columns) - 1] - 1e-3).all()
 
 
 class Nth:
