@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kd2m_theory.arrays import Float64
+from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.enclosure import CLOSED, Enclosure, Unit
 from kd2m_theory.estimators.ground import EPS, NORMS, TINY, Ground, unit_costs
 from kd2m_theory.estimators.line import along_a_line, line_cost
@@ -80,7 +80,7 @@ def _translated(x: Float64, y: Float64) -> tuple[Float64, Float64]:
     origin, largest = x[0], exponent_of(x, y) - 2
     for some in (slice(_SOME), slice(None)):
         moved = x[some] - origin, y[some] - origin
-        if exponent_of(*moved) > largest:
+        if exponent_of(*moved) > largest and any(each.any() for each in moved):
             return x, y
     for points, new in zip((x, y), moved, strict=True):
         back = new - points
@@ -131,5 +131,27 @@ def _distinct(points: Float64, weights: Float64) -> tuple[Float64, Float64]:
     if not same.any():
         return points, weights
     number = np.cumsum(~same) - 1
-    first = order[~same]
-    return points[first], np.bincount(number, weights[order]).astype(np.float64)
+    return points[order[~same]], _sums_of_groups(weights[order], number)
+
+
+def _sums_of_groups(values: Float64, group: Int64) -> Float64:
+    """The sum of each group, right to a rounding or two however many its values are: in pairs, with what each sum lost.
+
+    Args:
+        values: n numbers ≥ 0.
+        group: of each, from 0 on without a gap, increasing.
+    """
+    lost = np.zeros(len(values))
+    while (follows := np.diff(group) == 0).any():
+        starts = np.flatnonzero(np.concatenate(([True], ~follows)))
+        place = np.arange(len(group)) - starts[group]
+        left = np.flatnonzero(place % 2 == 0)
+        paired = np.concatenate((follows, [False]))[left]
+        right = left[paired] + 1
+        added, lost_too = np.zeros(len(left)), np.zeros(len(left))
+        added[paired], lost_too[paired] = values[right], lost[right]
+        total = values[left] + added
+        back = total - values[left]
+        lost = lost[left] + lost_too + ((values[left] - (total - back)) + (added - back))  # Knuth's two-sum
+        values, group = total, group[left]
+    return values + lost

@@ -72,6 +72,20 @@ def in_unit(*clouds: Float64) -> tuple[tuple[Float64, ...], int]:
         return tuple(np.ldexp(cloud, -exponent) for cloud in clouds), exponent
 
 
+def of_length_one(direction: Float64) -> Float64:
+    """The direction, or the first axis for zero. By its largest entry first: squares of small ones are no numbers.
+
+    Example:
+        >>> of_length_one(np.array([3e-170, 4e-170])).round(6).tolist()
+        [0.6, 0.8]
+    """
+    largest = float(np.abs(direction).max())
+    if not largest > 0:
+        return np.eye(1, len(direction))[0]
+    direction = direction / largest
+    return np.asarray(direction / np.linalg.norm(direction), dtype=np.float64)
+
+
 def rescaled(values: Float64, exponent: int, out: Float64 | None = None) -> tuple[Float64, bool]:
     """Values · 2^exponent of a matrix, and whether one of them became so small that it lost digits.
 

@@ -13,7 +13,16 @@ from kd2m_theory.estimators.enclosure import Confidence, Enclosure, Estimated
 from kd2m_theory.estimators.ground import EPS, by_coordinates
 from kd2m_theory.estimators.interval_inputs import check_delta
 from kd2m_theory.estimators.intervals import empirical_bernstein
-from kd2m_theory.estimators.scale import centred, in_unit, round_down, round_up, shifted, shifted_down, shifted_up
+from kd2m_theory.estimators.scale import (
+    centred,
+    in_unit,
+    of_length_one,
+    round_down,
+    round_up,
+    shifted,
+    shifted_down,
+    shifted_up,
+)
 from kd2m_theory.estimators.transport import optimal_plan
 
 
@@ -157,8 +166,7 @@ def max_sliced_wasserstein(
     _, singular, axes = np.linalg.svd(moved, full_matrices=False)
     mean_shift = a @ x - b @ y
     directions = np.vstack((random_directions(x.shape[1], max(1, starts), seed), axes[:1], mean_shift[None]))
-    directions = directions[np.linalg.norm(directions, axis=1) > 0]
-    best = max(_ascend(x, y, a, b, p, direction / np.linalg.norm(direction), steps) for direction in directions)
+    best = max(_ascend(x, y, a, b, p, of_length_one(direction), steps) for direction in directions)
     rounding = 32 * (sum(x.shape) + len(y)) * EPS * radius
     upper = float(singular[0]) + rounding
     if plan.mass.sum() < 1 - 1e-9:
@@ -185,10 +193,9 @@ def _ascend(x: Float64, y: Float64, a: Float64, b: Float64, p: int, direction: F
         best = max(best, value)
         weight = mass * (shift if p == 2 else np.sign(shift))
         ahead = weight @ (x[i] - y[j])
-        norm = float(np.linalg.norm(ahead))
-        if norm == 0 or not improved:
+        if not (improved and ahead.any()):
             break
-        direction = ahead / norm
+        direction = of_length_one(ahead)
     return best
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from kd2m_theory.arrays import Float64, Int64
 from kd2m_theory.estimators.ground import EPS, UNDERFLOW
 from kd2m_theory.estimators.line import line_cost, monotone_coupling
+from kd2m_theory.estimators.scale import of_length_one
 from kd2m_theory.side_by_side import over_rows
 
 # Pairs whose exact costs are computed at a time.
@@ -148,12 +149,8 @@ def _long_direction(x: Float64, y: Float64) -> tuple[Float64, Float64]:
     some = some - centre
     direction = some[int(np.einsum("ij,ij->i", some, some).argmax())]
     for _ in range(_STEPS):
-        length = float(np.linalg.norm(direction))
-        if not length > 0:
+        step = of_length_one(direction) @ some.T @ some
+        if not step.any():  # squares that are too small for a number
             break
-        step = (direction / length) @ some.T @ some
-        if not np.linalg.norm(step) > 0:  # squares that are too small for a number
-            return direction / length, centre
         direction = step
-    length = float(np.linalg.norm(direction))
-    return (direction / length if length > 0 else np.eye(1, len(centre))[0]), centre
+    return of_length_one(direction), centre

@@ -529,3 +529,53 @@ def test_clouds_far_from_zero_are_as_near_each_other_as_at_zero(offset, on_tiles
     moved = wasserstein(x - offset, y - offset, 2)
     assert found.method == "network simplex on tiles"
     assert (found.lower, found.upper) == pytest.approx((moved.lower, moved.upper), rel=1e-9)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize(("n", "dimension"), [(2000, 1), (100_000, 1), (4000, 2), (100_000, 2)])
+def test_points_that_repeat_have_the_mass_of_all_their_copies(n, dimension, p):
+    """A sum of so many equal weights, one by one, is off by more than the roundings of a sum of few."""
+    moved = 3 * n // 10 - 2
+    x, y = np.zeros((n, dimension)), np.zeros((n if dimension > 1 else 1, dimension))
+    x[n - moved :, 0] = 1.0
+    if dimension > 1:  # or all are on a line
+        x[0, 1] = y[0, 1] = 1.0
+    found = wasserstein(x, y, p)
+    true = Fraction(moved, n)
+    assert Fraction(found.lower) ** p <= true <= Fraction(found.upper) ** p
+    assert found.relative_gap < 1e-9
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=40), min_size=1, max_size=6))
+def test_sums_of_groups_are_right_to_two_roundings(groups):
+    values = np.array([value for group in groups for value in group])
+    number = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    found = between_clouds._sums_of_groups(values, number)
+    for sum_, group in zip(found, groups, strict=True):
+        assert abs(Fraction(float(sum_)) - sum(map(Fraction, group))) <= 2 * Fraction(np.spacing(sum_))
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("small", [2.0**-537, 1.22 * 2.0**-537, 1e-161, 1e-82, 1e-200])
+def test_a_direction_of_small_coordinates_has_length_one(small, p):
+    """Where the sample that a direction comes from sees small coordinates alone, their squares are no numbers."""
+    n, rng = 4000, np.random.default_rng(0)
+    x, y = (np.column_stack((small * rng.choice([-1, 1], n), 1e-200 * rng.standard_normal(n))) for _ in range(2))
+    x[1], x[3], y[1], y[3] = (0.75, 0), (0.70, 0.1), (0.25, 0.1), (0.2, 0)
+    found = wasserstein(x, y, p)
+    plan = np.arange(n)
+    plan[[1, 3]] = 3, 1
+    cost = (np.hypot(*(x - y[plan]).T) ** p).mean() ** (1 / p)
+    assert found.lower <= cost * (1 + 1e-12)
+    first = first_bounds(x, y, p, np.full(n, 1 / n), np.full(n, 1 / n), 10.0)
+    assert first.lower <= cost**p * (1 + 1e-12)
+    assert first.lower <= first.upper
+
+
+def test_clouds_far_out_whose_first_points_are_one_point_are_moved_too():
+    rng = np.random.default_rng(1)
+    x, y = (0.75 + 2.0**-40 * rng.integers(0, 600, (3100, 3)) for _ in range(2))
+    x, y = (np.vstack((np.repeat(x[:1], 1000, axis=0), cloud)) for cloud in (x, y))
+    found = wasserstein(x, y, 1)
+    assert found.status == "optimal"
+    assert found.relative_gap < 1e-9
