@@ -73,7 +73,7 @@ def in_unit(*clouds: Float64) -> tuple[tuple[Float64, ...], int]:
 
 
 def of_length_one(direction: Float64) -> Float64:
-    """The direction, or the first axis for zero. By its largest entry first: squares of small ones are no numbers.
+    """The direction, or the first axis for zero. By its largest entry first: squares of small ones underflow.
 
     Example:
         >>> of_length_one(np.array([3e-170, 4e-170])).round(6).tolist()

@@ -558,7 +558,7 @@ def test_sums_of_groups_are_right_to_two_roundings(groups):
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("small", [2.0**-537, 1.22 * 2.0**-537, 1e-161, 1e-82, 1e-200])
 def test_a_direction_of_small_coordinates_has_length_one(small, p):
-    """Where the sample that a direction comes from sees small coordinates alone, their squares are no numbers."""
+    """Where the sample that a direction comes from sees small coordinates alone, their squares underflow."""
     n, rng = 4000, np.random.default_rng(0)
     x, y = (np.column_stack((small * rng.choice([-1, 1], n), 1e-200 * rng.standard_normal(n))) for _ in range(2))
     x[1], x[3], y[1], y[3] = (0.75, 0), (0.70, 0.1), (0.25, 0.1), (0.2, 0)
