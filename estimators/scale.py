@@ -81,7 +81,7 @@ def of_length_one(direction: Float64) -> Float64:
     """
     largest = float(np.abs(direction).max())
     if not largest > 0:
-        return np.eye(1, len(direction))[0]
+        return np.asarray(np.arange(len(direction)) == 0, dtype=np.float64)
     direction = direction / largest
     return np.asarray(direction / np.linalg.norm(direction), dtype=np.float64)
 
