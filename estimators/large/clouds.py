@@ -96,14 +96,7 @@ class Clouds:
             paid: potential of each of these columns.
             transposed: take rows of y and columns of x.
         """
-        left, right = (self._y, self._x) if transposed else (self._x, self._y)
-        self._work.pass_over(len(rows) * (len(right.norms) if columns is None else len(columns)), self.dimension)
-        at = torch.as_tensor(columns, device=right.points.device) if columns is not None else slice(None)
-        others, squares = right.points[at], right.squares[at if columns is None else columns]
-        single = torch.as_tensor(paid, dtype=torch.float32, device=others.device)
-        shift = torch.as_tensor(squares, dtype=torch.float32, device=others.device)
-        if self.p == 2:
-            shift = shift - single
+        left, others, single, shift = self._priced(rows, columns, paid, transposed)
         block = max(1, _TILE // len(others))
         for start in range(0, len(rows), block):
             part = slice(start, min(len(rows), start + block))
@@ -122,14 +115,8 @@ class Clouds:
         Yields:
             A slice of the rows, and of each of them one number for every group.
         """
-        left, right = (self._y, self._x) if transposed else (self._x, self._y)
-        self._work.pass_over(len(rows) * len(columns), self.dimension)
-        device = right.points.device
-        single = torch.as_tensor(paid, dtype=torch.float32, device=device)
-        shift = torch.as_tensor(right.squares[columns], dtype=torch.float32, device=device)
-        if self.p == 2:
-            shift = shift - single
-        others = right.points[torch.as_tensor(columns, device=device)]
+        left, others, single, shift = self._priced(rows, columns, paid, transposed)
+        device = others.device
         step = max(1, COLUMNS // groups) * groups
         buffer = torch.empty(ROWS * step, dtype=torch.float32, device=device)
         for start in range(0, len(rows), ROWS):
@@ -149,6 +136,18 @@ class Clouds:
                 last = best[:, : tile.shape[1] - whole]
                 torch.minimum(last, tile[:, whole:], out=last)
             yield part, best.add_(own) if self.p == 2 else best
+
+    def _priced(
+        self, rows: Int64, columns: Int64 | None, paid: Float64, transposed: bool
+    ) -> tuple["_Side", torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The side of the rows; of the columns their points, what they are paid, and what their products are shifted by."""
+        left, right = (self._y, self._x) if transposed else (self._x, self._y)
+        self._work.pass_over(len(rows) * (len(right.norms) if columns is None else len(columns)), self.dimension)
+        at = torch.as_tensor(columns, device=right.points.device) if columns is not None else slice(None)
+        others, squares = right.points[at], right.squares[at if columns is None else columns]
+        single = torch.as_tensor(paid, dtype=torch.float32, device=others.device)
+        shift = torch.as_tensor(squares, dtype=torch.float32, device=others.device)
+        return left, others, single, shift - single if self.p == 2 else shift
 
     def below(self, f: Float64, g: Float64, width: float, limit: int) -> tuple[Int64, Int64] | None:
         """All pairs with C_ij < f_i + g_j + width, and some more; None where they are more than `limit`."""
